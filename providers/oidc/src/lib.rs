@@ -1,0 +1,1 @@
+//! The OIDC engine: discovery, key sets, verification, introspection, token requests.

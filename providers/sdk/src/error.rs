@@ -1,0 +1,320 @@
+//! The two ways in which a token does not become a principal, never the same type: it is bad, or nobody can tell.
+
+use std::{fmt, time::Duration};
+
+/// What a stranger sent, made fit for a message: at most 80 characters, none of them a control character.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Excerpt(Box<str>);
+
+impl Excerpt {
+    /// An excerpt of `text`. Never call it on a token or a secret.
+    pub fn new(text: &str) -> Self {
+        let mut short: String =
+            text.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        if text.chars().nth(80).is_some() {
+            short.push('…');
+        }
+        Self(short.into())
+    }
+
+    /// The excerpt's text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Excerpt {
+    fn from(text: &str) -> Self {
+        Self::new(text)
+    }
+}
+
+impl fmt::Display for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.0)
+    }
+}
+
+impl fmt::Debug for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The token is bad: 401. A variant per reason; what a variant holds may be shown to the caller.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// `alg` is not among those that the provider's settings allow (RFC 8725, section 3.1).
+    #[error("the algorithm {found} is not allowed for this provider")]
+    AlgorithmNotAllowed {
+        /// The header's `alg`.
+        found: Excerpt,
+    },
+    /// There is no `kid`, and more than one key could have signed.
+    #[error("the token names no key (`kid`) and more than one key of the issuer could have signed it")]
+    AmbiguousKey,
+    /// None of the token's audiences is ours (RFC 7519, section 4.1.3).
+    #[error("the audience {found} is not this API's")]
+    AudienceMismatch {
+        /// The token's audience.
+        found: Excerpt,
+    },
+    /// `allowed_clients` does not name the token's client.
+    #[error("the client {found} is not among the allowed clients")]
+    ClientNotAllowed {
+        /// The token's client.
+        found: Excerpt,
+    },
+    /// The header's `crit` names an extension that is not understood (RFC 7515, section 4.1.11).
+    #[error("the header's `crit` asks for an extension that is not understood")]
+    CriticalHeader,
+    /// A member stands twice in the header or the claims (RFC 7519, section 4).
+    #[error("the member {name} stands twice in the token")]
+    DuplicateMember {
+        /// The member.
+        name: Excerpt,
+    },
+    /// A JWE: five parts, or `enc` in the header.
+    #[error(
+        "the token is encrypted and cannot be verified here; the client probably did not ask for this API's audience"
+    )]
+    Encrypted,
+    /// `exp` has passed.
+    #[error("the token has expired")]
+    Expired,
+    /// The rule wants the provider asked now, and this provider cannot be asked.
+    #[error("the route wants a fresh answer of the provider, which cannot give one")]
+    FreshnessUnavailable,
+    /// It is an ID token, which speaks to a client about a user, not to an API (OIDC Core, section 2).
+    #[error("an ID token is not an access token")]
+    IdToken,
+    /// The provider said that the token is not active (RFC 7662, section 2.2).
+    #[error("the provider says that the token is not active")]
+    Inactive,
+    /// `iat` lies in the future.
+    #[error("the token says that it was issued in the future")]
+    IssuedInFuture,
+    /// `iss` is not the provider's issuer, byte for byte.
+    #[error("expected the issuer `{expected}`, found {found}{}", slash(expected, found))]
+    IssuerMismatch {
+        /// The configured issuer.
+        expected: Box<str>,
+        /// The token's `iss`.
+        found: Excerpt,
+    },
+    /// An administrator distrusts the key that signed.
+    #[error("the key that signed the token is distrusted")]
+    KeyDistrusted,
+    /// `exp` is further away than `max_token_lifetime` allows.
+    #[error("the token lives longer than this provider's tokens may")]
+    LifetimeTooLong,
+    /// It is not three parts of base64url with JSON objects in them.
+    #[error("the token is malformed: {detail}")]
+    Malformed {
+        /// What was expected.
+        detail: &'static str,
+    },
+    /// A claim that must be there is not.
+    #[error("the claim `{claim}` is missing")]
+    MissingClaim {
+        /// The claim.
+        claim: Box<str>,
+    },
+    /// `nbf` has not come.
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    /// It is no JWT, and no provider is configured to take opaque tokens.
+    #[error("the token is not a JWT, and no provider takes opaque tokens")]
+    Opaque,
+    /// A claim that the settings require has another value.
+    #[error("the claim `{claim}` does not have the required value")]
+    RequiredClaim {
+        /// The claim.
+        claim: Box<str>,
+    },
+    /// A revocation matches.
+    #[error("the token has been revoked")]
+    Revoked,
+    /// The token is bound to a key (`cnf`, RFC 7800) of which no proof was checked.
+    #[error("the token is bound to a key (`cnf`), and its proof of possession was not checked")]
+    SenderConstrained,
+    /// The signature is not the key's.
+    #[error("the signature is invalid")]
+    SignatureInvalid,
+    /// It is longer than `server.limits.token`.
+    #[error("the token is longer than {limit} bytes")]
+    TooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The header's `typ` is not one that this provider's tokens have (RFC 8725, section 3.11).
+    #[error("tokens of the type {found} are not taken as access tokens of this provider")]
+    TypeNotAllowed {
+        /// The header's `typ`, `none` if it has none.
+        found: Excerpt,
+    },
+    /// No configured provider has this issuer.
+    #[error("no configured provider has the issuer {found}")]
+    UnknownIssuer {
+        /// The token's `iss`.
+        found: Excerpt,
+    },
+    /// The issuer has no such key.
+    #[error("the issuer has no key with this `kid`")]
+    UnknownKey,
+    /// A claim's JSON type is not the one that its definition asks for.
+    #[error("the claim `{claim}` has the wrong JSON type: expected {expected}")]
+    WrongType {
+        /// The claim.
+        claim: Box<str>,
+        /// What was expected.
+        expected: &'static str,
+    },
+}
+
+fn slash(expected: &str, found: &Excerpt) -> &'static str {
+    let found = found.as_str();
+    if expected.strip_suffix('/') == Some(found) || found.strip_suffix('/') == Some(expected) {
+        " (they differ in the final slash)"
+    } else {
+        ""
+    }
+}
+
+impl Rejection {
+    /// The reason's name in the one vocabulary of bodies, logs, metrics and audit.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::AlgorithmNotAllowed { .. } => "algorithm_not_allowed",
+            Self::AmbiguousKey => "ambiguous_key",
+            Self::AudienceMismatch { .. } => "audience_mismatch",
+            Self::ClientNotAllowed { .. } => "client_not_allowed",
+            Self::CriticalHeader => "critical_header",
+            Self::DuplicateMember { .. } => "duplicate_member",
+            Self::Encrypted => "encrypted_token",
+            Self::Expired => "expired",
+            Self::FreshnessUnavailable => "freshness_unavailable",
+            Self::IdToken => "id_token",
+            Self::Inactive => "inactive",
+            Self::IssuedInFuture => "issued_in_future",
+            Self::IssuerMismatch { .. } => "issuer_mismatch",
+            Self::KeyDistrusted => "key_distrusted",
+            Self::LifetimeTooLong => "lifetime_too_long",
+            Self::Malformed { .. } => "malformed_token",
+            Self::MissingClaim { .. } => "missing_claim",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Opaque => "opaque_token",
+            Self::RequiredClaim { .. } => "required_claim",
+            Self::Revoked => "revoked",
+            Self::SenderConstrained => "sender_constrained",
+            Self::SignatureInvalid => "signature_invalid",
+            Self::TooLong { .. } => "token_too_long",
+            Self::TypeNotAllowed { .. } => "type_not_allowed",
+            Self::UnknownIssuer { .. } => "unknown_issuer",
+            Self::UnknownKey => "unknown_key",
+            Self::WrongType { .. } => "wrong_claim_type",
+        }
+    }
+}
+
+/// Nobody can tell whether the token is good: 503 with `Retry-After`. Never an answer about the token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{cause}")]
+pub struct Outage {
+    /// Why.
+    #[source]
+    pub cause: OutageCause,
+    /// When it is worth asking again.
+    pub retry_after: Duration,
+}
+
+impl Outage {
+    /// An outage that is worth a new try after `retry_after`.
+    pub fn new(cause: OutageCause, retry_after: Duration) -> Self {
+        Self { cause, retry_after }
+    }
+}
+
+/// Why nobody can tell. Details of the provider's answers go to the log, not into these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum OutageCause {
+    /// An administrator has disabled the provider.
+    #[error("the provider is disabled")]
+    Disabled,
+    /// The introspection endpoint did not answer as it should.
+    #[error("the provider's introspection endpoint does not answer as it should")]
+    Introspection,
+    /// The issuer's keys are older than `jwks.stale_if_error` allows.
+    #[error("the provider's keys are too old to be trusted, and new ones cannot be had")]
+    KeysStale,
+    /// The issuer's keys could not be fetched yet.
+    #[error("the provider's keys could not be fetched yet")]
+    KeysUnavailable,
+    /// More tokens wait for verification than this node takes on.
+    #[error("too many tokens wait for verification")]
+    Overloaded,
+    /// The provider's token, revocation or another endpoint did not answer as it should.
+    #[error("the provider does not answer as it should")]
+    Provider,
+    /// This node has not heard of revocations for longer than `store.max_staleness` allows.
+    #[error("revocations have not been heard of for too long")]
+    RevocationsStale,
+}
+
+impl OutageCause {
+    /// The reason's name in the one vocabulary of bodies, logs, metrics and audit.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Disabled => "provider_disabled",
+            Self::Introspection => "introspection_unavailable",
+            Self::KeysStale => "keys_stale",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::Overloaded => "overloaded",
+            Self::Provider => "provider_unavailable",
+            Self::RevocationsStale => "revocations_stale",
+        }
+    }
+}
+
+/// Why [`Provider::authenticate`](crate::Provider::authenticate) gives no principal.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthnError {
+    /// The token is bad.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// Nobody can tell.
+    #[error(transparent)]
+    Unavailable(#[from] Outage),
+}
+
+impl AuthnError {
+    /// The reason's name in the one vocabulary of bodies, logs, metrics and audit.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Rejected(rejection) => rejection.reason(),
+            Self::Unavailable(outage) => outage.cause.reason(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_final_slash_is_pointed_at() {
+        let rejection = Rejection::IssuerMismatch {
+            expected: "https://acme.eu.auth0.com/".into(),
+            found: "https://acme.eu.auth0.com".into(),
+        };
+        assert!(rejection.to_string().ends_with("(they differ in the final slash)"), "{rejection}");
+    }
+
+    #[test]
+    fn an_excerpt_is_short_and_holds_no_line_break() {
+        let excerpt = Excerpt::new(&"a\n".repeat(100));
+        assert!(excerpt.as_str().chars().count() == 81 && !excerpt.as_str().contains('\n'));
+    }
+}

@@ -1,0 +1,1 @@
+//! The HTTP interface of scopegate itself, a file per group of endpoints.

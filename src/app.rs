@@ -1,0 +1,1 @@
+//! The composition root: configuration → providers, policy, store, gates, one endpoint.

@@ -1,0 +1,1 @@
+//! Token → principal: the provider is chosen, the cache asked, revocations checked.

@@ -1,0 +1,1 @@
+//! What enforces: `authorize(target, credentials)` and its fronts.

@@ -1,0 +1,21 @@
+//! scopegate: one auth server in front of any API.
+//!
+//! A row uses the rows below it, never its own row or above:
+//!
+//! ```text
+//! main → cli → app → api, config → gate, providers → authenticator, problem → policy, store
+//!      → auth0, okta, dev → oidc → sdk
+//! ```
+
+pub mod api;
+pub mod app;
+pub mod authenticator;
+pub mod cli;
+pub mod config;
+pub mod gate;
+pub mod policy;
+pub mod problem;
+pub mod providers;
+pub mod server;
+pub mod store;
+pub mod telemetry;

@@ -1,0 +1,1 @@
+//! What lasts: items, scopes, routes, revocations, audit.
