@@ -104,6 +104,7 @@ mod principal;
 mod provider;
 mod scope;
 mod token;
+mod units;
 
 pub use capability::{
     ClientCredentials, Health, HealthReport, IssuerHealth, KeyControl, KeyHealth, RequestToken, RevokeToken,
@@ -121,4 +122,5 @@ pub use provider::{
     ConnectError, Context, DEFAULT_MAX_TOKEN_LIFETIME, Outline, Provider, Settings, TokenRequests,
 };
 pub use scope::{Scope, ScopeError, ScopeSet};
-pub use token::{BearerToken, Secret, TokenError};
+pub use token::{BearerToken, Secret, SecretError, TokenError};
+pub use units::{ByteSize, Span, UnitError};

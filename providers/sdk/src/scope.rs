@@ -2,6 +2,7 @@
 
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// One scope: `1*( %x21 / %x23-5B / %x5D-7E )`, compared byte for byte.
@@ -13,7 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 /// assert!(Scope::parse("two words").is_err());
 /// # Ok::<(), scopegate_provider::ScopeError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
+#[schemars(transparent)]
 pub struct Scope(Arc<str>);
 
 /// Why a string is not a scope.
@@ -86,7 +88,7 @@ impl<'de> Deserialize<'de> for Scope {
 }
 
 /// A set of scopes, sorted and without duplicates: the order in which a token names them means nothing.
-#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ScopeSet(Box<[Scope]>);
 

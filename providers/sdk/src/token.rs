@@ -1,9 +1,11 @@
 //! What must never be printed: tokens and secrets.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
+use serde_json::{Value, json};
 
 /// A bearer token as it came (RFC 6750, section 2.1: `b64token`). Neither `Debug` nor an error shows it.
 ///
@@ -67,7 +69,7 @@ impl fmt::Debug for BearerToken {
     }
 }
 
-/// A secret of the configuration: a client secret, a password.
+/// A secret of the configuration: a client secret, a password. Written as a string, `{ env: NAME }` or `{ file: PATH }`.
 #[derive(Clone)]
 pub struct Secret(Box<str>);
 
@@ -89,15 +91,85 @@ impl fmt::Debug for Secret {
     }
 }
 
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // serde's own message would quote a value of the wrong type, which may be the secret.
-        match serde_json::Value::deserialize(deserializer) {
-            Ok(serde_json::Value::String(text)) if !text.is_empty() => Ok(Self(text.into())),
-            _ => Err(de::Error::custom(
-                "expected a secret: a string that is not empty (its value is not shown)",
-            )),
+/// Why a secret cannot be had. Its value is not shown.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// Neither a string nor a place to read it from.
+    #[error(
+        "expected a secret: a string, `{{ env: NAME }}` or `{{ file: PATH }}` (what was found is not shown)"
+    )]
+    Shape,
+    /// Nothing in it.
+    #[error("expected a secret, found an empty string{}", origin.as_deref().map(|o| format!(" in {o}")).unwrap_or_default())]
+    Empty {
+        /// Where it was read from.
+        origin: Option<String>,
+    },
+    /// The environment has no such variable, or it is not UTF-8.
+    #[error("the environment variable `{name}` is not set")]
+    Environment {
+        /// The variable.
+        name: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the secret file `{path}`: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Secret {
+    fn from_value(value: &Value) -> Result<Self, SecretError> {
+        if let Value::String(text) = value {
+            return Self::not_empty(text, None);
         }
+        let mut members = value.as_object().into_iter().flatten();
+        match (members.next(), members.next()) {
+            (Some((key, Value::String(name))), None) if key == "env" => Self::from_env(name),
+            (Some((key, Value::String(path))), None) if key == "file" => Self::from_file(path),
+            _ => Err(SecretError::Shape),
+        }
+    }
+
+    fn from_env(name: &str) -> Result<Self, SecretError> {
+        let text = std::env::var(name).map_err(|_| SecretError::Environment { name: name.to_owned() })?;
+        Self::not_empty(&text, Some(format!("the environment variable `{name}`")))
+    }
+
+    fn from_file(path: &str) -> Result<Self, SecretError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| SecretError::File { path: path.to_owned(), source })?;
+        Self::not_empty(text.trim_end_matches(['\r', '\n']), Some(format!("the file `{path}`")))
+    }
+
+    fn not_empty(text: &str, origin: Option<String>) -> Result<Self, SecretError> {
+        if text.is_empty() { Err(SecretError::Empty { origin }) } else { Ok(Self(text.into())) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    /// From a string, `{ env: NAME }` or `{ file: PATH }`; a file's final line breaks are not part of the secret.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // serde's own messages would quote a value of the wrong type, which may be the secret.
+        let value = Value::deserialize(deserializer).map_err(|_| de::Error::custom(SecretError::Shape))?;
+        Self::from_value(&value).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let place = |key: &str| {
+            json!({ "type": "object", "properties": { key: { "type": "string" } },
+            "required": [key], "additionalProperties": false })
+        };
+        json_schema!({ "oneOf": [{ "type": "string", "minLength": 1 }, place("env"), place("file")] })
     }
 }
 
@@ -116,6 +188,21 @@ mod tests {
     fn a_secret_of_the_wrong_type_is_not_quoted_in_the_error() {
         let error = serde_json::from_str::<Secret>("12345").unwrap_err().to_string();
         assert!(error.contains("expected a secret") && !error.contains("12345"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_file_is_read_without_its_final_line_break() {
+        let path = std::env::temp_dir().join(format!("scopegate-secret-{}", std::process::id()));
+        std::fs::write(&path, "s3cret\n").unwrap();
+        let secret: Secret = serde_json::from_value(json!({ "file": path })).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(secret.reveal(), "s3cret");
+    }
+
+    #[test]
+    fn an_environment_variable_that_is_not_set_is_named() {
+        let error = serde_json::from_str::<Secret>(r#"{"env":"SCOPEGATE_NO_SUCH"}"#).unwrap_err().to_string();
+        assert_eq!(error, "the environment variable `SCOPEGATE_NO_SUCH` is not set");
     }
 
     #[test]
