@@ -1,1 +1,234 @@
 //! Token → principal: the provider is chosen, the cache asked, revocations checked.
+
+mod cache;
+mod shape;
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use scopegate_provider::{
+    AuthnError, Clock, Credentials, Excerpt, Freshness, Issuer, Principal, Provider, ProviderName, Rejection,
+};
+
+use self::{
+    cache::{Entry, TokenCache},
+    shape::Shape,
+};
+
+/// What knows which tokens have been withdrawn. Asked on every request, cached or not.
+pub trait RevocationCheck: Send + Sync + fmt::Debug {
+    /// Lets the principal of a good token pass, or not.
+    ///
+    /// # Errors
+    /// [`Rejection::Revoked`], or an outage if this node has not heard of revocations for too long.
+    fn check(&self, principal: &Principal, credentials: &Credentials) -> Result<(), AuthnError>;
+}
+
+/// Knows of no revocation: for programs without a store.
+#[derive(Debug, Clone, Copy)]
+pub struct NoRevocations;
+
+impl RevocationCheck for NoRevocations {
+    fn check(&self, _: &Principal, _: &Credentials) -> Result<(), AuthnError> {
+        Ok(())
+    }
+}
+
+/// A provider that was connected from certain settings. Connecting anew makes another, whose answers are not shared.
+#[derive(Debug, Clone)]
+pub struct Connected {
+    name: ProviderName,
+    provider: Arc<dyn Provider>,
+    id: u64,
+}
+
+impl Connected {
+    /// A provider just connected.
+    pub fn new(name: ProviderName, provider: Arc<dyn Provider>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self { name, provider, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// Its name in the configuration.
+    pub fn name(&self) -> &ProviderName {
+        &self.name
+    }
+
+    /// The provider.
+    pub fn provider(&self) -> &Arc<dyn Provider> {
+        &self.provider
+    }
+}
+
+/// Why providers cannot stand beside each other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuthenticatorError {
+    /// An issuer of two providers: a token would have two judges.
+    #[error("the providers `{first}` and `{second}` have the same issuer `{issuer}`")]
+    SharedIssuer {
+        /// The issuer.
+        issuer: Issuer,
+        /// The provider named first.
+        first: ProviderName,
+        /// The other.
+        second: ProviderName,
+    },
+    /// Two providers for opaque tokens: a token would be shown to one that did not issue it (invariant 12).
+    #[error("the providers `{first}` and `{second}` both take opaque tokens; only one may")]
+    SharedOpaque {
+        /// The provider named first.
+        first: ProviderName,
+        /// The other.
+        second: ProviderName,
+    },
+}
+
+/// Keeps verified tokens beyond the life of one [`Authenticator`]: shared by those before and after a reload.
+#[derive(Debug, Clone)]
+pub struct VerifiedTokens(Arc<TokenCache>);
+
+impl VerifiedTokens {
+    /// Room for about `capacity` tokens.
+    pub fn new(capacity: usize) -> Self {
+        Self(Arc::new(TokenCache::new(capacity)))
+    }
+
+    /// How many tokens are kept, expired ones that nothing has replaced yet included.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Turns tokens into principals.
+#[derive(Debug)]
+pub struct Authenticator {
+    providers: Box<[Connected]>,
+    by_issuer: HashMap<Issuer, usize, ahash::RandomState>,
+    opaque: Option<usize>,
+    verified: VerifiedTokens,
+    revocations: Arc<dyn RevocationCheck>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Authenticator {
+    /// Joins connected providers.
+    ///
+    /// # Errors
+    /// [`AuthenticatorError`] if two of them would judge the same tokens.
+    pub fn new(
+        providers: Vec<Connected>,
+        verified: VerifiedTokens,
+        revocations: Arc<dyn RevocationCheck>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, AuthenticatorError> {
+        let by_issuer = issuers(&providers)?;
+        let opaque = opaque(&providers)?;
+        Ok(Self { providers: providers.into(), by_issuer, opaque, verified, revocations, clock })
+    }
+
+    /// The connected providers, in the order of the configuration.
+    pub fn providers(&self) -> &[Connected] {
+        &self.providers
+    }
+
+    /// The provider of this name.
+    pub fn provider(&self, name: &str) -> Option<&Connected> {
+        self.providers.iter().find(|connected| connected.name.as_str() == name)
+    }
+
+    /// The provider that judges this token, by its unverified issuer or as the one that takes opaque tokens.
+    ///
+    /// # Errors
+    /// The token is of no configured provider.
+    pub fn provider_of(&self, credentials: &Credentials) -> Result<&Connected, Rejection> {
+        let opaque = || self.opaque.and_then(|index| self.providers.get(index));
+        match Shape::of(&credentials.token)? {
+            Shape::Jwt(issuer) => self
+                .by_issuer
+                .get(issuer.as_str())
+                .and_then(|index| self.providers.get(*index))
+                .ok_or_else(|| Rejection::UnknownIssuer { found: Excerpt::new(&issuer) }),
+            Shape::Encrypted => opaque().ok_or(Rejection::Encrypted),
+            Shape::Opaque => opaque().ok_or(Rejection::Opaque),
+        }
+    }
+
+    /// Says whom a token speaks for.
+    ///
+    /// # Errors
+    /// [`AuthnError`]: the token is bad, or nobody can tell.
+    pub async fn authenticate(
+        &self,
+        credentials: &Credentials,
+        freshness: Freshness,
+    ) -> Result<Principal, AuthnError> {
+        let known = match freshness {
+            Freshness::Cached => self.known(credentials),
+            Freshness::Fresh => None,
+        };
+        let principal = match known {
+            Some(principal) => principal,
+            None => self.ask(credentials, freshness).await?,
+        };
+        self.revocations.check(&principal, credentials)?;
+        Ok(principal)
+    }
+
+    fn known(&self, credentials: &Credentials) -> Option<Principal> {
+        let entry = self.verified.0.find(&credentials.token)?;
+        let connected = self.providers.iter().find(|connected| connected.id == entry.provider)?;
+        let holds =
+            connected.provider.epoch() == entry.epoch && self.clock.now() < entry.principal.cache_until();
+        holds.then(|| entry.principal.clone())
+    }
+
+    async fn ask(&self, credentials: &Credentials, freshness: Freshness) -> Result<Principal, AuthnError> {
+        let connected = self.provider_of(credentials)?;
+        // Read before asking: what is withdrawn meanwhile makes the answer one of an earlier epoch.
+        let epoch = connected.provider.epoch();
+        let principal = connected.provider.authenticate(credentials, freshness).await?;
+        let now = self.clock.now();
+        if now < principal.cache_until() {
+            let (token, principal) = (credentials.token.clone(), principal.clone());
+            self.verified.0.insert(Entry { token, provider: connected.id, epoch, principal }, now);
+        }
+        Ok(principal)
+    }
+}
+
+fn issuers(
+    providers: &[Connected],
+) -> Result<HashMap<Issuer, usize, ahash::RandomState>, AuthenticatorError> {
+    let mut by_issuer = HashMap::<Issuer, usize, _>::default();
+    for (index, connected) in providers.iter().enumerate() {
+        for issuer in connected.provider.issuers() {
+            let earlier = by_issuer.insert(issuer.clone(), index).and_then(|earlier| providers.get(earlier));
+            if let Some(earlier) = earlier.filter(|earlier| earlier.id != connected.id) {
+                let (first, second) = (earlier.name.clone(), connected.name.clone());
+                return Err(AuthenticatorError::SharedIssuer { issuer: issuer.clone(), first, second });
+            }
+        }
+    }
+    Ok(by_issuer)
+}
+
+fn opaque(providers: &[Connected]) -> Result<Option<usize>, AuthenticatorError> {
+    let mut takers =
+        providers.iter().enumerate().filter(|(_, connected)| connected.provider.takes_opaque_tokens());
+    let first = takers.next();
+    match (first, takers.next()) {
+        (Some((_, first)), Some((_, second))) => {
+            Err(AuthenticatorError::SharedOpaque { first: first.name.clone(), second: second.name.clone() })
+        }
+        (first, _) => Ok(first.map(|(index, _)| index)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Who a verified token speaks for.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::{
     Audience, Claims, ClientId, Issuer, ProviderName, Role, ScopeSet, SessionId, Subject, Timestamp, TokenId,
@@ -9,7 +9,7 @@ use crate::{
 /// Who a *verified* token speaks for. It exists only after every check ran (invariant 1): its fields are private and
 /// its one constructor is [`Principal::assert_verified`].
 #[derive(Clone)]
-pub struct Principal(Box<Verified>);
+pub struct Principal(Arc<Verified>);
 
 /// What a plugin has established about a token, every check done. See [`Principal::assert_verified`].
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl Principal {
     /// audience, expiry and all else that the provider's settings ask for. The only way to make a principal, so that
     /// one search finds every place that claims one.
     pub fn assert_verified(verified: Verified) -> Self {
-        Self(Box::new(verified))
+        Self(Arc::new(verified))
     }
 
     /// The provider that vouches for it.

@@ -1,0 +1,160 @@
+//! Verified tokens, kept until what they rest on has gone: bounded for ever, read without a lock.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use ahash::RandomState;
+use arc_swap::ArcSwapOption;
+use scopegate_provider::{BearerToken, Principal, Timestamp};
+
+/// How many tokens share a place. Eight tags fill one cache line.
+const WAYS: usize = 8;
+
+/// What is known about a token (invariant 4: a fact, never a decision).
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The whole token: nothing less identifies it.
+    pub(super) token: BearerToken,
+    /// The connected provider, which stands for its settings.
+    pub(super) provider: u64,
+    /// The provider's epoch when the token was verified.
+    pub(super) epoch: u64,
+    /// Who it speaks for.
+    pub(super) principal: Principal,
+}
+
+/// A set-associative table: a token has one set of eight places, so that memory is bounded by construction, a look-up
+/// is one cache line of tags, and a writer never makes a reader wait.
+#[derive(Debug)]
+pub(super) struct TokenCache {
+    sets: Box<[Set]>,
+    hasher: RandomState,
+    entries: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Set {
+    tags: [AtomicU64; WAYS],
+    entries: [ArcSwapOption<Entry>; WAYS],
+}
+
+impl TokenCache {
+    /// A cache with room for about `capacity` tokens; none are kept if it is 0.
+    pub(super) fn new(capacity: usize) -> Self {
+        // Twice the room that an even spread would need, so that few sets overflow before the cache is full.
+        let sets = if capacity == 0 { 0 } else { (capacity * 2).div_ceil(WAYS).next_power_of_two() };
+        Self {
+            sets: (0..sets).map(|_| Set::default()).collect(),
+            hasher: RandomState::new(),
+            entries: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many tokens are kept, expired ones that nothing has replaced yet included.
+    pub(super) fn len(&self) -> usize {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// What is known about `token`.
+    pub(super) fn find(&self, token: &BearerToken) -> Option<Arc<Entry>> {
+        let (set, tag) = self.place(token)?;
+        let matching =
+            set.tags.iter().zip(&set.entries).filter(|(found, _)| found.load(Ordering::Acquire) == tag);
+        matching.filter_map(|(_, entry)| entry.load_full()).find(|entry| entry.token == *token)
+    }
+
+    /// Keeps an entry, in place of an earlier one of the same token, an expired one, or the one that ends first.
+    pub(super) fn insert(&self, entry: Entry, now: Timestamp) {
+        let Some((set, tag)) = self.place(&entry.token) else { return };
+        let until =
+            |way: &ArcSwapOption<Entry>| way.load().as_ref().map(|entry| entry.principal.cache_until());
+        let same =
+            |way: &ArcSwapOption<Entry>| way.load().as_ref().is_some_and(|held| held.token == entry.token);
+        let ways = || set.tags.iter().zip(&set.entries);
+        let chosen = ways()
+            .find(|(_, way)| same(way))
+            .or_else(|| ways().find(|(_, way)| until(way).is_none_or(|until| until <= now)))
+            .or_else(|| ways().min_by_key(|(_, way)| until(way)));
+        if let Some((place, way)) = chosen {
+            if way.swap(Some(Arc::new(entry))).is_none() {
+                self.entries.fetch_add(1, Ordering::Relaxed);
+            }
+            place.store(tag, Ordering::Release);
+        }
+    }
+
+    fn place(&self, token: &BearerToken) -> Option<(&Set, u64)> {
+        let hash = self.hasher.hash_one(token.as_bytes());
+        let index = usize::try_from(hash).unwrap_or_default() & self.sets.len().checked_sub(1)?;
+        // 0 marks a place that was never filled.
+        Some((self.sets.get(index)?, hash | 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use scopegate_provider::{Claims, Issuer, ProviderName, Verified};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+    fn entry(token: &str, seconds: u64) -> Entry {
+        let until = NOW + Duration::from_secs(seconds);
+        let principal = Principal::assert_verified(Verified {
+            provider: ProviderName::parse("test").unwrap(),
+            issuer: Issuer::parse("https://issuer.example").unwrap(),
+            subject: None,
+            client: None,
+            audience: Box::default(),
+            scopes: scopegate_provider::ScopeSet::default(),
+            roles: Box::default(),
+            token_id: None,
+            session: None,
+            issued_at: None,
+            expires_at: until,
+            cache_until: until,
+            claims: Claims::from_json(*b"{}"),
+        });
+        Entry { token: BearerToken::parse(token).unwrap(), provider: 1, epoch: 0, principal }
+    }
+
+    #[test]
+    fn invariant_4_a_token_is_found_by_all_of_its_bytes() {
+        let cache = TokenCache::new(8);
+        cache.insert(entry("a.b.c", 60), NOW);
+        assert!(cache.find(&BearerToken::parse("a.b.c").unwrap()).is_some());
+        assert!(cache.find(&BearerToken::parse("a.b.d").unwrap()).is_none());
+    }
+
+    #[test]
+    fn however_many_tokens_come_the_cache_does_not_grow() {
+        let cache = TokenCache::new(64);
+        for number in 0..10_000 {
+            cache.insert(entry(&format!("token-{number}"), number), NOW);
+        }
+        assert!(cache.len() <= 64 * 2, "{}", cache.len());
+    }
+
+    #[test]
+    fn an_expired_token_gives_way_before_one_that_lives() {
+        let cache = TokenCache::new(1);
+        for number in 0..8 {
+            cache.insert(entry(&format!("token-{number}"), if number == 5 { 0 } else { 60 }), NOW);
+        }
+        cache.insert(entry("new", 60), NOW);
+        assert!(cache.find(&BearerToken::parse("token-5").unwrap()).is_none());
+        assert!(cache.find(&BearerToken::parse("token-0").unwrap()).is_some());
+    }
+
+    #[test]
+    fn a_cache_without_room_keeps_nothing() {
+        let cache = TokenCache::new(0);
+        cache.insert(entry("a", 60), NOW);
+        assert!(cache.find(&BearerToken::parse("a").unwrap()).is_none());
+    }
+}
