@@ -1,0 +1,266 @@
+//! One key of a key set: a JWK (RFC 7517) that can check signatures, or the reason why it is left out.
+
+use aws_lc_rs::{
+    digest,
+    error::KeyRejected,
+    signature::{ParsedPublicKey, RsaPublicKeyComponents},
+};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::{Map, Value};
+
+use crate::algorithm::{Algorithm, KeyType};
+
+/// A public key of an issuer, parsed once, bound to the algorithms that it may be used with.
+pub struct PublicKey {
+    id: Option<Box<str>>,
+    checks: Box<[Check]>,
+    print: KeyPrint,
+}
+
+struct Check {
+    algorithm: Algorithm,
+    key: ParsedPublicKey,
+}
+
+/// What a key is, apart from what it is called: the SHA-256 of its type and public parts. Two key sets hold the same
+/// key if they hold the same print under the same id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct KeyPrint([u8; 32]);
+
+/// Why a JWK is left out of a key set (RFC 7517, section 5: what is not understood is skipped).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyProblem {
+    /// `alg` names an algorithm that is unknown, not allowed, or another key type's.
+    #[error("its `alg` is not an allowed algorithm of its key type")]
+    Algorithm,
+    /// `crv` is not P-256, P-384 or Ed25519.
+    #[error("its curve is not one of P-256, P-384 and Ed25519")]
+    Curve,
+    /// The numbers are not those of a usable key: wrong length, not on the curve, an even exponent.
+    #[error("its numbers are not those of a public key")]
+    Material,
+    /// A member is missing or of the wrong JSON type.
+    #[error("the member `{0}` is missing or has the wrong type")]
+    Member(&'static str),
+    /// It holds a private part, which everybody has seen now.
+    #[error("it holds private key material")]
+    Private,
+    /// An RSA modulus of less than 2048 bits (RFC 7518, section 3.3) or more than 8192.
+    #[error("its RSA modulus has {bits} bits; 2048 to 8192 are taken")]
+    Size {
+        /// The modulus's length.
+        bits: usize,
+    },
+    /// A symmetric key (`kty` is `oct`).
+    #[error("it is a symmetric key")]
+    Symmetric,
+    /// `kty` is unknown.
+    #[error("its key type is not known")]
+    Type,
+    /// `use` is not `sig`, or `key_ops` does not hold `verify`.
+    #[error("it is not meant for checking signatures")]
+    Use,
+}
+
+impl PublicKey {
+    /// Reads one member of `keys`.
+    ///
+    /// # Errors
+    /// Why it is left out.
+    pub(crate) fn parse(jwk: &Value, allowed: &[Algorithm]) -> Result<Self, KeyProblem> {
+        let jwk = jwk.as_object().ok_or(KeyProblem::Member("kty"))?;
+        let id = optional_text(jwk, "kid")?.map(Box::from);
+        let material = Material::parse(jwk)?;
+        check_use(jwk)?;
+        let algorithms = algorithms(jwk, material.key_type(), allowed)?;
+        let checks: Result<Box<[Check]>, KeyProblem> =
+            algorithms.into_iter().map(|algorithm| material.bind(algorithm)).collect();
+        Ok(Self { id, checks: checks?, print: material.print() })
+    }
+
+    /// `kid`.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// What the key is, whatever it is called.
+    pub fn print(&self) -> KeyPrint {
+        self.print
+    }
+
+    /// The algorithms that it may be used with: those of its type that the settings allow, or of these the one that
+    /// its `alg` names.
+    pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        self.checks.iter().map(|check| check.algorithm)
+    }
+
+    /// Whether it may be used with `algorithm`.
+    pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
+        self.checks.iter().any(|check| check.algorithm == algorithm)
+    }
+
+    /// Whether `signature` is this key's over `message`.
+    pub(crate) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+        let check = self.checks.iter().find(|check| check.algorithm == algorithm);
+        check.is_some_and(|check| check.key.verify_sig(message, signature).is_ok())
+    }
+}
+
+impl std::fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let algorithms: Vec<_> = self.algorithms().collect();
+        f.debug_struct("PublicKey")
+            .field("id", &self.id)
+            .field("algorithms", &algorithms)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The public numbers.
+enum Material {
+    Rsa { n: Vec<u8>, e: Vec<u8> },
+    Point { key_type: KeyType, bytes: Vec<u8> },
+}
+
+impl Material {
+    fn parse(jwk: &Map<String, Value>) -> Result<Self, KeyProblem> {
+        let material = match text(jwk, "kty")? {
+            "RSA" => Self::rsa(jwk),
+            "EC" => Self::ec(jwk),
+            "OKP" => Self::okp(jwk),
+            "oct" => Err(KeyProblem::Symmetric),
+            _ => Err(KeyProblem::Type),
+        }?;
+        if jwk.contains_key("d") { Err(KeyProblem::Private) } else { Ok(material) }
+    }
+
+    /// RFC 7518, section 6.3.1.
+    fn rsa(jwk: &Map<String, Value>) -> Result<Self, KeyProblem> {
+        let (n, e) = (number(jwk, "n")?, number(jwk, "e")?);
+        let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
+        if !(2048..=8192).contains(&bits) {
+            return Err(KeyProblem::Size { bits });
+        }
+        let odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
+        let exponent_fits = odd(&e) && e.len() <= 4 && e != [1];
+        if odd(&n) && exponent_fits { Ok(Self::Rsa { n, e }) } else { Err(KeyProblem::Material) }
+    }
+
+    /// RFC 7518, section 6.2.1: each coordinate has the full length of the field.
+    fn ec(jwk: &Map<String, Value>) -> Result<Self, KeyProblem> {
+        let (key_type, length) = match text(jwk, "crv")? {
+            "P-256" => (KeyType::P256, 32),
+            "P-384" => (KeyType::P384, 48),
+            _ => return Err(KeyProblem::Curve),
+        };
+        let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
+        if x.len() != length || y.len() != length {
+            return Err(KeyProblem::Material);
+        }
+        Ok(Self::Point { key_type, bytes: [&[4], &*x, &*y].concat() })
+    }
+
+    /// RFC 8037, section 2.
+    fn okp(jwk: &Map<String, Value>) -> Result<Self, KeyProblem> {
+        if text(jwk, "crv")? != "Ed25519" {
+            return Err(KeyProblem::Curve);
+        }
+        let bytes = bytes(jwk, "x")?;
+        if bytes.len() != 32 {
+            return Err(KeyProblem::Material);
+        }
+        Ok(Self::Point { key_type: KeyType::Ed25519, bytes })
+    }
+
+    fn key_type(&self) -> KeyType {
+        match self {
+            Self::Rsa { .. } => KeyType::Rsa,
+            Self::Point { key_type, .. } => *key_type,
+        }
+    }
+
+    fn bind(&self, algorithm: Algorithm) -> Result<Check, KeyProblem> {
+        let rejected = |_: KeyRejected| KeyProblem::Material;
+        let key = match self {
+            Self::Rsa { n, e } => RsaPublicKeyComponents { n, e }
+                .to_parsed_public_key(algorithm.rsa().ok_or(KeyProblem::Algorithm)?)
+                .map_err(rejected)?,
+            Self::Point { bytes, .. } => {
+                ParsedPublicKey::new(algorithm.curve().ok_or(KeyProblem::Algorithm)?, bytes)
+                    .map_err(rejected)?
+            }
+        };
+        Ok(Check { algorithm, key })
+    }
+
+    fn print(&self) -> KeyPrint {
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(&[self.key_type() as u8]);
+        match self {
+            Self::Rsa { n, e } => {
+                hash.update(&(n.len() as u64).to_be_bytes());
+                hash.update(n);
+                hash.update(e);
+            }
+            Self::Point { bytes, .. } => hash.update(bytes),
+        }
+        let mut print = [0; 32];
+        print.copy_from_slice(hash.finish().as_ref());
+        KeyPrint(print)
+    }
+}
+
+/// RFC 7517, sections 4.2 and 4.3.
+fn check_use(jwk: &Map<String, Value>) -> Result<(), KeyProblem> {
+    if optional_text(jwk, "use")?.is_some_and(|meant| meant != "sig") {
+        return Err(KeyProblem::Use);
+    }
+    match jwk.get("key_ops") {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::Array(operations)) if operations.iter().any(|operation| operation == "verify") => Ok(()),
+        Some(Value::Array(_)) => Err(KeyProblem::Use),
+        Some(_) => Err(KeyProblem::Member("key_ops")),
+    }
+}
+
+/// The allowed algorithms of a key type, narrowed by `alg` (RFC 7517, section 4.4; RFC 8725, section 3.1).
+fn algorithms(
+    jwk: &Map<String, Value>,
+    key_type: KeyType,
+    allowed: &[Algorithm],
+) -> Result<Vec<Algorithm>, KeyProblem> {
+    let named = optional_text(jwk, "alg")?;
+    let fits = |algorithm: &Algorithm| {
+        algorithm.key_type() == key_type && named.is_none_or(|name| algorithm.as_str() == name)
+    };
+    let mut algorithms: Vec<Algorithm> = allowed.iter().copied().filter(fits).collect();
+    algorithms.sort_unstable();
+    algorithms.dedup();
+    if algorithms.is_empty() { Err(KeyProblem::Algorithm) } else { Ok(algorithms) }
+}
+
+fn optional_text<'a>(
+    jwk: &'a Map<String, Value>,
+    member: &'static str,
+) -> Result<Option<&'a str>, KeyProblem> {
+    match jwk.get(member) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(KeyProblem::Member(member)),
+    }
+}
+
+fn text<'a>(jwk: &'a Map<String, Value>, member: &'static str) -> Result<&'a str, KeyProblem> {
+    optional_text(jwk, member)?.ok_or(KeyProblem::Member(member))
+}
+
+fn bytes(jwk: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>, KeyProblem> {
+    URL_SAFE_NO_PAD.decode(text(jwk, member)?).map_err(|_| KeyProblem::Member(member))
+}
+
+/// A `Base64urlUInt` (RFC 7518, section 2). Leading zeros, which it may not have and some issuers write, are dropped.
+fn number(jwk: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>, KeyProblem> {
+    let bytes = bytes(jwk, member)?;
+    Ok(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
+}
