@@ -1,6 +1,7 @@
 //! Token → principal: the provider is chosen, the cache asked, revocations checked.
 
 mod cache;
+mod revocations;
 mod shape;
 
 use std::{

@@ -1,0 +1,24 @@
+//! The store as what knows which tokens have been withdrawn.
+
+use std::time::Duration;
+
+use scopegate_provider::{AuthnError, Credentials, Outage, OutageCause, Principal, Rejection};
+
+use super::RevocationCheck;
+use crate::store::{Store, TokenHash};
+
+/// When to ask again while the store is silent.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+impl RevocationCheck for Store {
+    fn check(&self, principal: &Principal, credentials: &Credentials) -> Result<(), AuthnError> {
+        let token_hash = || TokenHash::of(&credentials.token);
+        if self.revocation_index().is_revoked(principal, self.now(), token_hash) {
+            return Err(Rejection::Revoked.into());
+        }
+        if self.revocations_are_stale() {
+            return Err(Outage::new(OutageCause::RevocationsStale, RETRY_AFTER).into());
+        }
+        Ok(())
+    }
+}

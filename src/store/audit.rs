@@ -1,0 +1,199 @@
+//! Who changed what and when, and what was denied.
+
+use std::{cmp::Ordering, fmt};
+
+use async_trait::async_trait;
+use scopegate_provider::{ClientId, Principal, ProviderName, Subject, Timestamp};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{ChangeNumber, Page, RecordId, StoreError};
+
+/// Who changes something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// Whoever may run scopegate's commands on the store itself.
+    System,
+    /// A verified caller.
+    Caller {
+        /// The provider that vouches for the caller.
+        provider: ProviderName,
+        /// Whom the token speaks for.
+        subject: Option<Subject>,
+        /// The client it was issued to.
+        client: Option<ClientId>,
+    },
+}
+
+impl From<&Principal> for Actor {
+    fn from(principal: &Principal) -> Self {
+        Self::Caller {
+            provider: principal.provider().clone(),
+            subject: principal.subject().cloned(),
+            client: principal.client().cloned(),
+        }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System => f.write_str("system"),
+            Self::Caller { provider, subject, client } => {
+                let who = subject.as_ref().map(Subject::as_str).or(client.as_ref().map(ClientId::as_str));
+                write!(f, "{provider}/{}", who.unwrap_or("-"))
+            }
+        }
+    }
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// A scope was created or replaced.
+    PutScope,
+    /// A scope was deleted.
+    DeleteScope,
+    /// A route was created.
+    CreateRoute,
+    /// A route was replaced.
+    ReplaceRoute,
+    /// A route was deleted.
+    DeleteRoute,
+    /// Tokens were revoked.
+    Revoke,
+    /// A revocation was taken back.
+    DeleteRevocation,
+    /// A provider was disabled.
+    DisableProvider,
+    /// A provider was enabled.
+    EnableProvider,
+    /// A key was distrusted.
+    DistrustKey,
+    /// A key is trusted again.
+    TrustKey,
+}
+
+impl Action {
+    /// Every action.
+    pub const ALL: [Action; 11] = [
+        Self::PutScope,
+        Self::DeleteScope,
+        Self::CreateRoute,
+        Self::ReplaceRoute,
+        Self::DeleteRoute,
+        Self::Revoke,
+        Self::DeleteRevocation,
+        Self::DisableProvider,
+        Self::EnableProvider,
+        Self::DistrustKey,
+        Self::TrustKey,
+    ];
+
+    /// The action's name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PutScope => "put_scope",
+            Self::DeleteScope => "delete_scope",
+            Self::CreateRoute => "create_route",
+            Self::ReplaceRoute => "replace_route",
+            Self::DeleteRoute => "delete_route",
+            Self::Revoke => "revoke",
+            Self::DeleteRevocation => "delete_revocation",
+            Self::DisableProvider => "disable_provider",
+            Self::EnableProvider => "enable_provider",
+            Self::DistrustKey => "distrust_key",
+            Self::TrustKey => "trust_key",
+        }
+    }
+
+    /// From what [`Action::as_str`] gives.
+    ///
+    /// # Errors
+    /// There is no such action.
+    pub fn parse(text: &str) -> Result<Self, StoreError> {
+        let found = Self::ALL.into_iter().find(|action| action.as_str() == text);
+        found.ok_or(StoreError::Corrupt { what: "an action" })
+    }
+}
+
+/// A change, kept in the transaction that made it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditRecord {
+    /// Its id.
+    pub id: RecordId,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Who made it.
+    pub actor: Actor,
+    /// What was done.
+    pub action: Action,
+    /// To what: the name of a scope or provider, the id of a route or revocation.
+    pub name: String,
+    /// What it is since then.
+    pub detail: Value,
+    /// The number of the change.
+    pub change: ChangeNumber,
+}
+
+/// How often something was denied in one minute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DenialCount {
+    /// The start of the minute.
+    pub minute: Timestamp,
+    /// The route that decided, if there was one.
+    pub route: String,
+    /// The reason in the one vocabulary.
+    pub reason: String,
+    /// The client of the token, if one was verified.
+    pub client: String,
+    /// How often.
+    pub count: u64,
+}
+
+impl DenialCount {
+    pub(crate) fn latest_first(&self, other: &Self) -> Ordering {
+        let place = |denial: &Self| (denial.route.clone(), denial.reason.clone(), denial.client.clone());
+        other.minute.cmp(&self.minute).then_with(|| place(self).cmp(&place(other)))
+    }
+}
+
+/// A time range: from `from` on, before `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Period {
+    /// Its first moment.
+    pub from: Timestamp,
+    /// The first moment after it.
+    pub to: Timestamp,
+}
+
+impl Period {
+    /// All of time.
+    pub const ALWAYS: Period = Period { from: Timestamp::from_millis(i64::MIN), to: Timestamp::MAX };
+
+    pub(crate) fn contains(self, at: Timestamp) -> bool {
+        self.from <= at && at < self.to
+    }
+}
+
+/// Keeps who changed what. Records are written with the change itself, so that there is no method to write one.
+#[async_trait]
+pub trait Audit: Send + Sync {
+    /// At most `limit` records of a time range in the order of their changes, those after `after`.
+    async fn audit(
+        &self,
+        period: Period,
+        after: Option<&RecordId>,
+        limit: usize,
+    ) -> Result<Page<AuditRecord>, StoreError>;
+
+    /// Adds to what was denied.
+    async fn count_denials(&self, denials: Vec<DenialCount>) -> Result<(), StoreError>;
+
+    /// What was denied in a time range, latest minutes first, at most `limit` entries.
+    async fn denials(&self, period: Period, limit: usize) -> Result<Vec<DenialCount>, StoreError>;
+
+    /// Forgets records and denials from before `before`.
+    async fn forget_audit(&self, before: Timestamp) -> Result<(), StoreError>;
+}

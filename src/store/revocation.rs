@@ -1,0 +1,259 @@
+//! Revocations: records that deny tokens.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use aws_lc_rs::digest;
+use scopegate_provider::{BearerToken, ClientId, ProviderName, SessionId, Subject, Timestamp, TokenId};
+use serde_json::{Value, json};
+
+use super::{Actor, ChangeNumber, Page, RecordId, StoreError};
+
+/// What a token is known by when it has no id: SHA-256 of a JWT's signing input (its signature may be rewritten without
+/// becoming invalid), or of the whole of a token that is no JWT.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    /// The hash of a token.
+    pub fn of(token: &BearerToken) -> Self {
+        let text = token.reveal();
+        let is_jwt = text.bytes().filter(|byte| *byte == b'.').count() == 2;
+        let input = if is_jwt { text.rsplit_once('.').map_or(text, |(input, _)| input) } else { text };
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, input.as_bytes()).as_ref());
+        Self(hash)
+    }
+
+    /// Parses 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut hash = [0; 32];
+        if text.len() != 64 {
+            return None;
+        }
+        for (index, byte) in hash.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok()?;
+        }
+        Some(Self(hash))
+    }
+
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// By what a revocation knows its tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum RevocationKey {
+    /// The one token of this id.
+    TokenId(TokenId),
+    /// The tokens of a session.
+    Session(SessionId),
+    /// The tokens that speak for a subject.
+    Subject(Subject),
+    /// The tokens that were issued to a client.
+    Client(ClientId),
+    /// The one token of this hash.
+    TokenHash(TokenHash),
+}
+
+impl RevocationKey {
+    /// The kind's name: `token_id`, `session`, `subject`, `client`, `token_hash`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::TokenId(_) => "token_id",
+            Self::Session(_) => "session",
+            Self::Subject(_) => "subject",
+            Self::Client(_) => "client",
+            Self::TokenHash(_) => "token_hash",
+        }
+    }
+
+    /// The value's text.
+    pub fn value(&self) -> String {
+        match self {
+            Self::TokenId(id) => id.to_string(),
+            Self::Session(session) => session.to_string(),
+            Self::Subject(subject) => subject.to_string(),
+            Self::Client(client) => client.to_string(),
+            Self::TokenHash(hash) => hash.to_string(),
+        }
+    }
+
+    /// From what [`RevocationKey::kind`] and [`RevocationKey::value`] give.
+    pub fn from_parts(kind: &str, value: &str) -> Option<Self> {
+        match kind {
+            "token_id" => TokenId::parse(value).ok().map(Self::TokenId),
+            "session" => SessionId::parse(value).ok().map(Self::Session),
+            "subject" => Subject::parse(value).ok().map(Self::Subject),
+            "client" => ClientId::parse(value).ok().map(Self::Client),
+            "token_hash" => TokenHash::parse(value).map(Self::TokenHash),
+            _ => None,
+        }
+    }
+
+    /// Whether it names one token, which it then denies whenever it was issued.
+    pub fn is_one_token(&self) -> bool {
+        match self {
+            Self::TokenId(_) | Self::TokenHash(_) => true,
+            Self::Session(_) | Self::Subject(_) | Self::Client(_) => false,
+        }
+    }
+}
+
+/// A revocation to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRevocation {
+    /// The provider of the tokens: what they are known by is unique for one provider only.
+    pub provider: ProviderName,
+    /// By what the tokens are known.
+    pub key: RevocationKey,
+    /// Tokens issued before this moment are denied, and those that do not say when they were issued. A token's `iat`
+    /// counts whole seconds, so that one issued later in the same second is denied too. Means nothing where the key
+    /// names one token.
+    pub issued_before: Timestamp,
+    /// From when on no token that it matches can still be valid.
+    pub expires_at: Timestamp,
+    /// Why, in the words of whoever revoked.
+    pub reason: Option<String>,
+}
+
+/// A recorded revocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// Its id.
+    pub id: RecordId,
+    /// What was asked for.
+    pub record: NewRevocation,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+    /// The change that recorded it, or took it back.
+    pub change: ChangeNumber,
+    /// Whether it was taken back.
+    pub deleted: bool,
+}
+
+impl Revocation {
+    /// Records as one change makes them.
+    pub(crate) fn numbered(
+        records: Vec<NewRevocation>,
+        now: Timestamp,
+        change: ChangeNumber,
+    ) -> impl Iterator<Item = Self> {
+        records.into_iter().enumerate().map(move |(index, record)| Self {
+            id: RecordId::of(change, index),
+            record,
+            created_at: now,
+            change,
+            deleted: false,
+        })
+    }
+
+    pub(crate) fn in_force(&self, now: Timestamp) -> bool {
+        !self.deleted && now < self.record.expires_at
+    }
+
+    pub(crate) fn detail(&self) -> Value {
+        json!({
+            "provider": self.record.provider,
+            "kind": self.record.key.kind(),
+            "value": self.record.key.value(),
+            "issued_before": self.record.issued_before,
+            "expires_at": self.record.expires_at,
+            "reason": self.record.reason,
+        })
+    }
+}
+
+/// Keeps revocations. One that was taken back is kept, marked, until it expires, so that every node hears of it.
+#[async_trait]
+pub trait Revocations: Send + Sync {
+    /// Records revocations: all of them or none, as one change. Many are recorded with one audit record.
+    async fn revoke(&self, by: &Actor, records: Vec<NewRevocation>) -> Result<Vec<Revocation>, StoreError>;
+
+    /// At most `limit` revocations that are in force, oldest first, those after `after`.
+    async fn revocations(
+        &self,
+        after: Option<&RecordId>,
+        limit: usize,
+    ) -> Result<Page<Revocation>, StoreError>;
+
+    /// One revocation that is in force.
+    async fn revocation(&self, id: &RecordId) -> Result<Revocation, StoreError>;
+
+    /// Takes a revocation back.
+    async fn delete_revocation(&self, by: &Actor, id: &RecordId) -> Result<Revocation, StoreError>;
+
+    /// At most `limit` revocations that were recorded or taken back by a change after `seen`, in the order of (change,
+    /// id), those after `after`. Expired ones are left out.
+    async fn revocations_since(
+        &self,
+        seen: ChangeNumber,
+        after: Option<(ChangeNumber, RecordId)>,
+        limit: usize,
+    ) -> Result<Page<Revocation>, StoreError>;
+
+    /// The revocations in force with this key: those that remain when one was taken back.
+    async fn revocations_of(
+        &self,
+        provider: &ProviderName,
+        key: &RevocationKey,
+    ) -> Result<Vec<Revocation>, StoreError>;
+
+    /// Removes revocations that have expired.
+    async fn purge_revocations(&self) -> Result<u64, StoreError>;
+}
+
+/// More records than this in one change share one audit record, which counts them.
+pub(crate) const AUDITED_ONE_BY_ONE: usize = 100;
+
+pub(crate) fn no_revocation(id: &RecordId) -> StoreError {
+    StoreError::NotFound { what: "revocation", name: id.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(text: &str) -> TokenHash {
+        TokenHash::of(&BearerToken::parse(text).unwrap())
+    }
+
+    #[test]
+    fn a_jwt_with_a_rewritten_signature_has_the_same_hash() {
+        assert_eq!(hash("aaaa.bbbb.cccc"), hash("aaaa.bbbb.dddd"));
+        assert_ne!(hash("aaaa.bbbb.cccc"), hash("aaaa.bbbx.cccc"));
+    }
+
+    #[test]
+    fn an_opaque_token_is_hashed_whole() {
+        assert_ne!(hash("opaque.1"), hash("opaque.2"));
+    }
+
+    #[test]
+    fn a_key_is_what_its_parts_say() {
+        let keys = [
+            RevocationKey::TokenId(TokenId::parse("a").unwrap()),
+            RevocationKey::Session(SessionId::parse("a").unwrap()),
+            RevocationKey::Subject(Subject::parse("a").unwrap()),
+            RevocationKey::Client(ClientId::parse("a").unwrap()),
+            RevocationKey::TokenHash(hash("a")),
+        ];
+        for key in keys {
+            assert_eq!(RevocationKey::from_parts(key.kind(), &key.value()), Some(key));
+        }
+    }
+}

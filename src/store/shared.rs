@@ -1,0 +1,380 @@
+//! The store as a node uses it: an implementation, and in memory what is asked on every request.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use scopegate_provider::{Clock, ProviderName, Timestamp};
+use tokio::sync::watch;
+
+use super::{
+    Actor, Audit, AuditRecord, Backend, ChangeNumber, Changes, DenialCount, Edit, Edited, Heads, Item,
+    ItemId, ItemName, Items, MaxStaleness, MemoryStore, NewRevocation, OpenError, Page, Period, Policies,
+    ProviderState, ProviderStates, RecordId, Revocation, RevocationIndex, RevocationKey, Revocations,
+    StateChange, StoreError, StoreSettings, StoreUrl, StoredPolicy, Version,
+};
+
+/// The store of a node. Clones are the same store.
+///
+/// It implements the traits of the store: what is written is in this node's memory, too, before the write is answered.
+/// What other nodes write arrives within a second.
+#[derive(Debug, Clone)]
+pub struct Store(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    backend: Arc<dyn Backend>,
+    clock: Arc<dyn Clock>,
+    max_staleness: MaxStaleness,
+    index: RevocationIndex,
+    policy: ArcSwap<StoredPolicy>,
+    providers: ArcSwap<Vec<ProviderState>>,
+    /// What has been read. Locked while reading on, so that two readers don't do the same.
+    seen: tokio::sync::Mutex<Heads>,
+    /// The uptime, in milliseconds, at which the last answer was asked for.
+    heard: AtomicU64,
+    /// Held while it is found out what remains of a key: what is recorded meanwhile must not be overwritten.
+    reconciling: tokio::sync::Mutex<()>,
+    changed: watch::Sender<Heads>,
+}
+
+/// How often a node asks whether something has changed.
+const POLL: Duration = Duration::from_millis(250);
+
+/// After how many polls what has expired is removed.
+const SWEEP_EVERY: u64 = 240;
+
+/// How many revocations are read at once.
+const BATCH: usize = 10_000;
+
+impl Store {
+    /// Opens the store that the settings name; without settings one in memory that refuses every write (invariant 14).
+    /// It goes on reading what changes until the last clone is dropped.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open(settings: Option<&StoreSettings>, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        let Some(settings) = settings else {
+            let nothing = Arc::new(MemoryStore::read_only(clock.clone()));
+            return Self::over(nothing, &StoreUrl::Memory, MaxStaleness::default(), clock).await;
+        };
+        let backend: Arc<dyn Backend> = match &settings.url {
+            StoreUrl::Memory => Arc::new(MemoryStore::new(clock.clone())),
+            url @ (StoreUrl::Sqlite(_) | StoreUrl::Postgres(_)) => {
+                return Err(OpenError::Connect {
+                    url: url.to_string(),
+                    problem: "this build has no driver for it".to_owned(),
+                });
+            }
+        };
+        Self::over(backend, &settings.url, settings.max_staleness, clock).await
+    }
+
+    async fn over(
+        backend: Arc<dyn Backend>,
+        url: &StoreUrl,
+        max_staleness: MaxStaleness,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, OpenError> {
+        let store = Self(Arc::new(Shared {
+            heard: AtomicU64::new(millis(clock.uptime())),
+            backend,
+            clock,
+            max_staleness,
+            index: RevocationIndex::new(),
+            policy: ArcSwap::default(),
+            providers: ArcSwap::default(),
+            seen: tokio::sync::Mutex::default(),
+            reconciling: tokio::sync::Mutex::default(),
+            changed: watch::Sender::default(),
+        }));
+        store.refresh().await.map_err(|source| OpenError::Read { url: url.to_string(), source })?;
+        tokio::spawn(follow(Arc::downgrade(&store.0)));
+        Ok(store)
+    }
+
+    /// Which tokens are revoked.
+    pub fn revocation_index(&self) -> &RevocationIndex {
+        &self.0.index
+    }
+
+    /// The scopes and routes of the store, from memory.
+    pub fn policy(&self) -> Arc<StoredPolicy> {
+        self.0.policy.load_full()
+    }
+
+    /// What was decided about providers, from memory.
+    pub fn providers(&self) -> Arc<Vec<ProviderState>> {
+        self.0.providers.load_full()
+    }
+
+    /// Tells of changes once they are in this node's memory, whoever made them.
+    pub fn subscribe(&self) -> watch::Receiver<Heads> {
+        self.0.changed.subscribe()
+    }
+
+    /// The time by the clock of the store.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// For how long nothing has been heard of the store.
+    pub fn silence(&self) -> Duration {
+        let heard = Duration::from_millis(self.0.heard.load(Ordering::Relaxed));
+        self.0.clock.uptime().saturating_sub(heard)
+    }
+
+    /// Whether this node may no longer let tokens pass, as it may not know of revocations
+    /// (`store.max_staleness.revocations`).
+    pub fn revocations_are_stale(&self) -> bool {
+        self.0.max_staleness.revocations.is_exceeded_by(self.silence())
+    }
+
+    /// Whether this node may no longer decide, as its policy may be old (`store.max_staleness.policy`).
+    pub fn policy_is_stale(&self) -> bool {
+        self.0.max_staleness.policy.is_exceeded_by(self.silence())
+    }
+
+    /// Reads what has changed since the last time. Done all the time by itself.
+    ///
+    /// # Errors
+    /// The store cannot be read; what is in memory stays as it was.
+    pub async fn refresh(&self) -> Result<(), StoreError> {
+        self.0.refresh().await
+    }
+
+    /// After a change of this node's own, which is kept already: what fails now is tried again all the time.
+    async fn catch_up(&self) {
+        if let Err(error) = self.refresh().await {
+            tracing::warn!(%error, "cannot read a change back from the store");
+        }
+    }
+}
+
+impl Shared {
+    async fn refresh(&self) -> Result<(), StoreError> {
+        let mut seen = self.seen.lock().await;
+        let asked = millis(self.clock.uptime());
+        let heads = self.backend.heads().await?;
+        if heads.revocations > seen.revocations {
+            self.read_revocations(seen.revocations).await?;
+        }
+        if heads.policy > seen.policy {
+            self.take_policy(&self.backend.stored_policy().await?);
+        }
+        if heads.providers > seen.providers {
+            self.providers.store(Arc::new(self.backend.provider_states().await?));
+        }
+        self.heard.store(asked, Ordering::Relaxed);
+        if heads != *seen {
+            *seen = heads;
+            self.changed.send_replace(heads);
+        }
+        Ok(())
+    }
+
+    async fn read_revocations(&self, seen: ChangeNumber) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let page = self.backend.revocations_since(seen, after, BATCH).await?;
+            self.index.extend(page.items.iter().filter(|found| !found.deleted).map(|found| &found.record));
+            for deleted in page.items.iter().filter(|found| found.deleted) {
+                self.reconcile(&deleted.record).await?;
+            }
+            match page.items.last() {
+                Some(last) if page.more => after = Some((last.change, last.id.clone())),
+                Some(_) | None => return Ok(()),
+            }
+        }
+    }
+
+    /// After a record was taken back: what remains of its key.
+    async fn reconcile(&self, record: &NewRevocation) -> Result<(), StoreError> {
+        let _nobody_records = self.reconciling.lock().await;
+        let remaining = self.backend.revocations_of(&record.provider, &record.key).await?;
+        self.index.replace(&record.provider, &record.key, remaining.iter().map(|found| &found.record));
+        Ok(())
+    }
+
+    async fn sweep(&self) {
+        self.index.sweep(self.clock.now());
+        match self.backend.purge_revocations().await {
+            Ok(_) | Err(StoreError::NoStore) => {}
+            Err(error) => tracing::warn!(%error, "cannot remove expired revocations"),
+        }
+    }
+
+    /// Takes over a policy unless a later one is known.
+    fn take_policy(&self, policy: &Arc<StoredPolicy>) {
+        self.policy.rcu(|known| if known.change > policy.change { known.clone() } else { policy.clone() });
+    }
+}
+
+async fn follow(store: Weak<Shared>) {
+    for round in 1_u64.. {
+        let Some(store) = store.upgrade() else { return };
+        if let Err(error) = store.refresh().await {
+            tracing::warn!(%error, "cannot read what has changed in the store");
+        }
+        if round.is_multiple_of(SWEEP_EVERY) {
+            store.sweep().await;
+        }
+        let clock = store.clock.clone();
+        drop(store);
+        clock.sleep(POLL).await;
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[async_trait]
+impl Items for Store {
+    async fn list(&self, after: Option<ItemId>, limit: usize) -> Result<Page<Item>, StoreError> {
+        self.0.backend.list(after, limit).await
+    }
+
+    async fn find(&self, id: ItemId) -> Result<Item, StoreError> {
+        self.0.backend.find(id).await
+    }
+
+    async fn create(&self, name: ItemName) -> Result<Item, StoreError> {
+        self.0.backend.create(name).await
+    }
+
+    async fn replace(
+        &self,
+        id: ItemId,
+        expected: Option<Version>,
+        name: ItemName,
+    ) -> Result<Item, StoreError> {
+        self.0.backend.replace(id, expected, name).await
+    }
+
+    async fn delete(&self, id: ItemId, expected: Option<Version>) -> Result<(), StoreError> {
+        self.0.backend.delete(id, expected).await
+    }
+}
+
+#[async_trait]
+impl Policies for Store {
+    async fn stored_policy(&self) -> Result<Arc<StoredPolicy>, StoreError> {
+        self.0.backend.stored_policy().await
+    }
+
+    async fn edit_policy(
+        &self,
+        by: &Actor,
+        before: &StoredPolicy,
+        edit: Edit,
+    ) -> Result<(Edited, Arc<StoredPolicy>), StoreError> {
+        let (edited, after) = self.0.backend.edit_policy(by, before, edit).await?;
+        self.0.take_policy(&after);
+        Ok((edited, after))
+    }
+}
+
+#[async_trait]
+impl Revocations for Store {
+    async fn revoke(&self, by: &Actor, records: Vec<NewRevocation>) -> Result<Vec<Revocation>, StoreError> {
+        let made = self.0.backend.revoke(by, records).await?;
+        let _nobody_reconciles = self.0.reconciling.lock().await;
+        self.0.index.extend(made.iter().map(|made| &made.record));
+        Ok(made)
+    }
+
+    async fn revocations(
+        &self,
+        after: Option<&RecordId>,
+        limit: usize,
+    ) -> Result<Page<Revocation>, StoreError> {
+        self.0.backend.revocations(after, limit).await
+    }
+
+    async fn revocation(&self, id: &RecordId) -> Result<Revocation, StoreError> {
+        self.0.backend.revocation(id).await
+    }
+
+    async fn delete_revocation(&self, by: &Actor, id: &RecordId) -> Result<Revocation, StoreError> {
+        let deleted = self.0.backend.delete_revocation(by, id).await?;
+        self.catch_up().await;
+        Ok(deleted)
+    }
+
+    async fn revocations_since(
+        &self,
+        seen: ChangeNumber,
+        after: Option<(ChangeNumber, RecordId)>,
+        limit: usize,
+    ) -> Result<Page<Revocation>, StoreError> {
+        self.0.backend.revocations_since(seen, after, limit).await
+    }
+
+    async fn revocations_of(
+        &self,
+        provider: &ProviderName,
+        key: &RevocationKey,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        self.0.backend.revocations_of(provider, key).await
+    }
+
+    async fn purge_revocations(&self) -> Result<u64, StoreError> {
+        self.0.backend.purge_revocations().await
+    }
+}
+
+#[async_trait]
+impl ProviderStates for Store {
+    async fn provider_states(&self) -> Result<Vec<ProviderState>, StoreError> {
+        self.0.backend.provider_states().await
+    }
+
+    async fn change_provider(
+        &self,
+        by: &Actor,
+        provider: &ProviderName,
+        change: StateChange,
+    ) -> Result<ChangeNumber, StoreError> {
+        let number = self.0.backend.change_provider(by, provider, change).await?;
+        self.catch_up().await;
+        Ok(number)
+    }
+}
+
+#[async_trait]
+impl Audit for Store {
+    async fn audit(
+        &self,
+        period: Period,
+        after: Option<&RecordId>,
+        limit: usize,
+    ) -> Result<Page<AuditRecord>, StoreError> {
+        self.0.backend.audit(period, after, limit).await
+    }
+
+    async fn count_denials(&self, denials: Vec<DenialCount>) -> Result<(), StoreError> {
+        self.0.backend.count_denials(denials).await
+    }
+
+    async fn denials(&self, period: Period, limit: usize) -> Result<Vec<DenialCount>, StoreError> {
+        self.0.backend.denials(period, limit).await
+    }
+
+    async fn forget_audit(&self, before: Timestamp) -> Result<(), StoreError> {
+        self.0.backend.forget_audit(before).await
+    }
+}
+
+#[async_trait]
+impl Changes for Store {
+    async fn heads(&self) -> Result<Heads, StoreError> {
+        self.0.backend.heads().await
+    }
+}
