@@ -1,0 +1,202 @@
+//! What the issuer does, apart from HTTP.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::HeaderMap;
+use scopegate_provider::{Clock, Issuer, NameError};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    Fault,
+    client::Client,
+    dialect::{Document, Grant, Minting, Operation},
+    form::Form,
+    keys::KeyRing,
+    ledger::Ledger,
+    refusal::Refusal,
+    settings::Tenant,
+};
+
+/// What outlives a change of settings: a successor at the same address goes on with it.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    pub(crate) keys: Arc<KeyRing>,
+    pub(crate) revoked: Arc<Ledger>,
+}
+
+pub(crate) struct Service {
+    pub(crate) tenant: Tenant,
+    pub(crate) base: String,
+    pub(crate) issuer: Issuer,
+    pub(crate) memory: Memory,
+    clock: Arc<dyn Clock>,
+}
+
+impl Service {
+    pub(crate) fn new(
+        tenant: Tenant,
+        base: String,
+        memory: Option<Memory>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, NameError> {
+        let issuer = Issuer::parse(&tenant.dialect.issuer(&base))?;
+        let algorithm = tenant.algorithm;
+        let memory = memory.filter(|memory| memory.keys.algorithm() == algorithm);
+        let memory =
+            memory.unwrap_or_else(|| Memory { keys: KeyRing::start(algorithm), revoked: Arc::default() });
+        Ok(Self { tenant, base, issuer, memory, clock })
+    }
+
+    pub(crate) fn operation(&self, path: &str) -> Option<Operation> {
+        self.tenant.dialect.operation(path)
+    }
+
+    pub(crate) fn metadata(&self, document: Document) -> Value {
+        self.tenant.dialect.metadata(&self.tenant, &self.base, document)
+    }
+
+    pub(crate) async fn jwks(&self) -> Result<Value, Refusal> {
+        Ok(self.memory.keys.keys().await.map_err(Refusal::NoKey)?.jwks())
+    }
+
+    /// The token endpoint (RFC 6749, section 4.4), with `fault=` beside.
+    pub(crate) async fn token(&self, headers: &HeaderMap, form: &Form) -> Result<Value, Refusal> {
+        let dialect = &self.tenant.dialect;
+        let grant_type = form.required("grant_type")?;
+        let client = self.tenant.clients.authenticate(headers, form)?;
+        if grant_type != "client_credentials" {
+            return Err(Refusal::UnsupportedGrant { found: grant_type.to_owned() });
+        }
+        let fault = form.value("fault").map(fault_named).transpose()?;
+        let grant = dialect.grant(&self.tenant, client, form)?;
+        let token = match &grant.audience {
+            None => opaque(&self.issuer)?,
+            Some(_) => self.mint(&grant, fault).await?,
+        };
+        Ok(dialect.token_response(&token, &grant))
+    }
+
+    /// Introspection (RFC 7662, section 2): any client may ask about any token of this issuer.
+    pub(crate) async fn introspect(&self, headers: &HeaderMap, form: &Form) -> Result<Value, Refusal> {
+        self.tenant.clients.authenticate(headers, form)?;
+        let Some(claims) = self.live_claims(form.required("token")?).await? else {
+            return Ok(json!({ "active": false }));
+        };
+        let mut answer = self.tenant.dialect.introspection(claims);
+        answer.insert("active".to_owned(), json!(true));
+        answer.insert("token_type".to_owned(), json!("Bearer"));
+        Ok(Value::Object(answer))
+    }
+
+    /// Revocation (RFC 7009, section 2). A token that is not alive is none to be revoked, and the answer is the same.
+    pub(crate) async fn revoke(&self, headers: &HeaderMap, form: &Form) -> Result<(), Refusal> {
+        let client = self.tenant.clients.authenticate(headers, form)?;
+        let Some(claims) = self.live_claims(form.required("token")?).await? else { return Ok(()) };
+        if !is_clients_own(client, &claims) {
+            let told = self.tenant.dialect.admits_foreign_revocations();
+            return if told { Err(Refusal::AnotherClientsToken) } else { Ok(()) };
+        }
+        if let (Some(id), Some(expiry)) = (text(&claims, "jti"), number(&claims, "exp")) {
+            self.memory.revoked.insert(id, expiry, self.now());
+        }
+        Ok(())
+    }
+
+    async fn mint(&self, grant: &Grant<'_>, fault: Option<Fault>) -> Result<String, Refusal> {
+        let keys = self.memory.keys.keys().await.map_err(Refusal::NoKey)?;
+        let dialect = &self.tenant.dialect;
+        let now = self.clock.now();
+        let minting = Minting {
+            issuer: self.issuer.as_str(),
+            client: grant.client,
+            audience: grant.audience.as_deref().unwrap_or_default(),
+            scopes: &grant.scopes,
+            now,
+            id: &random::<32>()?,
+        };
+        let mut claims = dialect.claims(&minting);
+        add(&mut claims, &grant.client.claims);
+        let header = dialect.header(&keys.current);
+        let signed = match fault {
+            None => keys.current.sign_with_header(&header, &claims),
+            Some(fault) => {
+                fault.spoil_claims(&mut claims, now);
+                fault.sign(&keys.current, header, claims).await
+            }
+        };
+        signed.map_err(Refusal::NoKey)
+    }
+
+    /// The claims of a token that is this issuer's, within its time and not revoked.
+    async fn live_claims(&self, token: &str) -> Result<Option<Map<String, Value>>, Refusal> {
+        let keys = self.memory.keys.keys().await.map_err(Refusal::NoKey)?;
+        let Some(claims) = signed_claims(token, &keys) else { return Ok(None) };
+        let now = self.now();
+        let alive = text(&claims, "iss") == Some(self.issuer.as_str())
+            && number(&claims, "exp").is_some_and(|expiry| now < expiry)
+            && number(&claims, "nbf").is_none_or(|start| start <= now)
+            && text(&claims, "jti").is_none_or(|id| !self.memory.revoked.contains(id));
+        Ok(alive.then_some(claims))
+    }
+
+    fn now(&self) -> i64 {
+        self.clock.now().seconds()
+    }
+}
+
+fn fault_named(name: &str) -> Result<Fault, Refusal> {
+    Fault::find(name).ok_or_else(|| Refusal::UnknownFault { found: name.to_owned() })
+}
+
+/// The client's own claims go over the issuer's; `null` takes one out.
+fn add(claims: &mut Map<String, Value>, more: &Map<String, Value>) {
+    for (name, value) in more {
+        match value {
+            Value::Null => claims.remove(name),
+            value => claims.insert(name.clone(), value.clone()),
+        };
+    }
+}
+
+fn signed_claims(token: &str, keys: &crate::keys::Keys) -> Option<Map<String, Value>> {
+    let (input, signature) = token.rsplit_once('.')?;
+    let (header, payload) = input.split_once('.')?;
+    let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
+    let signer = keys.find(header.get("kid")?.as_str()?)?;
+    let ours = header.get("alg")?.as_str()? == signer.algorithm().as_str();
+    let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+    if !ours || !signer.is_signature_of(input.as_bytes(), &signature) {
+        return None;
+    }
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+}
+
+fn is_clients_own(client: &Client, claims: &Map<String, Value>) -> bool {
+    ["client_id", "cid", "azp"].iter().any(|name| text(claims, name) == Some(client.id.as_str()))
+}
+
+fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    claims.get(name)?.as_str()
+}
+
+fn number(claims: &Map<String, Value>, name: &str) -> Option<i64> {
+    claims.get(name)?.as_i64()
+}
+
+/// What Auth0 gives who names no API: five parts and `enc`, encrypted to nobody but Auth0.
+fn opaque(issuer: &Issuer) -> Result<String, Refusal> {
+    let header = json!({ "alg": "dir", "enc": "A256GCM", "iss": issuer });
+    let header = URL_SAFE_NO_PAD.encode(header.to_string());
+    Ok(format!("{header}..{}.{}.{}", random::<12>()?, random::<96>()?, random::<16>()?))
+}
+
+/// So many random bytes, as text.
+fn random<const BYTES: usize>() -> Result<String, Refusal> {
+    let mut bytes = [0; BYTES];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Refusal::NoRandomness)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// The longest that a request waits for its body.
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);

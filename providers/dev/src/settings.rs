@@ -1,0 +1,362 @@
+//! The issuer's settings as they are written, and what they are once they are proven.
+
+use std::{collections::HashMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use schemars::JsonSchema;
+use scopegate_oidc::SigningAlgorithm;
+use scopegate_provider::{Audience, ClientId, Scope, ScopeSet, Secret, Span};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value};
+
+use crate::{
+    client::{Client, Clients},
+    dialect::{Auth0, Dialect, Okta, Standard},
+};
+
+/// The settings of an issuer. Whatever is wrong with them is said when it starts, or by [`IssuerSettings::check`].
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerSettings {
+    /// Where it listens: an address of loopback. Port 0 takes a free one.
+    #[serde(default)]
+    pub listen: LoopbackAddress,
+    /// The APIs that tokens are issued for: one or a list.
+    pub audience: Audiences,
+    /// Who may ask for tokens.
+    pub clients: Vec<ClientSettings>,
+    /// What tokens are signed with: ES256 unless said, RS256 where Auth0 or Okta is emulated.
+    pub algorithm: Option<SigningAlgorithm>,
+    /// How long tokens live: an hour unless said, a day where Auth0 is emulated.
+    pub token_lifetime: Option<Span>,
+    /// Whose paths, token shapes and errors it takes on.
+    pub emulate: Option<Emulate>,
+    /// Auth0's profile of access tokens; only with `emulate: auth0`.
+    pub token_dialect: Option<TokenDialect>,
+    /// The id of Okta's authorization server, `default` unless said; only with `emulate: okta`.
+    pub authorization_server: Option<String>,
+}
+
+/// A client of the issuer.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientSettings {
+    /// Its id.
+    pub id: ClientId,
+    /// Its secret.
+    pub secret: Secret,
+    /// What it may ask for, and gets when it names nothing.
+    #[serde(default)]
+    pub scopes: Vec<Scope>,
+    /// Claims that its tokens carry beside the issuer's own, or in their place; `null` leaves one out.
+    #[serde(default)]
+    pub claims: Map<String, Value>,
+    /// How long its tokens live, where that differs from `token_lifetime`.
+    pub lifetime: Option<Span>,
+}
+
+/// Whom the issuer emulates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Emulate {
+    /// An Auth0 tenant.
+    Auth0,
+    /// A custom authorization server of Okta.
+    Okta,
+}
+
+/// Auth0's profiles of access tokens, by Auth0's own names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenDialect {
+    /// Auth0's own: `typ: JWT`, `azp`, `gty`, neither `jti` nor `client_id`.
+    #[default]
+    AccessToken,
+    /// RFC 9068's: `typ: at+jwt`, `client_id`, `jti`.
+    Rfc9068Profile,
+}
+
+/// An address of loopback and a port; nothing else can be listened on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoopbackAddress(SocketAddr);
+
+/// The audiences of an API: at least one.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
+pub enum Audiences {
+    /// One.
+    One(Audience),
+    /// Several.
+    Many(Vec<Audience>),
+}
+
+/// What is wrong with an issuer's settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SettingsError {
+    /// An address that others could reach.
+    #[error(
+        "the embedded issuer listens on loopback only: expected `127.0.0.1:PORT` or `[::1]:PORT`, found `{found}`"
+    )]
+    NotLoopback {
+        /// What was given.
+        found: String,
+    },
+    /// A list of audiences with none in it.
+    #[error("expected at least one audience")]
+    NoAudience,
+    /// A list of clients with none in it.
+    #[error("expected at least one client: without one nobody can get a token")]
+    NoClient,
+    /// Two clients of one id.
+    #[error("the client `{id}` is there twice")]
+    DuplicateClient {
+        /// The id.
+        id: ClientId,
+    },
+    /// An algorithm that the emulated provider does not sign with.
+    #[error("who emulates {emulated} signs with RS256: leave `algorithm` out or say RS256, found {found}")]
+    Algorithm {
+        /// The emulated provider.
+        emulated: &'static str,
+        /// What was given.
+        found: SigningAlgorithm,
+    },
+    /// A key that means something only for one emulation.
+    #[error("`{key}` is for `emulate: {emulate}` only")]
+    OnlyFor {
+        /// The key.
+        key: &'static str,
+        /// The emulation that it belongs to.
+        emulate: &'static str,
+    },
+    /// An id that cannot stand in a path.
+    #[error("expected an authorization server's id of letters, digits, `-` and `_`, found `{found}`")]
+    AuthorizationServer {
+        /// What was given.
+        found: String,
+    },
+    /// Tokens that would be dead at once.
+    #[error("a token must live for a second at least")]
+    Lifetime,
+}
+
+impl SettingsError {
+    /// The setting that it is about.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::NotLoopback { .. } => "listen",
+            Self::NoAudience => "audience",
+            Self::NoClient | Self::DuplicateClient { .. } => "clients",
+            Self::Algorithm { .. } => "algorithm",
+            Self::OnlyFor { key, .. } => key,
+            Self::AuthorizationServer { .. } => "authorization_server",
+            Self::Lifetime => "token_lifetime",
+        }
+    }
+}
+
+impl IssuerSettings {
+    /// An issuer for these audiences and clients, everything else as it is unless said.
+    pub fn new(audience: Audiences, clients: Vec<ClientSettings>) -> Self {
+        Self {
+            listen: LoopbackAddress::default(),
+            audience,
+            clients,
+            algorithm: None,
+            token_lifetime: None,
+            emulate: None,
+            token_dialect: None,
+            authorization_server: None,
+        }
+    }
+
+    /// Says what is wrong without starting anything.
+    ///
+    /// # Errors
+    /// The first thing found.
+    pub fn check(&self) -> Result<(), SettingsError> {
+        Tenant::parse(self).map(drop)
+    }
+}
+
+impl ClientSettings {
+    /// A client that may ask for these scopes.
+    pub fn new(id: ClientId, secret: Secret, scopes: impl IntoIterator<Item = Scope>) -> Self {
+        Self { id, secret, scopes: scopes.into_iter().collect(), claims: Map::new(), lifetime: None }
+    }
+}
+
+/// Settings that were found to be right.
+pub(crate) struct Tenant {
+    pub(crate) audiences: Box<[Audience]>,
+    pub(crate) clients: Clients,
+    pub(crate) algorithm: SigningAlgorithm,
+    pub(crate) dialect: Arc<dyn Dialect>,
+}
+
+impl Tenant {
+    pub(crate) fn parse(settings: &IssuerSettings) -> Result<Self, SettingsError> {
+        let dialect = dialect(settings)?;
+        let lifetime = settings.token_lifetime.map_or(dialect.default_lifetime(), Span::get);
+        Ok(Self {
+            audiences: audiences(&settings.audience)?,
+            clients: clients(&settings.clients, lifetime)?,
+            algorithm: algorithm(settings)?,
+            dialect,
+        })
+    }
+}
+
+fn audiences(audiences: &Audiences) -> Result<Box<[Audience]>, SettingsError> {
+    match audiences {
+        Audiences::One(audience) => Ok([audience.clone()].into()),
+        Audiences::Many(list) if list.is_empty() => Err(SettingsError::NoAudience),
+        Audiences::Many(list) => Ok(list.clone().into()),
+    }
+}
+
+fn clients(settings: &[ClientSettings], lifetime: Duration) -> Result<Clients, SettingsError> {
+    if settings.is_empty() {
+        return Err(SettingsError::NoClient);
+    }
+    let mut clients = HashMap::new();
+    for client in settings {
+        let lifetime = client.lifetime.map_or(lifetime, Span::get);
+        if lifetime < Duration::from_secs(1) {
+            return Err(SettingsError::Lifetime);
+        }
+        let scopes: ScopeSet = client.scopes.iter().cloned().collect();
+        let made = Client::new(client.id.clone(), &client.secret, scopes, client.claims.clone(), lifetime);
+        if clients.insert(client.id.clone(), made).is_some() {
+            return Err(SettingsError::DuplicateClient { id: client.id.clone() });
+        }
+    }
+    Ok(Clients::new(clients))
+}
+
+fn algorithm(settings: &IssuerSettings) -> Result<SigningAlgorithm, SettingsError> {
+    let emulated = match settings.emulate {
+        None => return Ok(settings.algorithm.unwrap_or_default()),
+        Some(Emulate::Auth0) => "Auth0",
+        Some(Emulate::Okta) => "Okta",
+    };
+    match settings.algorithm {
+        None | Some(SigningAlgorithm::Rs256) => Ok(SigningAlgorithm::Rs256),
+        Some(found) => Err(SettingsError::Algorithm { emulated, found }),
+    }
+}
+
+fn dialect(settings: &IssuerSettings) -> Result<Arc<dyn Dialect>, SettingsError> {
+    let emulate = settings.emulate;
+    if settings.token_dialect.is_some() && emulate != Some(Emulate::Auth0) {
+        return Err(SettingsError::OnlyFor { key: "token_dialect", emulate: "auth0" });
+    }
+    if settings.authorization_server.is_some() && emulate != Some(Emulate::Okta) {
+        return Err(SettingsError::OnlyFor { key: "authorization_server", emulate: "okta" });
+    }
+    Ok(match emulate {
+        None => Arc::new(Standard),
+        Some(Emulate::Auth0) => Arc::new(Auth0::new(settings.token_dialect.unwrap_or_default())),
+        Some(Emulate::Okta) => {
+            Arc::new(Okta::new(server_id(settings.authorization_server.as_deref().unwrap_or("default"))?))
+        }
+    })
+}
+
+fn server_id(text: &str) -> Result<&str, SettingsError> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    // `/oauth2/v1/…` belongs to the org server.
+    if text.is_empty() || text == "v1" || !text.chars().all(allowed) {
+        return Err(SettingsError::AuthorizationServer { found: text.to_owned() });
+    }
+    Ok(text)
+}
+
+impl LoopbackAddress {
+    /// Any free port of 127.0.0.1.
+    pub const ANY_PORT: LoopbackAddress =
+        LoopbackAddress(SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0));
+
+    /// Takes an address that only this machine can reach.
+    ///
+    /// # Errors
+    /// [`SettingsError::NotLoopback`].
+    pub fn new(address: SocketAddr) -> Result<Self, SettingsError> {
+        if address.ip().to_canonical().is_loopback() {
+            return Ok(Self(address));
+        }
+        Err(SettingsError::NotLoopback { found: address.to_string() })
+    }
+
+    /// Parses `127.0.0.1:PORT` or `[::1]:PORT`.
+    ///
+    /// # Errors
+    /// [`SettingsError::NotLoopback`].
+    pub fn parse(text: &str) -> Result<Self, SettingsError> {
+        let address = text.parse().map_err(|_| SettingsError::NotLoopback { found: text.to_owned() })?;
+        Self::new(address)
+    }
+
+    /// The address.
+    pub fn get(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl Default for LoopbackAddress {
+    /// 127.0.0.1:9400.
+    fn default() -> Self {
+        Self(SocketAddr::new(Self::ANY_PORT.0.ip(), 9400))
+    }
+}
+
+impl fmt::Display for LoopbackAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::str::FromStr for LoopbackAddress {
+    type Err = SettingsError;
+    fn from_str(text: &str) -> Result<Self, SettingsError> {
+        Self::parse(text)
+    }
+}
+
+impl<'de> Deserialize<'de> for LoopbackAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for LoopbackAddress {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "LoopbackAddress".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^(127\\.[0-9.]+|\\[::1\\]):[0-9]+$" })
+    }
+}
+
+impl<'de> Deserialize<'de> for Audiences {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let parse = |text: &str| Audience::parse(text).map_err(de::Error::custom);
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => parse(&text).map(Self::One),
+            Value::Array(items) => {
+                let texts = items.iter().map(|item| item.as_str().ok_or_else(not_an_audience));
+                texts.map(|text| parse(text?)).collect::<Result<_, _>>().map(Self::Many)
+            }
+            _ => Err(not_an_audience()),
+        }
+    }
+}
+
+fn not_an_audience<E: de::Error>() -> E {
+    E::custom("expected an audience or a list of them")
+}
+
+#[cfg(test)]
+mod tests;
