@@ -1,1 +1,59 @@
 //! What may be asked for by whom, decided purely: no web framework, no database, no clock.
+//!
+//! A request becomes a [`Target`], its one normal form. A [`Policy`] is compiled from routes and scopes as they are
+//! written; [`Policy::resolve`] finds the routes that decide a target, and [`Resolved::decide`] asks their rules.
+//!
+//! ```
+//! use http::Method;
+//! use scopegate::policy::{Definition, Policy, RawTarget, Scheme, Target, TokenUse};
+//!
+//! # let yaml = r#"{"match": "GET /items/**", "allow": "authenticated"}"#;
+//! let mut definition = Definition::default();
+//! definition.add_route(serde_json::from_str(yaml)?);
+//! let policy = Policy::compile(&definition).map_err(|errors| errors[0].clone())?.policy;
+//!
+//! let target = Target::parse(RawTarget {
+//!     method: &Method::GET,
+//!     scheme: Scheme::Https,
+//!     authority: None,
+//!     hosts: ["api.example.com"],
+//!     path_and_query: b"/items/1?verbose",
+//! })?;
+//! let resolved = policy.resolve(&target).map_err(|refused| refused.denial)?;
+//! assert_eq!(resolved.token_use(), TokenUse::Required);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod compile;
+mod decision;
+mod definition;
+mod error;
+mod host;
+mod irregular;
+mod methods;
+mod path;
+mod pattern;
+mod readings;
+mod requirement;
+mod route;
+mod rule;
+mod rules;
+pub mod settings;
+mod table;
+mod target;
+mod tree;
+
+pub use compile::{Compiled, Warning};
+pub use decision::{Decision, Denial, Reason, Refused};
+pub use definition::{Definition, KnownProvider, Source};
+pub use error::{PolicyError, Problem};
+pub use host::HostError;
+pub use irregular::{Irregularities, Irregularity};
+pub use methods::Methods;
+pub use pattern::{HostPattern, PathPattern, Pattern, PatternError, Place, Segment};
+pub use requirement::{Alternative, ClaimTest};
+pub use route::{Handling, Route};
+pub use rule::{Rule, TokenUse};
+pub use rules::{RuleError, Vocabulary};
+pub use table::{DeclaredScope, Found, Policy, Resolved};
+pub use target::{RawTarget, Scheme, Target, TargetError};

@@ -1,0 +1,338 @@
+//! From a definition to a policy, with everything that is wrong said at once.
+
+use std::{collections::HashMap, sync::Arc};
+
+use scopegate_provider::{ProviderName, Scope};
+
+use super::{
+    Alternative, Definition, Handling, Methods, PathPattern, Pattern, Place, Policy, PolicyError, Problem,
+    Route, Rule, Segment, Source, Vocabulary,
+    error::nearest,
+    settings::{MatchSettings, RouteSettings},
+    table::DeclaredScope,
+};
+
+/// A policy, and what is allowed but deserves a second look.
+#[derive(Debug, Clone, Default)]
+pub struct Compiled {
+    /// The policy.
+    pub policy: Policy,
+    /// The warnings.
+    pub warnings: Vec<Warning>,
+}
+
+/// What is allowed but deserves a second look.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// A provider takes tokens of several audiences, and this route takes them all.
+    #[error(
+        "{at}: the provider `{provider}` takes several audiences, and this route names none: add `audience`"
+    )]
+    AudienceNotNamed {
+        /// The route.
+        at: Source,
+        /// The provider.
+        provider: ProviderName,
+    },
+    /// No provider that the rule lets in can be asked about a token now.
+    #[error("{at}: `fresh` refuses every call, as no provider of this route introspects")]
+    NeverFresh {
+        /// The route.
+        at: Source,
+    },
+    /// What is stored covers all of a pattern.
+    #[error("{at}: `{pattern}` never decides: more specific patterns cover all of it")]
+    NeverDecides {
+        /// The route.
+        at: Source,
+        /// The pattern.
+        pattern: String,
+    },
+}
+
+impl Policy {
+    /// Compiles a policy.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each with where it is and what to write instead.
+    pub fn compile(definition: &Definition) -> Result<Compiled, Vec<PolicyError>> {
+        let scopes = definition.scopes.iter().map(|(_, name, _)| name.clone());
+        let vocabulary = Vocabulary::new(scopes, definition.providers.clone());
+        let mut compiler = Compiler { definition, vocabulary, errors: Vec::new() };
+        let scopes = compiler.declared_scopes();
+        let mut routes = compiler.routes();
+        routes.extend(compiler.scope_routes());
+        compiler.check_duplicates(&routes);
+        let policy = Self::assemble(routes, scopes);
+        let warnings = compiler.warnings(&policy);
+        if compiler.errors.is_empty() { Ok(Compiled { policy, warnings }) } else { Err(compiler.errors) }
+    }
+}
+
+struct Compiler<'d> {
+    definition: &'d Definition,
+    vocabulary: Vocabulary,
+    errors: Vec<PolicyError>,
+}
+
+impl Compiler<'_> {
+    fn error(&mut self, at: &Source, key: impl Into<String>, problem: Problem) {
+        self.errors.push(PolicyError { at: at.clone(), key: key.into(), problem });
+    }
+
+    fn declared_scopes(&mut self) -> Vec<DeclaredScope> {
+        let mut seen: HashMap<&Scope, &Source> = HashMap::new();
+        let mut scopes = Vec::new();
+        for (source, name, settings) in &self.definition.scopes {
+            if let Some(other) = seen.insert(name, source) {
+                let other = other.clone();
+                self.error(source, "", Problem::DuplicateScope { other });
+            }
+            let description = settings.description().to_owned();
+            scopes.push(DeclaredScope { name: name.clone(), description, source: source.clone() });
+        }
+        scopes
+    }
+
+    fn routes(&mut self) -> Vec<Route> {
+        self.definition.routes.iter().flat_map(|(source, settings)| self.route(source, settings)).collect()
+    }
+
+    fn route(&mut self, source: &Source, settings: &RouteSettings) -> Vec<Route> {
+        let patterns = self.patterns(source, &settings.matches);
+        let rule = self.rule(source, settings);
+        let handling = self.handling(source, settings, rule.as_deref(), &patterns);
+        let Some(rule) = rule else { return Vec::new() };
+        let route = |pattern| Route::new(source.clone(), pattern, rule.clone(), handling.clone());
+        patterns.into_iter().map(route).collect()
+    }
+
+    fn patterns(&mut self, source: &Source, matches: &MatchSettings) -> Vec<Pattern> {
+        let parsed = match matches {
+            MatchSettings::One(text) => vec![("match".to_owned(), Pattern::parse(text))],
+            MatchSettings::Many(texts) => {
+                let parse =
+                    |(index, text): (usize, &String)| (format!("match[{index}]"), Pattern::parse(text));
+                texts.iter().enumerate().map(parse).collect()
+            }
+            MatchSettings::Long(long) => {
+                let pattern = Pattern::from_parts(&long.methods, long.host.as_deref(), &long.path);
+                vec![("match".to_owned(), pattern)]
+            }
+        };
+        if parsed.is_empty() {
+            self.error(source, "match", Problem::NoPattern);
+        }
+        let keep = |(key, pattern): (String, Result<_, _>)| match pattern {
+            Ok(pattern) => Some(pattern),
+            Err(error) => {
+                self.error(source, key, Problem::Pattern(error));
+                None
+            }
+        };
+        parsed.into_iter().filter_map(keep).collect()
+    }
+
+    fn rule(&mut self, source: &Source, settings: &RouteSettings) -> Option<Arc<Rule>> {
+        match (&settings.require, settings.allow) {
+            (Some(_), Some(_)) => self.error(source, "allow", Problem::RequireAndAllow),
+            (None, None) => self.error(source, "require", Problem::NeitherRequireNorAllow),
+            (None, Some(allow)) => return Some(Arc::new(allow.into())),
+            (Some(require), None) => match self.vocabulary.rule(require) {
+                Ok(rule) => return Some(Arc::new(rule)),
+                Err(errors) => {
+                    for error in errors {
+                        let dot = if error.key.is_empty() { "" } else { "." };
+                        self.error(source, format!("require{dot}{}", error.key), error.problem);
+                    }
+                }
+            },
+        }
+        None
+    }
+
+    fn handling(
+        &mut self,
+        source: &Source,
+        settings: &RouteSettings,
+        rule: Option<&Rule>,
+        patterns: &[Pattern],
+    ) -> Arc<Handling> {
+        let ignores_token = matches!(rule, Some(Rule::Anonymous | Rule::Nobody));
+        if ignores_token && settings.fresh {
+            self.error(source, "fresh", Problem::NeedsToken);
+        }
+        if ignores_token && !settings.accept_token.is_empty() {
+            self.error(source, "accept_token", Problem::NeedsToken);
+        }
+        if settings.open_to_admin && !source.is_file() {
+            self.error(source, "open_to_admin", Problem::OpenStored);
+        }
+        self.check_upstream(source, settings);
+        Arc::new(Handling {
+            fresh: settings.fresh,
+            accept: settings.accept.iter().copied().collect(),
+            open_to_admin: settings.open_to_admin,
+            upstream: settings.upstream.as_deref().map(Into::into),
+            strip_prefix: self.strip_prefix(source, settings, patterns),
+            identity: settings.identity.clone(),
+            cors: settings.cors.clone(),
+            accept_token: settings.accept_token.as_slice().into(),
+        })
+    }
+
+    fn check_upstream(&mut self, source: &Source, settings: &RouteSettings) {
+        let known = &self.definition.upstreams;
+        if let Some(name) = settings.upstream.as_ref().filter(|name| !known.contains(name)) {
+            let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+            self.error(source, "upstream", Problem::UnknownUpstream { name: name.clone(), nearest });
+        }
+        if settings.upstream.is_none() && settings.strip_prefix.is_some() {
+            self.error(source, "strip_prefix", Problem::StripWithoutUpstream);
+        }
+    }
+
+    fn strip_prefix(
+        &mut self,
+        source: &Source,
+        settings: &RouteSettings,
+        patterns: &[Pattern],
+    ) -> Option<Box<str>> {
+        let prefix = match PathPattern::parse(settings.strip_prefix.as_deref()?) {
+            Ok(prefix) => prefix,
+            Err(error) => {
+                self.error(source, "strip_prefix", error.into());
+                return None;
+            }
+        };
+        for pattern in patterns {
+            if !begins_with(&pattern.place.path, &prefix) {
+                self.error(source, "strip_prefix", Problem::StripPrefix { pattern: pattern.to_string() });
+            }
+        }
+        Some(prefix.to_string().into())
+    }
+
+    /// The routes that scopes list: on each place and for each method, any of the scopes that list it.
+    fn scope_routes(&mut self) -> Vec<Route> {
+        let mut places: Vec<Vec<Opened>> = Vec::new();
+        let mut index: HashMap<Place, usize> = HashMap::new();
+        for (source, scope, settings) in &self.definition.scopes {
+            for (at, text) in settings.routes().iter().enumerate() {
+                match Pattern::parse(text) {
+                    Ok(pattern) => {
+                        let place = *index.entry(pattern.place.clone()).or_insert(places.len());
+                        places.resize_with(places.len().max(place + 1), Vec::new);
+                        let opened = Opened { source, scope, pattern };
+                        places.get_mut(place).into_iter().for_each(|all| all.push(opened.clone()));
+                    }
+                    Err(error) => self.error(source, format!("routes[{at}]"), error.into()),
+                }
+            }
+        }
+        places.iter().flat_map(|opened| split_by_method(opened)).collect()
+    }
+
+    fn check_duplicates(&mut self, routes: &[Route]) {
+        let mut by_place: HashMap<&Place, Vec<&Route>> = HashMap::with_capacity(routes.len());
+        for route in routes {
+            let earlier = by_place.entry(&route.pattern.place).or_default();
+            for other in earlier.iter() {
+                let both = route.pattern.methods.and(&other.pattern.methods);
+                if !both.is_empty() {
+                    let problem = Problem::DuplicatePattern {
+                        pattern: route.pattern.to_string(),
+                        other: other.source.clone(),
+                        other_pattern: other.pattern.to_string(),
+                        methods: both.to_string(),
+                    };
+                    self.error(&route.source, "match", problem);
+                }
+            }
+            earlier.push(route);
+        }
+    }
+
+    fn warnings(&self, policy: &Policy) -> Vec<Warning> {
+        let mut warnings = Vec::new();
+        for route in policy.routes() {
+            self.warn_of_audiences(route, &mut warnings);
+            self.warn_of_freshness(route, &mut warnings);
+        }
+        warnings.dedup();
+        warnings
+    }
+
+    fn warn_of_audiences(&self, route: &Route, warnings: &mut Vec<Warning>) {
+        for provider in self.vocabulary.providers().iter().filter(|provider| provider.audiences.len() > 1) {
+            let takes = |one: &Alternative| one.audience.is_empty() && admits(one, &provider.name);
+            if route.rule.alternatives().iter().any(takes) || *route.rule == Rule::Authenticated {
+                let provider = provider.name.clone();
+                warnings.push(Warning::AudienceNotNamed { at: route.source.clone(), provider });
+            }
+        }
+    }
+
+    fn warn_of_freshness(&self, route: &Route, warnings: &mut Vec<Warning>) {
+        let alternatives = route.rule.alternatives();
+        let admitted = |name| alternatives.is_empty() || alternatives.iter().any(|one| admits(one, name));
+        let mut providers = self.vocabulary.providers().iter().filter(|provider| admitted(&provider.name));
+        if route.handling.fresh && !providers.any(|provider| provider.introspects) {
+            warnings.push(Warning::NeverFresh { at: route.source.clone() });
+        }
+    }
+}
+
+fn admits(alternative: &Alternative, provider: &ProviderName) -> bool {
+    alternative.providers.is_empty() || alternative.providers.contains(provider)
+}
+
+fn begins_with(path: &PathPattern, prefix: &PathPattern) -> bool {
+    let literal = |pair: (&Segment, &Segment)| matches!(pair, (Segment::Literal(ours), Segment::Literal(theirs)) if ours == theirs);
+    let (path, wanted) = (path.segments(), prefix.segments());
+    !prefix.takes_rest() && path.len() >= wanted.len() && path.iter().zip(wanted).all(literal)
+}
+
+/// A scope that opens a pattern.
+#[derive(Clone)]
+struct Opened<'d> {
+    source: &'d Source,
+    scope: &'d Scope,
+    pattern: Pattern,
+}
+
+/// Routes of one place that divide the methods among them: each method is opened by any of the scopes that name it.
+fn split_by_method(opened: &[Opened<'_>]) -> Vec<Route> {
+    let named = opened.iter().flat_map(|one| one.pattern.methods.named()).cloned();
+    let named = Methods::only(named);
+    let mut groups: Vec<(Methods, Vec<&Opened<'_>>)> = Vec::new();
+    for method in named.named() {
+        let openers: Vec<&Opened<'_>> =
+            opened.iter().filter(|one| one.pattern.methods.contains(method)).collect();
+        let same = |group: &&mut (Methods, Vec<&Opened<'_>>)| {
+            group.1.len() == openers.len() && group.1.iter().zip(&openers).all(|(a, b)| std::ptr::eq(*a, *b))
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.0 = group.0.with(method.clone()),
+            None => groups.push((Methods::only([method.clone()]), openers)),
+        }
+    }
+    let others = opened.iter().filter(|one| matches!(one.pattern.methods, Methods::Except(_)));
+    groups.push((Methods::all().without(named.named()), others.collect()));
+    groups.into_iter().filter_map(|(methods, openers)| any_of(methods, &openers)).collect()
+}
+
+fn any_of(methods: Methods, openers: &[&Opened<'_>]) -> Option<Route> {
+    let first = openers.first()?;
+    // What is stored adds to the file's scopes: the route is then a stored one, and judged as such.
+    let source = openers.iter().find(|one| !one.source.is_file()).unwrap_or(first).source.clone();
+    let mut scopes: Vec<Scope> = openers.iter().map(|one| one.scope.clone()).collect();
+    scopes.sort_unstable();
+    scopes.dedup();
+    let alternative = match scopes.as_slice() {
+        [_] => Alternative { all: scopes.into_iter().collect(), ..Alternative::default() },
+        _ => Alternative { any: scopes.into(), ..Alternative::default() },
+    };
+    let pattern = Pattern { methods, place: first.pattern.place.clone() };
+    Some(Route::new(source, pattern, Arc::new(Rule::Require([alternative].into())), Arc::default()))
+}

@@ -1,0 +1,99 @@
+//! What a policy is compiled from.
+
+use std::fmt;
+
+use scopegate_provider::{Audience, ProviderName, Scope};
+
+use super::settings::{RouteSettings, ScopeSettings};
+
+/// What a policy is compiled from: declared scopes and routes, and the names that they may refer to.
+#[derive(Debug, Clone, Default)]
+pub struct Definition {
+    /// The configured providers.
+    pub providers: Vec<KnownProvider>,
+    /// The configured upstreams.
+    pub upstreams: Vec<String>,
+    pub(super) scopes: Vec<(Source, Scope, ScopeSettings)>,
+    pub(super) routes: Vec<(Source, RouteSettings)>,
+    file_routes: usize,
+}
+
+/// What rules need to know of a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownProvider {
+    /// Its name.
+    pub name: ProviderName,
+    /// The audiences that its settings name.
+    pub audiences: Vec<Audience>,
+    /// Whether it can be asked about a token now (`fresh: true`).
+    pub introspects: bool,
+}
+
+/// Where a scope or route was declared.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// The route of this index in the file's `routes`.
+    Route {
+        /// The index, from 0.
+        index: usize,
+    },
+    /// The scope of this name in the file's `scopes`.
+    Scope {
+        /// The scope's name.
+        name: Scope,
+    },
+    /// The stored route of this id.
+    StoredRoute {
+        /// The id.
+        id: Box<str>,
+    },
+    /// The stored scope of this name.
+    StoredScope {
+        /// The scope's name.
+        name: Scope,
+    },
+}
+
+impl Source {
+    /// Whether the file declares it, so that what is stored may not loosen it.
+    pub fn is_file(&self) -> bool {
+        match self {
+            Self::Route { .. } | Self::Scope { .. } => true,
+            Self::StoredRoute { .. } | Self::StoredScope { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Route { index } => write!(f, "routes[{index}]"),
+            Self::Scope { name } => write!(f, "scopes.{name}"),
+            Self::StoredRoute { id } => write!(f, "stored route {id}"),
+            Self::StoredScope { name } => write!(f, "stored scope {name}"),
+        }
+    }
+}
+
+impl Definition {
+    /// Adds a scope of the file.
+    pub fn add_scope(&mut self, name: Scope, settings: ScopeSettings) {
+        self.scopes.push((Source::Scope { name: name.clone() }, name, settings));
+    }
+
+    /// Adds a route of the file, behind those that are there.
+    pub fn add_route(&mut self, settings: RouteSettings) {
+        self.routes.push((Source::Route { index: self.file_routes }, settings));
+        self.file_routes += 1;
+    }
+
+    /// Adds a stored scope.
+    pub fn add_stored_scope(&mut self, name: Scope, settings: ScopeSettings) {
+        self.scopes.push((Source::StoredScope { name: name.clone() }, name, settings));
+    }
+
+    /// Adds a stored route.
+    pub fn add_stored_route(&mut self, id: impl Into<Box<str>>, settings: RouteSettings) {
+        self.routes.push((Source::StoredRoute { id: id.into() }, settings));
+    }
+}

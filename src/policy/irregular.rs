@@ -1,0 +1,105 @@
+//! What is irregular about a path and may be accepted by name, route by route.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Something in a path that parsers read in different ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Irregularity {
+    /// `%2F`: some read it as `/`.
+    EncodedSlash,
+    /// `%25`: some decode what follows it once more.
+    EncodedPercent,
+    /// `;x=y`, also as `%3B`: some take it off the segment.
+    Parameters,
+    /// `//`: some read it as `/`.
+    EmptySegment,
+}
+
+impl Irregularity {
+    /// Every irregularity.
+    pub const ALL: [Self; 4] =
+        [Self::EncodedSlash, Self::EncodedPercent, Self::Parameters, Self::EmptySegment];
+
+    /// Its name in `accept:` and in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EncodedSlash => "encoded_slash",
+            Self::EncodedPercent => "encoded_percent",
+            Self::Parameters => "parameters",
+            Self::EmptySegment => "empty_segment",
+        }
+    }
+
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// A set of irregularities.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Irregularities(u8);
+
+impl Irregularities {
+    /// Nothing is irregular.
+    pub const NONE: Self = Self(0);
+
+    /// Adds one.
+    pub fn insert(&mut self, irregularity: Irregularity) {
+        self.0 |= irregularity.bit();
+    }
+
+    /// Whether `irregularity` is in the set.
+    pub fn contains(self, irregularity: Irregularity) -> bool {
+        self.0 & irregularity.bit() != 0
+    }
+
+    /// Whether the set is empty.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// What is in this set and not in `other`.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// What is in both sets.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The members, in the order of [`Irregularity`].
+    pub fn iter(self) -> impl Iterator<Item = Irregularity> {
+        Irregularity::ALL.into_iter().filter(move |one| self.contains(*one))
+    }
+}
+
+impl FromIterator<Irregularity> for Irregularities {
+    fn from_iter<I: IntoIterator<Item = Irregularity>>(members: I) -> Self {
+        let mut set = Self::NONE;
+        members.into_iter().for_each(|one| set.insert(one));
+        set
+    }
+}
+
+impl fmt::Display for Irregularities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, one) in self.iter().enumerate() {
+            f.write_str(if index > 0 { ", " } else { "" })?;
+            f.write_str(one.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Irregularities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}

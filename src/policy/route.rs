@@ -1,0 +1,77 @@
+//! A compiled route.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    Irregularities, Methods, Pattern, Rule, Source,
+    settings::{CorsSettings, IdentitySettings, TokenSource},
+};
+
+/// A compiled route: a pattern, and what happens where it decides.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub(super) source: Source,
+    pub(super) pattern: Pattern,
+    pub(super) effective: Methods,
+    pub(super) rule: Arc<Rule>,
+    pub(super) handling: Arc<Handling>,
+}
+
+/// What else a route says: all but pattern and rule.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Handling {
+    /// The provider is asked about the token now.
+    pub fresh: bool,
+    /// What may be irregular about the path.
+    pub accept: Irregularities,
+    /// What is stored may loosen it (invariant 15).
+    pub open_to_admin: bool,
+    /// Where requests are proxied to.
+    pub upstream: Option<Box<str>>,
+    /// What is taken off the front of the path before it is proxied: segments in normal form with a slash before each.
+    pub strip_prefix: Option<Box<str>>,
+    /// What upstreams learn about the caller, where it differs from the rest.
+    pub identity: Option<IdentitySettings>,
+    /// Cross-origin requests, where they differ from the rest.
+    pub cors: Option<CorsSettings>,
+    /// Where else a token may come from.
+    pub accept_token: Box<[TokenSource]>,
+}
+
+impl Route {
+    pub(super) fn new(source: Source, pattern: Pattern, rule: Arc<Rule>, handling: Arc<Handling>) -> Self {
+        Self { source, effective: pattern.methods.clone(), pattern, rule, handling }
+    }
+
+    /// Where it was declared.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Its pattern.
+    pub fn pattern(&self) -> &Pattern {
+        &self.pattern
+    }
+
+    /// The methods for which it decides: as written, and HEAD where it names GET and no other route of the same
+    /// pattern names HEAD.
+    pub fn methods(&self) -> &Methods {
+        &self.effective
+    }
+
+    /// Its rule.
+    pub fn rule(&self) -> &Rule {
+        &self.rule
+    }
+
+    /// What else it says.
+    pub fn handling(&self) -> &Handling {
+        &self.handling
+    }
+}
+
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pattern.fmt(f)
+    }
+}

@@ -1,0 +1,243 @@
+//! Scopes and routes as they are written. What parses here is well-formed; [`Policy::compile`](super::Policy::compile)
+//! says whether it makes sense.
+
+mod shape;
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use scopegate_provider::{Audience, ClientId, ProviderName, Role, Scope, Span};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Irregularity;
+
+/// A scope under its name in `scopes:`: its description, or the long form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ScopeSettings {
+    /// The description.
+    Description(String),
+    /// The long form.
+    Long(ScopeLong),
+}
+
+/// The long form of a scope.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScopeLong {
+    /// What it is for, shown to people.
+    #[serde(default)]
+    pub description: String,
+    /// Patterns that it opens: the same as a route that requires it. Several scopes on one pattern: any of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<String>,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSettings {
+    /// The pattern, or patterns.
+    #[serde(rename = "match")]
+    pub matches: MatchSettings,
+    /// What a caller must have. Either this or `allow`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require: Option<RequireSettings>,
+    /// Who may pass whatever their token says. Either this or `require`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Allow>,
+    /// Ask the provider about the token now, whatever is remembered of it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub fresh: bool,
+    /// What may be irregular about the path. It is decided under every reading.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept: Vec<Irregularity>,
+    /// Let what administrators store loosen this route.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub open_to_admin: bool,
+    /// The upstream to which requests are proxied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// What is taken off the front of the path before it is proxied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strip_prefix: Option<String>,
+    /// What the upstream learns about the caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<IdentitySettings>,
+    /// Cross-origin requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cors: Option<CorsSettings>,
+    /// Where a token may come from besides `Authorization`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accept_token: Vec<TokenSource>,
+}
+
+/// `match`: a pattern such as `GET /items/**`, a list of them, or the long form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum MatchSettings {
+    /// `METHOD[|METHOD] [host]/path`.
+    One(String),
+    /// Several of these.
+    Many(Vec<String>),
+    /// The long form.
+    Long(MatchLong),
+}
+
+/// The long form of a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MatchLong {
+    /// The methods; left out: every method.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub methods: Vec<String>,
+    /// The host, or `*.example.com`; left out: any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The path.
+    pub path: String,
+}
+
+/// `allow`: who may pass whatever their token says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Allow {
+    /// Everybody; a token is not looked at.
+    Anonymous,
+    /// Everybody without a token; a token that is there must be good.
+    Optional,
+    /// Everybody with a good token.
+    Authenticated,
+    /// Nobody.
+    Nobody,
+}
+
+/// `require`: a scope, a list of scopes (all of them), or the long form.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RequireSettings {
+    /// This scope.
+    One(Scope),
+    /// All of these scopes.
+    All(Vec<Scope>),
+    /// The long form.
+    Long(RequireLong),
+}
+
+/// The long form of a requirement: every part that is there must hold, or one of `any_of`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequireLong {
+    /// All of these scopes.
+    #[serde(default, deserialize_with = "shape::one_or_many", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<OneOrMany<Scope>>")]
+    pub all: Option<Vec<Scope>>,
+    /// One of these scopes.
+    #[serde(default, deserialize_with = "shape::one_or_many", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<OneOrMany<Scope>>")]
+    pub any: Option<Vec<Scope>>,
+    /// One of these roles.
+    #[serde(default, deserialize_with = "shape::one_or_many", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<OneOrMany<Role>>")]
+    pub roles: Option<Vec<Role>>,
+    /// All of these claims: a name or JSON Pointer, and the value, or values of which one must be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<BTreeMap<String, Value>>,
+    /// One of these clients.
+    #[serde(default, deserialize_with = "shape::one_or_many", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<OneOrMany<ClientId>>")]
+    pub clients: Option<Vec<ClientId>>,
+    /// One of these providers.
+    #[serde(default, deserialize_with = "shape::one_or_many", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<OneOrMany<ProviderName>>")]
+    pub providers: Option<Vec<ProviderName>>,
+    /// One of these audiences.
+    #[serde(default, deserialize_with = "shape::one_or_many", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<OneOrMany<Audience>>")]
+    pub audience: Option<Vec<Audience>>,
+    /// One of these, instead of all the others. There is one level of alternatives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub any_of: Option<Vec<RequireLong>>,
+}
+
+/// One thing, or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrMany<T> {
+    /// One.
+    One(T),
+    /// Several.
+    Many(Vec<T>),
+}
+
+/// What upstreams learn about the caller.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdentitySettings {
+    /// Header names, and the claims whose values they carry.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// What becomes of the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forward: Option<Forward>,
+}
+
+/// What becomes of the token on the way to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Forward {
+    /// It goes on.
+    #[default]
+    Keep,
+    /// It is taken off.
+    Strip,
+    /// It is replaced by a short-lived one of our own.
+    Mint,
+}
+
+/// Cross-origin requests (the Fetch standard, CORS protocol).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CorsSettings {
+    /// Origins that may call, such as `https://app.example.com`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<String>,
+    /// Request headers that they may send.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<String>,
+    /// How long a browser may remember a preflight's answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Span>,
+}
+
+/// Where a token may come from besides `Authorization`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenSource {
+    /// `Sec-WebSocket-Protocol`, for browsers, which cannot send `Authorization` there.
+    WebsocketProtocol,
+}
+
+impl ScopeSettings {
+    /// What the scope is for.
+    pub fn description(&self) -> &str {
+        match self {
+            Self::Description(text) => text,
+            Self::Long(long) => &long.description,
+        }
+    }
+
+    /// The patterns that it opens.
+    pub fn routes(&self) -> &[String] {
+        match self {
+            Self::Description(_) => &[],
+            Self::Long(long) => &long.routes,
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}

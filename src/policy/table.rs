@@ -1,0 +1,224 @@
+//! The compiled policy: which route decides a target.
+
+use http::Method;
+use scopegate_provider::{Principal, Scope};
+
+use super::{
+    Decision, Denial, Methods, Refused, Route, Source, Target, TokenUse, readings::readings,
+    settings::TokenSource, tree::Tree,
+};
+
+/// All routes, compiled. Immutable: a change compiles a new one, and swaps.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    routes: Box<[Route]>,
+    sites: Box<[Site]>,
+    tree: Tree,
+    scopes: Box<[DeclaredScope]>,
+}
+
+/// A scope that the policy declares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredScope {
+    /// Its name.
+    pub name: Scope,
+    /// What it is for.
+    pub description: String,
+    /// Where it was declared.
+    pub source: Source,
+}
+
+/// The routes of one place, by method.
+#[derive(Debug, Clone, Default)]
+struct Site {
+    by_method: Vec<(Method, usize)>,
+    otherwise: Option<usize>,
+    first: usize,
+}
+
+/// The route that decides a target, found by [`Policy::find`].
+#[derive(Debug, Clone)]
+pub enum Found<'p> {
+    /// This one.
+    Route(&'p Route),
+    /// The most specific place that matches names other methods only. No wider pattern is asked.
+    MethodNotAllowed {
+        /// One of the place's routes.
+        route: &'p Route,
+        /// The methods that are allowed there.
+        allowed: Box<[Method]>,
+    },
+    /// No pattern matches.
+    NoRoute,
+}
+
+/// The routes that decide a target: its own, and those of the other readings of an irregular path. All must permit.
+#[derive(Debug, Clone)]
+pub struct Resolved<'p> {
+    route: &'p Route,
+    others: Vec<&'p Route>,
+}
+
+impl Policy {
+    pub(super) fn assemble(mut routes: Vec<Route>, scopes: Vec<DeclaredScope>) -> Self {
+        let mut tree = Tree::default();
+        let mut sites: Vec<Site> = Vec::new();
+        for (index, route) in routes.iter().enumerate() {
+            let number = tree.insert(&route.pattern.place, sites.len());
+            if number == sites.len() {
+                sites.push(Site { first: index, ..Site::default() });
+            }
+            if let Some(site) = sites.get_mut(number) {
+                site.add(&route.pattern.methods, index);
+            }
+        }
+        for site in &mut sites {
+            site.let_head_follow_get(&mut routes);
+        }
+        Self { routes: routes.into(), sites: sites.into(), tree, scopes: scopes.into() }
+    }
+
+    /// The route that decides `target` by its own reading. [`Policy::resolve`] also looks at the others.
+    pub fn find(&self, target: &Target) -> Found<'_> {
+        let Some(site) = self.site(target.host(), target.matched_path()) else {
+            return Found::NoRoute;
+        };
+        match (site.route(target.method()), self.routes.get(site.first)) {
+            (Some(index), _) => self.routes.get(index).map_or(Found::NoRoute, Found::Route),
+            (None, Some(route)) => {
+                let allowed = site.by_method.iter().map(|(method, _)| method.clone()).collect();
+                Found::MethodNotAllowed { route, allowed }
+            }
+            (None, None) => Found::NoRoute,
+        }
+    }
+
+    /// The routes that decide `target`: found, accepting what is irregular about it, for each of its readings.
+    ///
+    /// # Errors
+    /// The refusal, where no rule needs to be asked.
+    pub fn resolve(&self, target: &Target) -> Result<Resolved<'_>, Refused<'_>> {
+        let route = self.accepting(target)?;
+        let mut others: Vec<&Route> = Vec::new();
+        if !target.irregularities().is_empty() {
+            let refused = |error| Refused { route: Some(route), denial: Denial::Reading(error) };
+            for reading in readings(target).map_err(refused)? {
+                let other = self.accepting(&reading)?;
+                if !std::ptr::eq(other, route) && !others.iter().any(|known| std::ptr::eq(*known, other)) {
+                    others.push(other);
+                }
+            }
+        }
+        Ok(Resolved { route, others })
+    }
+
+    /// What the policy says to a request of `principal`, none if no token came.
+    pub fn decide(&self, target: &Target, principal: Option<&Principal>) -> Decision<'_> {
+        match self.resolve(target) {
+            Ok(resolved) => resolved.decide(principal),
+            Err(refused) => Decision::Deny(refused),
+        }
+    }
+
+    /// Every route, in the order declared.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// Every route, the most specific first.
+    pub fn routes_by_precedence(&self) -> Vec<&Route> {
+        let mut routes: Vec<&Route> = self.routes.iter().collect();
+        routes.sort_by(|a, b| a.pattern.place.cmp(&b.pattern.place));
+        routes
+    }
+
+    /// Every declared scope, in the order declared.
+    pub fn scopes(&self) -> &[DeclaredScope] {
+        &self.scopes
+    }
+
+    fn site(&self, host: &str, path: &str) -> Option<&Site> {
+        self.sites.get(self.tree.find(host, path)?)
+    }
+
+    fn accepting(&self, target: &Target) -> Result<&Route, Refused<'_>> {
+        match self.find(target) {
+            Found::Route(route) => {
+                let refused = target.irregularities().without(route.handling.accept);
+                let denial = Denial::IrregularPath(refused);
+                if refused.is_empty() { Ok(route) } else { Err(Refused { route: Some(route), denial }) }
+            }
+            Found::MethodNotAllowed { route, allowed } => {
+                Err(Refused { route: Some(route), denial: Denial::MethodNotAllowed { allowed } })
+            }
+            Found::NoRoute => Err(Refused { route: None, denial: Denial::NoRoute }),
+        }
+    }
+}
+
+impl Site {
+    fn add(&mut self, methods: &Methods, index: usize) {
+        match methods {
+            Methods::Only(these) => self.by_method.extend(these.iter().map(|method| (method.clone(), index))),
+            Methods::Except(_) => self.otherwise = Some(index),
+        }
+    }
+
+    /// HEAD is decided as GET unless it is named itself.
+    fn let_head_follow_get(&mut self, routes: &mut [Route]) {
+        let named =
+            |method: Method| self.by_method.iter().find(|(named, _)| *named == method).map(|(_, at)| *at);
+        let (Some(get), None) = (named(Method::GET), named(Method::HEAD)) else { return };
+        self.by_method.push((Method::HEAD, get));
+        if let Some(route) = routes.get_mut(get) {
+            route.effective = route.effective.with(Method::HEAD);
+        }
+        if let Some(route) = self.otherwise.and_then(|index| routes.get_mut(index)) {
+            route.effective = route.effective.without(&[Method::HEAD]);
+        }
+    }
+
+    fn route(&self, method: &Method) -> Option<usize> {
+        let by_method = self.by_method.iter().find(|(named, _)| named == method).map(|(_, index)| *index);
+        by_method.or(self.otherwise)
+    }
+}
+
+impl<'p> Resolved<'p> {
+    /// The route of the target as it was read first.
+    pub fn route(&self) -> &'p Route {
+        self.route
+    }
+
+    /// What is to be done with a token before the rules are asked.
+    pub fn token_use(&self) -> TokenUse {
+        if self.rules().any(|route| *route.rule == super::Rule::Nobody) {
+            return TokenUse::Ignored;
+        }
+        self.rules().map(|route| route.rule.token_use()).max().unwrap_or(TokenUse::Required)
+    }
+
+    /// Whether the provider must be asked about the token now.
+    pub fn fresh(&self) -> bool {
+        self.rules().any(|route| route.handling.fresh)
+    }
+
+    /// Whether a token may come from `source`.
+    pub fn accepts_token_from(&self, source: TokenSource) -> bool {
+        self.rules().all(|route| route.handling.accept_token.contains(&source))
+    }
+
+    /// What the rules say to `principal`, none if no token came: all must permit.
+    pub fn decide(&self, principal: Option<&Principal>) -> Decision<'p> {
+        for route in self.rules() {
+            if let Err(denial) = route.rule.decide(principal) {
+                return Decision::Deny(Refused { route: Some(route), denial });
+            }
+        }
+        Decision::Permit { route: self.route }
+    }
+
+    fn rules(&self) -> impl Iterator<Item = &'p Route> {
+        [self.route].into_iter().chain(self.others.iter().copied())
+    }
+}
