@@ -1,0 +1,204 @@
+//! The accept loop.
+
+use std::{fs, io, path::Path, sync::Arc, time::Duration};
+
+use http::uri::Scheme;
+use poem::{
+    Addr, Endpoint, IntoEndpoint,
+    web::{LocalAddr, RemoteAddr},
+};
+use tokio::{
+    net::{TcpListener, UnixListener, UnixStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+
+use super::{
+    Limits, Listen, ListenerSettings, Phase, Shutdown,
+    connection::{Ends, Serving, http},
+    socket::Socket,
+};
+
+/// How long accepting pauses when the system is out of descriptors or memory: nothing is gained by asking at once.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A listener that has its address; callers wait in the system's queue until [`Bound::serve`].
+#[derive(Debug)]
+pub struct Bound {
+    listener: Listener,
+    local: Listen,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Why there is no listener.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The system refused.
+    #[error("cannot listen on `{listen}`: {source}")]
+    Bind {
+        /// Where.
+        listen: Listen,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Connections that were cut because they did not end in time.
+    pub cut: usize,
+}
+
+impl Bound {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// [`BindError`]: the address is taken, is not this machine's, or may not be used.
+    pub async fn bind(settings: &ListenerSettings) -> Result<Self, BindError> {
+        let listener = listen(&settings.listen).await;
+        let (listener, local) =
+            listener.map_err(|source| BindError::Bind { listen: settings.listen.clone(), source })?;
+        Ok(Self { listener, local, limits: settings.limits.clone() })
+    }
+
+    /// Where it listens, with the port that the system chose.
+    pub fn local_addr(&self) -> &Listen {
+        &self.local
+    }
+
+    /// Serves `endpoint` until `shutdown` has gone through its phases and every connection has ended or been cut.
+    pub async fn serve<E>(self, endpoint: E, shutdown: Shutdown) -> Outcome
+    where
+        E: IntoEndpoint,
+        E::Endpoint: 'static,
+    {
+        let connections = Arc::new(Semaphore::new(self.limits.connections as usize));
+        let serving = Arc::new(Serving {
+            endpoint: Arc::new(endpoint.into_endpoint()),
+            http: http(&self.limits),
+            limits: self.limits.clone(),
+            shutdown: shutdown.clone(),
+        });
+        tokio::select! {
+            () = self.accept_all(&serving, &connections) => {}
+            () = shutdown.reached(Phase::Draining) => self.accept_waiting(&serving, &connections),
+        }
+        let total = self.limits.connections;
+        drop(self);
+        tokio::select! {
+            _ = connections.acquire_many(total) => {}
+            () = shutdown.reached(Phase::Cut) => {}
+        }
+        Outcome { cut: total as usize - connections.available_permits() }
+    }
+
+    async fn accept_all<E: Endpoint + 'static>(
+        &self,
+        serving: &Arc<Serving<E>>,
+        connections: &Arc<Semaphore>,
+    ) {
+        loop {
+            let Ok(permit) = Arc::clone(connections).acquire_owned().await else { return };
+            match self.listener.accept().await {
+                Ok((socket, ends)) => spawn(serving, socket, ends, permit),
+                Err(error) if is_callers(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, listen = %self.local, "cannot accept connections");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Takes those who wait in the system's queue: closing the listener would reset them.
+    fn accept_waiting<E: Endpoint + 'static>(&self, serving: &Arc<Serving<E>>, connections: &Arc<Semaphore>) {
+        use futures_util::FutureExt;
+        while let Ok(permit) = Arc::clone(connections).try_acquire_owned()
+            && let Some(Ok((socket, ends))) = self.listener.accept().now_or_never()
+        {
+            spawn(serving, socket, ends, permit);
+        }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if let Listen::Unix(path) = &self.local {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<(Socket, Ends)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, remote) = listener.accept().await?;
+                let local = stream.local_addr()?;
+                stream.set_nodelay(true)?;
+                Ok((Socket::Tcp(stream), ends(local.into(), remote.into())))
+            }
+            Self::Unix(listener) => {
+                let (stream, remote) = listener.accept().await?;
+                let local = stream.local_addr()?;
+                Ok((Socket::Unix(stream), ends(local.into(), remote.into())))
+            }
+        }
+    }
+}
+
+fn ends(local: Addr, remote: Addr) -> Ends {
+    Ends { local: LocalAddr(local), remote: RemoteAddr(remote), scheme: Scheme::HTTP }
+}
+
+fn spawn<E: Endpoint + 'static>(
+    serving: &Arc<Serving<E>>,
+    socket: Socket,
+    ends: Ends,
+    permit: OwnedSemaphorePermit,
+) {
+    let serving = Arc::clone(serving);
+    tokio::spawn(async move {
+        serving.serve(socket, ends).await;
+        drop(permit);
+    });
+}
+
+/// Whether the error is about the one connection that was to be accepted, as accept(2) tells.
+fn is_callers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | NotConnected)
+}
+
+async fn listen(listen: &Listen) -> io::Result<(Listener, Listen)> {
+    match listen {
+        Listen::Tcp(address) => {
+            let listener = TcpListener::bind(address).await?;
+            let local = listener.local_addr()?;
+            Ok((Listener::Tcp(listener), Listen::Tcp(local)))
+        }
+        Listen::Unix(path) => {
+            remove_stale(path).await;
+            Ok((Listener::Unix(UnixListener::bind(path)?), listen.clone()))
+        }
+    }
+}
+
+/// Removes the socket of a server that was killed: it is there, and nobody listens.
+async fn remove_stale(path: &Path) {
+    use std::os::unix::fs::FileTypeExt;
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    if is_socket
+        && UnixStream::connect(path)
+            .await
+            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    {
+        let _ = fs::remove_file(path);
+    }
+}

@@ -1,0 +1,129 @@
+//! Where a server listens, as people write it.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where to listen: `127.0.0.1:8080`, `[::]:8080` or `unix:/run/scopegate.sock`.
+///
+/// ```
+/// use scopegate::server::Listen;
+///
+/// assert!("127.0.0.1:8080".parse::<Listen>()?.is_loopback());
+/// assert!("8080".parse::<Listen>().is_err());
+/// # Ok::<(), scopegate::server::ListenError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub enum Listen {
+    /// A TCP address; port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// A Unix-domain socket's path; its peers are trusted like `trusted_proxies`.
+    Unix(PathBuf),
+}
+
+/// Why a string is no place to listen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ListenError {
+    /// Neither an address with a port nor a socket's path.
+    #[error(
+        "expected an address and port such as `127.0.0.1:8080` or `[::]:8080`, or `unix:/path/to/socket`, found `{found}`"
+    )]
+    Address {
+        /// What was found.
+        found: String,
+    },
+    /// A relative path means another socket wherever the server is started from.
+    #[error("expected an absolute path after `unix:`, found `{found}`")]
+    RelativePath {
+        /// What was found.
+        found: String,
+    },
+}
+
+impl Listen {
+    /// A loopback address and a port that the system chooses.
+    pub const fn any_loopback_port() -> Self {
+        Self::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))
+    }
+
+    /// Whether only this machine can reach it.
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => true,
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = ListenError;
+    fn from_str(text: &str) -> Result<Self, ListenError> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = path.starts_with('/').then(|| path.into());
+            return path.map(Self::Unix).ok_or_else(|| ListenError::RelativePath { found: text.to_owned() });
+        }
+        let address = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+        let parsed = address.as_deref().unwrap_or(text).parse();
+        parsed.map(Self::Tcp).map_err(|_| ListenError::Address { found: text.to_owned() })
+    }
+}
+
+impl TryFrom<String> for Listen {
+    type Error = ListenError;
+    fn try_from(text: String) -> Result<Self, ListenError> {
+        text.parse()
+    }
+}
+
+impl From<Listen> for String {
+    fn from(listen: Listen) -> Self {
+        listen.to_string()
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_without_a_port_is_refused_with_examples() {
+        let error = "0.0.0.0".parse::<Listen>().unwrap_err();
+        assert_eq!(error, ListenError::Address { found: "0.0.0.0".into() });
+        assert!(error.to_string().contains("`127.0.0.1:8080`"));
+    }
+
+    #[test]
+    fn a_relative_socket_path_is_refused() {
+        let refused = "unix:run/s".parse::<Listen>();
+        assert_eq!(refused, Err(ListenError::RelativePath { found: "unix:run/s".into() }));
+    }
+
+    #[test]
+    fn what_is_displayed_parses_to_the_same_place() {
+        for text in ["127.0.0.1:8080", "[::1]:9090", "unix:/run/scopegate.sock"] {
+            assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_ipv4_loopback_address_written_as_ipv6_is_loopback() {
+        assert!("[::ffff:127.0.0.1]:1".parse::<Listen>().unwrap().is_loopback());
+        assert!(!"[::]:1".parse::<Listen>().unwrap().is_loopback());
+    }
+}

@@ -1,0 +1,264 @@
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use poem::{Endpoint, Request, Response, endpoint::make};
+use scopegate_provider::{ByteSize, Span};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UnixStream},
+    task::JoinHandle,
+};
+
+use super::*;
+
+struct Running {
+    address: SocketAddr,
+    shutdown: Shutdown,
+    served: JoinHandle<Outcome>,
+}
+
+async fn start(limits: Limits, endpoint: impl Endpoint + 'static) -> Running {
+    let bound = Bound::bind(&ListenerSettings { limits, ..ListenerSettings::default() }).await.unwrap();
+    let Listen::Tcp(address) = *bound.local_addr() else { unreachable!("a TCP listener was asked for") };
+    let shutdown = Shutdown::new();
+    let served = tokio::spawn(bound.serve(endpoint, shutdown.clone()));
+    Running { address, shutdown, served }
+}
+
+fn hello() -> impl Endpoint {
+    make(|_: Request| async { "hello" })
+}
+
+impl Running {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// What the server answers to `request` until it closes the connection.
+    async fn exchange(&self, request: &[u8]) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request).await.unwrap();
+        read_to_end(&mut stream).await
+    }
+}
+
+async fn read_to_end(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let mut answer = Vec::new();
+    // A connection that is cut with unread bytes is reset; what came before counts.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).unwrap()
+}
+
+async fn read_response(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello") {
+        assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "closed");
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const GET_AND_CLOSE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn a_request_is_answered() {
+    let server = start(Limits::default(), hello()).await;
+    let answer = server.exchange(GET_AND_CLOSE).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nhello"), "{answer}");
+}
+
+#[tokio::test]
+async fn http2_is_served_to_whom_begins_with_it() {
+    let server =
+        start(Limits::default(), make(|request: Request| async move { format!("{:?}", request.version()) }))
+            .await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    let answer = client.get(format!("http://{}/", server.address)).send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "HTTP/2.0");
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_served_and_removed_at_the_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    let listen: Listen = format!("unix:{}", path.display()).parse().unwrap();
+    let bound = Bound::bind(&ListenerSettings { listen, ..ListenerSettings::default() }).await.unwrap();
+    let shutdown = Shutdown::new();
+    let served = tokio::spawn(bound.serve(hello(), shutdown.clone()));
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    stream.write_all(GET_AND_CLOSE).await.unwrap();
+    assert!(read_to_end(&mut stream).await.ends_with("hello"));
+    shutdown.drain();
+    assert_eq!(served.await.unwrap(), Outcome { cut: 0 });
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_killed_servers_socket_is_taken_over_and_a_living_ones_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("socket");
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let listen: Listen = format!("unix:{}", path.display()).parse().unwrap();
+    let settings = ListenerSettings { listen, ..ListenerSettings::default() };
+    let _bound = Bound::bind(&settings).await.unwrap();
+    let BindError::Bind { source, .. } = Bound::bind(&settings).await.unwrap_err();
+    assert_eq!(source.kind(), io::ErrorKind::AddrInUse);
+}
+
+#[tokio::test]
+async fn a_head_beyond_the_limit_is_refused() {
+    let limits = Limits { headers: ByteSize::new(8192), ..Limits::default() };
+    let server = start(limits, hello()).await;
+    let long = "a".repeat(9000);
+    let answer = server.exchange(format!("GET / HTTP/1.1\r\nHost: a\r\nX: {long}\r\n\r\n").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+}
+
+fn short(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    limits
+}
+
+const SOON: Span = Span::new(Duration::from_millis(60));
+
+#[tokio::test]
+async fn who_never_finishes_a_head_is_cut() {
+    let server = start(short(|limits| limits.header_timeout = SOON), hello()).await;
+    let mut stream = server.connect().await;
+    let trickle = async {
+        loop {
+            if stream.write_all(b"X").await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), trickle).await.expect("it was to be cut");
+}
+
+#[tokio::test]
+async fn who_says_nothing_at_all_is_cut() {
+    let server = start(short(|limits| limits.header_timeout = SOON), hello()).await;
+    assert_eq!(server.exchange(b"").await, "");
+}
+
+#[tokio::test]
+async fn a_connection_at_rest_is_closed() {
+    let server = start(short(|limits| limits.idle_timeout = SOON), hello()).await;
+    assert!(server.exchange(GET).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_slow_endpoint_is_not_the_callers_fault() {
+    let limits = short(|limits| (limits.header_timeout, limits.idle_timeout) = (SOON, SOON));
+    let slow = make(|_: Request| async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        "hello"
+    });
+    let server = start(limits, slow).await;
+    assert!(server.exchange(GET).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn who_takes_no_bytes_is_cut() {
+    let endless = make(|_: Request| async {
+        let chunks = futures_util::stream::repeat_with(|| Ok::<_, io::Error>(vec![0_u8; 1 << 16]));
+        Response::builder().body(poem::Body::from_bytes_stream(chunks))
+    });
+    let server = start(short(|limits| limits.send_timeout = SOON), endless).await;
+    let mut stream = server.connect().await;
+    stream.write_all(GET).await.unwrap();
+    server.shutdown.drain();
+    assert_eq!(server.served.await.unwrap(), Outcome { cut: 0 });
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_for_a_place() {
+    let server = start(short(|limits| limits.connections = 1), hello()).await;
+    let first = server.connect().await;
+    let mut second = server.connect().await;
+    second.write_all(GET_AND_CLOSE).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(50), second.readable()).await;
+    assert!(early.is_err(), "served beyond the limit");
+    drop(first);
+    assert!(read_to_end(&mut second).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn what_was_begun_is_finished_when_the_server_drains() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let slow = make({
+        let calls = Arc::clone(&calls);
+        move |_: Request| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                "hello"
+            }
+        }
+    });
+    let server = start(Limits::default(), slow).await;
+    let mut stream = server.connect().await;
+    stream.write_all(GET).await.unwrap();
+    while calls.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    server.shutdown.drain();
+    let answer = read_to_end(&mut stream).await;
+    assert!(answer.contains("connection: close") && answer.ends_with("hello"), "{answer}");
+    assert_eq!(server.served.await.unwrap(), Outcome { cut: 0 });
+}
+
+#[tokio::test]
+async fn a_request_on_its_way_to_a_resting_connection_is_answered_when_the_server_drains() {
+    let server = start(Limits::default(), hello()).await;
+    let mut stream = server.connect().await;
+    stream.write_all(GET).await.unwrap();
+    read_response(&mut stream).await;
+    server.shutdown.drain();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    stream.write_all(GET).await.unwrap();
+    assert!(read_to_end(&mut stream).await.ends_with("hello"));
+    assert_eq!(server.served.await.unwrap(), Outcome { cut: 0 });
+}
+
+#[tokio::test]
+async fn who_was_not_accepted_yet_is_served_when_the_server_drains() {
+    let bound = Bound::bind(&ListenerSettings::default()).await.unwrap();
+    let Listen::Tcp(address) = *bound.local_addr() else { unreachable!("a TCP listener was asked for") };
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(GET).await.unwrap();
+    let shutdown = Shutdown::new();
+    shutdown.drain();
+    let served = tokio::spawn(bound.serve(hello(), shutdown));
+    assert!(read_to_end(&mut stream).await.ends_with("hello"));
+    assert_eq!(served.await.unwrap(), Outcome { cut: 0 });
+}
+
+#[tokio::test]
+async fn what_does_not_end_in_time_is_cut_and_counted() {
+    let server = start(Limits::default(), make(|_: Request| std::future::pending::<&str>())).await;
+    let mut stream = server.connect().await;
+    stream.write_all(GET).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    server.shutdown.drain();
+    server.shutdown.cut();
+    assert_eq!(server.served.await.unwrap(), Outcome { cut: 1 });
+    assert_eq!(read_to_end(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn while_leaving_requests_are_served_and_connections_closed_after_them() {
+    let server = start(Limits::default(), hello()).await;
+    server.shutdown.leave();
+    let answer = server.exchange(GET).await;
+    assert!(answer.contains("connection: close") && answer.ends_with("hello"), "{answer}");
+}
