@@ -71,12 +71,25 @@ impl TokenRules {
     /// # Errors
     /// The first check that fails.
     pub fn judge(&self, signed: Signed, now: Timestamp) -> Result<Principal, Rejection> {
+        self.judge_until(signed, now, Timestamp::MAX)
+    }
+
+    /// The same, for an answer that may not be kept beyond `cache_until`, because the provider is asked too.
+    ///
+    /// # Errors
+    /// The first check that fails.
+    pub fn judge_until(
+        &self,
+        signed: Signed,
+        now: Timestamp,
+        cache_until: Timestamp,
+    ) -> Result<Principal, Rejection> {
         let vouched = Vouched {
             map: &signed.claims,
             claims: Claims::from_json(signed.claims_json),
             issuer: self.expected_issuer(signed.issuer.as_str())?,
             required: RequiredMembers::ALL,
-            cache_until: Timestamp::MAX,
+            cache_until,
         };
         judge(self, vouched, now)
     }

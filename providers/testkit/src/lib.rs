@@ -6,6 +6,10 @@
     reason = "a failed expectation fails the test"
 )]
 
+mod clock;
+mod issuer;
 mod mint;
 
+pub use clock::TestClock;
+pub use issuer::{Fault, Paths, Reply, Request, TestIssuer};
 pub use mint::{MintKey, base64url, key_set};

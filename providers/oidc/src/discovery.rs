@@ -1,0 +1,239 @@
+//! Finding an issuer's metadata.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::StatusCode;
+use scopegate_provider::{Excerpt, HttpClient, HttpError, Issuer};
+use url::Url;
+
+use crate::{
+    metadata::{Metadata, MetadataError},
+    retry::retry_after,
+};
+
+/// Where an issuer's metadata may be, and where it was found last.
+#[derive(Debug)]
+pub struct Discovery {
+    issuer: Issuer,
+    candidates: Vec<Url>,
+    found_at: AtomicUsize,
+}
+
+/// Why an issuer's metadata cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DiscoveryError {
+    /// The document speaks for another issuer.
+    #[error(
+        "the document at `{url}` names the issuer {found}, the settings say `{expected}`{}",
+        slash(expected.as_str(), found.as_str())
+    )]
+    Issuer {
+        /// Where the document is.
+        url: Url,
+        /// The configured issuer.
+        expected: Issuer,
+        /// The document's.
+        found: Excerpt,
+    },
+    /// Not a document.
+    #[error("at `{url}`: {problem}")]
+    Malformed {
+        /// Where it is.
+        url: Url,
+        /// What is wrong with it.
+        problem: MetadataError,
+    },
+    /// There is no document at any of the places where it may be.
+    #[error("no discovery document at {}", list(tried))]
+    NotFound {
+        /// The places.
+        tried: Vec<Url>,
+    },
+    /// The issuer answers, but not with success.
+    #[error("`{url}` answered {status}")]
+    Status {
+        /// Where it is.
+        url: Url,
+        /// The status.
+        status: StatusCode,
+        /// How long the issuer asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The document asks for plain `http` where it came by `https` itself.
+    #[error("`{url}` names the plain http `{endpoint}` for its keys; if that is meant, set `jwks_uri` to it")]
+    Downgrade {
+        /// Where the document is.
+        url: Url,
+        /// What it names.
+        endpoint: Box<Url>,
+    },
+    /// No answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+}
+
+impl Discovery {
+    /// Finds the metadata of `issuer`, at `url` only if that is given. The places, in order: `openid-configuration` after
+    /// the issuer (OIDC Discovery 1.0, section 4), `oauth-authorization-server` between host and path (RFC 8414,
+    /// section 3.1), and after the issuer, as some servers have it. The issuer's final slash is taken off for these URLs
+    /// and nowhere else.
+    ///
+    /// # Errors
+    /// If the issuer is no URL.
+    pub fn new(issuer: Issuer, url: Option<Url>) -> Result<Self, url::ParseError> {
+        let candidates = match url {
+            Some(url) => vec![url],
+            None => well_known(issuer.as_str())?,
+        };
+        Ok(Self { issuer, candidates, found_at: AtomicUsize::new(0) })
+    }
+
+    /// Fetches the metadata; its `issuer` is the configured one, byte for byte (OIDC Discovery 1.0, section 4.3).
+    ///
+    /// # Errors
+    /// [`DiscoveryError`]: of several places, what went wrong at the one that came nearest.
+    pub async fn fetch(&self, http: &dyn HttpClient) -> Result<Metadata, DiscoveryError> {
+        let start = self.found_at.load(Ordering::Relaxed);
+        let mut failure = None;
+        for offset in 0..self.candidates.len() {
+            let index = (start + offset) % self.candidates.len();
+            let Some(url) = self.candidates.get(index) else { continue };
+            match self.fetch_at(http, url).await {
+                Ok(Some(metadata)) => {
+                    self.found_at.store(index, Ordering::Relaxed);
+                    return Ok(metadata);
+                }
+                Ok(None) => {}
+                Err(error @ (DiscoveryError::Issuer { .. } | DiscoveryError::Malformed { .. })) => {
+                    failure.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| DiscoveryError::NotFound { tried: self.candidates.clone() }))
+    }
+
+    /// The document at one place; nothing if there is none.
+    async fn fetch_at(&self, http: &dyn HttpClient, url: &Url) -> Result<Option<Metadata>, DiscoveryError> {
+        let answer = http.send(get(url)).await?;
+        let status = answer.status();
+        if status != StatusCode::OK {
+            let retry_after = retry_after(answer.headers());
+            let absent = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
+            let failed = || DiscoveryError::Status { url: url.clone(), status, retry_after };
+            return if absent { Ok(None) } else { Err(failed()) };
+        }
+        let metadata = Metadata::parse(answer.body())
+            .map_err(|problem| DiscoveryError::Malformed { url: url.clone(), problem })?;
+        self.check(metadata, url).map(Some)
+    }
+
+    fn check(&self, metadata: Metadata, url: &Url) -> Result<Metadata, DiscoveryError> {
+        if metadata.issuer != self.issuer {
+            let (expected, found) = (self.issuer.clone(), Excerpt::new(metadata.issuer.as_str()));
+            return Err(DiscoveryError::Issuer { url: url.clone(), expected, found });
+        }
+        match &metadata.jwks_uri {
+            Some(keys) if url.scheme() == "https" && keys.scheme() != "https" => {
+                Err(DiscoveryError::Downgrade { url: url.clone(), endpoint: Box::new(keys.clone()) })
+            }
+            _ => Ok(metadata),
+        }
+    }
+}
+
+impl DiscoveryError {
+    /// How long the issuer asks to wait.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            Self::Issuer { .. }
+            | Self::Malformed { .. }
+            | Self::NotFound { .. }
+            | Self::Downgrade { .. }
+            | Self::Http(_) => None,
+        }
+    }
+}
+
+/// A request for a JSON document.
+pub(crate) fn get(url: &Url) -> http::Request<Bytes> {
+    let mut request = http::Request::new(Bytes::new());
+    // Each `http(s)` URL is a URI; one that were not would be refused by the client as not absolute.
+    *request.uri_mut() = url.as_str().parse().unwrap_or_default();
+    request.headers_mut().insert(http::header::ACCEPT, http::HeaderValue::from_static("application/json"));
+    request
+}
+
+fn well_known(issuer: &str) -> Result<Vec<Url>, url::ParseError> {
+    let base = issuer.strip_suffix('/').unwrap_or(issuer);
+    let url = Url::parse(base)?;
+    let mut inserted = url.clone();
+    let path = url.path().trim_end_matches('/');
+    inserted.set_path(&format!("/.well-known/oauth-authorization-server{path}"));
+    let openid = Url::parse(&format!("{base}/.well-known/openid-configuration"))?;
+    let suffixed = Url::parse(&format!("{base}/.well-known/oauth-authorization-server"))?;
+    let mut candidates = vec![openid, inserted, suffixed];
+    candidates.dedup();
+    Ok(candidates)
+}
+
+fn slash(expected: &str, found: &str) -> &'static str {
+    if expected.strip_suffix('/') == Some(found) {
+        "; they differ in the final slash: take it off in `issuer`"
+    } else if found.strip_suffix('/') == Some(expected) {
+        "; they differ in the final slash: add it in `issuer`"
+    } else {
+        ""
+    }
+}
+
+fn list(urls: &[Url]) -> String {
+    urls.iter().map(|url| format!("`{url}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn urls(issuer: &str) -> Vec<String> {
+        well_known(issuer).unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_places_are_tried_in_the_fixed_order() {
+        assert_eq!(
+            urls("https://as.example/tenants/a"),
+            [
+                "https://as.example/tenants/a/.well-known/openid-configuration",
+                "https://as.example/.well-known/oauth-authorization-server/tenants/a",
+                "https://as.example/tenants/a/.well-known/oauth-authorization-server",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_final_slash_does_not_become_two() {
+        assert_eq!(
+            urls("https://acme.us.auth0.com/"),
+            [
+                "https://acme.us.auth0.com/.well-known/openid-configuration",
+                "https://acme.us.auth0.com/.well-known/oauth-authorization-server",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_issuer_that_differs_in_the_slash_is_pointed_at() {
+        let error = DiscoveryError::Issuer {
+            url: Url::parse("https://a.example/.well-known/openid-configuration").unwrap(),
+            expected: Issuer::parse("https://a.example").unwrap(),
+            found: Excerpt::new("https://a.example/"),
+        };
+        assert!(error.to_string().ends_with("add it in `issuer`"), "{error}");
+    }
+}

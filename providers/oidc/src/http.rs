@@ -1,0 +1,280 @@
+//! The one HTTP client that talks to providers.
+
+use std::{path::Path, sync::OnceLock, time::Duration};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use reqwest::{Certificate, Client, ClientBuilder, Proxy, redirect};
+use schemars::JsonSchema;
+use scopegate_provider::{HttpClient, HttpError, Secret, Span};
+use serde::Deserialize;
+use url::{Host, Url};
+
+/// The longest answer that is read: 1 MiB. The largest key sets seen are some tens of kilobytes.
+pub const MAX_ANSWER: usize = 1 << 20;
+
+/// How long an answer may take unless the settings say otherwise, from the look-up of the name to the last byte.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// `http:` of a provider's settings.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpSettings {
+    /// A PEM file with further certificate authorities, beside those of the system.
+    pub ca: Option<Box<Path>>,
+    /// A proxy for every request to this provider, such as `http://proxy.internal:3128`; the environment's are not used.
+    pub proxy: Option<Secret>,
+    /// How long an answer may take: 5s unless said.
+    pub timeout: Option<Span>,
+    /// Hosts that may be reached by plain `http`; loopback always may.
+    pub insecure_hosts: Vec<String>,
+}
+
+/// Why there is no client with these settings.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpSettingsError {
+    /// The file cannot be read.
+    #[error("cannot read the certificate file `{path}`: {source}")]
+    CaFile {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file holds no certificates.
+    #[error("expected PEM certificates in `{path}`, found none that can be read")]
+    CaContent {
+        /// The file.
+        path: String,
+    },
+    /// The proxy's URL is none. It is not shown, since it may hold a password.
+    #[error("expected the URL of a proxy such as `http://proxy.internal:3128`")]
+    Proxy,
+    /// No time at all.
+    #[error("a timeout must be longer than nothing; leave it out for 5s")]
+    Timeout,
+}
+
+impl HttpSettings {
+    /// Whether a client with these settings is the default one.
+    pub fn is_default(&self) -> bool {
+        self.ca.is_none() && self.proxy.is_none() && self.timeout.is_none() && self.insecure_hosts.is_empty()
+    }
+
+    /// Whether `url` may be reached: by `https`, or by plain `http` on loopback or a host that is named.
+    pub fn allows(&self, url: &Url) -> bool {
+        match url.scheme() {
+            "https" => true,
+            "http" => is_loopback(url) || self.names(url),
+            _ => false,
+        }
+    }
+
+    fn names(&self, url: &Url) -> bool {
+        let host = url.host_str().unwrap_or_default();
+        self.insecure_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
+    }
+}
+
+/// Whether a URL's host is this machine's loopback.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// The one HTTP client: no redirects, no decompression, limits of time and size, plain `http` only where it is allowed.
+/// What TLS needs is built at the first `https` request, so that a start does not wait for it.
+#[derive(Debug)]
+pub struct Http {
+    settings: HttpSettings,
+    timeout: Duration,
+    authorities: Vec<Certificate>,
+    proxy: Option<Proxy>,
+    plain: OnceLock<Result<Client, HttpError>>,
+    secure: OnceLock<Result<Client, HttpError>>,
+}
+
+impl Http {
+    /// A client with these settings; files are read now.
+    ///
+    /// # Errors
+    /// [`HttpSettingsError`].
+    pub fn new(settings: HttpSettings) -> Result<Self, HttpSettingsError> {
+        let timeout = settings.timeout.map_or(DEFAULT_TIMEOUT, Span::get);
+        if timeout.is_zero() {
+            return Err(HttpSettingsError::Timeout);
+        }
+        let authorities = settings.ca.as_deref().map(read_authorities).transpose()?.unwrap_or_default();
+        let proxy = settings.proxy.as_ref().map(read_proxy).transpose()?;
+        let (plain, secure) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { settings, timeout, authorities, proxy, plain, secure })
+    }
+
+    fn client(&self, url: &Url) -> Result<&Client, HttpError> {
+        let host = || url.host_str().unwrap_or_default().to_owned();
+        if !self.settings.allows(url) {
+            return Err(HttpError::Insecure { host: host() });
+        }
+        let made = if url.scheme() == "https" {
+            self.secure.get_or_init(|| build(self.builder().tls_certs_merge(self.authorities.clone())))
+        } else {
+            // No certificate is looked at on plain connections, so none is loaded.
+            self.plain.get_or_init(|| build(self.builder().tls_certs_only([])))
+        };
+        made.as_ref().map_err(Clone::clone)
+    }
+
+    fn builder(&self) -> ClientBuilder {
+        let builder = Client::builder()
+            .user_agent(concat!("scopegate/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .timeout(self.timeout)
+            .connect_timeout(self.timeout)
+            .no_proxy();
+        match &self.proxy {
+            Some(proxy) => builder.proxy(proxy.clone()),
+            None => builder,
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            settings: HttpSettings::default(),
+            timeout: DEFAULT_TIMEOUT,
+            authorities: Vec::new(),
+            proxy: None,
+            plain: OnceLock::new(),
+            secure: OnceLock::new(),
+        }
+    }
+}
+
+fn build(builder: ClientBuilder) -> Result<Client, HttpError> {
+    let failed = |error| HttpError::Connection { host: "TLS".to_owned(), detail: chain(&error) };
+    builder.build().map_err(failed)
+}
+
+fn read_authorities(path: &Path) -> Result<Vec<Certificate>, HttpSettingsError> {
+    let shown = || path.display().to_string();
+    let pem = std::fs::read(path).map_err(|source| HttpSettingsError::CaFile { path: shown(), source })?;
+    let found = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+    if found.is_empty() { Err(HttpSettingsError::CaContent { path: shown() }) } else { Ok(found) }
+}
+
+fn read_proxy(url: &Secret) -> Result<Proxy, HttpSettingsError> {
+    let parsed = Url::parse(url.reveal()).map_err(|_| HttpSettingsError::Proxy)?;
+    if !matches!(parsed.scheme(), "http" | "https") || !parsed.has_host() {
+        return Err(HttpSettingsError::Proxy);
+    }
+    Proxy::all(parsed).map_err(|_| HttpSettingsError::Proxy)
+}
+
+#[async_trait]
+impl HttpClient for Http {
+    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpError> {
+        let refused = |detail: &str| HttpError::Connection { host: String::new(), detail: detail.to_owned() };
+        let url = Url::parse(&request.uri().to_string()).map_err(|_| refused("the URL is not absolute"))?;
+        let client = self.client(&url)?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let request = reqwest::Request::try_from(request).map_err(|_| refused("the URL is not absolute"))?;
+        let answer = client.execute(request).await.map_err(|error| failure(&host, &error))?;
+        read(answer, host).await
+    }
+}
+
+async fn read(mut answer: reqwest::Response, host: String) -> Result<http::Response<Bytes>, HttpError> {
+    let too_large = |host| HttpError::TooLarge { host, limit: MAX_ANSWER };
+    let mut response = http::Response::new(Bytes::new());
+    *response.status_mut() = answer.status();
+    *response.headers_mut() = std::mem::take(answer.headers_mut());
+    let mut body = BytesMut::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&host, &error))? {
+        if body.len() + chunk.len() > MAX_ANSWER {
+            return Err(too_large(host));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    *response.body_mut() = body.freeze();
+    Ok(response)
+}
+
+fn failure(host: &str, error: &reqwest::Error) -> HttpError {
+    let host = host.to_owned();
+    if error.is_timeout() {
+        HttpError::Timeout { host }
+    } else {
+        HttpError::Connection { host, detail: chain(error) }
+    }
+}
+
+/// What went wrong and why, without the URL, whose query may hold what nobody should read.
+fn chain(error: &reqwest::Error) -> String {
+    let mut causes = Vec::new();
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        causes.push(cause.to_string());
+        next = cause.source();
+    }
+    if causes.is_empty() { "the request failed".to_owned() } else { causes.join(": ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(settings: &HttpSettings, url: &str) -> bool {
+        settings.allows(&Url::parse(url).unwrap())
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_and_for_hosts_that_are_named() {
+        let settings =
+            HttpSettings { insecure_hosts: vec!["keycloak.auth.svc".to_owned()], ..HttpSettings::default() };
+        for allowed in
+            ["http://127.0.0.1:9/", "http://[::1]/", "http://localhost:1/", "http://KEYCLOAK.auth.svc:8080/x"]
+        {
+            assert!(allows(&settings, allowed), "{allowed}");
+        }
+        for refused in [
+            "http://id.example/",
+            "http://localhost.example/",
+            "http://127.0.0.1.example/",
+            "http://a.keycloak.auth.svc/",
+            "ftp://127.0.0.1/",
+            "http://0.0.0.0/",
+        ] {
+            assert!(!allows(&settings, refused), "{refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_insecure_url_is_refused_before_anything_is_sent() {
+        let request = http::Request::get("http://id.example/keys").body(Bytes::new()).unwrap();
+        let error = Http::default().send(request).await.unwrap_err();
+        assert_eq!(error, HttpError::Insecure { host: "id.example".to_owned() });
+    }
+
+    #[test]
+    fn invariant_11_a_proxys_password_is_not_in_the_error() {
+        let settings = HttpSettings {
+            proxy: Some(Secret::new("socks://user:hunter2@proxy")),
+            ..HttpSettings::default()
+        };
+        let error = Http::new(settings).unwrap_err();
+        assert!(
+            matches!(error, HttpSettingsError::Proxy) && !format!("{error:?} {error}").contains("hunter2")
+        );
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused_by_name() {
+        let settings = HttpSettings { ca: Some(Path::new("Cargo.toml").into()), ..HttpSettings::default() };
+        assert!(matches!(Http::new(settings), Err(HttpSettingsError::CaContent { .. })));
+    }
+}

@@ -1,0 +1,154 @@
+//! What an issuer says about itself: OIDC Discovery 1.0 section 3, RFC 8414 section 2, or less.
+
+use scopegate_provider::{Issuer, NameError};
+use serde_json::{Map, Value};
+use url::Url;
+
+/// What an issuer says about itself, read tolerantly: only `issuer` must be there. A member that is `null`, a URI
+/// template, a URN or of another JSON type is taken as absent, since metadata is a hint; unknown members are passed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// `issuer`.
+    pub issuer: Issuer,
+    /// `jwks_uri`: where the key set is.
+    pub jwks_uri: Option<Url>,
+    /// `token_endpoint`; workload issuers such as GitHub Actions have none.
+    pub token_endpoint: Option<Url>,
+    /// `introspection_endpoint` (RFC 7662); Hydra has one without saying so.
+    pub introspection_endpoint: Option<Url>,
+    /// `revocation_endpoint` (RFC 7009).
+    pub revocation_endpoint: Option<Url>,
+}
+
+/// Why bytes are no metadata.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MetadataError {
+    /// Not a JSON object.
+    #[error("expected a JSON object, found {found}")]
+    NotAnObject {
+        /// What stands there instead.
+        found: &'static str,
+    },
+    /// `issuer` is absent or no string.
+    #[error("expected the member `issuer` with a string")]
+    NoIssuer,
+    /// `issuer` cannot be one.
+    #[error(transparent)]
+    Issuer(#[from] NameError),
+}
+
+impl Metadata {
+    /// Reads the document.
+    ///
+    /// # Errors
+    /// [`MetadataError`].
+    pub fn parse(json: &[u8]) -> Result<Self, MetadataError> {
+        let members = object(json)?;
+        let issuer = members.get("issuer").and_then(Value::as_str).ok_or(MetadataError::NoIssuer)?;
+        let url = |name| members.get(name).and_then(Value::as_str).and_then(endpoint);
+        Ok(Self {
+            issuer: Issuer::parse(issuer)?,
+            jwks_uri: url("jwks_uri"),
+            token_endpoint: url("token_endpoint"),
+            introspection_endpoint: url("introspection_endpoint"),
+            revocation_endpoint: url("revocation_endpoint"),
+        })
+    }
+}
+
+fn object(json: &[u8]) -> Result<Map<String, Value>, MetadataError> {
+    let found = match serde_json::from_slice(json) {
+        Ok(Value::Object(members)) => return Ok(members),
+        Ok(_) => "another JSON value",
+        Err(_) if json.trim_ascii_start().starts_with(b"<") => "HTML or XML",
+        Err(_) => "something that is not JSON",
+    };
+    Err(MetadataError::NotAnObject { found })
+}
+
+/// A URL that can be called: Auth0 lists a URI template among its endpoints, EKS a URN.
+fn endpoint(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok()?;
+    let callable = matches!(url.scheme(), "https" | "http") && url.has_host() && !text.contains(['{', '}']);
+    callable.then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use openidconnect::core::CoreProviderMetadata;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every discovery document of the recorded providers.
+    fn fixtures() -> Vec<(String, Vec<u8>)> {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/fixtures");
+        let mut found = Vec::new();
+        for provider in std::fs::read_dir(root).unwrap().map(Result::unwrap) {
+            for file in std::fs::read_dir(provider.path()).unwrap().map(Result::unwrap) {
+                let name = file.file_name().into_string().unwrap();
+                if name.starts_with("discovery") && !name.contains("headers") {
+                    found.push((format!("{}", file.path().display()), std::fs::read(file.path()).unwrap()));
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_recorded_discovery_document_is_read() {
+        let found = fixtures();
+        assert!(found.len() >= 24, "only {} documents", found.len());
+        for (path, json) in found {
+            let metadata = Metadata::parse(&json).unwrap_or_else(|error| panic!("{path}: {error}"));
+            assert!(metadata.jwks_uri.is_some(), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_openidconnect_reads_is_read_alike() {
+        let mut compared = 0;
+        for (path, json) in fixtures() {
+            let Ok(theirs) = serde_json::from_slice::<CoreProviderMetadata>(&json) else { continue };
+            let ours = Metadata::parse(&json).unwrap();
+            assert_eq!(ours.issuer.as_str(), theirs.issuer().as_str(), "{path}");
+            assert_eq!(ours.jwks_uri.as_ref(), Some(theirs.jwks_uri().url()), "{path}");
+            assert_eq!(
+                ours.token_endpoint.as_ref(),
+                theirs.token_endpoint().map(openidconnect::TokenUrl::url),
+                "{path}"
+            );
+            compared += 1;
+        }
+        assert!(compared >= 12, "only {compared} were compared");
+    }
+
+    #[test]
+    fn what_cannot_be_called_is_taken_as_absent() {
+        let metadata = Metadata::parse(
+            br#"{"issuer":"https://a.example","jwks_uri":null,"token_endpoint":"urn:kubernetes:x",
+                "introspection_endpoint":"https://a.example/{id}","revocation_endpoint":7}"#,
+        )
+        .unwrap();
+        let endpoints = [
+            metadata.jwks_uri,
+            metadata.token_endpoint,
+            metadata.introspection_endpoint,
+            metadata.revocation_endpoint,
+        ];
+        assert_eq!(endpoints, [None, None, None, None]);
+    }
+
+    #[test]
+    fn a_page_in_place_of_a_document_is_named_as_such() {
+        let error = Metadata::parse(b"\n<!doctype html>").unwrap_err();
+        assert_eq!(error.to_string(), "expected a JSON object, found HTML or XML");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_are_too_strange_to_be_refused_in_peace(json in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Metadata::parse(&json);
+        }
+    }
+}

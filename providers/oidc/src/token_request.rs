@@ -1,0 +1,151 @@
+//! Asking the provider for a token, and to revoke one.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use openidconnect::{
+    EmptyExtraTokenFields, OAuth2TokenResponse, StandardErrorResponse, StandardTokenResponse,
+    core::{CoreErrorResponseType, CoreTokenType},
+};
+use scopegate_provider::{
+    BearerToken, Clock, HttpClient, Outage, OutageCause, ScopeSet, TokenRequestError, TokenResponse,
+};
+use serde::Deserialize;
+use url::Url;
+
+use crate::{
+    client::{CannotSign, Client, Form},
+    retry::retry_after,
+};
+
+/// When to try again, if the provider does not say.
+const RETRY: Duration = Duration::from_secs(2);
+
+type Granted = StandardTokenResponse<EmptyExtraTokenFields, CoreTokenType>;
+type Refused = StandardErrorResponse<CoreErrorResponseType>;
+
+/// What Okta sends in place of RFC 6749's error object when it throttles.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct OktaError {
+    error_code: String,
+    error_summary: Option<String>,
+}
+
+/// Talks to the token and revocation endpoints.
+#[derive(Debug)]
+pub(crate) struct Counter {
+    pub(crate) http: Arc<dyn HttpClient>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Counter {
+    /// Asks for a token with the client-credentials grant (RFC 6749, section 4.4).
+    pub(crate) async fn request_token(
+        &self,
+        client: &Client,
+        endpoint: &Url,
+        scopes: Option<&ScopeSet>,
+        parameters: &[(&'static str, String)],
+    ) -> Result<TokenResponse, TokenRequestError> {
+        let scopes = scopes.filter(|scopes| !scopes.is_empty()).map(|scopes| ("scope", scopes.to_string()));
+        let form = Form::default().with("grant_type", "client_credentials");
+        let form = scopes.iter().chain(parameters).fold(form, |form, (name, value)| form.with(name, value));
+        let request =
+            client.post(endpoint, form, &*self.clock).map_err(|error| cannot_sign(error, endpoint))?;
+        let answer = self.http.send(request).await.map_err(|error| out(&error, endpoint))?;
+        if answer.status() == StatusCode::OK {
+            granted(&answer, endpoint)
+        } else {
+            Err(refused(&answer, endpoint))
+        }
+    }
+
+    /// Asks to revoke a token (RFC 7009, section 2.1). That the provider does not know it, or does not revoke tokens of
+    /// this type (Auth0, Cognito), is no failure: section 2.2 asks for 200 in the first case, 2.2.1 names the second.
+    pub(crate) async fn revoke(
+        &self,
+        client: &Client,
+        endpoint: &Url,
+        token: &BearerToken,
+    ) -> Result<(), Outage> {
+        let form = Form::default().with("token", token.reveal()).with("token_type_hint", "access_token");
+        let request =
+            client.post(endpoint, form, &*self.clock).map_err(|error| cannot_sign(error, endpoint))?;
+        let answer = self.http.send(request).await.map_err(|error| out(&error, endpoint))?;
+        let unsupported = || {
+            serde_json::from_slice::<Refused>(answer.body()).is_ok_and(|refusal| {
+                *refusal.error() == CoreErrorResponseType::Extension("unsupported_token_type".to_owned())
+            })
+        };
+        if answer.status().is_success() || unsupported() {
+            return Ok(());
+        }
+        tracing::warn!(%endpoint, status = %answer.status(), "the provider did not revoke a token");
+        Err(Outage::new(OutageCause::Provider, retry_after(answer.headers()).unwrap_or(RETRY)))
+    }
+}
+
+fn granted(answer: &Response<Bytes>, endpoint: &Url) -> Result<TokenResponse, TokenRequestError> {
+    let malformed = |problem: &str| {
+        tracing::warn!(%endpoint, problem, "the token endpoint's answer cannot be used");
+        TokenRequestError::Unavailable(Outage::new(OutageCause::Provider, RETRY))
+    };
+    // The parser's own message could quote the token.
+    let granted: Granted = serde_json::from_slice(answer.body())
+        .map_err(|_| malformed("it is not what RFC 6749, section 5.1, says"))?;
+    let token = granted.access_token().secret();
+    let scope = granted
+        .scopes()
+        .map(|scopes| scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" "));
+    Ok(TokenResponse {
+        access_token: BearerToken::parse(token).map_err(|_| malformed("its token is no bearer token"))?,
+        token_type: match granted.token_type() {
+            CoreTokenType::Bearer => "Bearer".to_owned(),
+            other => other.as_ref().to_owned(),
+        },
+        expires_in: granted.expires_in(),
+        scope,
+    })
+}
+
+/// RFC 6749, section 5.2, told apart by `error` and not by the status, which differs from provider to provider.
+fn refused(answer: &Response<Bytes>, endpoint: &Url) -> TokenRequestError {
+    let (status, retry_after) = (answer.status(), retry_after(answer.headers()));
+    let refused = |error: &str, description: Option<&str>| TokenRequestError::Refused {
+        status: status.as_u16(),
+        error: clean(error),
+        description: description.map(clean),
+        retry_after,
+    };
+    if let Ok(error) = serde_json::from_slice::<Refused>(answer.body()) {
+        return refused(error.error().as_ref(), error.error_description().map(String::as_str));
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        let okta = serde_json::from_slice::<OktaError>(answer.body()).ok();
+        let summary = okta.as_ref().and_then(|error| error.error_summary.as_deref());
+        return refused("too_many_requests", summary.or(Some("the provider throttles")));
+    }
+    if let (true, Ok(error)) = (status.is_client_error(), serde_json::from_slice::<OktaError>(answer.body()))
+    {
+        return refused("invalid_request", error.error_summary.as_deref().or(Some(&error.error_code)));
+    }
+    tracing::warn!(%endpoint, %status, "the token endpoint does not answer as it should");
+    Outage::new(OutageCause::Provider, retry_after.unwrap_or(RETRY)).into()
+}
+
+/// Entra's descriptions hold line breaks, which must not get into a header or a log line.
+fn clean(text: &str) -> String {
+    text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+fn out(error: &scopegate_provider::HttpError, endpoint: &Url) -> Outage {
+    tracing::warn!(%endpoint, %error, "the provider cannot be reached");
+    Outage::new(OutageCause::Provider, RETRY)
+}
+
+fn cannot_sign(error: CannotSign, endpoint: &Url) -> Outage {
+    tracing::error!(%endpoint, %error, "the provider cannot be asked");
+    Outage::new(OutageCause::Provider, RETRY)
+}

@@ -1,0 +1,145 @@
+//! Threads beside the I/O threads, on which signatures are checked.
+
+use std::{
+    fmt, io,
+    num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+};
+
+use scopegate_provider::{Busy, Job, Offload};
+
+/// How many jobs may wait for each thread. A check of a signature takes 17 to 64 µs, so that what waits last is reached
+/// after some 65 ms; whatever comes on top is turned away at once.
+pub const QUEUE_PER_THREAD: usize = 1024;
+
+/// How much less willingly than I/O threads the system runs these (`nice`).
+const NICENESS: i32 = 10;
+
+/// A bounded pool of threads with lower priority than those that do I/O: a flood of forged tokens then takes its own time
+/// and not that of callers who are already known. Jobs are done in the order in which they came. The threads end with
+/// the pool.
+pub struct Workers {
+    queue: SyncSender<Job>,
+    threads: NonZeroUsize,
+}
+
+impl Workers {
+    /// A pool with a thread for each core.
+    ///
+    /// # Errors
+    /// If the system gives no threads.
+    pub fn start() -> io::Result<Self> {
+        Self::with_threads(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// A pool with so many threads, and room for [`QUEUE_PER_THREAD`] waiting jobs for each.
+    ///
+    /// # Errors
+    /// If the system gives no threads.
+    pub fn with_threads(threads: NonZeroUsize) -> io::Result<Self> {
+        let (queue, jobs) = sync_channel(threads.get().saturating_mul(QUEUE_PER_THREAD));
+        let jobs = Arc::new(Mutex::new(jobs));
+        for number in 0..threads.get() {
+            let jobs = jobs.clone();
+            thread::Builder::new().name(format!("verify-{number}")).spawn(move || work(&jobs))?;
+        }
+        Ok(Self { queue, threads })
+    }
+}
+
+impl Offload for Workers {
+    fn offload(&self, job: Job) -> Result<(), Busy> {
+        self.queue.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) | TrySendError::Disconnected(_) => Busy,
+        })
+    }
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers").field("threads", &self.threads).finish_non_exhaustive()
+    }
+}
+
+fn work(jobs: &Mutex<Receiver<Job>>) {
+    lower_priority();
+    while let Some(job) = next(jobs) {
+        // A job that panics answers nobody, which its caller takes as an outage; the thread lives on for the others.
+        let _ = catch_unwind(AssertUnwindSafe(job));
+    }
+}
+
+/// The next job; nothing once the pool is dropped. Only the workers hold this lock.
+fn next(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
+    jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+/// On Linux priorities belong to threads, though POSIX says processes; elsewhere the system shares out the time.
+fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
+        tracing::debug!(%error, "cannot lower the priority of a verification thread");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn one() -> Workers {
+        Workers::with_threads(NonZeroUsize::MIN).unwrap()
+    }
+
+    #[test]
+    fn a_job_is_done_beside_the_caller() {
+        let (done, result) = channel();
+        one()
+            .offload(Box::new(move || done.send(thread::current().name().map(str::to_owned)).unwrap()))
+            .unwrap();
+        assert_eq!(result.recv().unwrap().as_deref(), Some("verify-0"));
+    }
+
+    #[test]
+    fn a_full_queue_turns_jobs_away_at_once() {
+        let workers = one();
+        let (release, blocked) = channel::<()>();
+        let (started, running) = channel();
+        workers
+            .offload(Box::new(move || {
+                started.send(()).unwrap();
+                let _ = blocked.recv();
+            }))
+            .unwrap();
+        running.recv().unwrap();
+        for _ in 0..QUEUE_PER_THREAD {
+            workers.offload(Box::new(|| {})).unwrap();
+        }
+        assert_eq!(workers.offload(Box::new(|| {})), Err(Busy));
+        drop(release);
+    }
+
+    #[test]
+    fn a_job_that_panics_does_not_take_its_thread_along() {
+        let workers = one();
+        workers.offload(Box::new(|| std::panic::resume_unwind(Box::new(())))).unwrap();
+        let (done, result) = channel();
+        workers.offload(Box::new(move || done.send(1).unwrap())).unwrap();
+        assert_eq!(result.recv().unwrap(), 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_threads_run_with_lower_priority() {
+        let (done, result) = channel();
+        let own = || rustix::process::getpriority_process(Some(rustix::thread::gettid())).unwrap();
+        one().offload(Box::new(move || done.send(own()).unwrap())).unwrap();
+        assert!(result.recv().unwrap() > own());
+    }
+}

@@ -1,0 +1,114 @@
+//! An issuer, a clock and a provider that talks to it.
+
+use std::{sync::Arc, time::Duration};
+
+use scopegate_oidc::{Http, OidcProvider, Settings};
+use scopegate_provider::{
+    AuthnError, BearerToken, Context, Credentials, Freshness, Health, Inline, Outage, OutageCause, Principal,
+    Provider, ProviderName, Rejection,
+};
+use scopegate_testkit::{MintKey, TestClock, TestIssuer};
+use serde_json::{Value, json};
+
+/// What a test needs.
+pub(crate) struct Harness {
+    pub(crate) issuer: TestIssuer,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) key: MintKey,
+    pub(crate) provider: Arc<OidcProvider>,
+}
+
+impl Harness {
+    /// A plain issuer with one key, and a provider whose settings are its issuer, an audience, and `more`.
+    pub(crate) async fn new(more: &Value) -> Self {
+        let issuer = TestIssuer::start().await;
+        let key = MintKey::es256("first");
+        issuer.publish(&[&key]);
+        let this = Self::with(issuer, key, more);
+        this.provider.ready().await;
+        this
+    }
+
+    /// A provider of `issuer`, whatever state that is in.
+    pub(crate) fn with(issuer: TestIssuer, key: MintKey, more: &Value) -> Self {
+        let clock = Arc::new(TestClock::default());
+        let provider = connect(&issuer, &clock, more);
+        Self { issuer, clock, key, provider }
+    }
+
+    /// The claims of a good token.
+    pub(crate) fn claims(&self) -> Value {
+        json!({
+            "iss": self.issuer.url(), "aud": "items-api", "sub": "alice", "client_id": "web", "scope": "items",
+            "iat": 1_790_000_000, "exp": 1_790_000_600,
+        })
+    }
+
+    /// A good token.
+    pub(crate) fn token(&self) -> String {
+        self.key.token(&self.claims())
+    }
+
+    pub(crate) async fn authenticate(&self, token: &str) -> Result<Principal, AuthnError> {
+        self.ask(token, Freshness::Cached).await
+    }
+
+    pub(crate) async fn ask(&self, token: &str, freshness: Freshness) -> Result<Principal, AuthnError> {
+        let credentials = Credentials::bearer(BearerToken::parse(token).unwrap());
+        self.provider.authenticate(&credentials, freshness).await
+    }
+
+    /// Moves the clock on, once whoever is about to sleep does so.
+    pub(crate) async fn advance(&self, by: Duration) {
+        settle().await;
+        self.clock.advance(by);
+        settle().await;
+    }
+
+    /// Waits until `condition` holds; at most a few seconds of real time.
+    pub(crate) async fn until(&self, condition: impl Fn(&Self) -> bool) {
+        for _ in 0..500 {
+            if condition(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("it did not come about");
+    }
+
+    /// How often the keys were fetched.
+    pub(crate) fn fetches(&self) -> usize {
+        self.issuer.count(&self.issuer.paths().keys)
+    }
+}
+
+pub(crate) fn connect(issuer: &TestIssuer, clock: &Arc<TestClock>, more: &Value) -> Arc<OidcProvider> {
+    let mut settings = json!({ "issuer": issuer.url(), "audience": "items-api" });
+    settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let settings: Settings = serde_json::from_value(settings).unwrap();
+    let name = ProviderName::parse("test").unwrap();
+    OidcProvider::connect(
+        settings,
+        Context::new(name, clock.clone(), Arc::new(Http::default()), Arc::new(Inline)),
+    )
+    .unwrap()
+}
+
+/// Lets tasks on real sockets get on.
+pub(crate) async fn settle() {
+    tokio::time::sleep(Duration::from_millis(30)).await;
+}
+
+pub(crate) fn rejection(result: Result<Principal, AuthnError>) -> Rejection {
+    match result {
+        Err(AuthnError::Rejected(rejection)) => rejection,
+        other => panic!("expected a rejection, found {other:?}"),
+    }
+}
+
+pub(crate) fn outage(result: Result<Principal, AuthnError>) -> OutageCause {
+    match result {
+        Err(AuthnError::Unavailable(Outage { cause, .. })) => cause,
+        other => panic!("expected an outage, found {other:?}"),
+    }
+}

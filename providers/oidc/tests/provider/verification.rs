@@ -1,0 +1,71 @@
+//! Tokens of a healthy issuer.
+
+use scopegate_oidc::Workers;
+use scopegate_provider::{Freshness, Provider, Rejection, Scope};
+use scopegate_testkit::{MintKey, TestIssuer};
+use serde_json::json;
+
+use super::harness::{Harness, rejection};
+
+#[tokio::test]
+async fn a_good_token_becomes_a_principal() {
+    let harness = Harness::new(&json!({})).await;
+    let principal = harness.authenticate(&harness.token()).await.unwrap();
+    assert_eq!(principal.issuer().as_str(), harness.issuer.url());
+    assert!(principal.scopes().contains(&Scope::parse("items").unwrap()));
+    assert!(principal.cache_until() <= principal.expires_at() + std::time::Duration::from_secs(30));
+}
+
+#[tokio::test]
+async fn invariant_1_a_token_of_another_key_under_the_same_id_is_refused() {
+    let harness = Harness::new(&json!({})).await;
+    let forged = MintKey::es256("first").token(&harness.claims());
+    assert_eq!(rejection(harness.authenticate(&forged).await), Rejection::SignatureInvalid);
+}
+
+#[tokio::test]
+async fn invariant_2_keys_belong_to_their_issuer() {
+    let first = Harness::new(&json!({})).await;
+    let further = TestIssuer::start().await;
+    let key = MintKey::es256("second");
+    further.publish(&[&key]);
+    let both = Harness::with(first.issuer, first.key, &json!({ "issuers": [further.url()] }));
+    let mut claims = both.claims();
+    assert_eq!(rejection(both.authenticate(&key.token(&claims)).await), Rejection::UnknownKey);
+    claims["iss"] = json!(further.url());
+    assert_eq!(both.authenticate(&key.token(&claims)).await.unwrap().issuer(), &further.issuer());
+}
+
+#[tokio::test]
+async fn a_route_that_wants_a_fresh_answer_is_told_that_there_is_none() {
+    let harness = Harness::new(&json!({})).await;
+    let answer = harness.ask(&harness.token(), Freshness::Fresh).await;
+    assert_eq!(rejection(answer), Rejection::FreshnessUnavailable);
+}
+
+#[tokio::test]
+async fn invariant_12_an_opaque_token_goes_nowhere_unless_the_settings_say_so() {
+    let harness = Harness::new(&json!({})).await;
+    assert!(!harness.provider.takes_opaque_tokens());
+    assert_eq!(rejection(harness.authenticate("ory_at_opaque").await), Rejection::Opaque);
+    assert_eq!(harness.issuer.count("/introspect"), 0);
+}
+
+#[tokio::test]
+async fn signatures_are_checked_on_worker_threads_too() {
+    let harness = Harness::new(&json!({})).await;
+    let workers = std::sync::Arc::new(Workers::start().unwrap());
+    let context = scopegate_provider::Context::new(
+        scopegate_provider::ProviderName::parse("test").unwrap(),
+        harness.clock.clone(),
+        std::sync::Arc::new(scopegate_oidc::Http::default()),
+        workers,
+    );
+    let settings = json!({ "issuer": harness.issuer.url(), "audience": "items-api" });
+    let settings = serde_json::from_value(settings).unwrap();
+    let provider = scopegate_oidc::OidcProvider::connect(settings, context).unwrap();
+    let credentials = scopegate_provider::Credentials::bearer(
+        scopegate_provider::BearerToken::parse(&harness.token()).unwrap(),
+    );
+    provider.authenticate(&credentials, Freshness::Cached).await.unwrap();
+}
