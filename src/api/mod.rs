@@ -1,1 +1,5 @@
 //! The HTTP interface of scopegate itself, a file per group of endpoints.
+
+mod docs;
+
+pub use self::docs::{SWAGGER_UI_VERSION, docs};

@@ -1,0 +1,34 @@
+"use strict";
+
+// Everything that this page calls is served where the page came from, whatever name that place goes by in the document.
+function home(url) {
+  const called = new URL(url, window.location.href);
+  return window.location.origin + called.pathname + called.search;
+}
+
+// Basic wants id and secret form-encoded before they are joined (RFC 6749, section 2.3.1); Swagger UI joins them as they are.
+function encoded(authorization) {
+  const joined = atob(authorization.slice("Basic ".length));
+  const colon = joined.indexOf(":");
+  const parts = [joined.slice(0, colon), joined.slice(colon + 1)];
+  return "Basic " + btoa(parts.map(encodeURIComponent).join(":"));
+}
+
+window.ui = SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  presets: [SwaggerUIBundle.presets.apis],
+  layout: "BaseLayout",
+  deepLinking: true,
+  displayRequestDuration: true,
+  queryConfigEnabled: false,
+  validatorUrl: null,
+  requestInterceptor(request) {
+    request.url = home(request.url);
+    const authorization = request.headers && request.headers.Authorization;
+    if (typeof authorization === "string" && authorization.startsWith("Basic ")) {
+      request.headers.Authorization = encoded(authorization);
+    }
+    return request;
+  },
+});
