@@ -56,10 +56,10 @@ impl Endpoint for Plain {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        Ok(match read_only(&request) {
-            Err(refused) => refused,
-            Ok(()) => secured(self.kind, "no-cache").body(self.body.clone()),
-        })
+        if let Some(refused) = refused(&request) {
+            return Ok(refused);
+        }
+        Ok(secured(self.kind, "no-cache").body(self.body.clone()))
     }
 }
 
@@ -67,7 +67,7 @@ impl Endpoint for Packed {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        if let Err(refused) = read_only(&request) {
+        if let Some(refused) = refused(&request) {
             return Ok(refused);
         }
         if !takes_gzip(request.headers()) {
@@ -80,12 +80,13 @@ impl Endpoint for Packed {
     }
 }
 
-fn read_only(request: &Request) -> Result<(), Response> {
+/// The refusal of what is not reading.
+fn refused(request: &Request) -> Option<Response> {
     if [Method::GET, Method::HEAD].contains(request.method()) {
-        return Ok(());
+        return None;
     }
     let refused = Response::builder().status(StatusCode::METHOD_NOT_ALLOWED);
-    Err(refused.header(header::ALLOW, "GET, HEAD").finish())
+    Some(refused.header(header::ALLOW, "GET, HEAD").finish())
 }
 
 fn secured(kind: &'static str, cache: &'static str) -> poem::ResponseBuilder {
