@@ -19,3 +19,5 @@ pub mod providers;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+
+pub use gate::{Caller, Principal};

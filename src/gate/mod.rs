@@ -1,1 +1,7 @@
 //! What enforces: `authorize(target, credentials)` and its fronts.
+
+mod bearer;
+mod principal;
+
+pub use bearer::{BearerError, bearer};
+pub use principal::{Caller, Principal};

@@ -1,0 +1,108 @@
+//! The token of a request: from exactly one `Authorization` header (RFC 6750, section 2.1), never from query or body.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use scopegate_provider::{BearerToken, TokenError};
+
+use crate::problem::Problem;
+
+/// Why the token of a request cannot be read: 400 `invalid_request`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BearerError {
+    /// Two tokens: which one would the upstream take?
+    #[error("expected one Authorization header, found several")]
+    Several,
+    /// `Bearer` with something that is no token after it.
+    #[error("malformed Authorization header: {0}")]
+    Malformed(#[from] TokenError),
+}
+
+impl BearerError {
+    /// The reason's name in the one vocabulary.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Several => "several_tokens",
+            Self::Malformed(_) => "malformed_authorization",
+        }
+    }
+}
+
+impl From<BearerError> for Problem {
+    fn from(error: BearerError) -> Self {
+        Problem::invalid_request(error.reason(), error.to_string())
+    }
+}
+
+/// Reads the token; none if there is no header or one of another scheme, such as `Basic`.
+///
+/// # Errors
+/// [`BearerError`].
+pub fn bearer(headers: &HeaderMap) -> Result<Option<BearerToken>, BearerError> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) => token(value),
+        (Some(_), Some(_)) => Err(BearerError::Several),
+    }
+}
+
+fn token(value: &HeaderValue) -> Result<Option<BearerToken>, BearerError> {
+    let bytes = value.as_bytes();
+    let scheme = bytes.iter().position(|byte| *byte == b' ').unwrap_or(bytes.len());
+    let (scheme, rest) = bytes.split_at(scheme);
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
+        return Ok(None);
+    }
+    let rest = rest.trim_ascii();
+    // A header's value shares its buffer with the connection's; a token kept in the cache must not keep that alive.
+    Ok(Some(BearerToken::from_bytes(Bytes::copy_from_slice(rest))?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(values: &[&str]) -> Result<Option<BearerToken>, BearerError> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        bearer(&headers)
+    }
+
+    #[test]
+    fn the_scheme_is_compared_without_case() {
+        for scheme in ["Bearer", "bearer", "BEARER"] {
+            assert_eq!(read(&[&format!("{scheme} a.b.c")]), Ok(Some(BearerToken::parse("a.b.c").unwrap())));
+        }
+    }
+
+    #[test]
+    fn another_scheme_is_no_token() {
+        assert_eq!(read(&["Basic YTpi"]), Ok(None));
+        assert_eq!(read(&["Bearerish abc"]), Ok(None));
+        assert_eq!(read(&[]), Ok(None));
+    }
+
+    #[test]
+    fn two_headers_are_malformed_even_if_they_are_the_same() {
+        assert_eq!(read(&["Bearer a", "Bearer a"]), Err(BearerError::Several));
+        assert_eq!(read(&["Bearer a", "Basic YTpi"]), Err(BearerError::Several));
+    }
+
+    #[test]
+    fn two_tokens_in_one_header_are_malformed() {
+        assert_eq!(read(&["Bearer a, Bearer b"]), Err(BearerError::Malformed(TokenError::Character)));
+    }
+
+    #[test]
+    fn the_scheme_alone_is_malformed() {
+        assert_eq!(read(&["Bearer"]), Err(BearerError::Malformed(TokenError::Empty)));
+        assert_eq!(read(&["Bearer   "]), Err(BearerError::Malformed(TokenError::Empty)));
+    }
+
+    #[test]
+    fn bytes_outside_of_ascii_are_malformed() {
+        assert_eq!(read(&["Bearer tökén"]), Err(BearerError::Malformed(TokenError::Character)));
+    }
+}
