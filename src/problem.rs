@@ -86,7 +86,10 @@ impl Problem {
 
     /// The request cannot be read one way only: 400 `invalid_request`.
     pub fn invalid_request(reason: &'static str, description: impl Into<String>) -> Self {
-        Self { code: Some(ErrorCode::InvalidRequest), ..Self::new(StatusCode::BAD_REQUEST, reason, description) }
+        Self {
+            code: Some(ErrorCode::InvalidRequest),
+            ..Self::new(StatusCode::BAD_REQUEST, reason, description)
+        }
     }
 
     /// No token came, or the header holds none: 401 without a code (RFC 6750, section 3.1).
@@ -131,12 +134,22 @@ impl Problem {
     }
 
     /// No route names the method: 405 with `Allow` (RFC 9110, section 15.5.6).
-    pub fn method_not_allowed(reason: &'static str, description: impl Into<String>, allow: Vec<Method>) -> Self {
+    pub fn method_not_allowed(
+        reason: &'static str,
+        description: impl Into<String>,
+        allow: Vec<Method>,
+    ) -> Self {
         Self { allow, ..Self::new(StatusCode::METHOD_NOT_ALLOWED, reason, description) }
     }
 
     fn challenged(self, scope: Option<ScopeSet>) -> Self {
-        Self { challenge: Some(Challenge { scope: scope.filter(|scope| !scope.is_empty()), resource_metadata: None }), ..self }
+        Self {
+            challenge: Some(Challenge {
+                scope: scope.filter(|scope| !scope.is_empty()),
+                resource_metadata: None,
+            }),
+            ..self
+        }
     }
 
     /// Where the challenge points for the metadata of the protected resource (RFC 9728, section 5.1).

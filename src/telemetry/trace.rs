@@ -1,0 +1,84 @@
+//! A span and a log line for each request.
+
+use std::{sync::Arc, time::Instant};
+
+use http::{HeaderName, StatusCode};
+use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use tracing::Instrument;
+
+use super::{RequestId, RequestIds};
+
+/// What the gate decided, told to the log beside the response.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// The pattern of the route that decided, if one did: never the raw path.
+    pub route: Option<Arc<str>>,
+    /// The reason in the one vocabulary; `permitted` for a request that was let through.
+    pub reason: &'static str,
+    /// The provider that vouched for the caller.
+    pub provider: Option<scopegate_provider::ProviderName>,
+}
+
+/// Gives each request an id, a span, and a line in the log: refusals at `info`, the rest at `debug`.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    header: HeaderName,
+    ids: Arc<RequestIds>,
+}
+
+impl Trace {
+    /// Reads and writes ids under this header.
+    pub fn new(header: HeaderName) -> Self {
+        Self { header, ids: Arc::new(RequestIds::new()) }
+    }
+}
+
+impl<E: Endpoint> Middleware<E> for Trace {
+    type Output = TraceEndpoint<E>;
+
+    fn transform(&self, inner: E) -> Self::Output {
+        TraceEndpoint { inner, trace: self.clone() }
+    }
+}
+
+/// The endpoint that [`Trace`] makes.
+#[derive(Debug)]
+pub struct TraceEndpoint<E> {
+    inner: E,
+    trace: Trace,
+}
+
+impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        let id = self.trace.ids.of(request.headers().get(&self.trace.header));
+        let method = request.method().clone();
+        let start = tracing::enabled!(tracing::Level::DEBUG).then(Instant::now);
+        let span = tracing::debug_span!("request", id = id.as_str(), %method);
+        request.extensions_mut().insert(id.clone());
+        let answer = self.inner.call(request).instrument(span).await;
+        let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
+        response.headers_mut().insert(self.trace.header.clone(), id.header().clone());
+        log(&id, &method, &response, start);
+        Ok(response)
+    }
+}
+
+fn log(id: &RequestId, method: &http::Method, response: &Response, start: Option<Instant>) {
+    let outcome = response.data::<Outcome>();
+    let route = outcome.and_then(|outcome| outcome.route.as_deref());
+    let reason = outcome.map(|outcome| outcome.reason);
+    let provider = outcome.and_then(|outcome| outcome.provider.as_ref()).map(tracing::field::display);
+    let (id, status) = (id.as_str(), response.status().as_u16());
+    let micros = start.map(|start| u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
+    if refused(response.status()) {
+        tracing::info!(id, %method, status, route, reason, provider, micros, "refused");
+    } else {
+        tracing::debug!(id, %method, status, route, reason, provider, micros, "answered");
+    }
+}
+
+fn refused(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 400 | 401 | 403 | 405)
+}
