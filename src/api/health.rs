@@ -1,0 +1,46 @@
+//! `/healthz` and `/readyz`, on the operations listener and nowhere else.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use poem::{Endpoint, IntoResponse, Request, Response, Result, web::Json};
+use serde::Serialize;
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Readiness {
+    /// Whether it can decide.
+    pub ready: bool,
+    /// Why it cannot.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// What is not as it should be without keeping it from deciding.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub degraded: Vec<String>,
+}
+
+/// Says how a node is, from memory.
+pub trait Report: Send + Sync + 'static {
+    /// How it is now.
+    fn readiness(&self) -> Readiness;
+}
+
+/// `GET /healthz`: the process is alive.
+#[poem::handler]
+pub fn healthz() -> &'static str {
+    "alive\n"
+}
+
+/// `GET /readyz`: 200 if this node can decide, 503 if not; the body says why, and what is degraded.
+#[derive(Clone)]
+pub struct Readyz(pub Arc<dyn Report>);
+
+impl Endpoint for Readyz {
+    type Output = Response;
+
+    async fn call(&self, _: Request) -> Result<Response> {
+        let readiness = self.0.readiness();
+        let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        Ok(Json(readiness).with_status(status).into_response())
+    }
+}
