@@ -1,0 +1,12 @@
+//! How scopegate behaves: the real program, over real HTTP, with real tokens.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed expectation fails the test"
+)]
+
+mod items;
+mod support;
+mod tutorial;

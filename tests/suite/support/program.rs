@@ -1,0 +1,136 @@
+//! The program, started with a configuration of the test's own on free ports, and stopped with the test.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+/// Long enough for a busy machine; a test that waits this long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running server.
+pub(crate) struct Server {
+    child: Child,
+    folder: TempDir,
+    pub(crate) url: String,
+    pub(crate) operations: String,
+    /// What it printed when it had started.
+    pub(crate) greeting: Vec<String>,
+}
+
+impl Server {
+    /// Starts `scopegate serve` with this configuration; a listener on port 0 gets a free one.
+    pub(crate) fn start(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("scopegate.yaml");
+        std::fs::write(&file, config).unwrap();
+        Self::in_folder(folder, &["--config", file.to_str().unwrap()], &[])
+    }
+
+    /// Starts the program with these arguments and variables.
+    pub(crate) fn in_folder(folder: TempDir, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut child = command(folder.path())
+            .args(arguments)
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let greeting = greeting(&mut child);
+        let after = |label: &str| {
+            let line = greeting.iter().find_map(|line| line.trim().strip_prefix(label));
+            line.unwrap_or_else(|| panic!("no line {label:?} in {greeting:#?}")).trim().to_owned()
+        };
+        let (url, operations) = (after("listening on"), after("operations on"));
+        Self { child, folder, url, operations, greeting }
+    }
+
+    /// The folder that it runs in, with its configuration as `scopegate.yaml`.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Sends it a signal, such as `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits until it has ended, and says how.
+    pub(crate) fn wait(&mut self) -> std::process::ExitStatus {
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The lines up to the one that says that it has started.
+fn greeting(child: &mut Child) -> Vec<String> {
+    let output = child.stdout.take().unwrap();
+    let (sender, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            // The test may have ended.
+            let _ = sender.send(line);
+        }
+    });
+    let mut greeting = Vec::new();
+    loop {
+        match lines.recv_timeout(PATIENCE) {
+            Ok(line) if line.starts_with("ready") => return greeting,
+            Ok(line) => greeting.push(line),
+            Err(_) => panic!("the program did not start; it printed {greeting:#?}"),
+        }
+    }
+}
+
+fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scopegate"));
+    command.current_dir(folder).env_clear().stdin(Stdio::null());
+    command
+}
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+/// Runs `scopegate` with these arguments in a folder that holds these files.
+pub(crate) fn run(files: &[(&str, &str)], arguments: &[&str]) -> Run {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path: PathBuf = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
+    }
+    let mut child = command(folder.path())
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let errors = std::thread::spawn(move || {
+        let mut text = String::new();
+        stderr.read_to_string(&mut text).unwrap();
+        text
+    });
+    let mut stdout = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    let code = child.wait().unwrap().code().expect("ended by a signal");
+    Run { code, stdout, stderr: errors.join().unwrap() }
+}
