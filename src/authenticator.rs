@@ -14,7 +14,7 @@ use std::{
 };
 
 use scopegate_provider::{
-    AuthnError, Clock, Credentials, Excerpt, Freshness, Issuer, Principal, Provider, ProviderName, Rejection,
+    AuthnError, Clock, Credentials, Excerpt, Freshness, Issuer, Outage, Principal, Provider, ProviderName, Rejection,
 };
 
 use self::{
@@ -29,6 +29,11 @@ pub trait RevocationCheck: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Rejection::Revoked`], or an outage if this node has not heard of revocations for too long.
     fn check(&self, principal: &Principal, credentials: &Credentials) -> Result<(), AuthnError>;
+
+    /// Lets this node decide, or not because its policy may be too old (`store.max_staleness.policy`).
+    fn policy_is_fresh(&self) -> Result<(), Outage> {
+        Ok(())
+    }
 }
 
 /// Knows of no revocation: for programs without a store.
@@ -136,6 +141,14 @@ impl Authenticator {
     /// The connected providers, in the order of the configuration.
     pub fn providers(&self) -> &[Connected] {
         &self.providers
+    }
+
+    /// Whether this node may decide by the policy that it has.
+    ///
+    /// # Errors
+    /// The policy may be too old.
+    pub fn policy_is_fresh(&self) -> Result<(), Outage> {
+        self.revocations.policy_is_fresh()
     }
 
     /// The provider of this name.

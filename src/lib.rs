@@ -20,4 +20,4 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 
-pub use gate::{Caller, Principal};
+pub use gate::{Caller, Gate, Principal};

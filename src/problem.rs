@@ -9,6 +9,11 @@ use poem::Response;
 use scopegate_provider::{AuthnError, Outage, Rejection, Scope, ScopeSet};
 use serde::Serialize;
 
+use crate::{
+    policy::{Denial, TargetError},
+    store::StoreError,
+};
+
 /// An error code of RFC 6750, section 3.1, or of RFC 6749 where that has none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -142,6 +147,11 @@ impl Problem {
         Self { allow, ..Self::new(StatusCode::METHOD_NOT_ALLOWED, reason, description) }
     }
 
+    /// Nothing is there: 404.
+    pub fn not_found(reason: &'static str, description: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, reason, description)
+    }
+
     fn challenged(self, scope: Option<ScopeSet>) -> Self {
         Self {
             challenge: Some(Challenge {
@@ -220,6 +230,52 @@ impl Problem {
             headers.insert(header::ALLOW, allow);
         }
         response
+    }
+}
+
+impl From<&Denial> for Problem {
+    fn from(denial: &Denial) -> Self {
+        let (reason, description) = (denial.reason().as_str(), denial.to_string());
+        match denial {
+            Denial::NoRoute => Self::not_found(reason, description),
+            Denial::MethodNotAllowed { allowed } => Self::method_not_allowed(reason, description, allowed.to_vec()),
+            Denial::IrregularPath(_) | Denial::Reading(_) => Self::invalid_request(reason, description),
+            Denial::Nobody => Self::new(StatusCode::FORBIDDEN, reason, description),
+            Denial::NoToken { scopes } => Self::no_token(scopes.clone()),
+            Denial::InsufficientScope { missing, required } => {
+                Self::forbidden(reason, description, missing.iter().cloned().collect(), Some(required.clone()))
+            }
+            Denial::RoleMissing
+            | Denial::ClaimMismatch
+            | Denial::ClientNotAllowed
+            | Denial::ProviderNotAllowed
+            | Denial::AudienceNotAllowed => Self::forbidden(reason, description, Vec::new(), None),
+        }
+    }
+}
+
+impl From<TargetError> for Problem {
+    fn from(error: TargetError) -> Self {
+        Self::invalid_request(error.reason().as_str(), error.to_string())
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let description = error.to_string();
+        match error {
+            StoreError::NoStore => Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_store", description),
+            StoreError::NotFound { .. } => Self::not_found("not_found", description),
+            StoreError::Exists { .. } => Self::new(StatusCode::CONFLICT, "exists", description),
+            StoreError::Stale { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "stale_version", description),
+            StoreError::Moved { .. } => Self::new(StatusCode::CONFLICT, "policy_moved", description),
+            StoreError::Unavailable(source) => {
+                tracing::warn!(error = %source, "the store does not answer as it should");
+                let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", description);
+                Self { retry_after: Some(Duration::from_secs(1)), ..problem }
+            }
+            StoreError::Corrupt { .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store_corrupt", description),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `POST /token`: asks the provider for a client-credentials token with the caller's own client (RFC 6749, 4.4).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
 use poem::{Body, Endpoint, Request, Response, Result};
@@ -13,12 +13,12 @@ use crate::gate::Gate;
 /// The endpoint.
 #[derive(Debug, Clone)]
 pub struct TokenEndpoint {
-    gate: Arc<Gate>,
+    gate: Gate,
 }
 
 impl TokenEndpoint {
     /// Asks the providers behind this gate.
-    pub fn new(gate: Arc<Gate>) -> Self {
+    pub fn new(gate: Gate) -> Self {
         Self { gate }
     }
 

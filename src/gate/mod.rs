@@ -1,7 +1,179 @@
 //! What enforces: `authorize(target, credentials)` and its fronts.
 
 mod bearer;
+mod middleware;
 mod principal;
+mod request;
 
-pub use bearer::{BearerError, bearer};
-pub use principal::{Caller, Principal};
+use std::{fmt, sync::Arc};
+
+use arc_swap::ArcSwap;
+use http::HeaderMap;
+use scopegate_provider::{Credentials, Freshness, ProviderName, Rejection};
+
+use crate::{
+    authenticator::Authenticator,
+    policy::{Handling, Policy, Resolved, Target, TokenUse},
+    problem::Problem,
+};
+
+pub use self::{
+    bearer::{BearerError, bearer},
+    middleware::GateEndpoint,
+    principal::{Caller, Principal},
+};
+
+/// Decides about requests and lets them through or not. Clones are the same gate.
+///
+/// As poem middleware it stands before any endpoint; a handler behind it may ask for a [`Principal`] or a [`Caller`].
+#[derive(Clone)]
+pub struct Gate(Arc<ArcSwap<State>>);
+
+/// What a gate decides by: replaced as a whole, so that a request sees one policy and one set of providers.
+#[derive(Debug)]
+pub struct State {
+    policy: Arc<Policy>,
+    authenticator: Authenticator,
+    settings: GateSettings,
+}
+
+/// What else a gate is told.
+#[derive(Debug, Clone)]
+pub struct GateSettings {
+    /// The longest token in bytes (`server.limits.token`).
+    pub token_limit: usize,
+    /// Where challenges point for the metadata of the protected resource (RFC 9728).
+    pub resource_metadata: Option<Box<str>>,
+    /// The host of requests that name none; only tests have such.
+    pub default_host: Option<Box<str>>,
+}
+
+impl Default for GateSettings {
+    fn default() -> Self {
+        Self { token_limit: 16 * 1024, resource_metadata: None, default_host: None }
+    }
+}
+
+/// A request may pass.
+#[derive(Debug, Clone)]
+pub struct Permit {
+    /// Who calls; none for an anonymous caller, or on a route that looks at no token.
+    pub principal: Option<scopegate_provider::Principal>,
+    /// The pattern of the route that decided.
+    pub route: Arc<str>,
+    /// What else the route says.
+    pub handling: Arc<Handling>,
+}
+
+/// A request may not pass.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub struct Refusal {
+    /// What the caller is told.
+    pub problem: Problem,
+    /// The pattern of the route that decided; none where no route did.
+    pub route: Option<Arc<str>>,
+    /// The provider that vouched for the caller, if one did.
+    pub provider: Option<ProviderName>,
+}
+
+impl State {
+    /// What a gate decides by.
+    pub fn new(policy: Arc<Policy>, authenticator: Authenticator, settings: GateSettings) -> Self {
+        Self { policy, authenticator, settings }
+    }
+
+    /// The policy.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// What turns tokens into principals.
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+
+    /// What else the gate is told.
+    pub fn settings(&self) -> &GateSettings {
+        &self.settings
+    }
+
+    /// Decides about a request: the one decision that every front asks for.
+    ///
+    /// # Errors
+    /// [`Refusal`] holds the answer to the caller.
+    pub async fn authorize(&self, target: &Target, headers: &HeaderMap) -> Result<Permit, Refusal> {
+        self.authenticator.policy_is_fresh().map_err(|outage| refusal(Problem::unavailable(&outage), None))?;
+        let resolved = self.policy.resolve(target).map_err(|refused| {
+            let route = refused.route.map(|route| route.label().clone());
+            refusal(Problem::from(&refused.denial), route)
+        })?;
+        let principal = self.principal(&resolved, headers).await?;
+        match resolved.decide(principal.as_ref()) {
+            Ok(route) => {
+                Ok(Permit { principal, route: route.label().clone(), handling: route.handling_handle().clone() })
+            }
+            Err(refused) => {
+                let route = refused.route.map(|route| route.label().clone());
+                let provider = principal.map(|principal| principal.provider().clone());
+                Err(Refusal { provider, ..self.point(refusal(Problem::from(&refused.denial), route)) })
+            }
+        }
+    }
+
+    async fn principal(
+        &self,
+        resolved: &Resolved<'_>,
+        headers: &HeaderMap,
+    ) -> Result<Option<scopegate_provider::Principal>, Refusal> {
+        if resolved.token_use() == TokenUse::Ignored {
+            return Ok(None);
+        }
+        let route = resolved.route();
+        let refused = |problem| self.point(refusal(problem, Some(route.label().clone())));
+        let Some(token) = bearer(headers).map_err(|error| refused(error.into()))? else {
+            return Ok(None);
+        };
+        if token.as_bytes().len() > self.settings.token_limit {
+            let rejection = Rejection::TooLong { limit: self.settings.token_limit };
+            return Err(refused(Problem::rejected(&rejection, None)));
+        }
+        let freshness = if resolved.fresh() { Freshness::Fresh } else { Freshness::Cached };
+        let answer = self.authenticator.authenticate(&Credentials::bearer(token), freshness).await;
+        answer.map(Some).map_err(|error| refused(Problem::authentication(&error, route.rule().smallest_scopes())))
+    }
+
+    fn point(&self, refusal: Refusal) -> Refusal {
+        match &self.settings.resource_metadata {
+            Some(url) => Refusal { problem: refusal.problem.with_resource_metadata(url), ..refusal },
+            None => refusal,
+        }
+    }
+}
+
+impl Gate {
+    /// A gate that decides by `state`.
+    pub fn new(state: State) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(state)))
+    }
+
+    /// What it decides by now. A request keeps what it began with.
+    pub fn current(&self) -> Arc<State> {
+        self.0.load_full()
+    }
+
+    /// Decides by `state` from now on.
+    pub fn replace(&self, state: State) {
+        self.0.store(Arc::new(state));
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").finish_non_exhaustive()
+    }
+}
+
+fn refusal(problem: Problem, route: Option<Arc<str>>) -> Refusal {
+    Refusal { problem, route, provider: None }
+}

@@ -1,0 +1,56 @@
+//! The gate as poem middleware.
+
+use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
+
+use super::{Caller, Gate, Permit, Refusal, State, request};
+use crate::telemetry::Outcome;
+
+impl<E: Endpoint> Middleware<E> for Gate {
+    type Output = GateEndpoint<E>;
+
+    fn transform(&self, inner: E) -> Self::Output {
+        GateEndpoint { gate: self.clone(), inner }
+    }
+}
+
+/// The endpoint that a [`Gate`] makes of another.
+#[derive(Debug)]
+pub struct GateEndpoint<E> {
+    gate: Gate,
+    inner: E,
+}
+
+impl<E: Endpoint> Endpoint for GateEndpoint<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        match admit(&self.gate.current(), &mut request).await {
+            Ok(outcome) => {
+                let answer = self.inner.call(request).await;
+                let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
+                response.set_data(outcome);
+                Ok(response)
+            }
+            Err(refusal) => Ok(refused(&refusal)),
+        }
+    }
+}
+
+async fn admit(state: &State, request: &mut Request) -> Result<Outcome, Refusal> {
+    let unrouted = |problem| Refusal { problem, route: None, provider: None };
+    let target = request::target(request, state.settings().default_host.as_deref()).map_err(unrouted)?;
+    let permit = state.authorize(&target, request.headers()).await?;
+    request::normalise(request, &target).map_err(unrouted)?;
+    let provider = permit.principal.as_ref().map(|principal| principal.provider().clone());
+    let outcome = Outcome { route: Some(permit.route.clone()), reason: "permitted", provider };
+    request.extensions_mut().insert(Caller::new(permit.principal.clone()));
+    request.extensions_mut().insert::<Permit>(permit);
+    Ok(outcome)
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let mut response = refusal.problem.response();
+    let (route, provider) = (refusal.route.clone(), refusal.provider.clone());
+    response.set_data(Outcome { route, reason: refusal.problem.reason(), provider });
+    response
+}

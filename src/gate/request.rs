@@ -1,0 +1,70 @@
+//! A poem request as the policy sees it: what the handler will see, and nothing else.
+
+use http::{HeaderValue, StatusCode, Uri, Version, header};
+use poem::Request;
+
+use crate::{
+    policy::{RawTarget, Scheme, Target},
+    problem::Problem,
+};
+
+/// The target of a request.
+///
+/// # Errors
+/// 400 for what no policy may accept, 500 where the path that the handler will see is not the end of the one sent.
+pub(super) fn target(request: &Request, default_host: Option<&str>) -> Result<Target, Problem> {
+    parse(request, decided_uri(request)?, default_host)
+}
+
+/// Makes the path that the handler sees the normal form of what was decided on; an irregular path that its route
+/// accepts stays as it was sent.
+pub(super) fn normalise(request: &mut Request, target: &Target) -> Result<(), Problem> {
+    if target.normal_path() == target.path_as_sent() || !target.irregularities().is_empty() {
+        return Ok(());
+    }
+    let inner = parse(request, request.uri(), Some("mounted"))?;
+    let query = inner.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = format!("{}{query}", inner.normal_path()).parse().ok();
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| misplaced())?;
+    Ok(())
+}
+
+/// Where the gate stands inside a mounted part, poem has taken the mount's path off `uri` and kept the whole in
+/// `original_uri`.
+fn decided_uri(request: &Request) -> Result<&Uri, Problem> {
+    let (original, seen) = (request.original_uri(), request.uri());
+    if original.path() == seen.path() {
+        Ok(seen)
+    } else if original.path().ends_with(seen.path()) {
+        Ok(original)
+    } else {
+        Err(misplaced())
+    }
+}
+
+fn misplaced() -> Problem {
+    let description = "the path that the handler would see is not the one that was asked for";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "misplaced_gate", description)
+}
+
+fn parse(request: &Request, uri: &Uri, default_host: Option<&str>) -> Result<Target, Problem> {
+    let sent: Vec<&HeaderValue> = request.headers().get_all(header::HOST).iter().collect();
+    let http2 = request.version() >= Version::HTTP_2;
+    let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
+    let whole;
+    let path_and_query = match authority {
+        // HTTP/1 has an authority in absolute form and in CONNECT's only: the policy is to see that.
+        Some(_) if !http2 => {
+            whole = uri.to_string();
+            whole.as_bytes()
+        }
+        _ => uri.path_and_query().map_or(b"".as_slice(), |path| path.as_str().as_bytes()),
+    };
+    let scheme = if request.scheme() == &http::uri::Scheme::HTTPS { Scheme::Https } else { Scheme::Http };
+    let default_host = default_host.filter(|_| sent.is_empty() && authority.is_none());
+    let hosts = sent.iter().map(|value| value.as_bytes()).chain(default_host.map(str::as_bytes));
+    let authority = authority.filter(|_| http2);
+    let raw = RawTarget { method: request.method(), scheme, authority, hosts, path_and_query };
+    Ok(Target::parse(raw)?)
+}
