@@ -14,7 +14,8 @@ use std::{
 };
 
 use scopegate_provider::{
-    AuthnError, Clock, Credentials, Excerpt, Freshness, Issuer, Outage, Principal, Provider, ProviderName, Rejection,
+    AuthnError, Clock, Credentials, Excerpt, Freshness, Issuer, Outage, Principal, Provider, ProviderName,
+    Rejection,
 };
 
 use self::{

@@ -19,5 +19,6 @@ pub mod providers;
 pub mod server;
 pub mod store;
 pub mod telemetry;
+pub mod testing;
 
 pub use gate::{Caller, Gate, Principal};

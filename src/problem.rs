@@ -238,13 +238,18 @@ impl From<&Denial> for Problem {
         let (reason, description) = (denial.reason().as_str(), denial.to_string());
         match denial {
             Denial::NoRoute => Self::not_found(reason, description),
-            Denial::MethodNotAllowed { allowed } => Self::method_not_allowed(reason, description, allowed.to_vec()),
+            Denial::MethodNotAllowed { allowed } => {
+                Self::method_not_allowed(reason, description, allowed.to_vec())
+            }
             Denial::IrregularPath(_) | Denial::Reading(_) => Self::invalid_request(reason, description),
             Denial::Nobody => Self::new(StatusCode::FORBIDDEN, reason, description),
             Denial::NoToken { scopes } => Self::no_token(scopes.clone()),
-            Denial::InsufficientScope { missing, required } => {
-                Self::forbidden(reason, description, missing.iter().cloned().collect(), Some(required.clone()))
-            }
+            Denial::InsufficientScope { missing, required } => Self::forbidden(
+                reason,
+                description,
+                missing.iter().cloned().collect(),
+                Some(required.clone()),
+            ),
             Denial::RoleMissing
             | Denial::ClaimMismatch
             | Denial::ClientNotAllowed
@@ -267,14 +272,18 @@ impl From<StoreError> for Problem {
             StoreError::NoStore => Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_store", description),
             StoreError::NotFound { .. } => Self::not_found("not_found", description),
             StoreError::Exists { .. } => Self::new(StatusCode::CONFLICT, "exists", description),
-            StoreError::Stale { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "stale_version", description),
+            StoreError::Stale { .. } => {
+                Self::new(StatusCode::PRECONDITION_FAILED, "stale_version", description)
+            }
             StoreError::Moved { .. } => Self::new(StatusCode::CONFLICT, "policy_moved", description),
             StoreError::Unavailable(source) => {
                 tracing::warn!(error = %source, "the store does not answer as it should");
                 let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", description);
                 Self { retry_after: Some(Duration::from_secs(1)), ..problem }
             }
-            StoreError::Corrupt { .. } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store_corrupt", description),
+            StoreError::Corrupt { .. } => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store_corrupt", description)
+            }
         }
     }
 }

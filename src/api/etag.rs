@@ -18,7 +18,10 @@ pub(super) fn expected(if_match: Option<&str>) -> Result<Option<Version>, Proble
             let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
             let version = number.and_then(|number| number.parse().ok()).map(Version);
             version.map(Some).ok_or_else(|| {
-                Problem::invalid_request("malformed_if_match", "expected If-Match with one ETag of this resource, or `*`")
+                Problem::invalid_request(
+                    "malformed_if_match",
+                    "expected If-Match with one ETag of this resource, or `*`",
+                )
             })
         }
     }

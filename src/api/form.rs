@@ -69,7 +69,11 @@ impl Form {
 fn basic(headers: &HeaderMap) -> Result<Option<ClientCredentials>, ClientError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
-        return if headers.contains_key(header::AUTHORIZATION) { Err(ClientError::Malformed) } else { Ok(None) };
+        return if headers.contains_key(header::AUTHORIZATION) {
+            Err(ClientError::Malformed)
+        } else {
+            Ok(None)
+        };
     };
     let text = value.to_str().map_err(|_| ClientError::Malformed)?;
     let (scheme, encoded) = text.split_once(' ').ok_or(ClientError::Malformed)?;
@@ -89,7 +93,11 @@ fn unescape(text: &str) -> String {
 
 fn credentials(id: &str, secret: &str) -> Result<ClientCredentials, ClientError> {
     let id = ClientId::parse(id).map_err(|_| ClientError::Malformed)?;
-    if secret.is_empty() { Err(ClientError::Malformed) } else { Ok(ClientCredentials { id, secret: Secret::new(secret) }) }
+    if secret.is_empty() {
+        Err(ClientError::Malformed)
+    } else {
+        Ok(ClientCredentials { id, secret: Secret::new(secret) })
+    }
 }
 
 #[cfg(test)]

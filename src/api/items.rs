@@ -107,7 +107,9 @@ impl ItemsApi {
     ) -> poem::Result<Listed> {
         let limit = limit.unwrap_or(MOST);
         if !(1..=MOST).contains(&limit) {
-            return Err(invalid("invalid_limit", format!("expected a limit of 1 to {MOST}, found {limit}")).into());
+            return Err(
+                invalid("invalid_limit", format!("expected a limit of 1 to {MOST}, found {limit}")).into()
+            );
         }
         let page = self.items.list(after, limit).await.map_err(Problem::from)?;
         let last = page.items.last().filter(|_| page.more).map(|item| item.id);

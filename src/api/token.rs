@@ -85,7 +85,9 @@ impl TokenError {
                 (StatusCode::BAD_REQUEST, "invalid_request")
             }
             Self::Client(ClientError::Twice) => (StatusCode::BAD_REQUEST, "invalid_request"),
-            Self::Client(ClientError::Malformed) | Self::NoClient => (StatusCode::UNAUTHORIZED, "invalid_client"),
+            Self::Client(ClientError::Malformed) | Self::NoClient => {
+                (StatusCode::UNAUTHORIZED, "invalid_client")
+            }
             Self::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
             Self::Scope => (StatusCode::BAD_REQUEST, "invalid_scope"),
             Self::Provider(TokenRequestError::NoClient) => (StatusCode::UNAUTHORIZED, "invalid_client"),
@@ -162,4 +164,3 @@ fn respond(status: StatusCode, body: &Value) -> Response {
         .header(header::PRAGMA, "no-cache")
         .body(body.to_string())
 }
-

@@ -27,7 +27,8 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
         match admit(&self.gate.current(), &mut request).await {
             Ok(outcome) => {
                 let answer = self.inner.call(request).await;
-                let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
+                let mut response =
+                    answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
                 response.set_data(outcome);
                 Ok(response)
             }
@@ -38,7 +39,7 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
 
 async fn admit(state: &State, request: &mut Request) -> Result<Outcome, Refusal> {
     let unrouted = |problem| Refusal { problem, route: None, provider: None };
-    let target = request::target(request, state.settings().default_host.as_deref()).map_err(unrouted)?;
+    let target = request::target(request).map_err(unrouted)?;
     let permit = state.authorize(&target, request.headers()).await?;
     request::normalise(request, &target).map_err(unrouted)?;
     let provider = permit.principal.as_ref().map(|principal| principal.provider().clone());

@@ -13,7 +13,7 @@ use scopegate_provider::{Credentials, Freshness, ProviderName, Rejection};
 
 use crate::{
     authenticator::Authenticator,
-    policy::{Handling, Policy, Resolved, Target, TokenUse},
+    policy::{Decision, Handling, Policy, Resolved, Target, TokenUse},
     problem::Problem,
 };
 
@@ -44,13 +44,11 @@ pub struct GateSettings {
     pub token_limit: usize,
     /// Where challenges point for the metadata of the protected resource (RFC 9728).
     pub resource_metadata: Option<Box<str>>,
-    /// The host of requests that name none; only tests have such.
-    pub default_host: Option<Box<str>>,
 }
 
 impl Default for GateSettings {
     fn default() -> Self {
-        Self { token_limit: 16 * 1024, resource_metadata: None, default_host: None }
+        Self { token_limit: 16 * 1024, resource_metadata: None }
     }
 }
 
@@ -103,17 +101,19 @@ impl State {
     /// # Errors
     /// [`Refusal`] holds the answer to the caller.
     pub async fn authorize(&self, target: &Target, headers: &HeaderMap) -> Result<Permit, Refusal> {
-        self.authenticator.policy_is_fresh().map_err(|outage| refusal(Problem::unavailable(&outage), None))?;
+        self.authenticator
+            .policy_is_fresh()
+            .map_err(|outage| refusal(Problem::unavailable(&outage), None))?;
         let resolved = self.policy.resolve(target).map_err(|refused| {
             let route = refused.route.map(|route| route.label().clone());
             refusal(Problem::from(&refused.denial), route)
         })?;
         let principal = self.principal(&resolved, headers).await?;
         match resolved.decide(principal.as_ref()) {
-            Ok(route) => {
-                Ok(Permit { principal, route: route.label().clone(), handling: route.handling_handle().clone() })
+            Decision::Permit { route } => {
+                Ok(Permit { principal, route: route.label().clone(), handling: route.handling().clone() })
             }
-            Err(refused) => {
+            Decision::Deny(refused) => {
                 let route = refused.route.map(|route| route.label().clone());
                 let provider = principal.map(|principal| principal.provider().clone());
                 Err(Refusal { provider, ..self.point(refusal(Problem::from(&refused.denial), route)) })
@@ -140,7 +140,9 @@ impl State {
         }
         let freshness = if resolved.fresh() { Freshness::Fresh } else { Freshness::Cached };
         let answer = self.authenticator.authenticate(&Credentials::bearer(token), freshness).await;
-        answer.map(Some).map_err(|error| refused(Problem::authentication(&error, route.rule().smallest_scopes())))
+        answer
+            .map(Some)
+            .map_err(|error| refused(Problem::authentication(&error, route.rule().smallest_scopes())))
     }
 
     fn point(&self, refusal: Refusal) -> Refusal {
@@ -177,3 +179,6 @@ impl fmt::Debug for Gate {
 fn refusal(problem: Problem, route: Option<Arc<str>>) -> Refusal {
     Refusal { problem, route, provider: None }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! A poem request as the policy sees it: what the handler will see, and nothing else.
 
-use http::{HeaderValue, StatusCode, Uri, Version, header};
-use poem::Request;
+use http::{StatusCode, Uri, Version, header};
+use poem::{PathPattern, Request};
 
 use crate::{
     policy::{RawTarget, Scheme, Target},
@@ -12,8 +12,8 @@ use crate::{
 ///
 /// # Errors
 /// 400 for what no policy may accept, 500 where the path that the handler will see is not the end of the one sent.
-pub(super) fn target(request: &Request, default_host: Option<&str>) -> Result<Target, Problem> {
-    parse(request, decided_uri(request)?, default_host)
+pub(super) fn target(request: &Request) -> Result<Target, Problem> {
+    parse(request, decided_uri(request)?)
 }
 
 /// Makes the path that the handler sees the normal form of what was decided on; an irregular path that its route
@@ -22,7 +22,7 @@ pub(super) fn normalise(request: &mut Request, target: &Target) -> Result<(), Pr
     if target.normal_path() == target.path_as_sent() || !target.irregularities().is_empty() {
         return Ok(());
     }
-    let inner = parse(request, request.uri(), Some("mounted"))?;
+    let inner = parse(request, request.uri())?;
     let query = inner.query().map(|query| format!("?{query}")).unwrap_or_default();
     let mut parts = request.uri().clone().into_parts();
     parts.path_and_query = format!("{}{query}", inner.normal_path()).parse().ok();
@@ -31,10 +31,10 @@ pub(super) fn normalise(request: &mut Request, target: &Target) -> Result<(), Pr
 }
 
 /// Where the gate stands inside a mounted part, poem has taken the mount's path off `uri` and kept the whole in
-/// `original_uri`.
+/// `original_uri`. Before any routing, `uri` is what the handler will see, whatever was rewritten before.
 fn decided_uri(request: &Request) -> Result<&Uri, Problem> {
     let (original, seen) = (request.original_uri(), request.uri());
-    if original.path() == seen.path() {
+    if request.data::<PathPattern>().is_none() {
         Ok(seen)
     } else if original.path().ends_with(seen.path()) {
         Ok(original)
@@ -48,8 +48,7 @@ fn misplaced() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "misplaced_gate", description)
 }
 
-fn parse(request: &Request, uri: &Uri, default_host: Option<&str>) -> Result<Target, Problem> {
-    let sent: Vec<&HeaderValue> = request.headers().get_all(header::HOST).iter().collect();
+fn parse(request: &Request, uri: &Uri) -> Result<Target, Problem> {
     let http2 = request.version() >= Version::HTTP_2;
     let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
     let whole;
@@ -62,8 +61,7 @@ fn parse(request: &Request, uri: &Uri, default_host: Option<&str>) -> Result<Tar
         _ => uri.path_and_query().map_or(b"".as_slice(), |path| path.as_str().as_bytes()),
     };
     let scheme = if request.scheme() == &http::uri::Scheme::HTTPS { Scheme::Https } else { Scheme::Http };
-    let default_host = default_host.filter(|_| sent.is_empty() && authority.is_none());
-    let hosts = sent.iter().map(|value| value.as_bytes()).chain(default_host.map(str::as_bytes));
+    let hosts = request.headers().get_all(header::HOST);
     let authority = authority.filter(|_| http2);
     let raw = RawTarget { method: request.method(), scheme, authority, hosts, path_and_query };
     Ok(Target::parse(raw)?)

@@ -13,6 +13,7 @@ pub struct Route {
     pub(super) source: Source,
     pub(super) pattern: Pattern,
     pub(super) effective: Methods,
+    pub(super) label: Arc<str>,
     pub(super) rule: Arc<Rule>,
     pub(super) handling: Arc<Handling>,
 }
@@ -40,7 +41,8 @@ pub struct Handling {
 
 impl Route {
     pub(super) fn new(source: Source, pattern: Pattern, rule: Arc<Rule>, handling: Arc<Handling>) -> Self {
-        Self { source, effective: pattern.methods.clone(), pattern, rule, handling }
+        let label = pattern.to_string().into();
+        Self { source, effective: pattern.methods.clone(), label, pattern, rule, handling }
     }
 
     /// Where it was declared.
@@ -64,8 +66,13 @@ impl Route {
         &self.rule
     }
 
+    /// Its pattern as text, for logs and metrics: made once, not for each request.
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
     /// What else it says.
-    pub fn handling(&self) -> &Handling {
+    pub fn handling(&self) -> &Arc<Handling> {
         &self.handling
     }
 }

@@ -21,7 +21,11 @@ async fn an_item_is_created_read_replaced_and_deleted() {
     assert_eq!(created.status, 201, "{created:?}");
     let path = created.header("location").to_owned();
     let replaced = client.json("PUT", &path, &token, &json!({"name": "green sphere"})).await;
-    assert_eq!((replaced.status, replaced.json()["name"].as_str()), (200, Some("green sphere")), "{replaced:?}");
+    assert_eq!(
+        (replaced.status, replaced.json()["name"].as_str()),
+        (200, Some("green sphere")),
+        "{replaced:?}"
+    );
     assert_eq!(client.json("DELETE", &path, &token, &json!(null)).await.status, 204);
     let gone = client.get_with(&path, &token).await;
     assert_eq!((gone.status, gone.json()["reason"].as_str()), (404, Some("not_found")), "{gone:?}");
@@ -33,8 +37,11 @@ async fn an_item_that_has_changed_since_it_was_read_is_not_overwritten() {
     let read = client.get_with("/items/1", &token).await;
     client.json("PUT", "/items/1", &token, &json!({"name": "crimson ball"})).await;
     let bearer = format!("Bearer {token}");
-    let headers =
-        [("authorization", bearer.as_str()), ("content-type", "application/json"), ("if-match", read.header("etag"))];
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+        ("if-match", read.header("etag")),
+    ];
     let stale = client.send("PUT", "/items/1", &headers, r#"{"name":"pink ball"}"#).await;
     assert_eq!(stale.status, 412, "{stale:?}");
 }
@@ -53,7 +60,11 @@ async fn items_come_in_pages_that_link_to_the_next() {
 async fn a_name_that_is_none_is_422() {
     let (_server, client, token) = writer().await;
     let refused = client.json("POST", "/items", &token, &json!({"name": " "})).await;
-    assert_eq!((refused.status, refused.json()["reason"].as_str()), (422, Some("invalid_name")), "{refused:?}");
+    assert_eq!(
+        (refused.status, refused.json()["reason"].as_str()),
+        (422, Some("invalid_name")),
+        "{refused:?}"
+    );
 }
 
 #[tokio::test]

@@ -37,7 +37,8 @@ async fn a_token_of_the_embedded_issuer_opens_items() {
     let token = client.token("", "demo", "demo-secret", "items").await;
     let answer = client.get_with("/items", &token).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let items = json!([{"id":1,"name":"red ball"},{"id":2,"name":"blue square"},{"id":3,"name":"purple ellipse"}]);
+    let items =
+        json!([{"id":1,"name":"red ball"},{"id":2,"name":"blue square"},{"id":3,"name":"purple ellipse"}]);
     assert_eq!(answer.json(), items);
 }
 

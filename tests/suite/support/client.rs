@@ -19,12 +19,22 @@ pub(crate) struct Answer {
 impl Client {
     /// A client of the server at this URL.
     pub(crate) fn new(base: &str) -> Self {
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .unwrap();
         Self { base: base.to_owned(), http }
     }
 
     /// Sends a request with these headers and this body.
-    pub(crate) async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
         let mut request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -58,7 +68,8 @@ impl Client {
 
     /// A token for a client, by `POST /token`.
     pub(crate) async fn token(&self, query: &str, id: &str, secret: &str, scope: &str) -> String {
-        let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}&scope={scope}");
+        let form =
+            format!("grant_type=client_credentials&client_id={id}&client_secret={secret}&scope={scope}");
         let answer = self.form(&format!("/token{query}"), &form).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         answer.json()["access_token"].as_str().unwrap().to_owned()

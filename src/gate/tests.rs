@@ -1,0 +1,173 @@
+use http::{Method, StatusCode};
+use poem::{Endpoint, EndpointExt, Request, Route, endpoint::make_sync, handler, test::TestClient};
+use serde_json::json;
+
+use crate::{
+    Caller, Principal,
+    policy::{Definition, Policy},
+    testing::{self, TestGate},
+};
+
+fn policy() -> Policy {
+    let mut definition = Definition::default();
+    let routes = json!([
+        { "match": "GET /me", "allow": "authenticated" },
+        { "match": "GET /api/me", "allow": "authenticated" },
+        { "match": "/welcome", "allow": "optional" },
+        { "match": "/public/**", "allow": "anonymous" },
+        { "match": "/inside", "allow": "nobody" },
+        { "match": "GET /items/**", "allow": "authenticated" },
+        { "match": "GET /elsewhere", "require": { "clients": ["another"] } },
+        { "match": "GET /projects/{id}", "allow": "anonymous", "accept": ["encoded_slash"] },
+    ]);
+    for route in routes.as_array().unwrap() {
+        definition.add_route(serde_json::from_value(route.clone()).unwrap());
+    }
+    Policy::compile(&definition).map_err(|errors| format!("{errors:?}")).unwrap().policy
+}
+
+fn gate() -> TestGate {
+    testing::gate(policy(), testing::principal("items").unwrap()).unwrap()
+}
+
+fn anonymous() -> TestGate {
+    testing::gate(policy(), None).unwrap()
+}
+
+#[handler]
+fn me(principal: Principal) -> String {
+    principal.subject().map(ToString::to_string).unwrap_or_default()
+}
+
+#[handler]
+fn welcome(caller: Caller) -> &'static str {
+    match caller {
+        Caller::Anonymous => "stranger",
+        Caller::Known(_) => "friend",
+    }
+}
+
+fn app(gate: TestGate) -> TestClient<impl Endpoint> {
+    let path = make_sync(|request: Request| request.uri().path().to_owned());
+    let app = Route::new().at("/me", me).at("/welcome", welcome).nest("/api", Route::new().at("/me", me));
+    TestClient::new(app.at("/*rest", path).with(gate))
+}
+
+#[tokio::test]
+async fn a_handler_behind_the_gate_is_told_who_calls() {
+    app(gate()).get("/me").send().await.assert_text("tester").await;
+}
+
+#[tokio::test]
+async fn a_mounted_handler_is_decided_on_by_its_whole_path() {
+    app(gate()).get("/api/me").send().await.assert_text("tester").await;
+}
+
+#[tokio::test]
+async fn a_gate_inside_a_mounted_part_decides_on_the_whole_path() {
+    let mounted = |prefix| Route::new().nest(prefix, Route::new().at("/me", me).with(gate()));
+    let ask = |uri: &'static str| {
+        let http = hyper::Request::builder().uri(uri).header("host", "a.example").body(()).unwrap();
+        let (parts, ()) = http.into_parts();
+        Request::from_parts((parts, local(), remote(), http::uri::Scheme::HTTP).into(), poem::Body::empty())
+    };
+    assert_eq!(mounted("/api").get_response(ask("/api/me")).await.status(), StatusCode::OK);
+    assert_eq!(mounted("/other").get_response(ask("/other/me")).await.status(), StatusCode::NOT_FOUND);
+}
+
+fn local() -> poem::web::LocalAddr {
+    poem::web::LocalAddr::default()
+}
+
+fn remote() -> poem::web::RemoteAddr {
+    poem::web::RemoteAddr::default()
+}
+
+#[tokio::test]
+async fn a_mounted_path_that_is_not_the_end_of_the_one_asked_for_is_500() {
+    let mounted = Route::new().nest("/api", Route::new().at("/me", me).with(gate()));
+    // A request that poem's test client builds has no original path.
+    TestClient::new(mounted).get("/api/me").send().await.assert_status(StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn a_path_that_was_rewritten_before_the_gate_is_decided_on_as_the_handler_will_see_it() {
+    let rewritten = me.with(anonymous()).before(|mut request: Request| async move {
+        *request.uri_mut() = http::Uri::from_static("/me");
+        Ok(request)
+    });
+    TestClient::new(rewritten).get("/public/x").send().await.assert_status(StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn an_optional_route_knows_strangers_from_friends() {
+    app(anonymous()).get("/welcome").send().await.assert_text("stranger").await;
+    app(gate()).get("/welcome").send().await.assert_text("friend").await;
+}
+
+#[tokio::test]
+async fn a_bad_token_on_an_optional_route_is_401() {
+    let answer = app(anonymous()).get("/welcome").header("authorization", "Bearer x").send().await;
+    answer.assert_status(StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn two_tokens_are_400_where_a_token_is_looked_at() {
+    let client = app(gate());
+    let two = |path| client.get(path).header("authorization", "Bearer a").header("authorization", "Bearer b");
+    two("/me").send().await.assert_status(StatusCode::BAD_REQUEST);
+    two("/public/x").send().await.assert_status(StatusCode::OK);
+}
+
+#[tokio::test]
+async fn nobody_is_403_without_a_challenge() {
+    let answer = app(gate()).get("/inside").send().await;
+    answer.assert_status(StatusCode::FORBIDDEN);
+    answer.assert_header_is_not_exist("www-authenticate");
+}
+
+#[tokio::test]
+async fn a_client_that_the_rule_does_not_name_is_403_without_scope() {
+    let answer = app(gate()).get("/elsewhere").send().await;
+    answer.assert_status(StatusCode::FORBIDDEN);
+    let challenge = answer.0.headers()["www-authenticate"].to_str().unwrap();
+    assert!(challenge.contains("insufficient_scope") && !challenge.contains("scope=\""), "{challenge}");
+}
+
+#[tokio::test]
+async fn invariant_5_the_handler_sees_the_normal_form_that_was_decided_on() {
+    app(gate()).get("/public/%7Euser/%c3%a9").send().await.assert_text("/public/~user/%C3%A9").await;
+}
+
+#[tokio::test]
+async fn invariant_5_an_accepted_irregular_path_that_is_open_under_one_reading_only_is_refused() {
+    let answer = app(anonymous()).get("/projects/group%2Fname").send().await;
+    answer.assert_status(StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn invariant_5_dot_segments_are_400_before_any_rule() {
+    for path in ["/public/../me", "/public/%2e%2e/me", "/public/..%2fme", "/public/..;x/me", "/public/%5cme"]
+    {
+        app(gate()).get(path).send().await.assert_status(StatusCode::BAD_REQUEST);
+    }
+}
+
+#[tokio::test]
+async fn invariant_6_no_route_is_404_and_the_token_is_not_looked_at() {
+    let client = app(gate());
+    let answer =
+        client.get("/nowhere").header("authorization", "Bearer a").header("authorization", "b").send().await;
+    answer.assert_status(StatusCode::NOT_FOUND);
+    answer.assert_header_is_not_exist("www-authenticate");
+}
+
+#[tokio::test]
+async fn invariant_6_a_method_that_the_most_specific_pattern_does_not_name_is_405() {
+    app(gate()).request(Method::PATCH, "/items/1").send().await.assert_status(StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn a_token_in_the_query_is_no_token() {
+    app(anonymous()).get("/me?access_token=a").send().await.assert_status(StatusCode::UNAUTHORIZED);
+}

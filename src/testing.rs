@@ -1,0 +1,146 @@
+//! For tests of programs that stand behind a gate: the real policy and the real gate, without issuer or network.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use http::{HeaderValue, header};
+use poem::{Endpoint, Middleware, Request, Response, Result};
+use scopegate_provider::{
+    AuthnError, Claims, Clock, Credentials, Freshness, Issuer, NameError, Principal, Provider, ProviderName,
+    ScopeSet, Subject, SystemClock, Verified,
+};
+
+use crate::{
+    authenticator::{Authenticator, AuthenticatorError, Connected, NoRevocations, VerifiedTokens},
+    gate::{Gate, GateEndpoint, GateSettings, State},
+    policy::Policy,
+};
+
+/// A gate in front of which every request is one of `principal`, or anonymous without one. A request that brings an
+/// `Authorization` header of its own keeps it, and any bearer token in it speaks for `principal`.
+///
+/// ```
+/// use poem::{EndpointExt, Route, handler, test::TestClient};
+/// use scopegate::{Principal, policy::{Definition, Policy}, testing};
+///
+/// #[handler]
+/// fn me(principal: Principal) -> String {
+///     principal.scopes().to_string()
+/// }
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// let mut definition = Definition::default();
+/// definition.add_route(serde_json::from_str(r#"{"match": "GET /me", "allow": "authenticated"}"#)?);
+/// let policy = Policy::compile(&definition).map_err(|errors| errors[0].clone())?.policy;
+///
+/// let gate = testing::gate(policy, testing::principal("items")?)?;
+/// let client = TestClient::new(Route::new().at("/me", me).with(gate));
+/// client.get("/me").send().await.assert_text("items").await;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// None in practice: one provider shares its issuer with no other.
+pub fn gate(policy: Policy, principal: impl Into<Option<Principal>>) -> Result<TestGate, AuthenticatorError> {
+    let principal = principal.into();
+    let connected = principal.clone().map(|principal| {
+        let provider = Everybody { issuers: [principal.issuer().clone()], principal };
+        Connected::new(provider.principal.provider().clone(), Arc::new(provider))
+    });
+    let clock = Arc::new(SystemClock::new());
+    let providers = connected.into_iter().collect();
+    let authenticator =
+        Authenticator::new(providers, VerifiedTokens::new(0), Arc::new(NoRevocations), clock)?;
+    let state = State::new(Arc::new(policy), authenticator, GateSettings::default());
+    Ok(TestGate { gate: Gate::new(state), known: principal.is_some() })
+}
+
+/// A principal with these scopes (space-separated), subject and client `tester`, good for an hour.
+///
+/// # Errors
+/// [`scopegate_provider::ScopeError`] if one of them is no scope.
+pub fn principal(scopes: &str) -> Result<Principal, Box<dyn std::error::Error + Send + Sync>> {
+    let scopes = ScopeSet::parse(scopes)?;
+    Ok(Principal::assert_verified(verified(scopes)?))
+}
+
+fn verified(scopes: ScopeSet) -> Result<Verified, NameError> {
+    let now = SystemClock::new().now();
+    let expires_at = now + Duration::from_secs(3600);
+    Ok(Verified {
+        provider: ProviderName::parse("testing")?,
+        issuer: Issuer::parse("https://testing.example")?,
+        subject: Some(Subject::parse("tester")?),
+        client: Some(scopegate_provider::ClientId::parse("tester")?),
+        audience: Box::default(),
+        scopes,
+        roles: Box::default(),
+        token_id: None,
+        session: None,
+        issued_at: Some(now),
+        expires_at,
+        cache_until: expires_at,
+        claims: Claims::from_json(*b"{}"),
+    })
+}
+
+/// What [`gate`] makes.
+#[derive(Debug, Clone)]
+pub struct TestGate {
+    gate: Gate,
+    known: bool,
+}
+
+impl<E: Endpoint> Middleware<E> for TestGate {
+    type Output = TestEndpoint<E>;
+
+    fn transform(&self, inner: E) -> Self::Output {
+        TestEndpoint { inner: self.gate.transform(inner), known: self.known }
+    }
+}
+
+/// The endpoint that a [`TestGate`] makes of another.
+#[derive(Debug)]
+pub struct TestEndpoint<E> {
+    inner: GateEndpoint<E>,
+    known: bool,
+}
+
+impl<E: Endpoint> Endpoint for TestEndpoint<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        let headers = request.headers_mut();
+        if !headers.contains_key(header::HOST) {
+            headers.insert(header::HOST, HeaderValue::from_static("localhost"));
+        }
+        if self.known && !headers.contains_key(header::AUTHORIZATION) {
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer testing"));
+        }
+        self.inner.call(request).await
+    }
+}
+
+/// Takes every token for one of the same caller.
+#[derive(Debug)]
+struct Everybody {
+    issuers: [Issuer; 1],
+    principal: Principal,
+}
+
+#[async_trait]
+impl Provider for Everybody {
+    fn issuers(&self) -> &[Issuer] {
+        &self.issuers
+    }
+
+    fn takes_opaque_tokens(&self) -> bool {
+        true
+    }
+
+    async fn authenticate(&self, _: &Credentials, _: Freshness) -> Result<Principal, AuthnError> {
+        Ok(self.principal.clone())
+    }
+}
