@@ -113,3 +113,67 @@ impl<'de> Visitor<'de> for Strict<'_> {
         Ok(Value::Object(object))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(json: &str) -> Result<Map<String, Value>, Rejection> {
+        parse_object(json.as_bytes(), "an object")
+    }
+
+    fn nested(depth: usize) -> String {
+        format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth))
+    }
+
+    #[test]
+    fn a_member_that_stands_twice_is_named() {
+        let twice = |name: &str| Err(Rejection::DuplicateMember { name: name.into() });
+        assert_eq!(parse(r#"{"a":1,"b":2,"a":1}"#), twice("a"));
+        assert_eq!(parse(r#"{"a":[{"b":{"c":1,"c":2}}]}"#), twice("c"));
+        assert_eq!(parse(r#"{"a":1,"\u0061":2}"#), twice("a"));
+    }
+
+    #[test]
+    fn one_name_at_two_places_is_no_duplicate() {
+        assert!(parse(r#"{"a":{"a":[{"a":1},{"a":2}]}}"#).is_ok());
+    }
+
+    #[test]
+    fn depth_counts_from_the_object_itself() {
+        assert!(parse(&nested(15)).is_ok());
+        let detail = "expected JSON that is nested less deeply";
+        assert_eq!(parse(&nested(16)), Err(Rejection::Malformed { detail }));
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_as_the_caller_says() {
+        for json in ["", "1", "[]", "null", "{}x", "{} {}", "{"] {
+            assert_eq!(parse(json), Err(Rejection::Malformed { detail: "an object" }), "{json}");
+        }
+    }
+
+    #[test]
+    fn white_space_around_the_object_is_allowed() {
+        assert!(parse(" \t\r\n{ } \n").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn an_object_is_read_as_serde_json_reads_it(
+            members in prop::collection::btree_map("\\PC{0,5}", prop_oneof![any::<i64>().prop_map(Value::from), "\\PC*".prop_map(Value::from)], 0..6),
+        ) {
+            let object = Value::Object(members.into_iter().collect());
+            prop_assert_eq!(&Value::Object(parse(&object.to_string()).unwrap()), &object);
+        }
+
+        #[test]
+        fn any_bytes_are_read_as_serde_json_reads_them_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            if let Ok(map) = parse_object(&bytes, "an object") {
+                prop_assert_eq!(serde_json::from_slice::<Value>(&bytes).unwrap(), Value::Object(map));
+            }
+        }
+    }
+}

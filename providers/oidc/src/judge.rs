@@ -4,6 +4,7 @@ use scopegate_provider::{
     Audience, Claims, ClientId, Excerpt, Issuer, Principal, Rejection, SessionId, Subject, Timestamp,
     TokenId, Verified,
 };
+use serde_json::Value;
 
 use crate::{
     claims::{self, ClaimMap},
@@ -146,9 +147,9 @@ fn check_validity(
     if issued_at.is_some_and(|moment| moment > now + rules.leeway) {
         return Err(Rejection::IssuedInFuture);
     }
-    let expiry = expires_at.unwrap_or(now);
-    let from = issued_at.unwrap_or(now).min(now + rules.leeway);
-    if expiry > from + rules.max_token_lifetime || expiry > now + rules.leeway + rules.max_token_lifetime {
+    // A revocation is kept this long and no longer: a token that outlives it would be good again.
+    let latest = issued_at.unwrap_or(now + rules.leeway) + rules.max_token_lifetime;
+    if expires_at.is_some_and(|expiry| expiry > latest) {
         return Err(Rejection::LifetimeTooLong);
     }
     Ok(Validity { issued_at, expires_at })
@@ -179,9 +180,12 @@ fn check_required_claims(rules: &TokenRules, map: &ClaimMap) -> Result<(), Rejec
     Ok(())
 }
 
-/// OpenID Connect Core 1.0, sections 2 and 3.3.2.11, names what only ID tokens hold. `token_use` (Cognito, Hydra) and
-/// `typ` among the claims (Keycloak) are what providers say of their own accord.
+/// OpenID Connect Core 1.0, sections 2 and 3.3.2.11, names what only ID tokens hold; RFC 8417, section 2.2, what only
+/// security events do. `token_use` (Cognito, Hydra) and `typ` among the claims (Keycloak) are their providers' own.
 fn check_use(rules: &TokenRules, map: &ClaimMap) -> Result<(), Rejection> {
+    if is_security_event(map) {
+        return Err(Rejection::TypeNotAllowed { found: "secevent+jwt".into() });
+    }
     if rules.token_use == TokenUse::Id {
         return Ok(());
     }
@@ -189,15 +193,22 @@ fn check_use(rules: &TokenRules, map: &ClaimMap) -> Result<(), Rejection> {
         return Err(Rejection::IdToken);
     }
     for name in ["token_use", "typ"] {
-        match map.get(name).and_then(serde_json::Value::as_str) {
+        match map.get(name).and_then(Value::as_str) {
             Some("id" | "id_token" | "ID") => return Err(Rejection::IdToken),
             Some(found @ ("refresh" | "refresh_token" | "Refresh" | "Offline" | "Logout")) => {
                 return Err(Rejection::TypeNotAllowed { found: Excerpt::new(found) });
             }
-            _ => {}
+            Some(_) | None => {}
         }
     }
     Ok(())
+}
+
+/// A back-channel logout token is one, and its audience is a client's (OpenID Connect Back-Channel Logout 1.0,
+/// section 2.4). Its events are named by URIs.
+fn is_security_event(map: &ClaimMap) -> bool {
+    let events = map.get("events").and_then(Value::as_object);
+    events.is_some_and(|events| events.keys().any(|event| event.contains(':')))
 }
 
 fn check_unbound(map: &ClaimMap) -> Result<(), Rejection> {

@@ -264,3 +264,6 @@ fn number(jwk: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>, Key
     let bytes = bytes(jwk, member)?;
     Ok(bytes.into_iter().skip_while(|byte| *byte == 0).collect())
 }
+
+#[cfg(test)]
+mod tests;

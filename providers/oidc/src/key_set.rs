@@ -61,8 +61,8 @@ pub enum KeySetError {
 
 fn reasons(skipped: &[SkippedKey]) -> String {
     let Some(first) = skipped.first() else { return " (it is empty)".to_owned() };
-    let id = first.id.as_deref().map(|id| format!(" `{id}`")).unwrap_or_default();
-    format!(" (of {} left out, the first,{id}: {})", skipped.len(), first.problem)
+    let id = first.id.as_deref().map(|id| format!(", `{id}`")).unwrap_or_default();
+    format!(" ({} left out; the first{id}: {})", skipped.len(), first.problem)
 }
 
 impl KeySet {
@@ -74,7 +74,12 @@ impl KeySet {
     pub fn parse(json: &[u8], allowed: &[Algorithm]) -> Result<Self, KeySetError> {
         let document: Value = serde_json::from_slice(json)
             .map_err(|error| KeySetError::NotJson { line: error.line(), column: error.column() })?;
-        let jwks = document.get("keys").and_then(Value::as_array).ok_or(KeySetError::NotAKeySet)?;
+        let jwks = match (&document, document.get("keys")) {
+            (_, Some(Value::Array(jwks))) => jwks.as_slice(),
+            // What Authentik answers while a provider of it has no signing key.
+            (Value::Object(_), None) => &[],
+            _ => return Err(KeySetError::NotAKeySet),
+        };
         let mut set = Self { keys: Vec::new(), by_id: HashMap::new(), skipped: Vec::new() };
         for jwk in jwks {
             match PublicKey::parse(jwk, allowed) {
@@ -159,3 +164,6 @@ impl Candidates {
         self.keys.iter().find(|key| key.verifies(algorithm, message, signature))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,3 +125,34 @@ impl RequiredClaim {
 fn paths(names: &[&str]) -> Vec<ClaimPath> {
     names.iter().filter_map(|name| ClaimPath::parse(name).ok()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_type_is_read_as_settings_and_headers_write_it() {
+        assert_eq!(TokenType::parse("None"), TokenType::Absent);
+        assert_eq!(TokenType::parse("at+jwt"), TokenType::of_header(Some("application/AT+JWT")));
+        assert_eq!(TokenType::of_header(None), TokenType::Absent);
+        assert_ne!(TokenType::of_header(Some("none")), TokenType::parse("none"));
+    }
+
+    #[test]
+    fn a_required_claim_equals_a_value_or_holds_one() {
+        let required =
+            RequiredClaim { path: ClaimPath::parse("x").unwrap(), any_of: vec![json!("a"), json!(true)] };
+        assert!(required.is_met_by(&json!("a")) && required.is_met_by(&json!([1, true])));
+        assert!(!required.is_met_by(&json!("a b")) && !required.is_met_by(&json!({"a": 1})));
+    }
+
+    #[test]
+    fn rules_that_name_neither_audience_nor_client_are_how_they_begin() {
+        let rules =
+            TokenRules::new(ProviderName::parse("p").unwrap(), Issuer::parse("https://a.example").unwrap());
+        assert!(rules.audiences.is_empty() && rules.allowed_clients.is_empty());
+        assert!(!rules.algorithms.is_empty() && rules.token_use == TokenUse::Access);
+    }
+}
