@@ -32,7 +32,8 @@ fn all(prefix: &str) -> BTreeSet<String> {
     for provider in std::fs::read_dir(folder()).unwrap().map(Result::unwrap) {
         for file in std::fs::read_dir(provider.path()).unwrap().map(Result::unwrap) {
             let (provider, file) = (provider.file_name(), file.file_name());
-            if file.to_string_lossy().starts_with(prefix) {
+            let name = file.to_string_lossy();
+            if name.starts_with(prefix) && !name.ends_with("-headers.json") {
                 found.insert(format!("{}/{}", provider.to_string_lossy(), file.to_string_lossy()));
             }
         }
