@@ -1,9 +1,11 @@
 //! What enforces: `authorize(target, credentials)` and its fronts.
 
 mod bearer;
+mod identity;
 mod middleware;
 mod principal;
 mod request;
+mod trust;
 
 use std::{fmt, sync::Arc};
 
@@ -19,8 +21,10 @@ use crate::{
 
 pub use self::{
     bearer::{BearerError, bearer},
+    identity::{IdentityError, IdentityHeaders, Stripped},
     middleware::GateEndpoint,
     principal::{Caller, Principal},
+    trust::{ForwardedError, Network, NetworkError, Origin, TrustedProxies},
 };
 
 /// Decides about requests and lets them through or not. Clones are the same gate.

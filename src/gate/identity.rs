@@ -1,0 +1,217 @@
+//! What services behind the gate learn about the caller (invariant 8).
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use scopegate_provider::{ClaimPath, ClaimPathError, Principal, Role, Scope};
+use serde_json::Value;
+
+/// By which some frameworks let a caller change the method or the path after the gate has decided on them.
+const OVERRIDES: [&str; 5] =
+    ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
+
+/// What is percent-encoded in a value: what ends a field, what separates values, and the sign of encoding itself.
+/// Everything beyond ASCII is too.
+const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b',').add(b'%');
+
+/// The headers that carry a caller's identity, compiled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IdentityHeaders(Box<[(HeaderName, Fact)]>);
+
+/// The names of headers that no caller may send: those that carry identity somewhere, and those that change method or
+/// path.
+/// Services compare names in their own ways (WSGI and CGI take `_` for `-`), so that the names are compared normalised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stripped(Box<[Box<str>]>);
+
+/// What a header tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fact {
+    Subject,
+    Client,
+    Scopes,
+    Roles,
+    Provider,
+    Claim(ClaimPath),
+}
+
+/// Why identity headers cannot be as they were written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdentityError {
+    /// Not a header's name.
+    #[error("expected the name of a header such as `X-Auth-Subject`, found `{found}`")]
+    Name {
+        /// What was found.
+        found: String,
+    },
+    /// A header that HTTP or the gate itself needs.
+    #[error("`{found}` cannot carry identity: HTTP or the gate itself needs it; choose a name of your own")]
+    Reserved {
+        /// What was found.
+        found: String,
+    },
+    /// The same header, written in two ways.
+    #[error("`{found}` is there twice once names are compared without case and with `_` as `-`")]
+    Twice {
+        /// The second.
+        found: String,
+    },
+    /// Not a claim.
+    #[error("header `{header}`: {source}")]
+    Claim {
+        /// The header.
+        header: String,
+        /// Why not.
+        source: ClaimPathError,
+    },
+}
+
+impl IdentityHeaders {
+    /// Compiles a map of header names to what they carry: `sub`, `client_id`, `scope`, `roles` and `provider` as the
+    /// [`Principal`] has them, whatever the provider calls them; anything else is a claim's name or JSON Pointer.
+    ///
+    /// ```
+    /// use scopegate::gate::{IdentityError, IdentityHeaders};
+    ///
+    /// let one = |name: &str, fact: &str| [(name.to_owned(), fact.to_owned())].into();
+    /// assert!(IdentityHeaders::compile(&one("X-Auth-Org", "/org/id")).is_ok());
+    /// assert!(matches!(IdentityHeaders::compile(&one("Host", "sub")), Err(IdentityError::Reserved { .. })));
+    /// ```
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub fn compile(settings: &BTreeMap<String, String>) -> Result<Self, IdentityError> {
+        let mut seen = Vec::new();
+        let mut compile = |(header, fact): (&String, &String)| {
+            let found = || header.clone();
+            let name: HeaderName = header.parse().map_err(|_| IdentityError::Name { found: found() })?;
+            let normal = normalised(name.as_str()).into_owned();
+            if is_reserved(&normal) {
+                return Err(IdentityError::Reserved { found: found() });
+            }
+            if seen.contains(&normal) {
+                return Err(IdentityError::Twice { found: found() });
+            }
+            seen.push(normal);
+            let fact =
+                Fact::parse(fact).map_err(|source| IdentityError::Claim { header: found(), source })?;
+            Ok((name, fact))
+        };
+        settings.iter().map(&mut compile).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Sets every header; one that has nothing to tell is empty, so that nobody else's value is ever taken for it.
+    pub fn set(&self, principal: Option<&Principal>, headers: &mut HeaderMap) {
+        for (name, fact) in &self.0 {
+            let text = principal.map(|principal| fact.of(principal)).unwrap_or_default();
+            // Encoded text is visible ASCII and spaces.
+            let value = HeaderValue::from_maybe_shared(bytes::Bytes::from(text));
+            headers.insert(name, value.unwrap_or(const { HeaderValue::from_static("") }));
+        }
+    }
+}
+
+impl Stripped {
+    /// All headers of these, and those that change method or path.
+    pub fn of<'a>(identities: impl IntoIterator<Item = &'a IdentityHeaders>) -> Self {
+        let fields = identities.into_iter().flat_map(|identity| &identity.0);
+        let names = fields.map(|(name, _)| normalised(name.as_str()).into());
+        let mut names: Vec<Box<str>> = names.chain(OVERRIDES.map(Into::into)).collect();
+        names.sort_unstable();
+        names.dedup();
+        Self(names.into())
+    }
+
+    /// Takes these headers off an incoming request, however their names are spelt.
+    pub fn strip(&self, headers: &mut HeaderMap) {
+        while let Some(name) = headers.keys().find(|name| self.names(name.as_str())).cloned() {
+            headers.remove(name);
+        }
+    }
+
+    fn names(&self, name: &str) -> bool {
+        let candidates = self.0.iter().filter(|stripped| stripped.len() == name.len());
+        let same = |(own, theirs): (u8, u8)| own == if theirs == b'_' { b'-' } else { theirs };
+        candidates.into_iter().any(|stripped| stripped.bytes().zip(name.bytes()).all(same))
+    }
+}
+
+impl Fact {
+    fn parse(text: &str) -> Result<Self, ClaimPathError> {
+        Ok(match text {
+            "sub" => Self::Subject,
+            "client_id" => Self::Client,
+            "scope" => Self::Scopes,
+            "roles" => Self::Roles,
+            "provider" => Self::Provider,
+            claim => Self::Claim(ClaimPath::parse(claim)?),
+        })
+    }
+
+    fn of(&self, principal: &Principal) -> String {
+        match self {
+            Self::Subject => principal.subject().map(|subject| encoded(subject.as_str())).unwrap_or_default(),
+            Self::Client => principal.client().map(|client| encoded(client.as_str())).unwrap_or_default(),
+            Self::Scopes => joined(principal.scopes().iter().map(Scope::as_str), " "),
+            Self::Roles => joined(principal.roles().iter().map(Role::as_str), ","),
+            Self::Provider => encoded(principal.provider().as_str()),
+            Self::Claim(path) => principal.claims().get(path).map(claim).unwrap_or_default(),
+        }
+    }
+}
+
+fn claim(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::String(text) => encoded(text),
+        Value::Array(items) => joined(items.iter().map(scalar), ","),
+        Value::Object(members) => joined(members.keys(), ","),
+    }
+}
+
+/// An element of an array; what is neither text nor a number is its JSON.
+fn scalar(value: &Value) -> Cow<'_, str> {
+    value.as_str().map_or_else(|| value.to_string().into(), Cow::Borrowed)
+}
+
+fn joined<T: AsRef<str>>(values: impl Iterator<Item = T>, separator: &str) -> String {
+    values.map(|value| encoded(value.as_ref())).collect::<Vec<_>>().join(separator)
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, ENCODED).to_string()
+}
+
+/// A header's name as the laxest of services compares it.
+fn normalised(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte == b'_' || byte.is_ascii_uppercase()) {
+        name.replace('_', "-").to_ascii_lowercase().into()
+    } else {
+        name.into()
+    }
+}
+
+fn is_reserved(normal: &str) -> bool {
+    const RESERVED: [&str; 14] = [
+        "authorization",
+        "connection",
+        "content-length",
+        "content-type",
+        "cookie",
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "sec-websocket-protocol",
+    ];
+    RESERVED.contains(&normal) || normal.starts_with("x-forwarded-") || normal.starts_with("proxy-")
+}
+
+#[cfg(test)]
+mod tests;
