@@ -60,16 +60,17 @@ pub(crate) fn judge(
     let Vouched { map, claims, issuer, required, cache_until } = vouched;
     // 1. The issuer, byte for byte (RFC 7519, section 4.1.1; RFC 8725, section 3.8).
     check_issuer(map, issuer, required)?;
-    // 2. Whom it is meant for (RFC 7519, section 4.1.3; RFC 8725, section 3.9).
-    let audience = check_audience(rules, map, required)?;
-    // 3. When it is valid (RFC 7519, sections 4.1.4 to 4.1.6), and for how long.
-    let validity = check_validity(rules, map, required, now)?;
-    // 4. To whom it was issued (RFC 9068, section 2.2; RFC 8693, section 4.3).
-    let client = check_client(rules, map)?;
-    // 5. What else the settings ask for.
-    check_required_claims(rules, map)?;
-    // 6. That it is the kind of token that it passes for (RFC 8725, section 3.12).
+    // 2. That it is the kind of token that it passes for (RFC 8725, section 3.12). Whoever sent an ID token by mistake
+    //    learns that, and not that its audience is another.
     check_use(rules, map)?;
+    // 3. Whom it is meant for (RFC 7519, section 4.1.3; RFC 8725, section 3.9).
+    let audience = check_audience(rules, map, required)?;
+    // 4. When it is valid (RFC 7519, sections 4.1.4 to 4.1.6), and for how long.
+    let validity = check_validity(rules, map, required, now)?;
+    // 5. To whom it was issued (RFC 9068, section 2.2; RFC 8693, section 4.3).
+    let client = check_client(rules, map)?;
+    // 6. What else the settings ask for.
+    check_required_claims(rules, map)?;
     // 7. That bearing it is enough (RFC 7800, section 3.1; RFC 9449, section 6).
     check_unbound(map)?;
     // 8. What it says of its bearer, each claim of its type.

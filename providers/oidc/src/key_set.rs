@@ -81,9 +81,11 @@ impl KeySet {
             _ => return Err(KeySetError::NotAKeySet),
         };
         let mut set = Self { keys: Vec::new(), by_id: HashMap::new(), skipped: Vec::new() };
+        let mut seen = HashSet::new();
         for jwk in jwks {
             match PublicKey::parse(jwk, allowed) {
-                Ok(key) => set.add(key),
+                Ok(key) if seen.insert(identity(&key)) => set.add(key),
+                Ok(_) => {}
                 Err(problem) => set.skip(jwk, problem),
             }
         }
@@ -131,10 +133,6 @@ impl KeySet {
     }
 
     fn add(&mut self, key: PublicKey) {
-        let known = self.keys.iter().any(|other| other.id() == key.id() && other.print() == key.print());
-        if known {
-            return;
-        }
         let key = Arc::new(key);
         if let Some(id) = key.id() {
             self.by_id.entry(id.into()).or_default().push(Arc::clone(&key));
@@ -146,6 +144,11 @@ impl KeySet {
         let id = jwk.get("kid").and_then(Value::as_str).map(str::to_owned);
         self.skipped.push(SkippedKey { id, problem });
     }
+}
+
+/// Two keys that agree in this are one key that is listed twice.
+fn identity(key: &PublicKey) -> (Option<Box<str>>, KeyPrint, Vec<Algorithm>) {
+    (key.id().map(Box::from), key.print(), key.algorithms().collect())
 }
 
 impl Candidates {

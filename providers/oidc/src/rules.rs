@@ -11,6 +11,28 @@ use crate::algorithm::Algorithm;
 
 /// What a provider's tokens must be like, and where in them things stand. Rules that name no issuer, no algorithm, no
 /// type, or neither an audience nor a client, admit no token.
+///
+/// ```
+/// use scopegate_oidc::{Algorithm, Jwt, KeySet, TokenRules};
+/// use scopegate_provider::{Audience, BearerToken, Issuer, ProviderName, Scope, Timestamp};
+/// # use scopegate_testkit::{MintKey, key_set};
+/// # let key = MintKey::es256("k1");
+/// # let jwks = key_set(&[&key]).to_string();
+/// # let token = key.token(&serde_json::json!({
+/// #     "iss": "https://id.example", "aud": "items-api", "exp": 1_790_003_600, "scope": "items",
+/// # }));
+///
+/// let mut rules = TokenRules::new(ProviderName::parse("example")?, Issuer::parse("https://id.example")?);
+/// rules.audiences = vec![Audience::parse("items-api")?];
+/// let keys = KeySet::parse(jwks.as_bytes(), &rules.algorithms)?;
+///
+/// let admitted = rules.admit(Jwt::parse(&BearerToken::parse(&token)?)?)?;
+/// let candidates = keys.find(admitted.key_id(), admitted.algorithm())?;
+/// let signed = admitted.check_signature(&candidates)?;
+/// let principal = rules.judge(signed, Timestamp::from_seconds(1_790_000_000))?;
+/// assert!(principal.scopes().contains(&Scope::parse("items")?));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct TokenRules {
     /// The provider that vouches.

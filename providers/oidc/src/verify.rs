@@ -1,5 +1,11 @@
 //! Verification, step by step: [`Jwt`] → [`Admitted`] → [`Signed`] → [`Principal`]. Each step takes what the one before
-//! gave, so that none can be left out.
+//! gave, so that none can be left out:
+//!
+//! 1. [`Jwt::parse`]: three parts, base64url, JSON, no extension (RFC 7515, sections 5.2 and 7.1);
+//! 2. [`TokenRules::admit`]: type, algorithm, issuer;
+//! 3. [`KeySet::find`](crate::KeySet::find): the keys of this issuer, and no others;
+//! 4. [`Admitted::check_signature`]: the only step that takes long, and the only one that wants no time of day;
+//! 5. [`TokenRules::judge`]: the claims.
 
 use std::sync::Arc;
 

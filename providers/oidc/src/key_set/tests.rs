@@ -54,6 +54,15 @@ fn a_key_that_is_listed_twice_counts_once() {
 }
 
 #[test]
+fn a_key_that_is_listed_once_for_each_algorithm_serves_them_all() {
+    use jsonwebtoken::Algorithm::{PS256, RS256};
+    let set = of(&[&MintKey::rsa(0, RS256, "a"), &MintKey::rsa(0, PS256, "a")]);
+    for algorithm in [Algorithm::Rs256, Algorithm::Ps256] {
+        assert_eq!(set.find(Some("a"), algorithm).unwrap().keys().count(), 1);
+    }
+}
+
+#[test]
 fn keys_that_cannot_be_used_are_left_out_and_the_rest_serves() {
     let mut document = key_set(&[&MintKey::es256("good")]);
     let others =
@@ -86,7 +95,7 @@ fn what_is_no_key_set_is_refused() {
 }
 
 #[test]
-fn a_withdrawn_key_is_noticed() {
+fn invariant_4_a_withdrawn_key_is_noticed() {
     let (a, b) = (MintKey::es256("a"), MintKey::es256("b"));
     let both = of(&[&a, &b]);
     assert!(both.keeps_all_of(&of(&[&b])));

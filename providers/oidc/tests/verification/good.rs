@@ -138,7 +138,7 @@ fn a_token_is_taken_until_expiry_and_leeway_have_passed() {
 }
 
 #[test]
-fn a_principal_is_kept_no_longer_than_its_token_is_taken() {
+fn invariant_4_a_principal_is_kept_no_longer_than_its_token_is_taken() {
     let desk = Desk::new();
     let principal = desk.verify_claims(&json!({})).unwrap();
     assert_eq!(principal.cache_until(), principal.expires_at() + desk.rules.leeway);

@@ -35,7 +35,7 @@ fn an_active_answer_becomes_a_principal_that_is_kept_as_long_as_allowed() {
 }
 
 #[test]
-fn an_answer_is_never_kept_longer_than_its_token_is_valid() {
+fn invariant_4_an_answer_is_never_kept_longer_than_its_token_is_valid() {
     let desk = Desk::new();
     let principal = judge(&desk, &json!({"exp": NOW + 5}), RequiredMembers::ALL).unwrap();
     assert_eq!(principal.cache_until(), Timestamp::from_seconds(NOW + 5) + desk.rules.leeway);
