@@ -42,13 +42,11 @@ impl Clients {
         Self { by_id, nobody: hash("") }
     }
 
-    /// The client that the request authenticates, by Basic or in the form (RFC 6749, section 2.3.1).
-    pub(crate) fn authenticate(&self, headers: &HeaderMap, form: &Form) -> Result<&Client, Refusal> {
-        let (id, secret) = presented(headers, form)?;
-        let found = self.by_id.get(id.as_str());
-        // Digests are compared: they are of one length, whatever the secrets' are.
+    /// The client that shows these credentials.
+    pub(crate) fn authenticate(&self, shown: &Shown) -> Result<&Client, Refusal> {
+        let found = self.by_id.get(shown.id.as_str());
         let expected = found.map_or(&self.nobody, |client| &client.secret);
-        let equal = verify_slices_are_equal(expected.as_ref(), hash(&secret).as_ref()).is_ok();
+        let equal = is_secret(&shown.secret, expected);
         found.filter(|_| equal).ok_or(Refusal::WrongCredentials)
     }
 
@@ -57,37 +55,63 @@ impl Clients {
     }
 }
 
+/// The API that the issuer's tokens are for, where it runs in the same process: it may ask about every token and revoke
+/// every one, and gets none. Its credentials are made at start.
+pub(crate) struct ResourceServer {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+}
+
+impl ResourceServer {
+    pub(crate) fn is_shown_by(&self, shown: &Shown) -> bool {
+        shown.id == self.id && is_secret(&shown.secret, &hash(&self.secret))
+    }
+}
+
+/// The credentials that a request shows, by Basic or in the form (RFC 6749, section 2.3.1).
+pub(crate) struct Shown {
+    id: String,
+    secret: String,
+}
+
+impl Shown {
+    pub(crate) fn by(headers: &HeaderMap, form: &Form) -> Result<Self, Refusal> {
+        let in_form = (form.value("client_id"), form.value("client_secret"));
+        let mut authorizations = headers.get_all(AUTHORIZATION).iter();
+        let header = authorizations.next();
+        if authorizations.next().is_some() || (header.is_some() && in_form.1.is_some()) {
+            return Err(Refusal::TwoAuthentications);
+        }
+        if let Some(header) = header {
+            let shown = header.to_str().ok().and_then(basic).ok_or(Refusal::NoCredentials)?;
+            let other = in_form.0.is_some_and(|in_form| in_form != shown.id);
+            return if other { Err(Refusal::TwoAuthentications) } else { Ok(shown) };
+        }
+        match in_form {
+            (Some(id), Some(secret)) => Ok(Self { id: id.to_owned(), secret: secret.to_owned() }),
+            _ => Err(Refusal::NoCredentials),
+        }
+    }
+}
+
+/// Compares digests, which are of one length whatever the secrets' are.
+fn is_secret(shown: &str, expected: &digest::Digest) -> bool {
+    verify_slices_are_equal(expected.as_ref(), hash(shown).as_ref()).is_ok()
+}
+
 fn hash(secret: &str) -> digest::Digest {
     digest::digest(&digest::SHA256, secret.as_bytes())
 }
 
-fn presented(headers: &HeaderMap, form: &Form) -> Result<(String, String), Refusal> {
-    let in_form = (form.value("client_id"), form.value("client_secret"));
-    let mut authorizations = headers.get_all(AUTHORIZATION).iter();
-    let header = authorizations.next();
-    if authorizations.next().is_some() || (header.is_some() && in_form.1.is_some()) {
-        return Err(Refusal::TwoAuthentications);
-    }
-    if let Some(header) = header {
-        let (id, secret) = header.to_str().ok().and_then(basic).ok_or(Refusal::NoCredentials)?;
-        let other = in_form.0.is_some_and(|in_form| in_form != id);
-        return if other { Err(Refusal::TwoAuthentications) } else { Ok((id, secret)) };
-    }
-    match in_form {
-        (Some(id), Some(secret)) => Ok((id.to_owned(), secret.to_owned())),
-        _ => Err(Refusal::NoCredentials),
-    }
-}
-
 /// Both parts are form-encoded before they are joined (RFC 6749, section 2.3.1 and appendix B).
-fn basic(header: &str) -> Option<(String, String)> {
+fn basic(header: &str) -> Option<Shown> {
     let (scheme, encoded) = header.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
     let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
     let (id, secret) = text.split_once(':')?;
-    Some((form_decoded(id)?, form_decoded(secret)?))
+    Some(Shown { id: form_decoded(id)?, secret: form_decoded(secret)? })
 }
 
 fn form_decoded(text: &str) -> Option<String> {

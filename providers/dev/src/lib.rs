@@ -8,13 +8,12 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use scopegate_dev::{Audiences, ClientSettings, IssuerSettings, LoopbackAddress};
+//! use scopegate_dev::{ClientSettings, IssuerSettings, LoopbackAddress};
 //! use scopegate_provider::{Audience, ClientId, Scope, Secret, SystemClock};
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-//! let audience = Audiences::One(Audience::parse("https://api.example")?);
 //! let client = ClientSettings::new(ClientId::parse("demo")?, Secret::new("demo-secret"), [Scope::parse("items")?]);
-//! let mut settings = IssuerSettings::new(audience, vec![client]);
+//! let mut settings = IssuerSettings::new([Audience::parse("https://api.example")?], vec![client]);
 //! settings.listen = LoopbackAddress::ANY_PORT;
 //! let issuer = settings.start(Arc::new(SystemClock::new())).await?;
 //! assert_eq!(issuer.token_url(), format!("{}/token", issuer.url()));
@@ -51,6 +50,7 @@ mod endpoint;
 mod fault;
 mod form;
 mod keys;
+mod kind;
 mod ledger;
 mod listening;
 mod refusal;
@@ -59,7 +59,6 @@ mod service;
 mod settings;
 
 pub use fault::Fault;
+pub use kind::Dev;
 pub use running::{Running, StartError};
-pub use settings::{
-    Audiences, ClientSettings, Emulate, IssuerSettings, LoopbackAddress, SettingsError, TokenDialect,
-};
+pub use settings::{ClientSettings, Emulate, IssuerSettings, LoopbackAddress, SettingsError, TokenDialect};

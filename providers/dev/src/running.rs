@@ -5,7 +5,10 @@ use std::{net::SocketAddr, sync::Arc};
 use scopegate_oidc::SignerError;
 use scopegate_provider::{Clock, Issuer, NameError};
 
-use crate::{IssuerSettings, SettingsError, listening::Listening, service::Service, settings::Tenant};
+use crate::{
+    IssuerSettings, SettingsError, client::ResourceServer, listening::Listening, service::Service,
+    settings::Tenant,
+};
 
 /// Why an issuer does not start.
 #[derive(Debug, thiserror::Error)]
@@ -14,6 +17,9 @@ pub enum StartError {
     /// Its settings are wrong.
     #[error("`{}`: {_0}", _0.key())]
     Settings(#[from] SettingsError),
+    /// What it shares with every provider is wrong.
+    #[error(transparent)]
+    Provider(#[from] scopegate_oidc::SettingsError),
     /// The address cannot be listened on.
     #[error("the embedded issuer cannot listen on {address}: {source}")]
     Bind {
@@ -22,6 +28,9 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The system has no random bytes to make credentials of.
+    #[error("no random bytes could be had")]
+    Randomness,
     /// Its address makes no issuer.
     #[error(transparent)]
     Issuer(#[from] NameError),
@@ -127,6 +136,11 @@ impl Running {
     /// [`SignerError`] if no key could be made.
     pub async fn kid(&self) -> Result<String, SignerError> {
         Ok(self.service.memory.keys.keys().await?.current.kid().to_owned())
+    }
+
+    /// The client as which the API that the tokens are for introspects and revokes them.
+    pub(crate) fn resource_server(&self) -> &ResourceServer {
+        &self.service.memory.resource_server
     }
 
     fn at(&self, path: &str) -> String {

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::HeaderMap;
-use scopegate_provider::{Clock, Issuer, NameError};
+use scopegate_oidc::SigningAlgorithm;
+use scopegate_provider::{Clock, Issuer};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Fault,
-    client::Client,
+    Fault, StartError,
+    client::{Client, ResourceServer, Shown},
     dialect::{Document, Grant, Minting, Operation},
     form::Form,
     keys::KeyRing,
@@ -23,6 +24,16 @@ use crate::{
 pub(crate) struct Memory {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) revoked: Arc<Ledger>,
+    pub(crate) resource_server: Arc<ResourceServer>,
+}
+
+impl Memory {
+    fn new(algorithm: SigningAlgorithm) -> Result<Self, StartError> {
+        let text = || random::<24>().ok_or(StartError::Randomness);
+        let resource_server = ResourceServer { id: format!("resource-server-{}", text()?), secret: text()? };
+        let (keys, revoked) = (KeyRing::start(algorithm), Arc::default());
+        Ok(Self { keys, revoked, resource_server: Arc::new(resource_server) })
+    }
 }
 
 pub(crate) struct Service {
@@ -39,12 +50,14 @@ impl Service {
         base: String,
         memory: Option<Memory>,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, NameError> {
+    ) -> Result<Self, StartError> {
         let issuer = Issuer::parse(&tenant.dialect.issuer(&base))?;
         let algorithm = tenant.algorithm;
-        let memory = memory.filter(|memory| memory.keys.algorithm() == algorithm);
-        let memory =
-            memory.unwrap_or_else(|| Memory { keys: KeyRing::start(algorithm), revoked: Arc::default() });
+        let memory = match memory {
+            None => Memory::new(algorithm)?,
+            Some(memory) if memory.keys.algorithm() == algorithm => memory,
+            Some(memory) => Memory { keys: KeyRing::start(algorithm), ..memory },
+        };
         Ok(Self { tenant, base, issuer, memory, clock })
     }
 
@@ -64,14 +77,14 @@ impl Service {
     pub(crate) async fn token(&self, headers: &HeaderMap, form: &Form) -> Result<Value, Refusal> {
         let dialect = &self.tenant.dialect;
         let grant_type = form.required("grant_type")?;
-        let client = self.tenant.clients.authenticate(headers, form)?;
+        let client = self.tenant.clients.authenticate(&Shown::by(headers, form)?)?;
         if grant_type != "client_credentials" {
             return Err(Refusal::UnsupportedGrant { found: grant_type.to_owned() });
         }
         let fault = form.value("fault").map(fault_named).transpose()?;
         let grant = dialect.grant(&self.tenant, client, form)?;
         let token = match &grant.audience {
-            None => opaque(&self.issuer)?,
+            None => opaque(&self.issuer).ok_or(Refusal::NoRandomness)?,
             Some(_) => self.mint(&grant, fault).await?,
         };
         Ok(dialect.token_response(&token, &grant))
@@ -79,7 +92,7 @@ impl Service {
 
     /// Introspection (RFC 7662, section 2): any client may ask about any token of this issuer.
     pub(crate) async fn introspect(&self, headers: &HeaderMap, form: &Form) -> Result<Value, Refusal> {
-        self.tenant.clients.authenticate(headers, form)?;
+        self.authenticate(headers, form)?;
         let Some(claims) = self.live_claims(form.required("token")?).await? else {
             return Ok(json!({ "active": false }));
         };
@@ -91,9 +104,9 @@ impl Service {
 
     /// Revocation (RFC 7009, section 2). A token that is not alive is none to be revoked, and the answer is the same.
     pub(crate) async fn revoke(&self, headers: &HeaderMap, form: &Form) -> Result<(), Refusal> {
-        let client = self.tenant.clients.authenticate(headers, form)?;
+        let client = self.authenticate(headers, form)?;
         let Some(claims) = self.live_claims(form.required("token")?).await? else { return Ok(()) };
-        if !is_clients_own(client, &claims) {
+        if client.is_some_and(|client| !is_clients_own(client, &claims)) {
             let told = self.tenant.dialect.admits_foreign_revocations();
             return if told { Err(Refusal::AnotherClientsToken) } else { Ok(()) };
         }
@@ -101,6 +114,15 @@ impl Service {
             self.memory.revoked.insert(id, expiry, self.now());
         }
         Ok(())
+    }
+
+    /// Who asks: a client, or none if it is the resource server.
+    fn authenticate(&self, headers: &HeaderMap, form: &Form) -> Result<Option<&Client>, Refusal> {
+        let shown = Shown::by(headers, form)?;
+        if self.memory.resource_server.is_shown_by(&shown) {
+            return Ok(None);
+        }
+        self.tenant.clients.authenticate(&shown).map(Some)
     }
 
     async fn mint(&self, grant: &Grant<'_>, fault: Option<Fault>) -> Result<String, Refusal> {
@@ -113,7 +135,7 @@ impl Service {
             audience: grant.audience.as_deref().unwrap_or_default(),
             scopes: &grant.scopes,
             now,
-            id: &random::<32>()?,
+            id: &random::<32>().ok_or(Refusal::NoRandomness)?,
         };
         let mut claims = dialect.claims(&minting);
         add(&mut claims, &grant.client.claims);
@@ -185,17 +207,17 @@ fn number(claims: &Map<String, Value>, name: &str) -> Option<i64> {
 }
 
 /// What Auth0 gives who names no API: five parts and `enc`, encrypted to nobody but Auth0.
-fn opaque(issuer: &Issuer) -> Result<String, Refusal> {
+fn opaque(issuer: &Issuer) -> Option<String> {
     let header = json!({ "alg": "dir", "enc": "A256GCM", "iss": issuer });
     let header = URL_SAFE_NO_PAD.encode(header.to_string());
-    Ok(format!("{header}..{}.{}.{}", random::<12>()?, random::<96>()?, random::<16>()?))
+    Some(format!("{header}..{}.{}.{}", random::<12>()?, random::<96>()?, random::<16>()?))
 }
 
 /// So many random bytes, as text.
-fn random<const BYTES: usize>() -> Result<String, Refusal> {
+fn random<const BYTES: usize>() -> Option<String> {
     let mut bytes = [0; BYTES];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Refusal::NoRandomness)?;
-    Ok(URL_SAFE_NO_PAD.encode(bytes))
+    aws_lc_rs::rand::fill(&mut bytes).ok()?;
+    Some(URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// The longest that a request waits for its body.

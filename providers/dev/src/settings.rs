@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
-use scopegate_oidc::SigningAlgorithm;
+use scopegate_oidc::{List, SigningAlgorithm};
 use scopegate_provider::{Audience, ClientId, Scope, ScopeSet, Secret, Span};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
@@ -21,7 +21,7 @@ pub struct IssuerSettings {
     #[serde(default)]
     pub listen: LoopbackAddress,
     /// The APIs that tokens are issued for: one or a list.
-    pub audience: Audiences,
+    pub audience: List<Audience>,
     /// Who may ask for tokens.
     pub clients: Vec<ClientSettings>,
     /// What tokens are signed with: ES256 unless said, RS256 where Auth0 or Okta is emulated.
@@ -78,16 +78,6 @@ pub enum TokenDialect {
 /// An address of loopback and a port; nothing else can be listened on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoopbackAddress(SocketAddr);
-
-/// The audiences of an API: at least one.
-#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
-#[schemars(untagged)]
-pub enum Audiences {
-    /// One.
-    One(Audience),
-    /// Several.
-    Many(Vec<Audience>),
-}
 
 /// What is wrong with an issuer's settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -157,10 +147,10 @@ impl SettingsError {
 
 impl IssuerSettings {
     /// An issuer for these audiences and clients, everything else as it is unless said.
-    pub fn new(audience: Audiences, clients: Vec<ClientSettings>) -> Self {
+    pub fn new(audience: impl IntoIterator<Item = Audience>, clients: Vec<ClientSettings>) -> Self {
         Self {
             listen: LoopbackAddress::default(),
-            audience,
+            audience: List(audience.into_iter().collect()),
             clients,
             algorithm: None,
             token_lifetime: None,
@@ -207,11 +197,10 @@ impl Tenant {
     }
 }
 
-fn audiences(audiences: &Audiences) -> Result<Box<[Audience]>, SettingsError> {
-    match audiences {
-        Audiences::One(audience) => Ok([audience.clone()].into()),
-        Audiences::Many(list) if list.is_empty() => Err(SettingsError::NoAudience),
-        Audiences::Many(list) => Ok(list.clone().into()),
+fn audiences(audiences: &List<Audience>) -> Result<Box<[Audience]>, SettingsError> {
+    match audiences.0.as_slice() {
+        [] => Err(SettingsError::NoAudience),
+        list => Ok(list.into()),
     }
 }
 
@@ -338,24 +327,6 @@ impl JsonSchema for LoopbackAddress {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({ "type": "string", "pattern": "^(127\\.[0-9.]+|\\[::1\\]):[0-9]+$" })
     }
-}
-
-impl<'de> Deserialize<'de> for Audiences {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let parse = |text: &str| Audience::parse(text).map_err(de::Error::custom);
-        match Value::deserialize(deserializer)? {
-            Value::String(text) => parse(&text).map(Self::One),
-            Value::Array(items) => {
-                let texts = items.iter().map(|item| item.as_str().ok_or_else(not_an_audience));
-                texts.map(|text| parse(text?)).collect::<Result<_, _>>().map(Self::Many)
-            }
-            _ => Err(not_an_audience()),
-        }
-    }
-}
-
-fn not_an_audience<E: de::Error>() -> E {
-    E::custom("expected an audience or a list of them")
 }
 
 #[cfg(test)]

@@ -1,0 +1,225 @@
+//! The provider kind `dev`: the issuer, and the provider that judges its tokens, under one name.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use scopegate_oidc::{
+    AlgorithmName, ClaimName, Common, IntrospectionSettings, JwksSettings, OidcProvider, Preset, Settings,
+    SettingsError,
+};
+use scopegate_provider::{
+    AuthnError, ClaimPath, ClientId, ConnectError, Context, Credentials, Freshness, Health, Issuer,
+    KeyControl, Outline, Principal, Provider, RequestToken, RevokeToken, Secret, Span, TokenRequests,
+};
+use serde::{Deserialize, Deserializer, de};
+
+use crate::{Emulate, IssuerSettings, Running, StartError, settings::Tenant};
+
+/// The least between two fetches that unknown keys ask for, unless `jwks` says otherwise: asking on loopback costs nothing,
+/// and who tries out rotation rotates often.
+const COOL_DOWN: Span = Span::from_secs(1);
+
+/// The settings of the kind `dev`: those of the issuer, and the ones common to all kinds. What would lead away from the
+/// embedded issuer (`issuer`, endpoints, a client) is refused.
+///
+/// ```
+/// let settings: scopegate_dev::Dev = serde_json::from_str(
+///     r#"{"audience":"https://api.example","clients":[{"id":"demo","secret":"demo-secret","scopes":["items"]}]}"#,
+/// )?;
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Dev {
+    issuer: IssuerSettings,
+    common: Common,
+}
+
+impl Dev {
+    fn parse(preset: Preset<IssuerSettings>) -> Result<Self, StartError> {
+        let Preset { own: issuer, mut common } = preset;
+        common.audience = issuer.audience.clone();
+        let tenant = Tenant::parse(&issuer)?;
+        refuse_foreign_keys(&common, issuer.emulate)?;
+        // The port may be another once it listens; nothing else can be.
+        let base = format!("http://{}", issuer.listen);
+        let expected = Issuer::parse(&tenant.dialect.issuer(&base))?;
+        preset_for(&issuer, &tenant, common.clone(), expected, None)?;
+        Ok(Self { issuer, common })
+    }
+}
+
+/// Settings that would lead away from the embedded issuer.
+fn refuse_foreign_keys(common: &Common, emulate: Option<Emulate>) -> Result<(), SettingsError> {
+    let problem = "the kind `dev` brings its own; leave it out, or use the kind `oidc` for another issuer";
+    let foreign = [
+        ("issuer", common.issuer.is_some()),
+        ("issuers", !common.issuers.is_empty()),
+        ("discovery_url", common.discovery_url.is_some()),
+        ("jwks_uri", common.jwks_uri.is_some()),
+        ("token_endpoint", common.token_endpoint.is_some()),
+        ("introspection_endpoint", common.introspection_endpoint.is_some()),
+        ("revocation_endpoint", common.revocation_endpoint.is_some()),
+        ("client_id", common.client_id.is_some()),
+        ("client_secret", common.client_secret.is_some()),
+        ("private_key", common.private_key.is_some()),
+    ];
+    if let Some((key, _)) = foreign.into_iter().find(|(_, given)| *given) {
+        return Err(SettingsError::Kind { key, problem });
+    }
+    if emulate == Some(Emulate::Auth0) && common.wants_introspection() {
+        let problem = "Auth0 has no introspection, so who emulates it has none; expected `validate: jwt`, no \
+                       `opaque_tokens` and no `introspection`";
+        return Err(SettingsError::Kind { key: "validate", problem });
+    }
+    Ok(())
+}
+
+/// What the emulated provider's plugin would fill in.
+fn preset_for(
+    issuer: &IssuerSettings,
+    tenant: &Tenant,
+    mut common: Common,
+    name: Issuer,
+    running: Option<&Running>,
+) -> Result<Settings, SettingsError> {
+    let (types, clients, scopes): (&[&str], &[&str], &[&str]) = match issuer.emulate {
+        None => (&["at+jwt"], &["client_id"], &["scope"]),
+        Some(Emulate::Auth0) => (&["JWT", "at+jwt"], &["azp", "client_id"], &["scope"]),
+        // An introspection answer says `client_id` and `scope` where the token says `cid` and `scp`.
+        Some(Emulate::Okta) => (&["none"], &["cid", "client_id"], &["scp", "scope"]),
+    };
+    let signed = tenant.algorithm.as_str().parse().ok().map(|algorithm| vec![AlgorithmName(algorithm)]);
+    common.issuer = Some(name);
+    common.algorithms = common.algorithms.or(signed);
+    common.token_types = common.token_types.or(Some(types.iter().map(ToString::to_string).collect()));
+    common.client_claims = common.client_claims.or(Some(claim_names(clients)));
+    common.scope_claims = common.scope_claims.or(Some(claim_names(scopes)));
+    if common.jwks == JwksSettings::default() {
+        common.jwks.cool_down = COOL_DOWN;
+    }
+    if issuer.emulate != Some(Emulate::Auth0) {
+        let credentials = running.map(Running::resource_server);
+        let id = credentials.map_or("resource-server", |server| server.id.as_str());
+        let secret = credentials.map_or("made at start", |server| server.secret.as_str());
+        common.client_id = ClientId::parse(id).ok();
+        common.client_secret = Some(Secret::new(secret));
+        common.introspection.get_or_insert_with(IntrospectionSettings::default);
+    }
+    let settings = Settings::check(common)?;
+    Ok(match (issuer.emulate, tenant.audiences.first()) {
+        (Some(Emulate::Auth0), Some(audience)) => {
+            settings.with_token_parameter("audience", audience.as_str())
+        }
+        _ => settings,
+    })
+}
+
+fn claim_names(names: &[&str]) -> Vec<ClaimName> {
+    names.iter().filter_map(|name| ClaimPath::parse(name).ok()).map(ClaimName).collect()
+}
+
+impl<'de> Deserialize<'de> for Dev {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(Preset::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+#[async_trait]
+impl scopegate_provider::Settings for Dev {
+    const KIND: &'static str = "dev";
+
+    /// Starts the issuer, then the provider, which finds it by discovery like any other.
+    async fn connect(self, context: Context) -> Result<Arc<dyn Provider>, ConnectError> {
+        let owner = Some(context.name.as_str());
+        let running = self.issuer.start_as(owner, context.clock.clone()).await?;
+        let tenant = Tenant::parse(&self.issuer).map_err(StartError::from)?;
+        let name = running.issuer().clone();
+        let settings = preset_for(&self.issuer, &tenant, self.common, name, Some(&running))?;
+        let provider = OidcProvider::connect(settings, context)?;
+        Ok(Arc::new(DevProvider { provider, _running: running }))
+    }
+
+    fn outline(&self) -> Outline {
+        let base = format!("http://{}", self.issuer.listen);
+        let mut outline = Outline::default();
+        if let Ok(tenant) = Tenant::parse(&self.issuer) {
+            outline.issuers.extend(Issuer::parse(&tenant.dialect.issuer(&base)));
+            outline.audiences = tenant.audiences.into();
+        }
+        outline.introspects = self.issuer.emulate != Some(Emulate::Auth0);
+        outline.opaque_tokens = self.common.opaque_tokens.is_some();
+        outline.token_requests = TokenRequests::CallersClient;
+        outline
+    }
+
+    fn schema() -> serde_json::Value {
+        Preset::<IssuerSettings>::schema()
+    }
+}
+
+/// The provider, and the issuer that runs as long as it does.
+#[derive(Debug)]
+struct DevProvider {
+    provider: Arc<dyn Provider>,
+    _running: Running,
+}
+
+#[async_trait]
+impl Provider for DevProvider {
+    fn issuers(&self) -> &[Issuer] {
+        self.provider.issuers()
+    }
+
+    async fn authenticate(
+        &self,
+        credentials: &Credentials,
+        freshness: Freshness,
+    ) -> Result<Principal, AuthnError> {
+        self.provider.authenticate(credentials, freshness).await
+    }
+
+    fn takes_opaque_tokens(&self) -> bool {
+        self.provider.takes_opaque_tokens()
+    }
+
+    fn epoch(&self) -> u64 {
+        self.provider.epoch()
+    }
+
+    fn max_token_lifetime(&self) -> Duration {
+        self.provider.max_token_lifetime()
+    }
+
+    fn request_token(&self) -> Option<&dyn RequestToken> {
+        self.provider.request_token()
+    }
+
+    fn revoke_token(&self) -> Option<&dyn RevokeToken> {
+        self.provider.revoke_token()
+    }
+
+    fn health(&self) -> Option<&dyn Health> {
+        self.provider.health()
+    }
+
+    fn key_control(&self) -> Option<&dyn KeyControl> {
+        self.provider.key_control()
+    }
+}
+
+impl From<StartError> for ConnectError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Settings(error) => {
+                Self::Setting { key: error.key().to_owned(), problem: error.to_string() }
+            }
+            StartError::Provider(error) => error.into(),
+            StartError::Bind { address, source } => Self::Bind { address: address.to_string(), source },
+            StartError::Issuer(error) => error.into(),
+            StartError::Randomness => Self::Setting { key: "clients".to_owned(), problem: error.to_string() },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
