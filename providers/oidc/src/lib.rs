@@ -34,8 +34,9 @@ pub use metadata::{Metadata, MetadataError};
 pub use provider::OidcProvider;
 pub use rules::{RequiredClaim, TokenRules, TokenType, TokenUse};
 pub use settings::{
-    AlgorithmName, ClaimName, ClientAuthenticationMethod, Common, Endpoint, IntrospectionSettings,
-    JwksSettings, List, OpaqueTokens, Preset, ScopeText, Settings, SettingsError, TokenUseSetting, Validate,
+    AlgorithmName, ClaimName, ClientAuthenticationMethod, Common, Domain, DomainError, Endpoint,
+    IntrospectionSettings, JwksSettings, List, OpaqueTokens, Preset, ScopeText, Settings, SettingsError,
+    TokenUseSetting, Validate,
 };
 pub use signer::{Signer, SignerError, SigningAlgorithm, signing_input};
 pub use verify::{Admitted, Introspected, Signed};

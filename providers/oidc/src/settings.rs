@@ -1,6 +1,7 @@
 //! The settings of a provider: what people write, parsed and proven before anything starts.
 
 mod common;
+mod domain;
 mod error;
 mod preset;
 mod text;
@@ -20,6 +21,7 @@ pub use self::{
         ClientAuthenticationMethod, Common, IntrospectionSettings, JwksSettings, OpaqueTokens,
         TokenUseSetting, Validate,
     },
+    domain::{Domain, DomainError},
     error::SettingsError,
     preset::Preset,
     text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText},

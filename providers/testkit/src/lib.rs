@@ -7,9 +7,11 @@
 )]
 
 mod clock;
+mod conformance;
 mod issuer;
 mod mint;
 
 pub use clock::TestClock;
+pub use conformance::{Bench, Emulation, conforms};
 pub use issuer::{Fault, Paths, Reply, Request, TestIssuer};
 pub use mint::{MintKey, base64url, key_set};

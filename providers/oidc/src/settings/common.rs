@@ -164,12 +164,20 @@ impl Default for IntrospectionSettings {
 }
 
 impl Common {
+    /// The first key that asks for introspection, if any does.
+    pub fn introspection_key(&self) -> Option<&'static str> {
+        let keys = [
+            ("validate", !matches!(self.validate, None | Some(Validate::Jwt))),
+            ("opaque_tokens", self.opaque_tokens.is_some()),
+            ("introspection", self.introspection.is_some()),
+            ("introspection_endpoint", self.introspection_endpoint.is_some()),
+        ];
+        keys.into_iter().find(|(_, asks)| *asks).map(|(key, _)| key)
+    }
+
     /// Whether the settings ask for introspection in any way.
     pub fn wants_introspection(&self) -> bool {
-        !matches!(self.validate, None | Some(Validate::Jwt))
-            || self.opaque_tokens.is_some()
-            || self.introspection.is_some()
-            || self.introspection_endpoint.is_some()
+        self.introspection_key().is_some()
     }
 
     /// Whether they say that the introspection endpoint wants no client, as Hydra's on its admin port.

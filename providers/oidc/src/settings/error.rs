@@ -92,11 +92,16 @@ pub enum SettingsError {
         /// The key.
         key: &'static str,
         /// What is wrong with it for this kind, and what to write instead.
-        problem: &'static str,
+        problem: String,
     },
 }
 
 impl SettingsError {
+    /// What a kind does not have, or wants otherwise.
+    pub fn kind(key: &'static str, problem: impl Into<String>) -> Self {
+        Self::Kind { key, problem: problem.into() }
+    }
+
     pub(super) fn authentication(method: ClientAuthenticationMethod, has_secret: bool) -> Self {
         use ClientAuthenticationMethod as Method;
         let advice = match (method, has_secret) {
