@@ -64,12 +64,12 @@ fn refuse_foreign_keys(common: &Common, emulate: Option<Emulate>) -> Result<(), 
         ("private_key", common.private_key.is_some()),
     ];
     if let Some((key, _)) = foreign.into_iter().find(|(_, given)| *given) {
-        return Err(SettingsError::Kind { key, problem });
+        return Err(SettingsError::kind(key, problem));
     }
     if emulate == Some(Emulate::Auth0) && common.wants_introspection() {
         let problem = "Auth0 has no introspection, so who emulates it has none; expected `validate: jwt`, no \
                        `opaque_tokens` and no `introspection`";
-        return Err(SettingsError::Kind { key: "validate", problem });
+        return Err(SettingsError::kind("validate", problem));
     }
     Ok(())
 }
