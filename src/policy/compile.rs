@@ -5,9 +5,10 @@ use std::{collections::HashMap, sync::Arc};
 use scopegate_provider::{ProviderName, Scope};
 
 use super::{
-    Alternative, Definition, Handling, Methods, PathPattern, Pattern, Place, Policy, PolicyError, Problem,
-    Route, Rule, Segment, Source, Vocabulary,
+    Alternative, Definition, Handling, PathPattern, Pattern, Place, Policy, PolicyError, Problem, Route,
+    Rule, Segment, Source, Vocabulary,
     error::nearest,
+    opened::{Opened, scope_routes},
     settings::{MatchSettings, RouteSettings},
     table::DeclaredScope,
 };
@@ -60,11 +61,20 @@ impl Policy {
         let vocabulary = Vocabulary::new(scopes, definition.providers.clone());
         let mut compiler = Compiler { definition, vocabulary, errors: Vec::new() };
         let scopes = compiler.declared_scopes();
-        let mut routes = compiler.routes();
-        routes.extend(compiler.scope_routes());
+        let written = compiler.routes();
+        let opened = compiler.opened();
+        let stored = definition.has_stored();
+        let file = stored.then(|| {
+            let opened: Vec<Opened<'_>> = opened.iter().filter(|one| one.source.is_file()).cloned().collect();
+            let written = written.iter().filter(|route| route.source.is_file()).cloned();
+            Self::assemble(written.chain(scope_routes(&opened)).collect(), Vec::new())
+        });
+        let routes: Vec<Route> = written.into_iter().chain(scope_routes(&opened)).collect();
         compiler.check_duplicates(&routes);
         let policy = Self::assemble(routes, scopes);
-        let warnings = compiler.warnings(&policy);
+        compiler.check_stored(&policy, file.as_ref());
+        let mut warnings = compiler.warnings(&policy);
+        compiler.check_reach(&policy, stored, &mut warnings);
         if compiler.errors.is_empty() { Ok(Compiled { policy, warnings }) } else { Err(compiler.errors) }
     }
 }
@@ -75,7 +85,7 @@ struct Compiler<'d> {
     errors: Vec<PolicyError>,
 }
 
-impl Compiler<'_> {
+impl<'d> Compiler<'d> {
     fn error(&mut self, at: &Source, key: impl Into<String>, problem: Problem) {
         self.errors.push(PolicyError { at: at.clone(), key: key.into(), problem });
     }
@@ -213,24 +223,33 @@ impl Compiler<'_> {
         Some(prefix.to_string().into())
     }
 
-    /// The routes that scopes list: on each place and for each method, any of the scopes that list it.
-    fn scope_routes(&mut self) -> Vec<Route> {
-        let mut places: Vec<Vec<Opened>> = Vec::new();
-        let mut index: HashMap<Place, usize> = HashMap::new();
+    /// The patterns that scopes list.
+    fn opened(&mut self) -> Vec<Opened<'d>> {
+        let mut opened = Vec::new();
         for (source, scope, settings) in &self.definition.scopes {
-            for (at, text) in settings.routes().iter().enumerate() {
+            for (index, text) in settings.routes().iter().enumerate() {
                 match Pattern::parse(text) {
-                    Ok(pattern) => {
-                        let place = *index.entry(pattern.place.clone()).or_insert(places.len());
-                        places.resize_with(places.len().max(place + 1), Vec::new);
-                        let opened = Opened { source, scope, pattern };
-                        places.get_mut(place).into_iter().for_each(|all| all.push(opened.clone()));
-                    }
-                    Err(error) => self.error(source, format!("routes[{at}]"), error.into()),
+                    Ok(pattern) => opened.push(Opened { source, scope, pattern }),
+                    Err(error) => self.error(source, format!("routes[{index}]"), error.into()),
                 }
             }
         }
-        places.iter().flat_map(|opened| split_by_method(opened)).collect()
+        opened
+    }
+
+    /// What the file declares cannot be loosened by what is stored (invariant 15).
+    fn check_stored(&mut self, policy: &Policy, file: Option<&Policy>) {
+        let Some(file) = file else { return };
+        for route in policy.routes().iter().filter(|route| !route.source.is_file()) {
+            if let Some(loosened) = file.loosened_by(route) {
+                let pattern = loosened.pattern.to_string();
+                self.error(
+                    &route.source,
+                    "match",
+                    Problem::Loosens { pattern, file: loosened.source.clone() },
+                );
+            }
+        }
     }
 
     fn check_duplicates(&mut self, routes: &[Route]) {
@@ -250,6 +269,18 @@ impl Compiler<'_> {
                 }
             }
             earlier.push(route);
+        }
+    }
+
+    /// A pattern that more specific ones cover is a mistake of the file, or else a consequence of what is stored.
+    fn check_reach(&mut self, policy: &Policy, stored: bool, warnings: &mut Vec<Warning>) {
+        for route in policy.routes().iter().filter(|route| !policy.decides(&route.pattern.place)) {
+            let (at, pattern) = (&route.source, route.pattern.to_string());
+            if stored {
+                warnings.push(Warning::NeverDecides { at: at.clone(), pattern });
+            } else {
+                self.error(at, "match", Problem::NeverDecides { pattern });
+            }
         }
     }
 
@@ -291,48 +322,4 @@ fn begins_with(path: &PathPattern, prefix: &PathPattern) -> bool {
     let literal = |pair: (&Segment, &Segment)| matches!(pair, (Segment::Literal(ours), Segment::Literal(theirs)) if ours == theirs);
     let (path, wanted) = (path.segments(), prefix.segments());
     !prefix.takes_rest() && path.len() >= wanted.len() && path.iter().zip(wanted).all(literal)
-}
-
-/// A scope that opens a pattern.
-#[derive(Clone)]
-struct Opened<'d> {
-    source: &'d Source,
-    scope: &'d Scope,
-    pattern: Pattern,
-}
-
-/// Routes of one place that divide the methods among them: each method is opened by any of the scopes that name it.
-fn split_by_method(opened: &[Opened<'_>]) -> Vec<Route> {
-    let named = opened.iter().flat_map(|one| one.pattern.methods.named()).cloned();
-    let named = Methods::only(named);
-    let mut groups: Vec<(Methods, Vec<&Opened<'_>>)> = Vec::new();
-    for method in named.named() {
-        let openers: Vec<&Opened<'_>> =
-            opened.iter().filter(|one| one.pattern.methods.contains(method)).collect();
-        let same = |group: &&mut (Methods, Vec<&Opened<'_>>)| {
-            group.1.len() == openers.len() && group.1.iter().zip(&openers).all(|(a, b)| std::ptr::eq(*a, *b))
-        };
-        match groups.iter_mut().find(same) {
-            Some(group) => group.0 = group.0.with(method.clone()),
-            None => groups.push((Methods::only([method.clone()]), openers)),
-        }
-    }
-    let others = opened.iter().filter(|one| matches!(one.pattern.methods, Methods::Except(_)));
-    groups.push((Methods::all().without(named.named()), others.collect()));
-    groups.into_iter().filter_map(|(methods, openers)| any_of(methods, &openers)).collect()
-}
-
-fn any_of(methods: Methods, openers: &[&Opened<'_>]) -> Option<Route> {
-    let first = openers.first()?;
-    // What is stored adds to the file's scopes: the route is then a stored one, and judged as such.
-    let source = openers.iter().find(|one| !one.source.is_file()).unwrap_or(first).source.clone();
-    let mut scopes: Vec<Scope> = openers.iter().map(|one| one.scope.clone()).collect();
-    scopes.sort_unstable();
-    scopes.dedup();
-    let alternative = match scopes.as_slice() {
-        [_] => Alternative { all: scopes.into_iter().collect(), ..Alternative::default() },
-        _ => Alternative { any: scopes.into(), ..Alternative::default() },
-    };
-    let pattern = Pattern { methods, place: first.pattern.place.clone() };
-    Some(Route::new(source, pattern, Arc::new(Rule::Require([alternative].into())), Arc::default()))
 }

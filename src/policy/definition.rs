@@ -76,6 +76,11 @@ impl fmt::Display for Source {
 }
 
 impl Definition {
+    /// A definition without scopes and routes.
+    pub fn new(providers: Vec<KnownProvider>, upstreams: Vec<String>) -> Self {
+        Self { providers, upstreams, ..Self::default() }
+    }
+
     /// Adds a scope of the file.
     pub fn add_scope(&mut self, name: Scope, settings: ScopeSettings) {
         self.scopes.push((Source::Scope { name: name.clone() }, name, settings));
@@ -95,5 +100,11 @@ impl Definition {
     /// Adds a stored route.
     pub fn add_stored_route(&mut self, id: impl Into<Box<str>>, settings: RouteSettings) {
         self.routes.push((Source::StoredRoute { id: id.into() }, settings));
+    }
+
+    pub(super) fn has_stored(&self) -> bool {
+        let mut sources =
+            self.routes.iter().map(|(source, _)| source).chain(self.scopes.iter().map(|(source, ..)| source));
+        sources.any(|source| !source.is_file())
     }
 }

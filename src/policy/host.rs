@@ -104,12 +104,11 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for bad in
-            [".", "a..b", "a b", "a/b", "a,b", "a%2eb", "ä.example", "[::1", "::1]", "[::1]x", "[v1.x]"]
-        {
+        for bad in [".", "a..b", "a b", "a/b", "a,b", "a%2eb", "ä.example", "[::1", "[::1]x", "[v1.x]"] {
             assert_eq!(host(bad), Err(HostError::Grammar), "{bad}");
         }
         assert_eq!(host(""), Err(HostError::Empty));
+        assert_eq!(host("::1]"), Err(HostError::Empty));
         assert_eq!(host(&"a".repeat(64)), Err(HostError::Grammar));
         assert_eq!(host(&"a.".repeat(200)), Err(HostError::Grammar));
     }

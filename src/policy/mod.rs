@@ -24,6 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod compare;
 mod compile;
 mod decision;
 mod definition;
@@ -31,6 +32,7 @@ mod error;
 mod host;
 mod irregular;
 mod methods;
+mod opened;
 mod path;
 mod pattern;
 mod readings;
@@ -41,6 +43,8 @@ mod rules;
 pub mod settings;
 mod table;
 mod target;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub use compile::{Compiled, Warning};

@@ -286,6 +286,10 @@ impl PathPattern {
         Ok(Self { segments: segments.into(), rest })
     }
 
+    pub(super) fn new(segments: Box<[Segment]>, rest: bool) -> Self {
+        Self { segments, rest }
+    }
+
     /// The segments, `**` left out.
     pub fn segments(&self) -> &[Segment] {
         &self.segments

@@ -4,7 +4,7 @@ use http::Method;
 use scopegate_provider::{Principal, Scope};
 
 use super::{
-    Decision, Denial, Methods, Refused, Route, Source, Target, TokenUse, readings::readings,
+    Decision, Denial, Methods, Place, Refused, Route, Source, Target, TokenUse, readings::readings,
     settings::TokenSource, tree::Tree,
 };
 
@@ -15,6 +15,7 @@ pub struct Policy {
     sites: Box<[Site]>,
     tree: Tree,
     scopes: Box<[DeclaredScope]>,
+    depth: usize,
 }
 
 /// A scope that the policy declares.
@@ -75,7 +76,9 @@ impl Policy {
         for site in &mut sites {
             site.let_head_follow_get(&mut routes);
         }
-        Self { routes: routes.into(), sites: sites.into(), tree, scopes: scopes.into() }
+        let depth =
+            routes.iter().map(|route| route.pattern.place.path.segments().len()).max().unwrap_or_default();
+        Self { routes: routes.into(), sites: sites.into(), tree, scopes: scopes.into(), depth }
     }
 
     /// The route that decides `target` by its own reading. [`Policy::resolve`] also looks at the others.
@@ -135,6 +138,16 @@ impl Policy {
     /// Every declared scope, in the order declared.
     pub fn scopes(&self) -> &[DeclaredScope] {
         &self.scopes
+    }
+
+    /// The place that decides a host and path, whatever the method.
+    pub(super) fn place(&self, host: &str, path: &str) -> Option<&Place> {
+        self.routes.get(self.site(host, path)?.first).map(|route| &route.pattern.place)
+    }
+
+    /// The most segments that a pattern has.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
     }
 
     fn site(&self, host: &str, path: &str) -> Option<&Site> {
