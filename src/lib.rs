@@ -20,5 +20,6 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod testing;
+pub mod yaml;
 
 pub use gate::{Caller, Gate, Principal};

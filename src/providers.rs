@@ -1,1 +1,121 @@
-//! The one list of provider kinds.
+//! The one list of provider kinds. A program that embeds scopegate may add its own.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use scopegate_provider::{ConnectError, Context, Outline, Provider, Settings};
+
+use crate::yaml::{Fault, Node, Step};
+
+/// The kinds that a configuration may name.
+#[derive(Debug, Clone)]
+pub struct Kinds(Vec<Kind>);
+
+/// A kind of provider: how its settings are read and what they may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    name: &'static str,
+    read: Read,
+    schema: fn() -> serde_json::Value,
+}
+
+/// Reads settings from a place; what is wrong goes to the faults.
+type Read = fn(&Node, &[Step], &mut Vec<Fault>) -> Option<Box<dyn ProviderSettings>>;
+
+/// The settings of some kind, parsed.
+#[async_trait]
+pub trait ProviderSettings: Send + Sync {
+    /// What is known without connecting.
+    fn outline(&self) -> Outline;
+
+    /// Makes the provider; see [`Settings::connect`].
+    ///
+    /// # Errors
+    /// What no waiting will mend.
+    async fn connect(self: Box<Self>, context: Context) -> Result<Arc<dyn Provider>, ConnectError>;
+}
+
+#[async_trait]
+impl<S: Settings + Sync> ProviderSettings for S {
+    fn outline(&self) -> Outline {
+        Settings::outline(self)
+    }
+
+    async fn connect(self: Box<Self>, context: Context) -> Result<Arc<dyn Provider>, ConnectError> {
+        Settings::connect(*self, context).await
+    }
+}
+
+impl Kinds {
+    /// No kind at all.
+    pub fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The kinds that scopegate brings.
+    pub fn builtin() -> Self {
+        Self::none()
+            .with::<scopegate_auth0::Auth0>()
+            .with::<scopegate_okta::Okta>()
+            .with::<scopegate_oidc::Settings>()
+            .with::<scopegate_dev::Dev>()
+    }
+
+    /// Adds a kind; one of the same name gives way to it.
+    #[must_use]
+    pub fn with<S: Settings + Sync>(mut self) -> Self {
+        self.0.retain(|kind| kind.name != S::KIND);
+        let read: Read = |node, path, faults| match crate::yaml::read::<S>(node, path, faults) {
+            Some(settings) => Some(Box::new(settings)),
+            None => None,
+        };
+        self.0.push(Kind { name: S::KIND, read, schema: S::schema });
+        self
+    }
+
+    /// The kind of this name.
+    pub fn find(&self, name: &str) -> Option<&Kind> {
+        self.0.iter().find(|kind| kind.name == name)
+    }
+
+    /// All kinds.
+    pub fn iter(&self) -> std::slice::Iter<'_, Kind> {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Kinds {
+    type Item = &'a Kind;
+    type IntoIter = std::slice::Iter<'a, Kind>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self::builtin()
+    }
+}
+
+impl Kind {
+    /// The kind's name in the configuration.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The JSON Schema of its settings.
+    pub fn schema(&self) -> serde_json::Value {
+        (self.schema)()
+    }
+
+    /// Reads settings of this kind from `node`, which stands at `path`. What is wrong goes to `faults`.
+    pub fn read(
+        &self,
+        node: &Node,
+        path: &[Step],
+        faults: &mut Vec<Fault>,
+    ) -> Option<Box<dyn ProviderSettings>> {
+        (self.read)(node, path, faults)
+    }
+}

@@ -1,1 +1,237 @@
-//! The configuration: each part's own section, gathered from defaults, YAML and the environment.
+//! The configuration: each part's own section, gathered; parsed and proven before anything starts.
+//!
+//! YAML is read with the place of everything in it, the environment is laid over it, secrets are fetched, then every
+//! section is read into the type of its owner and all are looked at together. All that is wrong is told at once.
+//!
+//! ```
+//! use scopegate::config::{Config, ConfigSource, Loader};
+//!
+//! let text = "server: { listn: 127.0.0.1:8080 }".to_owned();
+//! let source = ConfigSource::Text { name: "scopegate.yaml".to_owned(), text };
+//! let errors = Loader::new().without_environment().load(&source).unwrap_err();
+//! let told = errors.to_string();
+//! assert!(told.starts_with("error: unknown key `listn`; did you mean `listen`?"), "{told}");
+//! assert!(told.contains("--> scopegate.yaml:1:11 (server.listn)"), "{told}");
+//! ```
+
+mod check;
+mod compose;
+mod environment;
+mod error;
+mod excerpt;
+mod files;
+mod layers;
+mod parts;
+mod schema;
+mod sections;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::{fmt, path::PathBuf};
+
+use serde::Serialize;
+
+pub use self::{
+    check::{Conflict, Rules},
+    error::{Cause, ConfigError, ConfigErrors},
+    files::ConfigSource,
+    parts::ProviderConfig,
+    sections::{
+        AdminSettings, CacheSettings, Dialect, ForwardAuthSettings, HeaderName, HeaderNameError,
+        IntrospectionClient, IntrospectionSettings, OperationsSettings, ServerSettings, StreamSettings,
+        TlsSettings, UpstreamSettings,
+    },
+    values::{BasePath, BasePathError, PublicUrl, PublicUrlError},
+};
+pub use crate::yaml::{Origin, Place, Problem};
+use crate::{
+    policy::settings::{CorsSettings, IdentitySettings},
+    providers::Kinds,
+    store::StoreSettings,
+    telemetry::TelemetrySettings,
+};
+
+/// A configuration that can be run: nothing in it is wrong.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// The main listener.
+    pub server: ServerSettings,
+    /// The operations listener.
+    pub operations: OperationsSettings,
+    /// Administration; none means that there are no admin endpoints. Its rule is in `rules`.
+    pub admin: Option<AdminSettings>,
+    /// `/introspect`; none means that there is none. Its rule is in `rules`.
+    pub introspection: Option<IntrospectionSettings>,
+    /// Whether `/token` is served.
+    pub token_endpoint: bool,
+    /// Whether `/docs` and `/openapi.json` are served.
+    pub docs: bool,
+    /// Whether the sample API is served.
+    pub sample_api: bool,
+    /// The store; none means that nothing durable is acknowledged.
+    pub store: Option<StoreSettings>,
+    /// The providers, in the order of the file.
+    pub providers: Vec<ProviderConfig>,
+    /// The policy and the rules of scopegate's own endpoints.
+    pub rules: Rules,
+    /// The upstreams by name, in the order of the file.
+    pub upstreams: Vec<(String, UpstreamSettings)>,
+    /// What upstreams learn about the caller.
+    pub identity: IdentitySettings,
+    /// Forward-auth endpoints.
+    pub forward_auth: ForwardAuthSettings,
+    /// Cross-origin requests.
+    pub cors: Option<CorsSettings>,
+    /// What is kept in memory.
+    pub cache: CacheSettings,
+    /// Logs and audit.
+    pub telemetry: TelemetrySettings,
+    /// Streams.
+    pub streams: StreamSettings,
+    /// Every file and folder that it was read from: a change of one may change the configuration.
+    pub watched: Vec<PathBuf>,
+    /// What is allowed but deserves to be said at every start.
+    pub warnings: Vec<Warning>,
+}
+
+/// What is allowed but deserves to be said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// Where it stands, if it stands anywhere.
+    pub place: Option<Place>,
+    /// The path of the key.
+    pub key: String,
+    /// What is to be said.
+    pub message: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.place.as_ref().map_or(Ok(()), |place| write!(f, "\n  --> {place} ({})", self.key))
+    }
+}
+
+impl Config {
+    /// Loads a configuration with the built-in kinds of providers and this process' environment.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(source: &ConfigSource) -> Result<Self, ConfigErrors> {
+        Loader::new().load(source)
+    }
+}
+
+/// Loads configurations.
+#[derive(Clone)]
+pub struct Loader {
+    kinds: Kinds,
+    variables: Vec<(String, String)>,
+}
+
+impl Loader {
+    /// With the built-in kinds of providers and this process' environment.
+    pub fn new() -> Self {
+        let text = |(name, text): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, text.into_string().ok()?))
+        };
+        Self { kinds: Kinds::builtin(), variables: std::env::vars_os().filter_map(text).collect() }
+    }
+
+    /// With these kinds of providers.
+    #[must_use]
+    pub fn kinds(self, kinds: Kinds) -> Self {
+        Self { kinds, ..self }
+    }
+
+    /// With these environment variables and no others.
+    #[must_use]
+    pub fn environment(self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self { variables: variables.into_iter().collect(), ..self }
+    }
+
+    /// With no environment variables.
+    #[must_use]
+    pub fn without_environment(self) -> Self {
+        self.environment([])
+    }
+
+    /// The JSON Schema (draft 2020-12) of a configuration with these kinds.
+    pub fn schema(&self) -> serde_json::Value {
+        self.whole_schema().into_value()
+    }
+
+    /// Loads a configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load(&self, source: &ConfigSource) -> Result<Config, ConfigErrors> {
+        self.try_load(source).map_err(|(errors, secrets)| ConfigErrors::from_list(errors, &secrets))
+    }
+
+    fn whole_schema(&self) -> schema::Schema {
+        schema::Schema::new(schemars::schema_for!(sections::Sections), &self.kinds)
+    }
+
+    fn try_load(&self, source: &ConfigSource) -> Result<Config, (Vec<ConfigError>, Vec<Place>)> {
+        let files::Files { root, mut watched } =
+            files::read(source).map_err(|errors| (errors, Vec::new()))?;
+        let schema = self.whole_schema();
+        let mut errors = Vec::new();
+        let settings = environment::settings(&self.variables, &root, &schema, &mut errors);
+        let mut root = layers::merge(root, &settings);
+        let variable =
+            |name: &str| self.variables.iter().find(|(known, _)| known == name).map(|(_, text)| text.clone());
+        let settled = settle::settle(&mut root, &schema, &variable);
+        errors.extend(settled.errors);
+        watched.extend(settled.files);
+        let parts = parts::read_parts(&root, &self.kinds, &mut errors);
+        let (rules, findings) = check::check(&parts, &root);
+        errors.extend(findings.errors);
+        match rules {
+            Some(rules) if errors.is_empty() => Ok(config(parts, rules, watched, findings.warnings)),
+            _ => Err((errors, settled.secrets)),
+        }
+    }
+}
+
+impl fmt::Debug for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The environment may hold secrets.
+        f.debug_struct("Loader").field("kinds", &self.kinds).finish_non_exhaustive()
+    }
+}
+
+impl Default for Loader {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn config(parts: parts::Parts, rules: Rules, watched: Vec<PathBuf>, warnings: Vec<Warning>) -> Config {
+    let sections = parts.sections;
+    Config {
+        server: sections.server,
+        operations: sections.operations,
+        admin: sections.admin,
+        introspection: sections.introspection,
+        token_endpoint: sections.token_endpoint,
+        docs: sections.docs,
+        sample_api: sections.sample_api,
+        store: sections.store,
+        providers: parts.providers,
+        rules,
+        upstreams: parts.upstreams,
+        identity: sections.identity,
+        forward_auth: sections.forward_auth,
+        cors: sections.cors,
+        cache: sections.cache,
+        telemetry: sections.telemetry,
+        streams: sections.streams,
+        watched,
+        warnings,
+    }
+}

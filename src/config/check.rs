@@ -1,0 +1,155 @@
+//! What no single value shows: settings that contradict each other, policies that do not compile, files that are not
+//! there.
+
+mod hidden;
+mod listeners;
+mod policy;
+mod providers;
+
+use super::{
+    Warning,
+    error::{Cause, ConfigError},
+    parts::Parts,
+};
+use crate::yaml::{Node, Step};
+
+pub use self::policy::Rules;
+
+/// Settings that contradict each other, and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// A kind of provider that nobody knows.
+    #[error(
+        "unknown kind of provider `{found}`{}; write `kind:` with one of {}",
+        nearest.as_deref().map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default(),
+        crate::yaml::one_of(known)
+    )]
+    UnknownKind {
+        /// What was found.
+        found: String,
+        /// The kind that is written most alike.
+        nearest: Option<String>,
+        /// The kinds.
+        known: Vec<String>,
+    },
+    /// Two providers have one issuer, so that a token could not be told to belong to one of them.
+    #[error(
+        "the issuer `{issuer}` is already that of the provider `{other}`; an issuer belongs to one provider"
+    )]
+    SameIssuer {
+        /// The issuer.
+        issuer: String,
+        /// The other provider.
+        other: String,
+    },
+    /// Two providers take opaque tokens, which name no issuer (invariant 12).
+    #[error(
+        "the provider `{other}` takes opaque tokens already; they name no issuer, so one provider at most may take them"
+    )]
+    SeveralTakeOpaqueTokens {
+        /// The other provider.
+        other: String,
+    },
+    /// Routes want tokens and nobody issues any.
+    #[error("this route wants a token, and `providers` names no provider that issues any; add one")]
+    NoProviders,
+    /// Two listeners at one address.
+    #[error("`{listen}` is where `{other}` listens already; give each its own port")]
+    SameListener {
+        /// The address.
+        listen: String,
+        /// The other key.
+        other: String,
+    },
+    /// Forward-auth asks are believed from trusted proxies only, and there is none.
+    #[error(
+        "nobody could ask here: name the networks of the proxies in `server.trusted_proxies`, such as `[10.42.0.0/16]`"
+    )]
+    NobodyTrusted,
+    /// A gRPC listener without the dialect that it is for.
+    #[error("`grpc_listen` is for Envoy; add `envoy` to `forward_auth.dialects` or take it out")]
+    GrpcWithoutEnvoy,
+    /// Nobody may introspect.
+    #[error("nobody could ask here: give `require`, `clients`, or both")]
+    NobodyIntrospects,
+    /// An endpoint of scopegate itself hides a route to an upstream.
+    #[error(
+        "scopegate's own `{endpoint}` hides this route from its upstream; move scopegate's endpoints aside with \
+         `server.base_path`, such as `/.scopegate`"
+    )]
+    Hidden {
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// A file that is needed cannot be read.
+    #[error("cannot read `{path}`: {detail}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said, or what was expected in it.
+        detail: String,
+    },
+    /// The policy does not compile.
+    #[error(transparent)]
+    Policy(crate::policy::Problem),
+}
+
+impl Conflict {
+    /// The conflict's name for machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownKind { .. } => "unknown_kind",
+            Self::SameIssuer { .. } => "same_issuer",
+            Self::SeveralTakeOpaqueTokens { .. } => "several_take_opaque_tokens",
+            Self::NoProviders => "no_providers",
+            Self::SameListener { .. } => "same_listener",
+            Self::NobodyTrusted => "nobody_trusted",
+            Self::GrpcWithoutEnvoy => "grpc_without_envoy",
+            Self::NobodyIntrospects => "nobody_introspects",
+            Self::Hidden { .. } => "hidden_route",
+            Self::File { .. } => "file",
+            Self::Policy(_) => "policy",
+        }
+    }
+}
+
+/// What is found while the parts are looked at together.
+pub(super) struct Findings<'a> {
+    tree: &'a Node,
+    pub(super) errors: Vec<ConfigError>,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl Findings<'_> {
+    fn error(&mut self, path: &[Step], conflict: Conflict) {
+        let place = self.tree.place_of(path, false).clone();
+        self.errors.push(ConfigError::new(Cause::Conflict(conflict), place, path));
+    }
+
+    fn warning(&mut self, path: &[Step], message: impl Into<String>) {
+        let place = self.tree.place_of(path, true).clone();
+        self.warnings.push(Warning {
+            place: Some(place),
+            key: crate::yaml::path_text(path),
+            message: message.into(),
+        });
+    }
+}
+
+/// Looks at the parts together; the rules if nothing is wrong.
+pub(super) fn check<'a>(parts: &Parts, tree: &'a Node) -> (Option<Rules>, Findings<'a>) {
+    let mut findings = Findings { tree, errors: Vec::new(), warnings: Vec::new() };
+    providers::check(parts, &mut findings);
+    if !parts.sections_failed {
+        listeners::check(&parts.sections, &mut findings);
+        hidden::check(parts, &mut findings);
+    }
+    let rules = policy::compile(parts, &mut findings);
+    (rules.filter(|_| findings.errors.is_empty()), findings)
+}
+
+/// The path of these keys.
+fn at(keys: &[&str]) -> Vec<Step> {
+    keys.iter().map(|key| Step::Key((*key).to_owned())).collect()
+}

@@ -1,0 +1,43 @@
+//! What providers must not have in common.
+
+use std::collections::HashMap;
+
+use scopegate_provider::TokenRequests;
+
+use super::{Conflict, Findings, Parts, at};
+
+pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
+    let mut issuers: HashMap<&str, &str> = HashMap::new();
+    let mut opaque: Option<&str> = None;
+    for provider in &parts.providers {
+        let (name, outline) = (provider.name().as_str(), provider.outline());
+        for issuer in &outline.issuers {
+            if let Some(other) = issuers.insert(issuer.as_str(), name).filter(|other| *other != name) {
+                let conflict = Conflict::SameIssuer { issuer: issuer.as_str().into(), other: other.into() };
+                findings.error(&at(&["providers", name]), conflict);
+            }
+        }
+        if outline.opaque_tokens {
+            match opaque {
+                Some(other) => findings.error(
+                    &at(&["providers", name, "opaque_tokens"]),
+                    Conflict::SeveralTakeOpaqueTokens { other: other.into() },
+                ),
+                None => opaque = Some(name),
+            }
+        }
+        for warning in &outline.warnings {
+            findings.warning(&at(&["providers", name]), warning.clone());
+        }
+    }
+    let nobody_issues = parts
+        .providers
+        .iter()
+        .all(|provider| provider.outline().token_requests == TokenRequests::Unsupported);
+    if parts.sections.token_endpoint && nobody_issues {
+        findings.warning(
+            &at(&["token_endpoint"]),
+            "no provider can be asked for tokens, so `/token` refuses every call",
+        );
+    }
+}

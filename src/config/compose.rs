@@ -1,0 +1,84 @@
+//! Several documents as one configuration: maps are united, `routes` and `policy_from` put one behind the other, and
+//! anything else may be said once.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::error::ConfigError;
+use crate::yaml::{Document, Entry, Node, Origin, Place, Problem, Step, Value};
+
+const LISTS: [&str; 2] = ["routes", "policy_from"];
+
+#[derive(Default)]
+pub(super) struct Composer {
+    root: Option<Node>,
+    errors: Vec<ConfigError>,
+}
+
+impl Composer {
+    pub(super) fn add(&mut self, document: Node) {
+        let entries = match document.value {
+            Value::Map(entries) => entries,
+            Value::Null | Value::Hole => Vec::new(),
+            Value::Scalar(_) | Value::List(_) => return self.not_a_map(document.place),
+        };
+        let empty = Node { place: document.place, value: Value::Map(Vec::new()) };
+        let root = self.root.get_or_insert(empty);
+        let Value::Map(sections) = &mut root.value else { return };
+        for entry in entries {
+            match sections.iter_mut().find(|section| section.key == entry.key) {
+                None => sections.push(entry),
+                Some(section) => unite(section, entry, &mut self.errors),
+            }
+        }
+    }
+
+    /// Everything in one tree; an empty one if there was nothing.
+    pub(super) fn finish(self, errors: &mut Vec<ConfigError>) -> Option<Node> {
+        let failed = !self.errors.is_empty();
+        errors.extend(self.errors);
+        let nowhere = || {
+            let document = Document { origin: Origin::Text("nothing".into()), text: Box::default() };
+            Node { place: Place::of_document(&Arc::new(document)), value: Value::Map(Vec::new()) }
+        };
+        (!failed).then(|| self.root.unwrap_or_else(nowhere))
+    }
+
+    fn not_a_map(&mut self, place: Place) {
+        let problem = Problem::WrongType {
+            expected: "a map of sections such as `server:` and `providers:`".into(),
+            found: "something else".into(),
+        };
+        self.errors.push(crate::yaml::Fault::new(problem, place, &[]).into());
+    }
+}
+
+fn unite(section: &mut Entry, more: Entry, errors: &mut Vec<ConfigError>) {
+    let path = [Step::Key(more.key.clone())];
+    match (&mut section.node.value, more.node.value) {
+        (_, Value::Null) => {}
+        (Value::List(items), Value::List(further)) if LISTS.contains(&more.key.as_str()) => {
+            items.extend(further);
+        }
+        (Value::Map(entries), Value::Map(further)) => unite_maps(&more.key, entries, further, errors),
+        _ => errors.push(duplicate(&more.key, more.key_place, &section.key_place, &path)),
+    }
+}
+
+fn unite_maps(section: &str, entries: &mut Vec<Entry>, further: Vec<Entry>, errors: &mut Vec<ConfigError>) {
+    let known: HashMap<String, Place> =
+        entries.iter().map(|entry| (entry.key.clone(), entry.key_place.clone())).collect();
+    for entry in further {
+        match known.get(&entry.key) {
+            None => entries.push(entry),
+            Some(first) => {
+                let path = [Step::Key(section.to_owned()), Step::Key(entry.key.clone())];
+                errors.push(duplicate(&entry.key, entry.key_place, first, &path));
+            }
+        }
+    }
+}
+
+fn duplicate(key: &str, place: Place, first: &Place, path: &[Step]) -> ConfigError {
+    let problem = Problem::DuplicateKey { key: key.to_owned(), first: first.clone() };
+    crate::yaml::Fault::new(problem, place, path).into()
+}

@@ -1,0 +1,158 @@
+//! Settings from the environment: `SCOPEGATE_SERVER__LISTEN` is `server.listen`. Only variables that start with
+//! `SCOPEGATE_` and hold a `__` behind it are settings; all others are left alone, as Kubernetes injects its own.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    error::{Cause, ConfigError},
+    schema::Schema,
+};
+use crate::yaml::{Document, Entry, Node, Origin, Place, Scalar, Step, Style, Value, nearest};
+
+const PREFIX: &str = "SCOPEGATE_";
+
+/// A variable, the setting that it means, and its value.
+#[derive(Debug)]
+pub(super) struct Setting {
+    pub(super) path: Vec<String>,
+    pub(super) node: Node,
+}
+
+/// The settings among `variables`, their names understood by the schema and by what `file` says.
+pub(super) fn settings(
+    variables: &[(String, String)],
+    file: &Node,
+    schema: &Schema,
+    errors: &mut Vec<ConfigError>,
+) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    let mut seen: Vec<(Vec<String>, &str)> = Vec::new();
+    // Kinds first: they say what the other variables of a provider may be.
+    let mut candidates: Vec<_> =
+        variables.iter().filter_map(|(name, text)| Some((name, words(name)?, text))).collect();
+    candidates.sort();
+    let kinds = kinds(&candidates, file);
+    for (name, words, text) in &candidates {
+        let place = place(name);
+        let resolver = Resolver { schema, file, kinds: &kinds };
+        match resolver.path(words) {
+            Err(near) => {
+                let nearest =
+                    near.map(|path| format!("{PREFIX}{}", path.join("__").to_uppercase().replace('-', "_")));
+                let cause = Cause::UnknownVariable { name: (*name).clone(), nearest };
+                errors.push(ConfigError::new(cause, place, &[]));
+            }
+            Ok(path) => {
+                let same =
+                    |(other, _): &&(Vec<String>, &str)| path.starts_with(other) || other.starts_with(&path);
+                if let Some((_, other)) = seen.iter().find(same) {
+                    let cause = Cause::VariableTwice { name: (*name).clone(), other: (*other).to_owned() };
+                    errors.push(ConfigError::new(cause, place, &steps(&path)));
+                    continue;
+                }
+                seen.push((path.clone(), name));
+                settings.push(Setting { path, node: scalar(text, place) });
+            }
+        }
+    }
+    settings
+}
+
+/// Puts a setting into the tree, over whatever stood there.
+pub(super) fn put(root: &mut Node, path: &[String], node: &Node) {
+    let Some((key, rest)) = path.split_first() else {
+        *root = node.clone();
+        return;
+    };
+    if !matches!(root.value, Value::Map(_)) {
+        *root = Node { place: node.place.clone(), value: Value::Map(Vec::new()) };
+    }
+    let Value::Map(entries) = &mut root.value else { return };
+    if !entries.iter().any(|entry| entry.key == *key) {
+        let empty = Node { place: node.place.clone(), value: Value::Null };
+        entries.push(Entry { key: key.clone(), key_place: node.place.clone(), node: empty });
+    }
+    if let Some(entry) = entries.iter_mut().find(|entry| entry.key == *key) {
+        put(&mut entry.node, rest, node);
+    }
+}
+
+pub(super) fn steps(path: &[String]) -> Vec<Step> {
+    path.iter().map(|key| Step::Key(key.clone())).collect()
+}
+
+fn words(name: &str) -> Option<Vec<String>> {
+    let start = name.get(..PREFIX.len())?;
+    let rest = name.get(PREFIX.len()..)?;
+    let setting = start.eq_ignore_ascii_case(PREFIX) && rest.contains("__");
+    setting.then(|| rest.split("__").map(normal).collect())
+}
+
+fn normal(name: &str) -> String {
+    name.to_lowercase().replace('-', "_")
+}
+
+fn place(name: &str) -> Place {
+    // The value is left out: it may be a secret.
+    let document = Document { origin: Origin::Variable(name.to_owned()), text: Box::default() };
+    Place::of_document(&Arc::new(document))
+}
+
+fn scalar(text: &str, place: Place) -> Node {
+    let scalar = Scalar { text: text.to_owned(), style: Style::Variable };
+    Node { place, value: Value::Scalar(scalar) }
+}
+
+/// The kinds of the providers, by normal name, as the file and then the environment say.
+fn kinds(candidates: &[(&String, Vec<String>, &String)], file: &Node) -> HashMap<String, String> {
+    let providers = file.get("providers").map(Node::entries).unwrap_or_default();
+    let of_file = providers.iter().map(|entry| {
+        let kind = entry.node.get("kind").and_then(Node::text).unwrap_or(&entry.key);
+        (normal(&entry.key), kind.to_owned())
+    });
+    let of_variables = candidates.iter().filter_map(|(_, words, text)| match words.as_slice() {
+        [section, name, key] if section == "providers" && key == "kind" => {
+            Some((name.clone(), (*text).clone()))
+        }
+        _ => None,
+    });
+    of_file.chain(of_variables).collect()
+}
+
+struct Resolver<'a> {
+    schema: &'a Schema,
+    file: &'a Node,
+    kinds: &'a HashMap<String, String>,
+}
+
+impl Resolver<'_> {
+    /// The path that the words of a variable mean, or else the nearest one.
+    fn path(&self, words: &[String]) -> Result<Vec<String>, Option<Vec<String>>> {
+        let mut path: Vec<String> = Vec::new();
+        let mut cursor = self.schema.root();
+        let mut node = Some(self.file);
+        for word in words {
+            let written: Vec<&str> =
+                node.map(Node::entries).unwrap_or_default().iter().map(|e| e.key.as_str()).collect();
+            let known = cursor.keys();
+            let candidates = || written.iter().chain(&known).copied();
+            let key = match candidates().find(|key| normal(key) == *word) {
+                Some(key) => key.to_owned(),
+                None if !word.is_empty() && (cursor.takes_any_key() || cursor.is_unknown()) => word.clone(),
+                None => {
+                    let near = nearest(word, &candidates().collect::<Vec<_>>());
+                    return Err(near.map(|near| path.into_iter().chain([near]).collect()));
+                }
+            };
+            node = node.and_then(|node| node.get(&key));
+            path.push(key);
+            cursor = match path.as_slice() {
+                [section, name] if section == "providers" => {
+                    self.schema.provider(self.kinds.get(&normal(name)).unwrap_or(name))
+                }
+                _ => cursor.child(path.last().map_or("", String::as_str)),
+            };
+        }
+        Ok(path)
+    }
+}

@@ -1,0 +1,226 @@
+//! What is wrong with a configuration: every error at once, each with its place and what to write instead.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use super::{check::Conflict, excerpt};
+use crate::yaml::{Fault, Place, Problem, Step, path_text};
+
+/// Everything that is wrong with a configuration. `Display` shows it to people, `Serialize` to machines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+/// One thing that is wrong, where it stands, and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError {
+    cause: Cause,
+    place: Option<Place>,
+    key: String,
+    excerpt: Option<String>,
+}
+
+/// Why a configuration is refused. No variant holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Cause {
+    /// A file or folder cannot be read.
+    #[error("cannot read `{path}`: {detail}")]
+    Unreadable {
+        /// The file or folder.
+        path: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// A file is not UTF-8.
+    #[error("expected UTF-8, found another encoding; save the file as UTF-8")]
+    NotUtf8,
+    /// A folder holds no configuration.
+    #[error("expected YAML files in `{path}`, found none (names must end in `.yaml` or `.yml`)")]
+    NoFiles {
+        /// The folder.
+        path: String,
+    },
+    /// A file is read twice.
+    #[error("`{path}` is read twice; name it once")]
+    ReadTwice {
+        /// The file.
+        path: String,
+    },
+    /// An included file holds more than it may.
+    #[error(
+        "an included file may hold only `scopes`, `routes` and `upstreams`; move `{key}` to the main file"
+    )]
+    NotIncludable {
+        /// The key.
+        key: String,
+    },
+    /// An environment variable that looks like a setting and is none.
+    #[error(
+        "the environment variable `{name}` names no setting{}",
+        nearest.as_deref().map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default()
+    )]
+    UnknownVariable {
+        /// The variable.
+        name: String,
+        /// The variable for the known key that is written most alike.
+        nearest: Option<String>,
+    },
+    /// Two environment variables for one setting.
+    #[error("the environment variables `{name}` and `{other}` are the same setting; unset one")]
+    VariableTwice {
+        /// The variable.
+        name: String,
+        /// The other.
+        other: String,
+    },
+    /// A secret is to be read from an environment variable that is not set.
+    #[error("the environment variable `{name}` is not set, or empty; it should hold this secret")]
+    SecretVariable {
+        /// The variable.
+        name: String,
+    },
+    /// A secret is to be read from a file that cannot be read.
+    #[error("cannot read the secret file `{path}`: {detail}")]
+    SecretFile {
+        /// The file.
+        path: String,
+        /// What the system said.
+        detail: String,
+    },
+    /// A value is not what its key wants, or the key is not known.
+    #[error(transparent)]
+    Value(Problem),
+    /// Settings that contradict each other.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+}
+
+impl Cause {
+    /// The cause's name for machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "unreadable",
+            Self::NotUtf8 => "not_utf8",
+            Self::NoFiles { .. } => "no_files",
+            Self::ReadTwice { .. } => "read_twice",
+            Self::NotIncludable { .. } => "not_includable",
+            Self::UnknownVariable { .. } => "unknown_variable",
+            Self::VariableTwice { .. } => "variable_twice",
+            Self::SecretVariable { .. } => "secret_variable",
+            Self::SecretFile { .. } => "secret_file",
+            Self::Value(problem) => problem.code(),
+            Self::Conflict(conflict) => conflict.code(),
+        }
+    }
+}
+
+impl ConfigError {
+    pub(super) fn new(cause: impl Into<Cause>, place: Place, path: &[Step]) -> Self {
+        Self { cause: cause.into(), place: Some(place), key: path_text(path), excerpt: None }
+    }
+
+    /// An error that has no place in a text, such as a file that is not there.
+    pub(super) fn without_place(cause: Cause) -> Self {
+        Self { cause, place: None, key: String::new(), excerpt: None }
+    }
+
+    /// Why.
+    pub fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// Where it stands; none where nothing could be read.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// The path of the key, such as `server.listen` or `routes[2].match`; empty for a whole document.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The line that it stands on and a mark under it, unless a secret stands on that line.
+    pub fn excerpt(&self) -> Option<&str> {
+        self.excerpt.as_deref()
+    }
+}
+
+impl From<Fault> for ConfigError {
+    fn from(fault: Fault) -> Self {
+        Self { cause: Cause::Value(fault.problem), place: Some(fault.place), key: fault.key, excerpt: None }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.cause)?;
+        if let Some(place) = &self.place {
+            write!(f, "\n  --> {place}")?;
+            if !self.key.is_empty() {
+                write!(f, " ({})", self.key)?;
+            }
+        }
+        self.excerpt.as_ref().map_or(Ok(()), |excerpt| write!(f, "\n{excerpt}"))
+    }
+}
+
+impl ConfigErrors {
+    /// From at least one error, in the order of their places. `secrets` are the places that are not shown.
+    pub(super) fn from_list(mut errors: Vec<ConfigError>, secrets: &[Place]) -> Self {
+        let position = |error: &ConfigError| {
+            error.place.as_ref().map(|place| (place.origin().to_string(), place.line(), place.column()))
+        };
+        errors.sort_by_cached_key(position);
+        errors.dedup();
+        for error in &mut errors {
+            error.excerpt = error.place.as_ref().and_then(|place| excerpt::of(place, &error.cause, secrets));
+        }
+        Self(errors)
+    }
+
+    /// The errors; at least one.
+    pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a ConfigErrors {
+    type Item = &'a ConfigError;
+    type IntoIter = std::slice::Iter<'a, ConfigError>;
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.0.iter().enumerate() {
+            let gap = if index > 0 { "\n\n" } else { "" };
+            write!(f, "{gap}error: {error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+impl Serialize for ConfigErrors {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(&self.0)
+    }
+}
+
+impl Serialize for ConfigError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let place = self.place.as_ref();
+        let mut object = serializer.serialize_struct("ConfigError", 6)?;
+        object.serialize_field("file", &place.map(|place| place.origin().to_string()))?;
+        object.serialize_field("line", &place.and_then(Place::line))?;
+        object.serialize_field("column", &place.and_then(Place::column))?;
+        object.serialize_field("key", &self.key)?;
+        object.serialize_field("problem", self.cause.code())?;
+        object.serialize_field("message", &self.cause.to_string())?;
+        object.end()
+    }
+}

@@ -1,0 +1,275 @@
+//! The sections of a configuration, each defined by its owner and gathered here.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use schemars::JsonSchema;
+use scopegate_provider::{ClientId, Secret, Span};
+use serde::{Deserialize, de::IgnoredAny};
+
+use super::values::{BasePath, PublicUrl};
+use crate::{
+    gate::TrustedProxies,
+    policy::settings::{CorsSettings, IdentitySettings, RequireSettings, RouteSettings, ScopeSettings},
+    server::{Limits, Listen},
+    store::StoreSettings,
+    telemetry::TelemetrySettings,
+};
+
+/// Everything but `providers`, `scopes`, `routes` and `upstreams`, which are read one entry at a time.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Sections {
+    /// The main listener and what callers may use of it.
+    pub(super) server: ServerSettings,
+    /// The operations listener: `/healthz`, `/readyz`, `/metrics`.
+    pub(super) operations: OperationsSettings,
+    /// Administration at run time; left out, there is none.
+    pub(super) admin: Option<AdminSettings>,
+    /// `/introspect` (RFC 7662); left out, there is none.
+    pub(super) introspection: Option<IntrospectionSettings>,
+    /// Whether `/token` is served.
+    pub(super) token_endpoint: bool,
+    /// Whether `/docs` and `/openapi.json` are served.
+    pub(super) docs: bool,
+    /// Whether the sample API is served.
+    pub(super) sample_api: bool,
+    /// Where items, scopes, routes and revocations are kept; left out, nothing durable is acknowledged.
+    pub(super) store: Option<StoreSettings>,
+    #[schemars(skip)]
+    providers: Option<IgnoredAny>,
+    /// The scopes: a name, and what it is for.
+    #[schemars(with = "BTreeMap<String, ScopeSettings>")]
+    scopes: Option<IgnoredAny>,
+    /// The routes: a pattern of targets, and what it requires.
+    #[schemars(with = "Vec<RouteSettings>")]
+    routes: Option<IgnoredAny>,
+    /// Where requests are proxied to: a name, and its URL.
+    #[schemars(with = "BTreeMap<String, UpstreamSettings>")]
+    upstreams: Option<IgnoredAny>,
+    /// What upstreams learn about the caller, unless a route says otherwise.
+    pub(super) identity: IdentitySettings,
+    /// Forward-auth endpoints for reverse proxies; left out, there are none.
+    pub(super) forward_auth: ForwardAuthSettings,
+    /// Cross-origin requests, unless a route says otherwise; left out, none are answered.
+    pub(super) cors: Option<CorsSettings>,
+    /// What is kept in memory.
+    pub(super) cache: CacheSettings,
+    /// Logs and audit.
+    pub(super) telemetry: TelemetrySettings,
+    /// Streams that outlive their token.
+    pub(super) streams: StreamSettings,
+    /// Further files that hold scopes, routes and upstreams, such as `routes.d/*.yaml`.
+    #[schemars(with = "Vec<String>")]
+    include: Option<IgnoredAny>,
+}
+
+/// The section `server`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerSettings {
+    /// Where to listen.
+    #[schemars(with = "String")]
+    pub listen: Listen,
+    /// The URL at which callers reach it; `http://` and `listen` unless said.
+    pub public_url: Option<PublicUrl>,
+    /// What stands in front of scopegate's own endpoints.
+    pub base_path: BasePath,
+    /// The networks whose forwarded headers are believed.
+    pub trusted_proxies: TrustedProxies,
+    /// The header that carries the request's id, from a trusted proxy and to upstreams and callers.
+    pub request_id: HeaderName,
+    /// TLS; left out, plain HTTP.
+    pub tls: Option<TlsSettings>,
+    /// What a caller may use.
+    pub limits: Limits,
+    /// How long requests are still taken after readiness is withdrawn, so that load balancers notice.
+    pub shutdown_delay: Span,
+    /// How long requests in flight may take to finish.
+    pub shutdown_grace: Span,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            listen: loopback(8080),
+            public_url: None,
+            base_path: BasePath::default(),
+            trusted_proxies: TrustedProxies::default(),
+            request_id: HeaderName(http::HeaderName::from_static("x-request-id")),
+            tls: None,
+            limits: Limits::default(),
+            shutdown_delay: Span::from_secs(0),
+            shutdown_grace: Span::from_secs(10),
+        }
+    }
+}
+
+impl ServerSettings {
+    /// The URL at which callers reach the server, without a final slash and without the base path.
+    pub fn public_url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.public_url.as_ref().map_or_else(|| format!("{scheme}://{}", self.listen), PublicUrl::to_string)
+    }
+}
+
+fn loopback(port: u16) -> Listen {
+    Listen::Tcp((std::net::Ipv4Addr::LOCALHOST, port).into())
+}
+
+/// The name of a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderName(pub http::HeaderName);
+
+impl std::str::FromStr for HeaderName {
+    type Err = HeaderNameError;
+    fn from_str(text: &str) -> Result<Self, HeaderNameError> {
+        text.parse().map(Self).map_err(|_| HeaderNameError { found: text.to_owned() })
+    }
+}
+
+/// Why a string is no header's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected the name of a header such as `X-Request-Id`, found `{found}`")]
+pub struct HeaderNameError {
+    found: String,
+}
+
+super::values::as_text!(HeaderName, { "type": "string" });
+
+/// `server.tls`: the certificate chain and its key, in PEM. Both are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// The certificate chain, the server's own first.
+    #[schemars(with = "FilePath")]
+    pub certificate: PathBuf,
+    /// The private key.
+    #[schemars(with = "FilePath")]
+    pub key: PathBuf,
+}
+
+/// A path in the schema; relative ones start at the file that names them.
+pub(super) struct FilePath;
+
+impl JsonSchema for FilePath {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "FilePath".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "format": "path" })
+    }
+}
+
+/// The section `operations`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OperationsSettings {
+    /// Where to listen.
+    #[schemars(with = "String")]
+    pub listen: Listen,
+}
+
+impl Default for OperationsSettings {
+    fn default() -> Self {
+        Self { listen: loopback(9090) }
+    }
+}
+
+/// The section `admin`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdminSettings {
+    /// A listener of its own; left out, the main one.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub listen: Option<Listen>,
+    /// Who may administer. Where there are several providers it must name those that may.
+    pub require: RequireSettings,
+}
+
+/// The section `introspection`: who may ask.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct IntrospectionSettings {
+    /// Callers with a token that satisfies this.
+    pub require: Option<RequireSettings>,
+    /// Clients that present their secret.
+    pub clients: Vec<IntrospectionClient>,
+}
+
+/// A client that may introspect.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IntrospectionClient {
+    /// Its id.
+    pub id: ClientId,
+    /// Its secret.
+    pub secret: Secret,
+}
+
+/// An entry of `upstreams`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamSettings {
+    /// Its URL.
+    #[schemars(with = "String")]
+    pub url: PublicUrl,
+}
+
+/// The section `forward_auth`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ForwardAuthSettings {
+    /// The proxies that ask.
+    pub dialects: Vec<Dialect>,
+    /// Where Envoy's gRPC protocol is served; left out, only its HTTP one is.
+    #[schemars(with = "Option<String>")]
+    pub grpc_listen: Option<Listen>,
+}
+
+/// A way in which a proxy asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// nginx's `auth_request`.
+    Nginx,
+    /// Traefik's `forwardAuth`.
+    Traefik,
+    /// Caddy's `forward_auth`.
+    Caddy,
+    /// Envoy's `ext_authz`.
+    Envoy,
+}
+
+/// The section `cache`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheSettings {
+    /// How many verified tokens are remembered.
+    pub tokens: usize,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { tokens: 100_000 }
+    }
+}
+
+/// The section `streams`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StreamSettings {
+    /// How long an open stream may go on once its token has ended.
+    pub grace: Span,
+}
+
+impl Default for StreamSettings {
+    fn default() -> Self {
+        Self { grace: Span::from_secs(0) }
+    }
+}

@@ -1,0 +1,151 @@
+//! Makes a tree ready to be read, as its schema asks: text stays text, secrets are fetched, paths start at the file that
+//! names them.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    error::{Cause, ConfigError},
+    schema::{Cursor, Schema},
+};
+use crate::yaml::{Node, Place, Scalar, Step, Style, Value};
+
+/// What was learnt on the way.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// Files whose change changes the configuration: secrets, certificates.
+    pub(super) files: Vec<PathBuf>,
+    /// Where secrets stand.
+    pub(super) secrets: Vec<Place>,
+    pub(super) errors: Vec<ConfigError>,
+}
+
+/// Settles the whole tree. `variable` reads the environment.
+pub(super) fn settle(root: &mut Node, schema: &Schema, variable: &dyn Fn(&str) -> Option<String>) -> Settled {
+    let mut settler = Settler { schema, variable, settled: Settled::default() };
+    settler.node(root, &schema.root(), &mut Vec::new());
+    settler.settled
+}
+
+struct Settler<'s, 'a> {
+    schema: &'s Schema,
+    variable: &'a dyn Fn(&str) -> Option<String>,
+    settled: Settled,
+}
+
+impl<'s> Settler<'s, '_> {
+    fn node(&mut self, node: &mut Node, cursor: &Cursor<'s>, path: &mut Vec<Step>) {
+        if cursor.is_secret() {
+            return self.secret(node, path);
+        }
+        let place = node.place.clone();
+        match &mut node.value {
+            Value::Scalar(scalar) => {
+                if let Some(list) = scalar_as_list(scalar, cursor, &place) {
+                    node.value = list;
+                    return self.node(node, cursor, path);
+                }
+                self.scalar(scalar, cursor, &place);
+            }
+            Value::List(items) => {
+                let inner = cursor.item();
+                for (index, item) in items.iter_mut().enumerate() {
+                    path.push(Step::Index(index));
+                    self.node(item, &inner, path);
+                    path.pop();
+                }
+            }
+            Value::Map(entries) => {
+                for entry in entries {
+                    let inner = self.child(cursor, &entry.key, &entry.node, path);
+                    path.push(Step::Key(entry.key.clone()));
+                    self.node(&mut entry.node, &inner, path);
+                    path.pop();
+                }
+            }
+            Value::Null | Value::Hole => {}
+        }
+    }
+
+    fn child(&self, cursor: &Cursor<'s>, key: &str, node: &Node, path: &[Step]) -> Cursor<'s> {
+        match path {
+            [Step::Key(section)] if section == "providers" => {
+                self.schema.provider(node.get("kind").and_then(Node::text).unwrap_or(key))
+            }
+            _ => cursor.child(key),
+        }
+    }
+
+    fn scalar(&mut self, scalar: &mut Scalar, cursor: &Cursor<'_>, place: &Place) {
+        if cursor.is_path() {
+            let file = beside(place, &scalar.text);
+            scalar.text = file.display().to_string();
+            self.settled.files.push(file);
+        }
+        if cursor.takes_only_text() && (scalar.style == Style::Plain || !cursor.takes_list()) {
+            scalar.style = Style::Text;
+        }
+    }
+
+    fn secret(&mut self, node: &mut Node, path: &[Step]) {
+        self.settled.secrets.push(node.place.clone());
+        let fetched = match &mut node.value {
+            Value::Scalar(scalar) => {
+                scalar.style = Style::Text;
+                return;
+            }
+            Value::Map(entries) => match entries.as_slice() {
+                [entry] if entry.key == "env" => entry.node.text().map(|name| self.environment_secret(name)),
+                [entry] if entry.key == "file" => {
+                    entry.node.text().map(|file| self.file_secret(&entry.node.place, file))
+                }
+                _ => None,
+            },
+            Value::Null | Value::Hole | Value::List(_) => None,
+        };
+        match fetched {
+            Some(Ok(text)) => node.value = Value::Scalar(Scalar { text, style: Style::Text }),
+            Some(Err(cause)) => {
+                self.settled.errors.push(ConfigError::new(cause, node.place.clone(), path));
+                node.value = Value::Hole;
+            }
+            // What is written otherwise is refused by whoever reads it, without being shown.
+            None => {}
+        }
+    }
+
+    fn environment_secret(&self, name: &str) -> Result<String, Cause> {
+        let missing = || Cause::SecretVariable { name: name.to_owned() };
+        (self.variable)(name).filter(|text| !text.is_empty()).ok_or_else(missing)
+    }
+
+    fn file_secret(&mut self, place: &Place, file: &str) -> Result<String, Cause> {
+        let file = beside(place, file);
+        self.settled.files.push(file.clone());
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(&file)
+            .map_err(|error| Cause::SecretFile { path: name.clone(), detail: error.to_string() })?;
+        let text = text.trim_end_matches(['\r', '\n']);
+        let empty = Cause::SecretFile { path: name, detail: "it is empty".to_owned() };
+        if text.is_empty() { Err(empty) } else { Ok(text.to_owned()) }
+    }
+}
+
+/// A relative path starts at the file that names it.
+fn beside(place: &Place, file: &str) -> PathBuf {
+    let folder = place.origin().file().and_then(Path::parent);
+    folder.map_or_else(|| PathBuf::from(file), |folder| folder.join(file))
+}
+
+/// A variable that holds a list has its items between commas.
+fn scalar_as_list(scalar: &Scalar, cursor: &Cursor<'_>, place: &Place) -> Option<Value> {
+    let several = !cursor.takes_text() || scalar.text.contains(',');
+    if scalar.style != Style::Variable || !cursor.takes_list() || !several {
+        return None;
+    }
+    let item = |text: &str| {
+        let scalar = Scalar { text: text.trim().to_owned(), style: Style::Plain };
+        Node { place: place.clone(), value: Value::Scalar(scalar) }
+    };
+    let texts = scalar.text.split(',').filter(|text| !text.trim().is_empty());
+    Some(Value::List(texts.map(item).collect()))
+}

@@ -1,0 +1,62 @@
+//! What stands in front of scopegate's own endpoints.
+
+use std::{fmt, str::FromStr};
+
+/// What stands in front of scopegate's own endpoints: nothing, or a path such as `/.scopegate`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BasePath(String);
+
+/// Why a string is no base path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected nothing or a path such as `/.scopegate` (letters, digits, `-`, `.`, `_`, `~`; no final slash), found `{found}`"
+)]
+pub struct BasePathError {
+    found: String,
+}
+
+impl BasePath {
+    /// The path: empty, or with a slash in front and none at the end.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BasePath {
+    type Err = BasePathError;
+    fn from_str(text: &str) -> Result<Self, BasePathError> {
+        let unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+        let segment = |part: &str| !matches!(part, "" | "." | "..") && part.chars().all(unreserved);
+        let good = match text.strip_prefix('/') {
+            Some(rest) => rest.split('/').all(segment),
+            None => text.is_empty(),
+        };
+        if good { Ok(Self(text.to_owned())) } else { Err(BasePathError { found: text.to_owned() }) }
+    }
+}
+
+impl fmt::Display for BasePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+super::as_text!(BasePath, { "type": "string", "pattern": "^(/[A-Za-z0-9._~-]+)*$" });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_final_slash_or_a_dot_segment_is_refused() {
+        for text in ["/", "/a/", "a", "/../a", "//a", "/a b"] {
+            assert_eq!(text.parse::<BasePath>(), Err(BasePathError { found: text.into() }), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_and_a_path_are_taken() {
+        assert_eq!("".parse::<BasePath>().unwrap().as_str(), "");
+        assert_eq!("/.scopegate/x".parse::<BasePath>().unwrap().as_str(), "/.scopegate/x");
+    }
+}

@@ -1,0 +1,405 @@
+//! Tree → types: a serde deserializer that lets the wanted type say what a scalar is, and tells the path of an error.
+
+use std::fmt;
+
+use serde::{
+    Deserializer,
+    de::{self, DeserializeSeed, EnumAccess, Expected, IntoDeserializer, Unexpected, VariantAccess, Visitor},
+    forward_to_deserialize_any,
+};
+
+use super::{
+    fault::Problem,
+    tree::{Entry, Node, Scalar, Step, Style, Value},
+};
+
+/// What is wrong, and the way from the value that was read to it, last step first.
+#[derive(Debug)]
+pub(crate) struct ReadError {
+    problem: Problem,
+    reversed: Vec<Step>,
+    of_key: bool,
+}
+
+impl ReadError {
+    fn new(problem: Problem) -> Self {
+        Self { problem, reversed: Vec::new(), of_key: false }
+    }
+
+    fn under(mut self, step: Step) -> Self {
+        self.reversed.push(step);
+        self
+    }
+
+    /// What is wrong, the path to it, and whether the key rather than the value is meant.
+    pub(crate) fn into_parts(mut self) -> (Problem, Vec<Step>, bool) {
+        self.reversed.reverse();
+        (self.problem, self.reversed, self.of_key)
+    }
+}
+
+impl fmt::Display for ReadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.problem, f)
+    }
+}
+
+impl std::error::Error for ReadError {}
+
+impl de::Error for ReadError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(Problem::Invalid { message: message.to_string() })
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::new(Problem::WrongType { expected: plain_words(expected), found: found_words(found) })
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
+
+    fn invalid_length(found: usize, expected: &dyn Expected) -> Self {
+        Self::new(Problem::WrongType { expected: plain_words(expected), found: format!("{found} values") })
+    }
+
+    fn unknown_variant(found: &str, choices: &'static [&'static str]) -> Self {
+        Self::new(Problem::unknown_choice(found, choices))
+    }
+
+    fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
+        Self::new(Problem::unknown_key(key, known))
+    }
+
+    fn missing_field(key: &'static str) -> Self {
+        Self::new(Problem::Missing { key: key.to_owned() })
+    }
+}
+
+fn plain_words(expected: &dyn Expected) -> String {
+    let words = expected.to_string();
+    match words.as_str() {
+        "a boolean" => "`true` or `false`".to_owned(),
+        "a string" | "string" | "str" => "text".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "u8" => "a whole number from 0 to 255".to_owned(),
+        "u16" => "a whole number from 0 to 65535".to_owned(),
+        "u32" | "u64" | "u128" | "usize" => "a whole number, 0 or more".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
+        other if other.starts_with("struct ") => "a map".to_owned(),
+        _ => words,
+    }
+}
+
+fn found_words(found: Unexpected<'_>) -> String {
+    match found {
+        Unexpected::Bool(value) => format!("`{value}`"),
+        Unexpected::Unsigned(value) => format!("the number `{value}`"),
+        Unexpected::Signed(value) => format!("the number `{value}`"),
+        Unexpected::Float(value) => format!("the number `{value}`"),
+        Unexpected::Str(text) => format!("the text {}", scopegate_provider::Excerpt::new(text)),
+        Unexpected::Unit | Unexpected::Option => "nothing".to_owned(),
+        Unexpected::Seq => "a list".to_owned(),
+        Unexpected::Map | Unexpected::StructVariant => "a map".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What a plain scalar is where nothing says what is wanted (YAML 1.2 core schema; a number with leading zeros is text).
+enum Inferred<'a> {
+    Bool(bool),
+    Signed(i64),
+    Unsigned(u64),
+    Float(f64),
+    Text(&'a str),
+}
+
+fn infer(text: &str) -> Inferred<'_> {
+    match text {
+        "true" | "True" | "TRUE" => return Inferred::Bool(true),
+        "false" | "False" | "FALSE" => return Inferred::Bool(false),
+        _ => {}
+    }
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let leading_zero = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
+    let numeric = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && digits.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
+    if !numeric || leading_zero {
+        return Inferred::Text(text);
+    }
+    if let Ok(number) = text.parse() {
+        return Inferred::Unsigned(number);
+    }
+    if let Ok(number) = text.parse() {
+        return Inferred::Signed(number);
+    }
+    text.parse().map_or(Inferred::Text(text), Inferred::Float)
+}
+
+/// Reads a value of the tree.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a>(pub(crate) &'a Node);
+
+impl<'a> Reader<'a> {
+    fn scalar(self) -> Result<&'a Scalar, Unexpected<'a>> {
+        match &self.0.value {
+            Value::Scalar(scalar) => Ok(scalar),
+            Value::Null | Value::Hole => Err(Unexpected::Unit),
+            Value::List(_) => Err(Unexpected::Seq),
+            Value::Map(_) => Err(Unexpected::Map),
+        }
+    }
+
+    fn inferred(self) -> Result<Inferred<'a>, Unexpected<'a>> {
+        let scalar = self.scalar()?;
+        Ok(if scalar.style == Style::Text { Inferred::Text(&scalar.text) } else { infer(&scalar.text) })
+    }
+
+    fn unexpected(self) -> Unexpected<'a> {
+        match self.inferred() {
+            Err(found) => found,
+            Ok(Inferred::Bool(value)) => Unexpected::Bool(value),
+            Ok(Inferred::Signed(value)) => Unexpected::Signed(value),
+            Ok(Inferred::Unsigned(value)) => Unexpected::Unsigned(value),
+            Ok(Inferred::Float(value)) => Unexpected::Float(value),
+            Ok(Inferred::Text(text)) => Unexpected::Str(text),
+        }
+    }
+
+    fn number<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match self.inferred() {
+            Ok(Inferred::Signed(number)) => visitor.visit_i64(number),
+            Ok(Inferred::Unsigned(number)) => visitor.visit_u64(number),
+            Ok(Inferred::Float(number)) => visitor.visit_f64(number),
+            _ => Err(de::Error::invalid_type(self.unexpected(), &visitor)),
+        }
+    }
+
+    fn visit_text<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match self.scalar() {
+            Ok(scalar) => visitor.visit_str(&scalar.text),
+            Err(found) => Err(de::Error::invalid_type(found, &visitor)),
+        }
+    }
+}
+
+macro_rules! numbers {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+            self.number(visitor)
+        })*
+    };
+}
+
+macro_rules! texts {
+    ($($method:ident)*) => {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+            self.visit_text(visitor)
+        })*
+    };
+}
+
+impl<'de> Deserializer<'de> for Reader<'_> {
+    type Error = ReadError;
+
+    numbers! { deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_u8 deserialize_u16
+    deserialize_u32 deserialize_u64 deserialize_f32 deserialize_f64 }
+
+    texts! { deserialize_str deserialize_string deserialize_char deserialize_identifier }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match &self.0.value {
+            Value::Null | Value::Hole => visitor.visit_unit(),
+            Value::List(_) => self.deserialize_seq(visitor),
+            Value::Map(entries) => visitor.visit_map(Entries::new(entries)),
+            Value::Scalar(_) => match self.inferred() {
+                Ok(Inferred::Bool(value)) => visitor.visit_bool(value),
+                Ok(Inferred::Text(text)) => visitor.visit_str(text),
+                _ => self.number(visitor),
+            },
+        }
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match self.inferred() {
+            Ok(Inferred::Bool(value)) => visitor.visit_bool(value),
+            _ => Err(de::Error::invalid_type(self.unexpected(), &visitor)),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match &self.0.value {
+            Value::List(items) => visitor.visit_seq(Items { items: items.iter().enumerate() }),
+            Value::Scalar(Scalar { text, style: Style::Variable }) => {
+                let node = |part: &str| {
+                    let scalar = Scalar { text: part.trim().to_owned(), style: Style::Variable };
+                    Node { place: self.0.place.clone(), value: Value::Scalar(scalar) }
+                };
+                let items: Vec<Node> =
+                    text.split(',').filter(|part| !part.trim().is_empty()).map(node).collect();
+                visitor.visit_seq(Items { items: items.iter().enumerate() })
+            }
+            _ => Err(de::Error::invalid_type(self.unexpected(), &visitor)),
+        }
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        match &self.0.value {
+            Value::Map(entries) => visitor.visit_map(Entries::new(entries)),
+            _ => Err(de::Error::invalid_type(self.unexpected(), &visitor)),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        self.deserialize_map(visitor)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        choices: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        match &self.0.value {
+            Value::Scalar(scalar) => visitor.visit_enum(scalar.text.as_str().into_deserializer()),
+            Value::Map(entries) => match entries.as_slice() {
+                [entry] => visitor.visit_enum(Variant(entry)),
+                _ => Err(de::Error::invalid_length(entries.len(), &"a map with one key")),
+            },
+            _ => {
+                let expected = super::fault::one_of(choices);
+                Err(de::Error::invalid_type(self.unexpected(), &expected.as_str()))
+            }
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ReadError> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: usize,
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        self.deserialize_seq(visitor)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! { i128 u128 bytes byte_buf unit unit_struct }
+}
+
+struct Items<'a> {
+    items: std::iter::Enumerate<std::slice::Iter<'a, Node>>,
+}
+
+impl<'de> de::SeqAccess<'de> for Items<'_> {
+    type Error = ReadError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
+        let Some((index, item)) = self.items.find(|(_, item)| !item.is_hole()) else { return Ok(None) };
+        seed.deserialize(Reader(item)).map(Some).map_err(|error| error.under(Step::Index(index)))
+    }
+}
+
+struct Entries<'a> {
+    entries: std::slice::Iter<'a, Entry>,
+    current: Option<&'a Entry>,
+}
+
+impl<'a> Entries<'a> {
+    fn new(entries: &'a [Entry]) -> Self {
+        Self { entries: entries.iter(), current: None }
+    }
+}
+
+impl<'de> de::MapAccess<'de> for Entries<'_> {
+    type Error = ReadError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
+        self.current = self.entries.find(|entry| !entry.node.is_hole());
+        let Some(entry) = self.current else { return Ok(None) };
+        let of_key =
+            |error: ReadError| ReadError { of_key: true, ..error.under(Step::Key(entry.key.clone())) };
+        seed.deserialize(entry.key.as_str().into_deserializer()).map(Some).map_err(of_key)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
+        let Some(entry) = self.current.take() else {
+            return Err(de::Error::custom("a value was asked for before its key"));
+        };
+        seed.deserialize(Reader(&entry.node)).map_err(|error| error.under(Step::Key(entry.key.clone())))
+    }
+}
+
+struct Variant<'a>(&'a Entry);
+
+impl<'a, 'de> EnumAccess<'de> for Variant<'a> {
+    type Error = ReadError;
+    type Variant = VariantBody<'a>;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, VariantBody<'a>), ReadError> {
+        let of_key =
+            |error: ReadError| ReadError { of_key: true, ..error.under(Step::Key(self.0.key.clone())) };
+        let name = seed.deserialize(self.0.key.as_str().into_deserializer()).map_err(of_key)?;
+        Ok((name, VariantBody(self.0)))
+    }
+}
+
+struct VariantBody<'a>(&'a Entry);
+
+impl VariantBody<'_> {
+    fn under(&self) -> impl Fn(ReadError) -> ReadError {
+        let key = self.0.key.clone();
+        move |error| error.under(Step::Key(key.clone()))
+    }
+}
+
+impl<'de> VariantAccess<'de> for VariantBody<'_> {
+    type Error = ReadError;
+
+    fn unit_variant(self) -> Result<(), ReadError> {
+        de::Deserialize::deserialize(Reader(&self.0.node)).map_err(self.under())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, ReadError> {
+        seed.deserialize(Reader(&self.0.node)).map_err(self.under())
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, ReadError> {
+        Reader(&self.0.node).deserialize_seq(visitor).map_err(self.under())
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        Reader(&self.0.node).deserialize_map(visitor).map_err(self.under())
+    }
+}

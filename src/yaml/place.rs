@@ -1,0 +1,166 @@
+//! Where something of a configuration stands.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What a part of the configuration was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// The development configuration that is built in.
+    BuiltIn,
+    /// A text that a program handed over, under the name that it gave.
+    Text(String),
+    /// An environment variable.
+    Variable(String),
+}
+
+impl Origin {
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::BuiltIn | Self::Text(_) | Self::Variable(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::BuiltIn => f.write_str("the built-in development configuration"),
+            Self::Text(name) => f.write_str(name),
+            Self::Variable(name) => write!(f, "the environment variable {name}"),
+        }
+    }
+}
+
+/// A text and where it comes from.
+#[derive(Debug)]
+pub struct Document {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The text; empty for an environment variable, whose value may be a secret.
+    pub text: Box<str>,
+}
+
+/// Where something stands: the origin, the line and column (both from 1; an environment variable has neither).
+#[derive(Clone)]
+pub struct Place {
+    document: Arc<Document>,
+    line: u32,
+    column: u32,
+    start: u32,
+    length: u32,
+}
+
+impl Place {
+    /// The document as a whole.
+    pub fn of_document(document: &Arc<Document>) -> Self {
+        Self { document: Arc::clone(document), line: 0, column: 0, start: 0, length: 0 }
+    }
+
+    /// A place that serde-saphyr tells.
+    pub(super) fn new(document: &Arc<Document>, location: serde_saphyr::Location) -> Self {
+        let span = location.span();
+        Self {
+            document: Arc::clone(document),
+            line: narrow(location.line()),
+            column: narrow(location.column()),
+            start: span.byte_offset().map_or(0, narrow),
+            length: span.byte_len().map_or(0, narrow),
+        }
+    }
+
+    /// What it was read from.
+    pub fn origin(&self) -> &Origin {
+        &self.document.origin
+    }
+
+    /// The line, from 1; none where the origin has no lines.
+    pub fn line(&self) -> Option<u32> {
+        (self.line > 0).then_some(self.line)
+    }
+
+    /// The column in characters, from 1; none where the origin has no lines.
+    pub fn column(&self) -> Option<u32> {
+        (self.line > 0).then_some(self.column)
+    }
+
+    /// The text of the line.
+    pub fn line_text(&self) -> Option<&str> {
+        let before = usize::try_from(self.line.checked_sub(1)?).ok()?;
+        self.document.text.lines().nth(before)
+    }
+
+    /// The lines above, nearest first.
+    pub fn lines_above(&self) -> impl Iterator<Item = &str> {
+        let end = usize::try_from(self.start).unwrap_or_default();
+        let before = self.document.text.get(..end).unwrap_or_default();
+        let whole_lines = before.rfind('\n').and_then(|end| before.get(..end)).unwrap_or_default();
+        whole_lines.lines().rev()
+    }
+
+    /// What stands there, as it was written.
+    pub fn source_text(&self) -> Option<&str> {
+        let start = usize::try_from(self.start).ok()?;
+        self.document.text.get(start..start.checked_add(usize::try_from(self.length).ok()?)?)
+    }
+
+    /// How many characters stand there in this line, one at least.
+    pub fn width(&self) -> usize {
+        let first_line = self.source_text().and_then(|text| text.lines().next()).unwrap_or_default();
+        first_line.trim_end().chars().count().max(1)
+    }
+
+    /// Whether both stand in one document.
+    pub fn same_document(&self, other: &Place) -> bool {
+        Arc::ptr_eq(&self.document, &other.document)
+    }
+
+    /// Every line that it covers.
+    pub fn lines(&self) -> std::ops::RangeInclusive<u32> {
+        let breaks = self.source_text().map_or(0, |text| text.trim_end().matches('\n').count());
+        self.line..=self.line.saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX))
+    }
+}
+
+fn narrow(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        let position = |place: &Self| (place.line, place.column);
+        self.document.origin == other.document.origin && position(self) == position(other)
+    }
+}
+
+impl Eq for Place {}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line() {
+            Some(line) => write!(f, "{}:{line}:{}", self.origin(), self.column),
+            None => fmt::Display::fmt(self.origin(), f),
+        }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl serde::Serialize for Place {
+    /// As it is displayed: `scopegate.yaml:3:7`.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
