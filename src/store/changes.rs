@@ -58,4 +58,10 @@ impl Heads {
 pub trait Changes: Send + Sync {
     /// The numbers of the last changes.
     async fn heads(&self) -> Result<Heads, StoreError>;
+
+    /// Waits until something may have changed, where the store can tell; for ever where it can't. Who relies on it alone
+    /// misses changes.
+    async fn news(&self) {
+        std::future::pending::<()>().await;
+    }
 }

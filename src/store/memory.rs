@@ -340,3 +340,36 @@ impl fmt::Debug for MemoryStore {
         f.debug_struct("MemoryStore").field("writable", &self.writable).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::{actor, conformance, record, still, token_id};
+
+    async fn open() -> (MemoryStore, ()) {
+        (MemoryStore::new(still()), ())
+    }
+
+    conformance!(open);
+
+    #[tokio::test]
+    async fn invariant_14_without_a_store_every_write_is_refused() {
+        let store = MemoryStore::read_only(still());
+        let (actor, name) = (actor(), ItemName::parse("a").unwrap());
+        let no_store = |result: Result<(), _>| assert!(matches!(result, Err(StoreError::NoStore)));
+        no_store(store.create(name.clone()).await.map(drop));
+        no_store(store.replace(1, None, name).await.map(drop));
+        no_store(store.delete(1, None).await);
+        no_store(store.revoke(&actor, vec![record(token_id("a"))]).await.map(drop));
+        no_store(store.delete_revocation(&actor, &RecordId::from_text("a")).await.map(drop));
+        no_store(
+            store
+                .change_provider(&actor, &record(token_id("a")).provider, StateChange::Disable)
+                .await
+                .map(drop),
+        );
+        let edit = Edit::CreateRoute { definition: json!({}) };
+        no_store(store.edit_policy(&actor, &StoredPolicy::default(), edit).await.map(drop));
+        assert_eq!(store.list(None, 10).await.unwrap().items.len(), 3);
+    }
+}

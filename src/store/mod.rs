@@ -6,16 +6,21 @@
 
 mod audit;
 mod changes;
+#[cfg(test)]
+mod conformance;
 mod error;
 mod id;
 mod items;
 mod memory;
 mod policy;
+mod postgres;
 mod provider_states;
 mod revocation;
 mod revocation_index;
 mod settings;
 mod shared;
+mod sql;
+mod sqlite;
 
 use std::fmt;
 

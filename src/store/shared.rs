@@ -10,6 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use futures_util::future::select;
 use scopegate_provider::{Clock, ProviderName, Timestamp};
 use tokio::sync::watch;
 
@@ -17,7 +18,7 @@ use super::{
     Actor, Audit, AuditRecord, Backend, ChangeNumber, Changes, DenialCount, Edit, Edited, Heads, Item,
     ItemId, ItemName, Items, MaxStaleness, MemoryStore, NewRevocation, OpenError, Page, Period, Policies,
     ProviderState, ProviderStates, RecordId, Revocation, RevocationIndex, RevocationKey, Revocations,
-    StateChange, StoreError, StoreSettings, StoreUrl, StoredPolicy, Version,
+    StateChange, StoreError, StoreSettings, StoreUrl, StoredPolicy, Version, postgres, sqlite,
 };
 
 /// The store of a node. Clones are the same store.
@@ -66,12 +67,8 @@ impl Store {
         };
         let backend: Arc<dyn Backend> = match &settings.url {
             StoreUrl::Memory => Arc::new(MemoryStore::new(clock.clone())),
-            url @ (StoreUrl::Sqlite(_) | StoreUrl::Postgres(_)) => {
-                return Err(OpenError::Connect {
-                    url: url.to_string(),
-                    problem: "this build has no driver for it".to_owned(),
-                });
-            }
+            StoreUrl::Sqlite(path) => Arc::new(sqlite::open(path, settings, clock.clone()).await?),
+            StoreUrl::Postgres(url) => Arc::new(postgres::open(url, settings, clock.clone()).await?),
         };
         Self::over(backend, &settings.url, settings.max_staleness, clock).await
     }
@@ -225,9 +222,9 @@ async fn follow(store: Weak<Shared>) {
         if round.is_multiple_of(SWEEP_EVERY) {
             store.sweep().await;
         }
-        let clock = store.clock.clone();
+        let (clock, backend) = (store.clock.clone(), store.backend.clone());
         drop(store);
-        clock.sleep(POLL).await;
+        select(clock.sleep(POLL), backend.news()).await;
     }
 }
 
@@ -378,3 +375,6 @@ impl Changes for Store {
         self.0.backend.heads().await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+-- Records that deny tokens.
+CREATE TABLE revocations (
+    id TEXT CONSTRAINT revocation_id PRIMARY KEY,
+    provider TEXT NOT NULL,
+    kind TEXT NOT NULL CONSTRAINT revocation_kind
+        CHECK (kind IN ('token_id', 'session', 'subject', 'client', 'token_hash')),
+    value TEXT NOT NULL,
+    -- A hash of provider, kind and value: an index on the value itself has a limit to its length.
+    key_hash TEXT NOT NULL,
+    -- Milliseconds since 1970.
+    issued_before BIGINT NOT NULL,
+    -- Milliseconds since 1970. From then on no token that the record matches can be valid, and the row may go.
+    expires_at BIGINT NOT NULL,
+    reason TEXT,
+    created_at BIGINT NOT NULL,
+    -- The last change of this row: what a node that has read up to a number must still read.
+    change BIGINT NOT NULL,
+    -- 1 after it was taken back. The row stays until it expires, so that every node hears of it.
+    deleted BIGINT NOT NULL DEFAULT 0 CONSTRAINT revocation_deleted CHECK (deleted IN (0, 1))
+);
+
+CREATE INDEX revocations_by_change ON revocations (change, id);
+CREATE INDEX revocations_by_key ON revocations (key_hash);
+CREATE INDEX revocations_by_expiry ON revocations (expires_at);

@@ -1,0 +1,134 @@
+use scopegate_testkit::Postgres;
+
+use super::*;
+use crate::store::{
+    Changes, Heads, ItemName, Items, Revocations, StoreError, StoreUrl,
+    conformance::{actor, conformance, record, still, token_id},
+};
+
+fn settings(url: &str) -> StoreSettings {
+    StoreSettings { max_connections: 4, ..StoreSettings::new(url.parse().unwrap()) }
+}
+
+async fn at(settings: &StoreSettings) -> Result<SqlStore, OpenError> {
+    let StoreUrl::Postgres(url) = &settings.url else { panic!("not PostgreSQL") };
+    super::open(url, settings, still()).await
+}
+
+async fn open() -> (SqlStore, ()) {
+    (at(&settings(&Postgres::shared().database())).await.unwrap(), ())
+}
+
+conformance!(open);
+
+async fn meddle(url: &str, sql: &'static str) {
+    let pool = pool(&url.parse().unwrap(), 1).await.unwrap();
+    sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+}
+
+#[tokio::test]
+async fn nodes_that_start_together_migrate_once() {
+    let settings = settings(&Postgres::shared().database());
+    let stores = futures_util::future::join_all((0..4).map(|_| at(&settings))).await;
+    for store in stores {
+        assert_eq!(store.unwrap().list(None, 10).await.unwrap().items.len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn concurrent_changes_of_two_nodes_have_numbers_without_gaps() {
+    let settings = settings(&Postgres::shared().database());
+    let (a, b) = (at(&settings).await.unwrap(), at(&settings).await.unwrap());
+    let revoke = |n| {
+        let store = if n % 2 == 0 { &a } else { &b };
+        async move { store.revoke(&actor(), vec![record(token_id(&format!("{n}")))]).await.unwrap() }
+    };
+    let made = futures_util::future::join_all((0..1000).map(revoke)).await;
+    let mut numbers: Vec<_> = made.iter().map(|made| made[0].change.0).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=1000).collect::<Vec<_>>());
+    assert_eq!(a.heads().await.unwrap().last.0, 1000);
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_scopegate_is_refused() {
+    let url = Postgres::shared().database();
+    at(&settings(&url)).await.unwrap();
+    meddle(&url, "INSERT INTO scopegate_migrations VALUES (7, 'later', '', 0)").await;
+    let error = at(&settings(&url)).await.unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 7, known: 6, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn missing_migrations_are_named_where_they_may_not_be_run() {
+    let settings = settings(&Postgres::shared().database());
+    let only_check = StoreSettings { migrate: false, ..settings.clone() };
+    let error = at(&only_check).await.unwrap_err();
+    assert!(
+        matches!(&error, OpenError::Unmigrated { missing, .. } if missing == &[1, 2, 3, 4, 5, 6]),
+        "{error}"
+    );
+    at(&settings).await.unwrap();
+    at(&only_check).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_half_way_is_undone() {
+    let url = Postgres::shared().database();
+    meddle(&url, "CREATE TABLE routes (mine TEXT)").await;
+    let error = at(&settings(&url)).await.unwrap_err();
+    assert!(matches!(&error, OpenError::Migration { version: 3, .. }), "{error}");
+    meddle(&url, "CREATE TABLE scopes (mine TEXT); DROP TABLE scopes; DROP TABLE routes").await;
+    assert_eq!(at(&settings(&url)).await.unwrap().heads().await.unwrap(), Heads::default());
+}
+
+#[tokio::test]
+async fn without_listen_no_advisory_lock_and_no_notification_is_used() {
+    let url = Postgres::shared().database();
+    // As a database that speaks the protocol without them.
+    meddle(
+        &url,
+        "CREATE SCHEMA poor; \
+         CREATE FUNCTION poor.pg_advisory_lock(BIGINT) RETURNS VOID AS 'BEGIN RAISE ''none''; END' LANGUAGE plpgsql; \
+         CREATE FUNCTION poor.pg_notify(TEXT, TEXT) RETURNS VOID AS 'BEGIN RAISE ''none''; END' LANGUAGE plpgsql; \
+         DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = poor, pg_catalog, public', \
+         current_database()); END $$",
+    )
+    .await;
+    meddle(&url, "ALTER SCHEMA poor OWNER TO postgres; CREATE TABLE public.probe ()").await;
+    let polled = StoreSettings { listen: false, ..settings(&url) };
+    let store = at(&polled).await.unwrap();
+    store.revoke(&actor(), vec![record(token_id("a"))]).await.unwrap();
+    let listened = at(&settings(&url)).await.unwrap();
+    let refused = listened.revoke(&actor(), vec![record(token_id("a"))]).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "the probe does not probe");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invariant_14_a_killed_and_restarted_database_has_every_acknowledged_write() {
+    let server = Arc::new(Postgres::start());
+    let store = at(&settings(&server.database())).await.unwrap();
+    // Each goes on until the database is gone.
+    let write = async |n: usize| {
+        let mut made = Vec::new();
+        while let Ok(item) = store.create(ItemName::parse(&format!("item {n}")).unwrap()).await {
+            made.push(item);
+        }
+        made
+    };
+    let killed = server.clone();
+    let kill = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::task::spawn_blocking(move || killed.kill()).await.unwrap();
+    };
+    let (made, ()) = futures_util::join!(futures_util::future::join_all((0..64).map(write)), kill);
+    let restarted = server.clone();
+    tokio::task::spawn_blocking(move || restarted.restart()).await.unwrap();
+    let kept = store.list(None, 1_000_000).await.unwrap().items;
+    let made: Vec<_> = made.into_iter().flatten().collect();
+    assert!(made.len() > 100, "{}", made.len());
+    let lost =
+        made.iter().filter(|made| kept.binary_search_by_key(&made.id, |kept| kept.id).is_err()).count();
+    assert_eq!(lost, 0, "of {} acknowledged items", made.len());
+    store.create(ItemName::parse("after").unwrap()).await.unwrap();
+}

@@ -1,0 +1,143 @@
+use tempfile::TempDir;
+
+use super::*;
+use crate::store::{
+    Changes, ItemName, Items, Revocations, StoreError, StoreUrl,
+    conformance::{actor, conformance, record, still, token_id},
+};
+
+fn settings(folder: &TempDir) -> StoreSettings {
+    let path = folder.path().join("a #1?%.db");
+    StoreSettings::new(StoreUrl::Sqlite(path))
+}
+
+async fn at(settings: &StoreSettings) -> Result<SqlStore, OpenError> {
+    let StoreUrl::Sqlite(path) = &settings.url else { panic!("not SQLite") };
+    super::open(path, settings, still()).await
+}
+
+async fn open() -> (SqlStore, TempDir) {
+    let folder = TempDir::new().unwrap();
+    (at(&settings(&folder)).await.unwrap(), folder)
+}
+
+conformance!(open);
+
+/// Changes the file as another program would.
+async fn meddle(settings: &StoreSettings, sql: &'static str) {
+    let StoreUrl::Sqlite(path) = &settings.url else { panic!("not SQLite") };
+    sqlx::raw_sql(sql).execute(&pool(path, 1).await.unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_second_start_finds_what_the_first_wrote() {
+    let (store, folder) = open().await;
+    let item = store.create(ItemName::parse("kept").unwrap()).await.unwrap();
+    store.revoke(&actor(), vec![record(token_id("a"))]).await.unwrap();
+    drop(store);
+    let store = at(&settings(&folder)).await.unwrap();
+    assert_eq!(store.find(item.id).await.unwrap(), item);
+    assert_eq!(store.revocations(None, 10).await.unwrap().items.len(), 1);
+    assert_eq!(store.list(None, 10).await.unwrap().items.len(), 4);
+}
+
+#[tokio::test]
+async fn ten_thousand_concurrent_writes_are_all_made() {
+    let (store, _folder) = open().await;
+    let writes = (0..10_000).map(|n| store.create(ItemName::parse(&format!("item {n}")).unwrap()));
+    let made = futures_util::future::join_all(writes).await;
+    assert!(made.iter().all(Result::is_ok));
+    assert_eq!(store.list(None, 20_000).await.unwrap().items.len(), 10_003);
+}
+
+#[tokio::test]
+async fn one_bad_write_does_not_spoil_those_that_are_committed_with_it() {
+    let (store, folder) = open().await;
+    let forbid =
+        "CREATE TRIGGER no BEFORE INSERT ON items WHEN NEW.name = 'bad' BEGIN SELECT RAISE(ABORT, 'no'); END";
+    meddle(&settings(&folder), forbid).await;
+    let names = ["a", "bad", "b", "c"].map(|name| ItemName::parse(name).unwrap());
+    let made = futures_util::future::join_all(names.map(|name| store.create(name))).await;
+    assert_eq!(made.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true, true]);
+    assert!(matches!(&made[1], Err(StoreError::Unavailable(_))));
+    assert_eq!(store.list(None, 10).await.unwrap().items.len(), 6);
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_scopegate_is_refused() {
+    let (_, folder) = open().await;
+    meddle(&settings(&folder), "INSERT INTO scopegate_migrations VALUES (7, 'later', '', 0)").await;
+    let error = at(&settings(&folder)).await.unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 7, known: 6, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn an_altered_migration_is_refused() {
+    let (_, folder) = open().await;
+    meddle(&settings(&folder), "UPDATE scopegate_migrations SET checksum = '' WHERE version = 2").await;
+    assert!(matches!(at(&settings(&folder)).await, Err(OpenError::Altered { version: 2, .. })));
+}
+
+#[tokio::test]
+async fn missing_migrations_are_named_where_they_may_not_be_run() {
+    let folder = TempDir::new().unwrap();
+    let only_check = StoreSettings { migrate: false, ..settings(&folder) };
+    let error = at(&only_check).await.unwrap_err();
+    assert!(
+        matches!(&error, OpenError::Unmigrated { missing, .. } if missing == &[1, 2, 3, 4, 5, 6]),
+        "{error}"
+    );
+    at(&settings(&folder)).await.unwrap();
+    at(&only_check).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_migration_that_fails_half_way_is_undone() {
+    let folder = TempDir::new().unwrap();
+    // The third migration creates two tables; the second of them is in the way.
+    meddle(&settings(&folder), "CREATE TABLE routes (mine TEXT)").await;
+    let error = at(&settings(&folder)).await.unwrap_err();
+    assert!(matches!(&error, OpenError::Migration { version: 3, .. }), "{error}");
+    meddle(&settings(&folder), "CREATE TABLE scopes (mine TEXT); DROP TABLE scopes; DROP TABLE routes").await;
+    let store = at(&settings(&folder)).await.unwrap();
+    assert_eq!(store.heads().await.unwrap(), crate::store::Heads::default());
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_made_is_named() {
+    let folder = TempDir::new().unwrap();
+    let settings = StoreSettings::new(StoreUrl::Sqlite(folder.path().join("no/such/folder.db")));
+    let error = at(&settings).await.unwrap_err().to_string();
+    assert!(error.contains("no/such/folder.db"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_is_left_alone() {
+    let folder = TempDir::new().unwrap();
+    let StoreUrl::Sqlite(path) = settings(&folder).url else { panic!("not SQLite") };
+    std::fs::write(&path, "precious words, not a database".repeat(100)).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let error = at(&settings(&folder)).await.unwrap_err();
+    assert!(
+        matches!(&error, OpenError::Connect { problem, .. } if problem.contains("not a database")),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_and_damages_nothing() {
+    let (store, folder) = open().await;
+    drop(store);
+    let StoreUrl::Sqlite(path) = settings(&folder).url else { panic!("not SQLite") };
+    let writes = pool(&path, 1).await.unwrap();
+    // The file may not grow any more: SQLITE_FULL, as on a full disk.
+    sqlx::raw_sql("PRAGMA max_page_count = 1").execute(&writes).await.unwrap();
+    let store = SqlStore::new(pool(&path, 1).await.unwrap(), writes, &DIALECT, still());
+    let big = || (0..200).map(|n| record(token_id(&format!("{n}{}", "x".repeat(1000))))).collect();
+    let refused = store.revoke(&actor(), big()).await;
+    assert!(matches!(&refused, Err(StoreError::Unavailable(error)) if error.to_string().contains("full")));
+    assert_eq!(store.heads().await.unwrap(), crate::store::Heads::default());
+    drop(store);
+    assert_eq!(at(&settings(&folder)).await.unwrap().revoke(&actor(), big()).await.unwrap().len(), 200);
+}
