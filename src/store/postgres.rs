@@ -51,7 +51,6 @@ pub(super) async fn open(
     settings: &StoreSettings,
     clock: Arc<dyn Clock>,
 ) -> Result<SqlStore, OpenError> {
-    install_drivers();
     let pool = pool(url, settings.max_connections).await;
     let pool = pool.map_err(|error| connect_error(&settings.url, &error))?;
     let dialect = if settings.listen { &LISTENED } else { &POLLED };
@@ -64,6 +63,7 @@ pub(super) async fn open(
 }
 
 async fn pool(url: &url::Url, connections: u32) -> sqlx::Result<AnyPool> {
+    install_drivers();
     AnyPoolOptions::new()
         // One is the writer's.
         .max_connections(connections.max(2))

@@ -46,8 +46,8 @@ pub(super) async fn open(
     settings: &StoreSettings,
     clock: Arc<dyn Clock>,
 ) -> Result<SqlStore, OpenError> {
-    install_drivers();
     let failed = |error: sqlx::Error| connect_error(&settings.url, &error);
+    install_drivers();
     // Once by hand: a pool would try again and then say only that it took too long.
     prepare(&mut AnyConnection::connect(&url(path).map_err(failed)?).await.map_err(failed)?)
         .await
@@ -59,6 +59,7 @@ pub(super) async fn open(
 }
 
 async fn pool(path: &Path, connections: u32) -> sqlx::Result<AnyPool> {
+    install_drivers();
     AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(BUSY)

@@ -105,10 +105,12 @@ impl fmt::Debug for SqlStore {
     }
 }
 
-/// Takes the drivers as those of [`sqlx::any`]. Whoever has done so before has them already.
+/// Tells [`sqlx::any`] of the drivers. In a program that has told it of its own, those stay.
 pub(super) fn install_drivers() {
     static ONCE: std::sync::Once = std::sync::Once::new();
-    ONCE.call_once(sqlx::any::install_default_drivers);
+    ONCE.call_once(|| {
+        let _ = sqlx::any::install_drivers(&[sqlx::postgres::any::DRIVER, sqlx::sqlite::any::DRIVER]);
+    });
 }
 
 /// The first `bytes` bytes of the SHA-256 of `input`, in hexadecimal digits.
