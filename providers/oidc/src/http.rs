@@ -1,6 +1,6 @@
 //! The one HTTP client that talks to providers.
 
-use std::{path::Path, sync::OnceLock, time::Duration};
+use std::{fmt, path::Path, sync::OnceLock, time::Duration};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -88,7 +88,6 @@ pub fn is_loopback(url: &Url) -> bool {
 
 /// The one HTTP client: no redirects, no decompression, limits of time and size, plain `http` only where it is allowed.
 /// What TLS needs is built at the first `https` request, so that a start does not wait for it.
-#[derive(Debug)]
 pub struct Http {
     settings: HttpSettings,
     timeout: Duration,
@@ -152,6 +151,13 @@ impl Default for Http {
             plain: OnceLock::new(),
             secure: OnceLock::new(),
         }
+    }
+}
+
+/// The proxy and the clients are left out: theirs shows the proxy's password.
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
@@ -270,6 +276,13 @@ mod tests {
         assert!(
             matches!(error, HttpSettingsError::Proxy) && !format!("{error:?} {error}").contains("hunter2")
         );
+    }
+
+    #[test]
+    fn invariant_11_a_proxys_password_is_not_in_the_clients_debug_text() {
+        let proxy = Some(Secret::new("http://user:hunter2@proxy.internal"));
+        let http = Http::new(HttpSettings { proxy, ..HttpSettings::default() }).unwrap();
+        assert!(!format!("{http:?}").contains("hunter2"));
     }
 
     #[test]
