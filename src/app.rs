@@ -1,1 +1,204 @@
 //! The composition root: configuration → providers, policy, store, gates, one endpoint.
+
+mod assemble;
+mod connect;
+mod front;
+mod inner;
+mod policy;
+mod readiness;
+mod serve;
+mod watch;
+
+use std::{
+    io,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use poem::{Endpoint, EndpointExt, Request, Response, Result, Route, endpoint::BoxEndpoint, get};
+use scopegate_oidc::{Http, HttpSettings, HttpSettingsError, Workers};
+use scopegate_provider::{Clock, ConnectError, HttpClient, Offload, ProviderName, SystemClock};
+
+use self::{connect::Connection, readiness::NodeReport};
+use crate::{
+    api::health::{Readyz, healthz},
+    authenticator::{AuthenticatorError, VerifiedTokens},
+    config::Config,
+    gate::Gate,
+    server::Shutdown,
+    store::{OpenError, Store},
+};
+
+pub use self::{
+    serve::{Greeting, ProviderGreeting, ServeError, serve},
+    watch::Watch,
+};
+
+/// A node: everything that a configuration asks for, connected. Clones are the same node.
+#[derive(Clone)]
+pub struct App(Arc<Node>);
+
+struct Node {
+    fixed: Fixed,
+    public_url: String,
+    gate: Gate,
+    current: ArcSwap<Generation>,
+    /// Held while a configuration or a change of the store is taken over, so that none is lost.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// What lasts through reloads.
+struct Fixed {
+    clock: Arc<dyn Clock>,
+    http: Arc<dyn HttpClient>,
+    offload: Arc<dyn Offload>,
+    store: Store,
+    tokens: VerifiedTokens,
+    shutdown: Shutdown,
+}
+
+/// What a configuration made.
+struct Generation {
+    connections: Vec<Connection>,
+    config: Arc<Config>,
+    endpoint: BoxEndpoint<'static>,
+}
+
+/// Why a node cannot be made from a configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A provider cannot be made.
+    #[error("the provider `{name}`: {source}")]
+    Connect {
+        /// The provider.
+        name: ProviderName,
+        /// Why.
+        source: ConnectError,
+    },
+    /// Providers cannot stand beside each other.
+    #[error(transparent)]
+    Authenticator(#[from] AuthenticatorError),
+    /// The HTTP client cannot be made.
+    #[error(transparent)]
+    Http(#[from] HttpSettingsError),
+    /// The system gives no threads.
+    #[error("cannot start the threads that check signatures: {0}")]
+    Workers(#[from] io::Error),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+}
+
+impl App {
+    /// Makes a node that callers reach at `public_url`. Providers that cannot be reached yet are waited for in the
+    /// background.
+    ///
+    /// # Errors
+    /// [`BuildError`]: what no waiting will mend.
+    pub async fn build(mut config: Config, public_url: String, shutdown: Shutdown) -> Result<Self, BuildError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let store = Store::open(config.store.as_ref(), clock.clone()).await?;
+        let fixed = Fixed {
+            http: Arc::new(Http::new(HttpSettings::default())?),
+            offload: Arc::new(Workers::start()?),
+            tokens: VerifiedTokens::new(config.cache.tokens),
+            clock,
+            store,
+            shutdown,
+        };
+        let connections = connect::all(&fixed, std::mem::take(&mut config.providers), &[]).await?;
+        let gate = Gate::new(assemble::state(&fixed, &connections, &config)?);
+        let endpoint = assemble::endpoint(&fixed, &gate, &connections, &config, &public_url);
+        let current = ArcSwap::from_pointee(Generation { connections, config: Arc::new(config), endpoint });
+        let changing = tokio::sync::Mutex::default();
+        let node = Arc::new(Node { fixed, public_url, gate, current, changing });
+        tokio::spawn(follow_store(Arc::downgrade(&node)));
+        Ok(Self(node))
+    }
+
+    /// Goes on by another configuration: providers whose settings are the same are kept, requests in flight end as
+    /// they began. Listeners, the store and the log stay as they were until the program starts anew.
+    ///
+    /// # Errors
+    /// [`BuildError`]; everything is as before.
+    pub async fn reload(&self, mut config: Config) -> Result<(), BuildError> {
+        let _changing = self.0.changing.lock().await;
+        let providers = std::mem::take(&mut config.providers);
+        let connections = connect::all(&self.0.fixed, providers, &self.0.current.load().connections).await?;
+        self.0.take_over(connections, Arc::new(config))?;
+        Ok(())
+    }
+
+    /// The endpoint of the main listener.
+    pub fn endpoint(&self) -> impl Endpoint<Output = Response> + use<> {
+        Current(self.0.clone())
+    }
+
+    /// The endpoint of the operations listener.
+    pub fn operations(&self) -> impl Endpoint<Output = Response> + use<> {
+        let readyz = Readyz(Arc::new(NodeReport(Arc::downgrade(&self.0))));
+        Route::new().at("/healthz", get(healthz)).at("/readyz", get(readyz)).map_to_response()
+    }
+
+    /// The gate: for what decides beside the main endpoint.
+    pub fn gate(&self) -> &Gate {
+        &self.0.gate
+    }
+
+    /// The configuration by which it goes.
+    pub fn config(&self) -> Arc<Config> {
+        self.0.current.load().config.clone()
+    }
+
+    /// Waits until every provider can judge tokens, `patience` at most.
+    pub async fn settle(&self, patience: Duration) {
+        let connections = self.0.current.load().connections.clone();
+        let all = async {
+            for connection in &connections {
+                if let Some(health) = connection.connected.provider().health() {
+                    health.ready().await;
+                }
+            }
+        };
+        // Who is not ready by then is waited for in the background.
+        let _ = tokio::time::timeout(patience, all).await;
+    }
+}
+
+impl Node {
+    fn take_over(&self, connections: Vec<Connection>, config: Arc<Config>) -> Result<(), AuthenticatorError> {
+        self.gate.replace(assemble::state(&self.fixed, &connections, &config)?);
+        let endpoint = assemble::endpoint(&self.fixed, &self.gate, &connections, &config, &self.public_url);
+        self.current.store(Arc::new(Generation { connections, config, endpoint }));
+        Ok(())
+    }
+}
+
+/// Calls the endpoint of the configuration by which the node goes now.
+struct Current(Arc<Node>);
+
+impl Endpoint for Current {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let generation = self.0.current.load_full();
+        generation.endpoint.call(request).await
+    }
+}
+
+/// Takes changes of the store over for as long as there is a node.
+async fn follow_store(node: Weak<Node>) {
+    let Some(mut changes) = node.upgrade().map(|node| node.fixed.store.subscribe()) else { return };
+    while changes.changed().await.is_ok() {
+        let Some(node) = node.upgrade() else { return };
+        let _changing = node.changing.lock().await;
+        let generation = node.current.load_full();
+        let states = node.fixed.store.providers();
+        generation.connections.iter().for_each(|connection| connection.obey(&states));
+        if let Err(error) = node.take_over(generation.connections.clone(), generation.config.clone()) {
+            tracing::error!(%error, "a change of the store could not be taken over");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 mod cache;
 mod revocations;
 mod shape;
+mod withdrawn;
 
 use std::{
     collections::HashMap,

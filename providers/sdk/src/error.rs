@@ -255,6 +255,9 @@ pub enum OutageCause {
     /// More tokens wait for verification than this node takes on.
     #[error("too many tokens wait for verification")]
     Overloaded,
+    /// This node has not heard of changes of the policy for longer than `store.max_staleness` allows.
+    #[error("the policy has not been heard of for too long")]
+    PolicyStale,
     /// The provider's token, revocation or another endpoint did not answer as it should.
     #[error("the provider does not answer as it should")]
     Provider,
@@ -272,6 +275,7 @@ impl OutageCause {
             Self::KeysStale => "keys_stale",
             Self::KeysUnavailable => "keys_unavailable",
             Self::Overloaded => "overloaded",
+            Self::PolicyStale => "policy_stale",
             Self::Provider => "provider_unavailable",
             Self::RevocationsStale => "revocations_stale",
         }

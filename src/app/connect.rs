@@ -1,0 +1,68 @@
+//! Providers, connected; those whose settings have not changed are kept through a reload, with their keys.
+
+use scopegate_provider::{Context, ProviderName};
+
+use super::{BuildError, Fixed};
+use crate::{authenticator::Connected, config::ProviderConfig, store::ProviderState};
+
+/// A connected provider, and what its configuration says of it.
+#[derive(Clone)]
+pub(super) struct Connection {
+    pub(super) connected: Connected,
+    pub(super) kind: &'static str,
+    /// Whether the node is ready only with its keys.
+    pub(super) required: bool,
+    fingerprint: [u8; 32],
+}
+
+impl Connection {
+    pub(super) fn name(&self) -> &ProviderName {
+        self.connected.name()
+    }
+
+    /// Whether it can judge tokens now; one that cannot say is taken at its word.
+    pub(super) fn is_ready(&self) -> bool {
+        self.connected.provider().health().is_none_or(|health| health.report().ready)
+    }
+
+    /// Does as an administrator has decided, or as if none had.
+    pub(super) fn obey(&self, states: &[ProviderState]) {
+        let Some(control) = self.connected.provider().key_control() else { return };
+        let state = states.iter().find(|state| state.provider == *self.name());
+        control.set_disabled(state.is_some_and(|state| state.disabled));
+        let distrusted: Vec<String> = state.map(|state| state.distrusted.iter().cloned().collect()).unwrap_or_default();
+        control.distrust(&distrusted);
+    }
+}
+
+/// Connects all providers, keeping those of `earlier` that have not changed.
+pub(super) async fn all(
+    fixed: &Fixed,
+    providers: Vec<ProviderConfig>,
+    earlier: &[Connection],
+) -> Result<Vec<Connection>, BuildError> {
+    let states = fixed.store.providers();
+    let mut connections = Vec::with_capacity(providers.len());
+    for provider in providers {
+        let connection = match earlier.iter().find(|known| is_same(known, &provider)) {
+            Some(known) => Connection { required: provider.is_required(), ..known.clone() },
+            None => connect(fixed, provider).await?,
+        };
+        connection.obey(&states);
+        connections.push(connection);
+    }
+    Ok(connections)
+}
+
+fn is_same(known: &Connection, provider: &ProviderConfig) -> bool {
+    known.name() == provider.name() && known.kind == provider.kind() && known.fingerprint == provider.fingerprint()
+}
+
+async fn connect(fixed: &Fixed, provider: ProviderConfig) -> Result<Connection, BuildError> {
+    let (name, kind) = (provider.name().clone(), provider.kind());
+    let (required, fingerprint) = (provider.is_required(), provider.fingerprint());
+    let context = Context::new(name.clone(), fixed.clock.clone(), fixed.http.clone(), fixed.offload.clone());
+    let made = provider.into_settings().connect(context).await;
+    let made = made.map_err(|source| BuildError::Connect { name: name.clone(), source })?;
+    Ok(Connection { connected: Connected::new(name, made), kind, required, fingerprint })
+}

@@ -1,0 +1,48 @@
+//! What stands behind the gate: the sample API, or nothing.
+
+use http::StatusCode;
+use poem::{Endpoint, EndpointExt, Request, Response, Result, Route, endpoint::BoxEndpoint};
+
+use crate::problem::Problem;
+
+/// What a permitted request reaches.
+pub(super) struct Inner {
+    sample: Option<BoxEndpoint<'static>>,
+}
+
+impl Inner {
+    /// The sample API, if it is served.
+    pub(super) fn new(sample: Option<Route>) -> Self {
+        Self { sample: sample.map(|route| route.map_to_response().boxed()) }
+    }
+}
+
+impl Endpoint for Inner {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        match &self.sample {
+            Some(sample) => sample.call(request).await.or_else(|error| Ok(told(error))),
+            None => Err(nothing_here().into()),
+        }
+    }
+}
+
+fn nothing_here() -> Problem {
+    Problem::not_found("nothing_here", "the request is permitted, but nothing is served at this path")
+}
+
+/// An error of poem's as problem details; what a handler refused itself is one already.
+fn told(error: poem::Error) -> Response {
+    if let Some(problem) = error.downcast_ref::<Problem>() {
+        return problem.response();
+    }
+    match error.status() {
+        StatusCode::NOT_FOUND => nothing_here().response(),
+        status if status.is_client_error() => Problem::new(status, "malformed_request", error.to_string()).response(),
+        status => {
+            tracing::error!(%error, "the sample API failed");
+            Problem::new(status, "internal_error", "something went wrong here").response()
+        }
+    }
+}

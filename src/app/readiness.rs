@@ -1,0 +1,42 @@
+//! Whether this node can decide.
+
+use std::sync::{Arc, Weak};
+
+use super::Node;
+use crate::api::health::{Readiness, Report};
+
+/// Reports on a node for as long as there is one.
+pub(super) struct NodeReport(pub(super) Weak<Node>);
+
+impl Report for NodeReport {
+    fn readiness(&self) -> Readiness {
+        self.0.upgrade().map_or_else(gone, |node: Arc<Node>| readiness(&node))
+    }
+}
+
+fn gone() -> Readiness {
+    Readiness { ready: false, reasons: vec!["the node has ended".to_owned()], degraded: Vec::new() }
+}
+
+fn readiness(node: &Node) -> Readiness {
+    let (mut reasons, mut degraded) = (Vec::new(), Vec::new());
+    if node.fixed.shutdown.is_leaving() {
+        reasons.push("the node is shutting down".to_owned());
+    }
+    if node.fixed.store.revocations_are_stale() {
+        reasons.push("revocations have not been heard of for too long".to_owned());
+    }
+    if node.fixed.store.policy_is_stale() {
+        reasons.push("the policy has not been heard of for too long".to_owned());
+    }
+    let generation = node.current.load();
+    let connections = &generation.connections;
+    let any_required = connections.iter().any(|connection| connection.required);
+    let any_ready = connections.iter().any(super::Connection::is_ready);
+    for connection in connections.iter().filter(|connection| !connection.is_ready()) {
+        let message = format!("the provider `{}` cannot judge tokens", connection.name());
+        let needed = connection.required || !any_required && !any_ready;
+        if needed { reasons.push(message) } else { degraded.push(message) }
+    }
+    Readiness { ready: reasons.is_empty(), reasons, degraded }
+}

@@ -1,0 +1,29 @@
+//! The store's revocations, as every request asks for them.
+
+use std::time::Duration;
+
+use scopegate_provider::{AuthnError, Credentials, Outage, OutageCause, Principal, Rejection};
+
+use super::RevocationCheck;
+use crate::store::{Store, TokenHash};
+
+/// When it is worth asking a node again that has lost its store.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+impl RevocationCheck for Store {
+    fn check(&self, principal: &Principal, credentials: &Credentials) -> Result<(), AuthnError> {
+        if self.revocations_are_stale() {
+            return Err(Outage::new(OutageCause::RevocationsStale, RETRY_AFTER).into());
+        }
+        let hash = || TokenHash::of(&credentials.token);
+        if self.revocation_index().is_revoked(principal, self.now(), hash) {
+            return Err(Rejection::Revoked.into());
+        }
+        Ok(())
+    }
+
+    fn policy_is_fresh(&self) -> Result<(), Outage> {
+        let stale = self.policy_is_stale();
+        if stale { Err(Outage::new(OutageCause::PolicyStale, RETRY_AFTER)) } else { Ok(()) }
+    }
+}
