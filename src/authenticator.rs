@@ -3,7 +3,6 @@
 mod cache;
 mod revocations;
 mod shape;
-mod withdrawn;
 
 use std::{
     collections::HashMap,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response, Result, endpoint::BoxEndpoint};
+use poem::{Endpoint, EndpointExt, Request, Response, Result, endpoint::BoxEndpoint};
 
 type Boxed = BoxEndpoint<'static>;
 
@@ -44,6 +44,6 @@ impl Endpoint for Front {
 
     async fn call(&self, request: Request) -> Result<Response> {
         let answer = self.find(request.uri().path()).call(request).await;
-        Ok(answer.unwrap_or_else(IntoResponse::into_response))
+        Ok(answer.unwrap_or_else(poem::Error::into_response))
     }
 }

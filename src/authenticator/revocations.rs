@@ -21,4 +21,9 @@ impl RevocationCheck for Store {
         }
         Ok(())
     }
+
+    fn policy_is_fresh(&self) -> Result<(), Outage> {
+        let stale = self.policy_is_stale();
+        if stale { Err(Outage::new(OutageCause::PolicyStale, RETRY_AFTER)) } else { Ok(()) }
+    }
 }
