@@ -1,3 +1,8 @@
 //! The `scopegate` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    scopegate::cli::main().await
+}

@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use http::header;
-use poem::{Endpoint, EndpointExt, Response, Route, endpoint::BoxEndpoint, endpoint::make_sync, get, post};
+use poem::{
+    EndpointExt, Response, Route,
+    endpoint::{BoxEndpoint, make_sync},
+    get, post,
+};
 use poem_openapi::OpenApiService;
 
 use super::{Fixed, connect::Connection, front::Front, inner::Inner, policy};

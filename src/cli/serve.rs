@@ -1,0 +1,89 @@
+//! `scopegate serve`: serves, and says where, by whom, and what to try first.
+
+use std::io::{self, Write};
+
+use scopegate_provider::HealthReport;
+
+use crate::{
+    app::{self, Greeting, ProviderGreeting, ServeError},
+    config::{Config, ConfigSource, Loader},
+};
+
+/// Serves until it is told to end.
+///
+/// # Errors
+/// [`ServeError`]: it could not start.
+pub async fn serve(loader: &Loader, source: &ConfigSource, config: Config) -> Result<(), ServeError> {
+    app::serve(loader, source, config, |greeting| {
+        // Who started it may not be reading.
+        let _ = print(&mut io::stdout().lock(), greeting);
+    })
+    .await
+}
+
+fn print(out: &mut impl Write, greeting: &Greeting) -> io::Result<()> {
+    writeln!(out, "scopegate {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "  listening on   {}", url(&greeting.listen))?;
+    writeln!(out, "  operations on  {}", url(&greeting.operations))?;
+    for provider in &greeting.providers {
+        writeln!(out, "  provider {} ({}): {}", provider.name, provider.kind, told(provider))?;
+    }
+    if greeting.built_in {
+        writeln!(out, "  configuration  the built-in one for development: loopback only, everything in memory")?;
+    }
+    if greeting.without_store {
+        writeln!(out, "  store          none: whatever must last is refused (set `store.url`)")?;
+    }
+    for warning in &greeting.warnings {
+        writeln!(out, "  warning        {}", warning.replace('\n', "\n                 "))?;
+    }
+    first_call(out, greeting)?;
+    writeln!(out, "ready")?;
+    out.flush()
+}
+
+fn url(listen: &str) -> String {
+    if listen.starts_with("unix:") { listen.to_owned() } else { format!("http://{listen}") }
+}
+
+fn told(provider: &ProviderGreeting) -> String {
+    provider.health.as_ref().map_or_else(|| "connected".to_owned(), health)
+}
+
+fn health(report: &HealthReport) -> String {
+    let issuers = report.issuers.iter().map(|issuer| {
+        let mut algorithms: Vec<&str> = issuer.keys.iter().flat_map(|key| &key.algorithms).map(String::as_str).collect();
+        algorithms.sort_unstable();
+        algorithms.dedup();
+        match (issuer.keys.len(), &issuer.last_error) {
+            (0, Some(error)) => format!("{}, no keys yet: {error}", issuer.issuer),
+            (0, None) => format!("{}, no keys yet", issuer.issuer),
+            (1, _) => format!("{}, 1 key ({})", issuer.issuer, algorithms.join(", ")),
+            (count, _) => format!("{}, {count} keys ({})", issuer.issuer, algorithms.join(", ")),
+        }
+    });
+    issuers.collect::<Vec<_>>().join("; ")
+}
+
+/// What to copy for a first call.
+fn first_call(out: &mut impl Write, greeting: &Greeting) -> io::Result<()> {
+    if greeting.token_endpoint && greeting.sample_api {
+        let client = if greeting.built_in { "demo:demo-secret" } else { "CLIENT_ID:CLIENT_SECRET" };
+        let provider = match greeting.providers.as_slice() {
+            [_] => String::new(),
+            several => format!("?provider={}", several.first().map_or("NAME", |provider| &provider.name)),
+        };
+        let url = &greeting.url;
+        writeln!(out, "\nA first call:\n")?;
+        writeln!(
+            out,
+            "  TOKEN=$(curl -s '{url}/token{provider}' -u {client} -d grant_type=client_credentials -d scope=items | \
+             sed 's/.*\"access_token\":\"\\([^\"]*\\)\".*/\\1/')"
+        )?;
+        writeln!(out, "  curl {url}/items -H \"Authorization: Bearer $TOKEN\"\n")?;
+    }
+    if greeting.docs {
+        writeln!(out, "The documentation, where it can be tried out: {}/docs\n", greeting.url)?;
+    }
+    Ok(())
+}
