@@ -97,7 +97,11 @@ impl App {
     ///
     /// # Errors
     /// [`BuildError`]: what no waiting will mend.
-    pub async fn build(mut config: Config, public_url: String, shutdown: Shutdown) -> Result<Self, BuildError> {
+    pub async fn build(
+        mut config: Config,
+        public_url: String,
+        shutdown: Shutdown,
+    ) -> Result<Self, BuildError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = Store::open(config.store.as_ref(), clock.clone()).await?;
         let fixed = Fixed {

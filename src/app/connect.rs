@@ -30,7 +30,8 @@ impl Connection {
         let Some(control) = self.connected.provider().key_control() else { return };
         let state = states.iter().find(|state| state.provider == *self.name());
         control.set_disabled(state.is_some_and(|state| state.disabled));
-        let distrusted: Vec<String> = state.map(|state| state.distrusted.iter().cloned().collect()).unwrap_or_default();
+        let distrusted: Vec<String> =
+            state.map(|state| state.distrusted.iter().cloned().collect()).unwrap_or_default();
         control.distrust(&distrusted);
     }
 }
@@ -55,7 +56,9 @@ pub(super) async fn all(
 }
 
 fn is_same(known: &Connection, provider: &ProviderConfig) -> bool {
-    known.name() == provider.name() && known.kind == provider.kind() && known.fingerprint == provider.fingerprint()
+    known.name() == provider.name()
+        && known.kind == provider.kind()
+        && known.fingerprint == provider.fingerprint()
 }
 
 async fn connect(fixed: &Fixed, provider: ProviderConfig) -> Result<Connection, BuildError> {

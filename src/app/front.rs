@@ -33,7 +33,8 @@ impl Front {
     }
 
     fn find(&self, path: &str) -> &Boxed {
-        let under = |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let under =
+            |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let below = || self.below.iter().find(|(root, _)| under(root)).map(|(_, endpoint)| endpoint);
         self.exact.get(path).or_else(below).unwrap_or(&self.gated)
     }

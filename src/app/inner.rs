@@ -39,7 +39,9 @@ fn told(error: poem::Error) -> Response {
     }
     match error.status() {
         StatusCode::NOT_FOUND => nothing_here().response(),
-        status if status.is_client_error() => Problem::new(status, "malformed_request", error.to_string()).response(),
+        status if status.is_client_error() => {
+            Problem::new(status, "malformed_request", error.to_string()).response()
+        }
         status => {
             tracing::error!(%error, "the sample API failed");
             Problem::new(status, "internal_error", "something went wrong here").response()

@@ -3,7 +3,10 @@
 use std::{collections::HashSet, sync::Arc};
 
 use crate::{
-    policy::{Definition, Policy, Source, settings::{ScopeLong, ScopeSettings}},
+    policy::{
+        Definition, Policy, Source,
+        settings::{ScopeLong, ScopeSettings},
+    },
     store::StoredPolicy,
 };
 

@@ -82,9 +82,11 @@ pub async fn serve(
     greet: impl FnOnce(&Greeting),
 ) -> Result<(), ServeError> {
     let mut signals = Signals::new()?;
-    let listener = ListenerSettings { listen: config.server.listen.clone(), limits: config.server.limits.clone() };
+    let listener =
+        ListenerSettings { listen: config.server.listen.clone(), limits: config.server.limits.clone() };
     let main = Bound::bind(&listener).await?;
-    let operations = ListenerSettings { listen: config.operations.listen.clone(), ..ListenerSettings::default() };
+    let operations =
+        ListenerSettings { listen: config.operations.listen.clone(), ..ListenerSettings::default() };
     let operations = Bound::bind(&operations).await?;
     let shutdown = Shutdown::new();
     let (delay, grace) = (config.server.shutdown_delay.get(), config.server.shutdown_grace.get());

@@ -56,7 +56,8 @@ mod tests {
     #[test]
     fn a_link_that_points_elsewhere_is_a_change_and_a_touched_file_is_none() {
         let folder = tempfile::tempdir().unwrap();
-        let (first, second, link) = (folder.path().join("1"), folder.path().join("2"), folder.path().join("link"));
+        let (first, second, link) =
+            (folder.path().join("1"), folder.path().join("2"), folder.path().join("link"));
         fs::write(&first, "a").unwrap();
         fs::write(&second, "b").unwrap();
         std::os::unix::fs::symlink(&first, &link).unwrap();

@@ -29,7 +29,10 @@ fn print(out: &mut impl Write, greeting: &Greeting) -> io::Result<()> {
         writeln!(out, "  provider {} ({}): {}", provider.name, provider.kind, told(provider))?;
     }
     if greeting.built_in {
-        writeln!(out, "  configuration  the built-in one for development: loopback only, everything in memory")?;
+        writeln!(
+            out,
+            "  configuration  the built-in one for development: loopback only, everything in memory"
+        )?;
     }
     if greeting.without_store {
         writeln!(out, "  store          none: whatever must last is refused (set `store.url`)")?;
@@ -52,7 +55,8 @@ fn told(provider: &ProviderGreeting) -> String {
 
 fn health(report: &HealthReport) -> String {
     let issuers = report.issuers.iter().map(|issuer| {
-        let mut algorithms: Vec<&str> = issuer.keys.iter().flat_map(|key| &key.algorithms).map(String::as_str).collect();
+        let mut algorithms: Vec<&str> =
+            issuer.keys.iter().flat_map(|key| &key.algorithms).map(String::as_str).collect();
         algorithms.sort_unstable();
         algorithms.dedup();
         match (issuer.keys.len(), &issuer.last_error) {
