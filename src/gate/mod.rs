@@ -4,6 +4,7 @@ mod bearer;
 mod identity;
 mod middleware;
 mod principal;
+pub mod proxy;
 mod request;
 mod trust;
 

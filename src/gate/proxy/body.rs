@@ -1,0 +1,70 @@
+//! The body of an answer on an HTTP/1.1 connection.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+
+use super::{address::Address, http1::Http1};
+
+/// An answer's body, which drives its connection, and gives it back once the answer is complete. Dropped before that,
+/// it closes the connection: what is left of the answer must not become another caller's.
+pub(super) struct Http1Body {
+    incoming: Incoming,
+    link: Option<(Http1, Arc<Address>)>,
+}
+
+impl Http1Body {
+    pub(super) fn new(incoming: Incoming, connection: Http1, address: Arc<Address>) -> Self {
+        Self { incoming, link: Some((connection, address)) }
+    }
+
+    /// Gives the connection back if nothing of the answer is left on it.
+    pub(super) fn recycle(&mut self, cx: &mut Context<'_>) {
+        if let Some((mut connection, address)) = self.link.take()
+            && connection.poll_usable(cx)
+        {
+            address.pool.put(connection);
+        }
+    }
+}
+
+impl Body for Http1Body {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        if frame.is_pending()
+            && let Some((connection, _)) = &mut self.link
+        {
+            if connection.poll_connection(cx).is_ready() {
+                self.link = None;
+            }
+            frame = Pin::new(&mut self.incoming).poll_frame(cx);
+        }
+        match &frame {
+            Poll::Ready(Some(Err(_))) => self.link = None,
+            Poll::Ready(_) if self.incoming.is_end_stream() => self.recycle(cx),
+            Poll::Ready(None) => self.recycle(cx),
+            _ => {}
+        }
+        frame.map_err(io::Error::other)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

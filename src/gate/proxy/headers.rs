@@ -1,0 +1,190 @@
+//! Which headers go on.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        TRANSFER_ENCODING, UPGRADE,
+    },
+};
+
+use super::Forwarded;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// What belongs to one connection (RFC 9110, section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HTTP2_SETTINGS,
+    EXPECT,
+];
+
+/// Makes a caller's headers the upstream's: hop-by-hop ones off, `X-Forwarded-…` ours.
+pub(super) fn towards_upstream(headers: &mut HeaderMap, forwarded: &Forwarded) {
+    let trailers = headers.get_all(TE).iter().any(|value| lists(value, "trailers"));
+    strip_hop_by_hop(headers);
+    headers.remove(TE);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    while let Some(name) = headers.keys().find(|name| speaks_of_origin(name.as_str())).cloned() {
+        headers.remove(name);
+    }
+    if let Some(client) = forwarded.client {
+        set(headers, FORWARDED_FOR, &client.to_string());
+    }
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(forwarded.scheme.as_str()));
+    set(headers, FORWARDED_HOST, &forwarded.host);
+    if !headers.contains_key(HOST) {
+        set(headers, HOST, &forwarded.host);
+    }
+}
+
+/// Makes an upstream's headers the caller's.
+pub(super) fn towards_caller(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+}
+
+/// The protocol that a caller asks to change to, if it is one that is let through. `h2c` never is: requests would come
+/// to the upstream past the gate.
+pub(super) fn upgrade(headers: &HeaderMap) -> Option<&'static str> {
+    let asked = headers.get_all(CONNECTION).iter().any(|value| lists(value, "upgrade"));
+    let mut protocols = headers.get_all(UPGRADE).iter();
+    let websocket = protocols.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    (asked && websocket && protocols.next().is_none()).then_some("websocket")
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    for name in listed(headers) {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// What `Connection` lists, save what the message needs: a caller could otherwise have it taken off.
+fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
+    let mut values = headers.get_all(CONNECTION).iter().peekable();
+    if values.peek().is_none() {
+        return Vec::new();
+    }
+    let tokens = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let names = tokens.filter_map(|token| token.trim().parse().ok());
+    names.filter(|name| *name != HOST && *name != CONTENT_LENGTH).collect()
+}
+
+fn lists(value: &HeaderValue, token: &str) -> bool {
+    value.to_str().is_ok_and(|value| value.split(',').any(|item| item.trim().eq_ignore_ascii_case(token)))
+}
+
+/// Whether a header says where a request came from, in any spelling that a service may take for it.
+fn speaks_of_origin(name: &str) -> bool {
+    if name == FORWARDED.as_str() {
+        return true;
+    }
+    let is_x = |rest: &str| {
+        let spelt =
+            |prefix: &str| rest.get(..prefix.len()).is_some_and(|start| start.replace('_', "-") == prefix);
+        spelt("forwarded-") || (spelt("real-ip") && rest.len() == 7) || spelt("original-")
+    };
+    name.strip_prefix("x-").or_else(|| name.strip_prefix("x_")).is_some_and(is_x)
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+    match HeaderValue::from_str(text) {
+        Ok(value) => drop(headers.insert(name, value)),
+        Err(_) => drop(headers.remove(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Scheme;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let fields = fields.iter();
+        fields.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    fn sent_on(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = headers(fields);
+        let client = Some("203.0.113.9".parse().unwrap());
+        towards_upstream(
+            &mut headers,
+            &Forwarded { client, scheme: Scheme::Https, host: "a.example".into() },
+        );
+        headers
+    }
+
+    #[test]
+    fn what_belongs_to_one_connection_does_not_go_on() {
+        let sent = sent_on(&[
+            ("connection", "close, X-Own"),
+            ("x-own", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-authorization", "Basic YTpi"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABkAAQAoAAAAAIAAAAA"),
+            ("te", "gzip"),
+            ("accept", "*/*"),
+        ]);
+        let mut names: Vec<_> = sent.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["accept", "host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]);
+    }
+
+    #[test]
+    fn a_caller_cannot_have_the_host_or_length_taken_off() {
+        let sent = sent_on(&[("connection", "host, content-length"), ("host", "b"), ("content-length", "3")]);
+        assert_eq!(sent.get(HOST).unwrap(), "b");
+        assert_eq!(sent.get(CONTENT_LENGTH).unwrap(), "3");
+    }
+
+    #[test]
+    fn what_a_caller_says_about_its_origin_is_replaced_in_every_spelling() {
+        let sent = sent_on(&[
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x_forwarded_for", "10.0.0.1"),
+            ("x-forwarded_proto", "gopher"),
+            ("x-forwarded-prefix", "/admin"),
+            ("forwarded", "for=10.0.0.1"),
+            ("x-real-ip", "10.0.0.1"),
+            ("x-original-url", "/admin"),
+        ]);
+        assert_eq!(sent.get("x-forwarded-for").unwrap(), "203.0.113.9");
+        assert_eq!(sent.get("x-forwarded-proto").unwrap(), "https");
+        assert_eq!(sent.get("x-forwarded-host").unwrap(), "a.example");
+        assert_eq!(sent.len(), 4, "{sent:?}");
+    }
+
+    #[test]
+    fn grpc_keeps_its_te() {
+        assert_eq!(sent_on(&[("te", "trailers")]).get(TE).unwrap(), "trailers");
+    }
+
+    #[test]
+    fn only_websockets_change_the_protocol() {
+        let asked = |fields: &[_]| upgrade(&headers(fields));
+        assert_eq!(
+            asked(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")]),
+            Some("websocket")
+        );
+        assert_eq!(asked(&[("connection", "upgrade"), ("upgrade", "h2c")]), None);
+        assert_eq!(asked(&[("connection", "upgrade"), ("upgrade", "websocket"), ("upgrade", "h2c")]), None);
+        assert_eq!(asked(&[("upgrade", "websocket")]), None);
+    }
+}

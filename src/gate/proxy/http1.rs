@@ -1,0 +1,57 @@
+//! One HTTP/1.1 connection to an upstream, driven by whoever uses it.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::{TrySendError, http1},
+};
+
+use super::{Body, connect::Wire};
+
+/// A connection on which one request at a time is sent.
+pub(super) struct Http1 {
+    sender: http1::SendRequest<Body>,
+    connection: http1::Connection<Wire, Body>,
+}
+
+impl Http1 {
+    pub(super) async fn new(wire: Wire) -> hyper::Result<Self> {
+        let (sender, connection) = http1::Builder::new().handshake(wire).await?;
+        Ok(Self { sender, connection })
+    }
+
+    /// Whether the next request can be sent: the upstream has neither closed the connection nor sent anything that was
+    /// not asked for.
+    pub(super) fn poll_usable(&mut self, cx: &mut Context<'_>) -> bool {
+        self.poll_connection(cx).is_pending() && self.sender.is_ready()
+    }
+
+    /// Makes progress. Ready once the connection has ended.
+    pub(super) fn poll_connection(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // What went wrong is told to whoever waits for the response or its body.
+        Pin::new(&mut self.connection).poll(cx).map(drop)
+    }
+
+    /// Sends a request and waits for the head of its response.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
+        let Self { sender, connection } = self;
+        let mut response = pin!(sender.try_send_request(request));
+        let mut ended = false;
+        poll_fn(|cx| {
+            if !ended {
+                ended = Pin::new(&mut *connection).poll(cx).is_ready();
+            }
+            response.as_mut().poll(cx)
+        })
+        .await
+    }
+}

@@ -1,0 +1,128 @@
+//! The gate as a reverse proxy: requests that may pass are sent on to an upstream, byte for byte as they come.
+//!
+//! A request's own task drives the connection to an HTTP/1.1 upstream too: no other task is woken between the caller's
+//! socket and the upstream's, and a caller that stops reading stops the upstream.
+
+mod address;
+mod body;
+mod connect;
+mod error;
+mod headers;
+mod health;
+mod http1;
+mod http2;
+mod patience;
+mod pool;
+mod resend;
+mod settings;
+mod stream;
+mod tunnel;
+mod upstream;
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Uri, header::HOST};
+use http_body_util::combinators::BoxBody;
+use poem::Response;
+
+use self::upstream::Upstream;
+pub use self::{
+    error::{ProxyError, UpstreamError},
+    settings::{HealthSettings, Protocol, UpstreamSettings, UpstreamUrl, UpstreamUrlError},
+    stream::{StreamEnd, StreamGuard},
+};
+use super::Origin;
+use crate::policy::Scheme;
+
+/// A body in either direction.
+type Body = BoxBody<Bytes, std::io::Error>;
+
+/// Sends requests on to upstreams. Clones share their connections.
+#[derive(Clone)]
+pub struct Proxy {
+    upstreams: Arc<BTreeMap<Box<str>, Arc<Upstream>>>,
+}
+
+/// How a request came, for the `X-Forwarded-…` headers that the upstream gets.
+#[derive(Debug, Clone)]
+pub struct Forwarded {
+    /// The caller's address.
+    pub client: Option<std::net::IpAddr>,
+    /// The scheme that the caller used.
+    pub scheme: Scheme,
+    /// The host that the caller asked.
+    pub host: Box<str>,
+}
+
+impl Forwarded {
+    /// From what is believed of a request's origin, and its host.
+    pub fn new(origin: &Origin<'_>, host: &str) -> Self {
+        Self { client: origin.client, scheme: origin.scheme, host: host.into() }
+    }
+}
+
+impl Proxy {
+    /// A proxy to these upstreams. Nothing is connected yet; health checks begin at once, on the current runtime.
+    ///
+    /// # Errors
+    /// [`UpstreamError`].
+    pub fn new(upstreams: &BTreeMap<String, UpstreamSettings>) -> Result<Self, UpstreamError> {
+        let connect = |(name, settings): (&String, &UpstreamSettings)| {
+            Ok((name.as_str().into(), Upstream::new(name, settings)?))
+        };
+        let upstreams = upstreams.iter().map(connect).collect::<Result<_, UpstreamError>>()?;
+        Ok(Self { upstreams: Arc::new(upstreams) })
+    }
+
+    /// Sends a request to `upstream`, with its path and query as they are, and returns the answer as it begins to come.
+    /// What identifies the caller must already be in its headers; hop-by-hop headers are taken off and
+    /// `X-Forwarded-…` set anew. `guard` cuts the exchange, whatever streams in it, when it ends.
+    ///
+    /// # Errors
+    /// [`ProxyError`]: 502, 503 or 504.
+    pub async fn forward(
+        &self,
+        upstream: &str,
+        request: poem::Request,
+        forwarded: &Forwarded,
+        guard: Option<StreamGuard>,
+    ) -> Result<Response, ProxyError> {
+        let upstream = self.upstreams.get(upstream).ok_or(ProxyError::NoSuchUpstream)?;
+        let upgrade = headers::upgrade(request.headers()).and_then(|protocol| {
+            let ours = request.take_upgrade().ok()?;
+            Some((protocol, ours))
+        });
+        let mut outgoing = outgoing(request);
+        headers::towards_upstream(outgoing.headers_mut(), forwarded);
+        match upgrade {
+            Some((protocol, ours)) => tunnel::open(upstream, outgoing, protocol, ours, guard).await,
+            None => upstream.exchange(outgoing, guard).await,
+        }
+    }
+}
+
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.upstreams.keys()).finish()
+    }
+}
+
+/// The request as it is sent on: in origin form, the host in `Host`.
+fn outgoing(mut request: poem::Request) -> Request<Body> {
+    let body: Body = request.take_body().into();
+    let mut outgoing = Request::new(body);
+    *outgoing.method_mut() = request.method().clone();
+    *outgoing.headers_mut() = std::mem::take(request.headers_mut());
+    let mut parts = request.uri().clone().into_parts();
+    if let Some(authority) = parts.authority.take()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        outgoing.headers_mut().insert(HOST, host);
+    }
+    *outgoing.uri_mut() = parts.path_and_query.map(Uri::from).unwrap_or_default();
+    outgoing
+}
+
+#[cfg(test)]
+mod tests;

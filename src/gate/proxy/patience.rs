@@ -1,0 +1,99 @@
+//! How long an answer is waited for.
+
+use std::{
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Frame, SizeHint};
+use tokio::time::{Instant, timeout};
+
+use super::{Body, ProxyError, StreamGuard, stream::EVERY};
+
+/// Waits for the head of an answer as long as the request's body makes progress, and for a limit after that; no longer
+/// than the caller's token is good.
+pub(super) struct Patience<'a> {
+    upstream: &'a str,
+    limit: Duration,
+    guard: Option<&'a StreamGuard>,
+    progress: Option<Arc<AtomicU32>>,
+}
+
+impl<'a> Patience<'a> {
+    pub(super) fn new(upstream: &'a str, limit: Duration, guard: Option<&'a StreamGuard>) -> Self {
+        Self { upstream, limit, guard, progress: None }
+    }
+
+    /// Notes the progress of a request's body.
+    pub(super) fn watch(&mut self, body: Body) -> Body {
+        if body.is_end_stream() {
+            return body;
+        }
+        let progress = Arc::default();
+        self.progress = Some(Arc::clone(&progress));
+        Noted { body, progress }.boxed()
+    }
+
+    /// Waits for `answer`.
+    pub(super) async fn with<T>(&self, answer: impl Future<Output = T>) -> Result<T, ProxyError> {
+        let mut answer = pin!(answer);
+        let look = if self.guard.is_some() { EVERY.min(self.limit) } else { self.limit };
+        let (mut since, mut seen) = (Instant::now(), self.seen());
+        loop {
+            if let Ok(answer) = timeout(look, answer.as_mut()).await {
+                return Ok(answer);
+            }
+            if self.guard.is_some_and(|guard| guard.end().is_some()) {
+                return Err(ProxyError::TokenEnded);
+            }
+            if self.seen() != seen {
+                (since, seen) = (Instant::now(), self.seen());
+            } else if since.elapsed() >= self.limit {
+                return Err(ProxyError::Timeout { upstream: self.upstream.into() });
+            }
+        }
+    }
+
+    fn seen(&self) -> u32 {
+        self.progress.as_ref().map_or(0, |progress| progress.load(Relaxed))
+    }
+}
+
+/// A body that notes its progress.
+struct Noted {
+    body: Body,
+    progress: Arc<AtomicU32>,
+}
+
+impl hyper::body::Body for Noted {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if frame.is_ready() {
+            self.progress.fetch_add(1, Relaxed);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

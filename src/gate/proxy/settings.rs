@@ -1,0 +1,219 @@
+//! What may be said about an upstream (`upstreams.NAME`).
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use schemars::JsonSchema;
+use scopegate_provider::Span;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// An upstream: where it is, and how it is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamSettings {
+    /// Where it is: scheme, host and port. A path would be another than the one decided on, so there is none.
+    pub url: UpstreamUrl,
+    /// The addresses to connect to, `host:port`, in turn; left out: the URL's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<String>,
+    /// Which HTTP it is spoken to in.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// A PEM file with certificate authorities that are trusted besides the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub ca: Option<PathBuf>,
+    /// How long a connection may take to be made, TLS included.
+    #[serde(default = "connect_timeout")]
+    pub connect_timeout: Span,
+    /// How long the head of an answer may take once the request is on its way. Its body may take as long as it wants.
+    #[serde(default = "response_timeout")]
+    pub response_timeout: Span,
+    /// How long a connection is kept for the next request; shorter than the upstream's own limit.
+    #[serde(default = "idle_timeout")]
+    pub idle_timeout: Span,
+    /// How many connections to one address are kept for the next request.
+    #[serde(default = "idle_connections")]
+    pub idle_connections: usize,
+    /// Asking addresses how they are; left out: one that takes no connection is left alone for a while, no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthSettings>,
+}
+
+/// How an upstream's addresses are asked how they are: `GET`, and any status below 400 is good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HealthSettings {
+    /// The path to ask for.
+    pub path: String,
+    /// How often.
+    #[serde(default = "health_every")]
+    pub every: Span,
+    /// How long the answer may take.
+    #[serde(default = "health_timeout")]
+    pub timeout: Span,
+}
+
+/// Which HTTP an upstream is spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Protocol {
+    /// What TLS negotiates; HTTP/1.1 without TLS.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, without TLS by prior knowledge (gRPC).
+    Http2,
+}
+
+/// `http` or `https`, a host, perhaps a port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+pub struct UpstreamUrl(Url);
+
+/// Why a string is no upstream's URL.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UpstreamUrlError {
+    /// Not a URL with a host.
+    #[error("expected a URL such as `http://127.0.0.1:9001` or `https://orders.internal`, found `{found}`")]
+    Url {
+        /// What was found, without what stands before `@`.
+        found: String,
+    },
+    /// More than scheme, host and port.
+    #[error(
+        "expected only scheme, host and port: the upstream gets the path that was decided on; write `{wanted}`, and `strip_prefix` on the route where it expects another path"
+    )]
+    More {
+        /// What to write.
+        wanted: String,
+    },
+}
+
+impl UpstreamUrl {
+    /// Whether TLS is spoken.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// The host.
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    /// Host and port, as they are connected to.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.host(), self.0.port_or_known_default().unwrap_or(80))
+    }
+}
+
+impl FromStr for UpstreamUrl {
+    type Err = UpstreamUrlError;
+    fn from_str(text: &str) -> Result<Self, UpstreamUrlError> {
+        let found = || text.rsplit('@').next().unwrap_or_default().to_owned();
+        let url = Url::parse(text).map_err(|_| UpstreamUrlError::Url { found: found() })?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+            return Err(UpstreamUrlError::Url { found: found() });
+        }
+        let origin = url.origin().ascii_serialization();
+        let extra = url.query().is_some() || url.fragment().is_some() || url.password().is_some();
+        if extra || url.path() != "/" || !url.username().is_empty() {
+            return Err(UpstreamUrlError::More { wanted: origin });
+        }
+        Ok(Self(url))
+    }
+}
+
+impl TryFrom<String> for UpstreamUrl {
+    type Error = UpstreamUrlError;
+    fn try_from(text: String) -> Result<Self, UpstreamUrlError> {
+        text.parse()
+    }
+}
+
+impl From<UpstreamUrl> for String {
+    fn from(url: UpstreamUrl) -> Self {
+        url.to_string()
+    }
+}
+
+impl fmt::Display for UpstreamUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str().trim_end_matches('/'))
+    }
+}
+
+impl UpstreamSettings {
+    /// An upstream at `url`, everything else as it is unless said.
+    pub fn at(url: UpstreamUrl) -> Self {
+        Self {
+            url,
+            addresses: Vec::new(),
+            protocol: Protocol::default(),
+            ca: None,
+            connect_timeout: connect_timeout(),
+            response_timeout: response_timeout(),
+            idle_timeout: idle_timeout(),
+            idle_connections: idle_connections(),
+            health: None,
+        }
+    }
+}
+
+const fn connect_timeout() -> Span {
+    Span::from_secs(5)
+}
+
+const fn response_timeout() -> Span {
+    Span::from_secs(60)
+}
+
+const fn idle_timeout() -> Span {
+    Span::from_secs(30)
+}
+
+const fn idle_connections() -> usize {
+    256
+}
+
+const fn health_every() -> Span {
+    Span::from_secs(10)
+}
+
+const fn health_timeout() -> Span {
+    Span::from_secs(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_refused_with_what_to_write() {
+        for url in ["http://127.0.0.1:9001/api", "http://u@127.0.0.1:9001", "http://127.0.0.1:9001/?q"] {
+            let refused = url.parse::<UpstreamUrl>();
+            assert_eq!(refused, Err(UpstreamUrlError::More { wanted: "http://127.0.0.1:9001".into() }));
+        }
+    }
+
+    #[test]
+    fn a_host_without_a_scheme_is_refused() {
+        for url in ["127.0.0.1:9001", "orders:9001", "ftp://orders", "http://"] {
+            assert!(matches!(url.parse::<UpstreamUrl>(), Err(UpstreamUrlError::Url { .. })), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_secret_in_a_url_is_not_repeated() {
+        let error = "ftp://u:hunter2@orders".parse::<UpstreamUrl>().unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn the_port_is_the_schemes_unless_said() {
+        let address = |url: &str| url.parse::<UpstreamUrl>().unwrap().address();
+        assert_eq!(address("https://orders.internal"), "orders.internal:443");
+        assert_eq!(address("http://[::1]:9001"), "[::1]:9001");
+    }
+}
