@@ -7,6 +7,7 @@
     reason = "a failed expectation fails the test"
 )]
 
+mod examples;
 mod items;
 mod support;
 mod tutorial;
