@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderMap, Method, Uri, Version, header, uri::PathAndQuery};
+use http::Method;
 
 use super::{
     HostError, Irregularities, Reason, host,
@@ -189,27 +189,6 @@ impl Target {
             rewritten,
             irregularities,
         })
-    }
-
-    /// Parses a request as the server received it: its own request line and `Host`, not those that a proxy forwards.
-    /// HTTP/1 names the host in `Host` alone, so that a URL as the request target is refused; HTTP/2 in `:authority`.
-    ///
-    /// # Errors
-    /// As [`Target::parse`].
-    pub fn of_request(
-        method: &Method,
-        uri: &Uri,
-        version: Version,
-        headers: &HeaderMap,
-        scheme: Scheme,
-    ) -> Result<Self, TargetError> {
-        let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
-        if version < Version::HTTP_2 && authority.is_some() && method != Method::CONNECT {
-            return Err(TargetError::AbsoluteForm);
-        }
-        let path_and_query = uri.path_and_query().map_or("", PathAndQuery::as_str).as_bytes();
-        let hosts = headers.get_all(header::HOST).iter();
-        Self::parse(RawTarget { method, scheme, authority, hosts, path_and_query })
     }
 
     /// The method.

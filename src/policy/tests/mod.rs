@@ -3,6 +3,7 @@
 mod comparing;
 mod compiling;
 mod deciding;
+mod explaining;
 mod finding;
 mod paths;
 mod settings;

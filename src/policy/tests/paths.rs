@@ -105,17 +105,6 @@ fn invariant_5_there_is_exactly_one_host() {
 }
 
 #[test]
-fn invariant_5_a_url_as_the_target_of_http_1_is_refused_and_http_2_names_its_host_in_it() {
-    let uri: http::Uri = "http://h.example/a?b".parse().unwrap();
-    let parse = |version| {
-        Target::of_request(&Method::GET, &uri, version, &http::HeaderMap::new(), Scheme::Http)
-            .map(|target| (target.host().to_owned(), target.normal_path().to_owned()))
-    };
-    assert_eq!(parse(http::Version::HTTP_11), Err(TargetError::AbsoluteForm));
-    assert_eq!(parse(http::Version::HTTP_2), Ok(("h.example".to_owned(), "/a".to_owned())));
-}
-
-#[test]
 fn invariant_5_what_parsers_read_differently_is_named() {
     let irregular = |path: &str| target(&format!("GET {path}")).irregularities().to_string();
     assert_eq!(irregular("/a%2Fb"), "encoded_slash");
