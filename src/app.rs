@@ -4,6 +4,7 @@ mod assemble;
 mod connect;
 mod front;
 mod inner;
+mod library;
 mod policy;
 mod readiness;
 mod serve;
@@ -31,6 +32,7 @@ use crate::{
 };
 
 pub use self::{
+    library::{GateBuildError, GateBuilder},
     serve::{Greeting, ProviderGreeting, ServeError, serve},
     watch::Watch,
 };

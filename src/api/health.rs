@@ -27,7 +27,7 @@ pub trait Report: Send + Sync + 'static {
 
 /// `GET /healthz`: the process is alive.
 #[poem::handler]
-pub fn healthz() -> &'static str {
+pub(crate) fn healthz() -> &'static str {
     "alive\n"
 }
 

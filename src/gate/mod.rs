@@ -169,6 +169,11 @@ impl Gate {
         self.0.load_full()
     }
 
+    /// Whether nobody else has this gate.
+    pub(crate) fn is_last(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
     /// Decides by `state` from now on.
     pub fn replace(&self, state: State) {
         self.0.store(Arc::new(state));

@@ -8,6 +8,8 @@
 )]
 
 mod examples;
+mod emulation;
 mod items;
+mod reload;
 mod support;
 mod tutorial;

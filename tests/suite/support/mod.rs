@@ -4,4 +4,22 @@ mod client;
 mod program;
 
 pub(crate) use client::{Answer, Client};
-pub(crate) use program::{Run, Server, run};
+pub(crate) use program::{Issuer, Run, Server, run};
+
+use std::time::{Duration, Instant};
+
+/// Asks until the answer is as wanted; a test that waits for long has failed.
+pub(crate) async fn eventually<T: std::fmt::Debug>(
+    mut ask: impl AsyncFnMut() -> T,
+    wanted: impl Fn(&T) -> bool,
+) -> T {
+    let begun = Instant::now();
+    loop {
+        let answer = ask().await;
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "still {answer:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

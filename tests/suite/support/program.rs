@@ -101,6 +101,55 @@ fn command(folder: &Path) -> Command {
     command
 }
 
+/// `scopegate issuer`, alone.
+pub(crate) struct Issuer {
+    child: Child,
+    _folder: TempDir,
+    /// Its issuer, byte for byte.
+    pub(crate) issuer: String,
+    /// Its token endpoint.
+    pub(crate) token: String,
+}
+
+impl Issuer {
+    /// Starts one; `--listen 127.0.0.1:0` unless the arguments say otherwise.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut all = vec!["issuer"];
+        if !arguments.contains(&"--listen") {
+            all.extend(["--listen", "127.0.0.1:0"]);
+        }
+        all.extend(arguments);
+        let mut child =
+            command(folder.path()).args(all).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn().unwrap();
+        let greeting = greeting(&mut child);
+        let after = |label: &str| {
+            let line = greeting.iter().find_map(|line| line.strip_prefix(label));
+            line.unwrap_or_else(|| panic!("no line {label:?} in {greeting:#?}")).trim().to_owned()
+        };
+        let (issuer, token) = (after("issuer "), after("token "));
+        Self { child, _folder: folder, issuer, token }
+    }
+
+    /// Scheme, host and port.
+    pub(crate) fn origin(&self) -> String {
+        self.issuer.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
+    }
+
+    /// Where it listens, for starting another in its place.
+    pub(crate) fn address(&self) -> String {
+        self.origin().trim_start_matches("http://").to_owned()
+    }
+}
+
+impl Drop for Issuer {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// What a command printed, and how it ended.
 #[derive(Debug)]
 pub(crate) struct Run {

@@ -1,0 +1,110 @@
+//! The gate alone, for other people's programs: configured as the server is, without listeners of its own.
+
+use std::{path::PathBuf, time::Duration};
+
+use scopegate_provider::Settings;
+
+use super::{App, BuildError};
+use crate::{
+    config::{ConfigErrors, ConfigSource, Loader},
+    gate::Gate,
+    providers::Kinds,
+    server::Shutdown,
+};
+
+/// How long a new gate waits for its providers' keys.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether a gate is still there.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Makes a [`Gate`]; see [`Gate::builder`].
+#[derive(Debug, Clone)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct GateBuilder {
+    source: ConfigSource,
+    kinds: Kinds,
+}
+
+/// Why there is no gate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GateBuildError {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// The providers or the store cannot be made from it.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+impl Gate {
+    /// A gate for one's own program. Only `providers`, `scopes`, `routes`, `store`, `cache` and `server.limits` of the
+    /// configuration matter to it.
+    ///
+    /// ```no_run
+    /// use poem::{EndpointExt, Route, handler};
+    /// use scopegate::{Gate, Principal};
+    ///
+    /// #[handler]
+    /// fn me(principal: Principal) -> String {
+    ///     principal.scopes().to_string()
+    /// }
+    ///
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// let yaml = "
+    ///     providers: { okta: { domain: acme.okta.com, authorization_server: default, audience: 'api://default' } }
+    ///     scopes: { items: Read items }
+    ///     routes: [ { match: GET /api/me, require: items } ]
+    /// ";
+    /// let gate = Gate::builder().config_text(yaml).build().await?;
+    /// let app = Route::new().nest("/api", Route::new().at("/me", me)).with(gate);
+    /// # drop(app);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn builder() -> GateBuilder {
+        GateBuilder { source: ConfigSource::find(None), kinds: Kinds::builtin() }
+    }
+}
+
+impl GateBuilder {
+    /// Configured by this file, or this folder of files. Else `$SCOPEGATE_CONFIG`, else `./scopegate.yaml`, else what
+    /// is built in for development.
+    pub fn config_file(self, path: impl Into<PathBuf>) -> Self {
+        Self { source: ConfigSource::Path(path.into()), ..self }
+    }
+
+    /// Configured by this YAML.
+    pub fn config_text(self, yaml: impl Into<String>) -> Self {
+        let name = "the configuration of the program".to_owned();
+        Self { source: ConfigSource::Text { name, text: yaml.into() }, ..self }
+    }
+
+    /// With a kind of provider of one's own.
+    pub fn provider_kind<S: Settings + Sync>(self) -> Self {
+        Self { kinds: self.kinds.with::<S>(), ..self }
+    }
+
+    /// Makes the gate. Providers that cannot be reached within two seconds are waited for in the background.
+    ///
+    /// # Errors
+    /// [`GateBuildError`].
+    pub async fn build(self) -> Result<Gate, GateBuildError> {
+        let config = Loader::new().kinds(self.kinds).load(&self.source)?;
+        let public_url = config.server.public_url();
+        let app = App::build(config, public_url, Shutdown::new()).await?;
+        app.settle(PATIENCE).await;
+        let gate = app.gate().clone();
+        tokio::spawn(keep(app));
+        Ok(gate)
+    }
+}
+
+/// Keeps the node behind a gate for as long as somebody has the gate.
+async fn keep(app: App) {
+    while !app.gate().is_last() {
+        tokio::time::sleep(LOOK).await;
+    }
+}
