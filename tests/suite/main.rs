@@ -7,8 +7,8 @@
     reason = "a failed expectation fails the test"
 )]
 
-mod examples;
 mod emulation;
+mod examples;
 mod items;
 mod reload;
 mod support;
