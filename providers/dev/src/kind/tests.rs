@@ -251,3 +251,50 @@ fn the_schema_holds_both_halves() {
     let keys = schema["properties"].as_object().unwrap();
     assert!(["listen", "clients", "emulate", "leeway", "audience"].iter().all(|key| keys.contains_key(*key)));
 }
+
+/// The kind's rules before an issuer of the test kit's, which the kind itself never has: for the suite of all kinds.
+#[derive(Debug, Clone)]
+struct Elsewhere(Dev, Issuer);
+
+impl<'de> Deserialize<'de> for Elsewhere {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (settings, issuer): (Value, Issuer) = Deserialize::deserialize(deserializer)?;
+        Ok(Self(serde_json::from_value(settings).map_err(de::Error::custom)?, issuer))
+    }
+}
+
+#[async_trait]
+impl scopegate_provider::Settings for Elsewhere {
+    const KIND: &'static str = "dev";
+
+    async fn connect(self, context: Context) -> Result<Arc<dyn Provider>, ConnectError> {
+        let Self(Dev { issuer, common }, name) = self;
+        let tenant = Tenant::parse(&issuer).unwrap();
+        Ok(OidcProvider::connect(preset_for(&issuer, &tenant, common, name, None)?, context)?)
+    }
+
+    fn outline(&self) -> Outline {
+        self.0.outline()
+    }
+}
+
+#[tokio::test]
+async fn the_kind_conforms() {
+    let emulation = scopegate_testkit::Emulation {
+        discovery: json!({
+            "issuer": "https://issuer.example",
+            "jwks_uri": "https://issuer.example/.well-known/jwks.json",
+            "token_endpoint": "https://issuer.example/token",
+            "introspection_endpoint": "https://issuer.example/introspect",
+            "revocation_endpoint": "https://issuer.example/revoke",
+        }),
+        header: json!({ "typ": "at+jwt" }),
+        claims: json!({
+            "sub": "demo", "client_id": "demo", "aud": API, "iat": 1_790_000_000, "exp": 1_790_003_600,
+            "jti": "w3Vh0nSpv0iJcSSjtNcJN0LyaNq5CFk1bCMvFHSaTcM", "scope": "items",
+        }),
+    };
+    let settings = |issuer: &str| json!([whole(&json!({ "algorithm": "RS256" })), issuer]);
+    let http: Arc<dyn scopegate_provider::HttpClient> = Arc::new(Http::default());
+    scopegate_testkit::conforms::<Elsewhere>(&emulation, &http, settings).await;
+}

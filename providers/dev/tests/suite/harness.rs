@@ -10,14 +10,14 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use scopegate_dev::{IssuerSettings, LoopbackAddress, Running};
-use scopegate_provider::{Clock, Sleep, Timestamp};
+use scopegate_provider::{Clock, Sleep, SystemClock, Timestamp};
 use serde_json::{Map, Value, json};
 
 pub(crate) const NOW: i64 = 1_790_000_000;
 
-/// A time of day that a test sets.
+/// A time of day that a test sets; what waits, waits in real time.
 #[derive(Debug)]
-pub(crate) struct SetClock(AtomicI64);
+pub(crate) struct SetClock(AtomicI64, SystemClock);
 
 impl SetClock {
     pub(crate) fn advance(&self, seconds: i64) {
@@ -31,11 +31,11 @@ impl Clock for SetClock {
     }
 
     fn uptime(&self) -> Duration {
-        Duration::ZERO
+        self.1.uptime()
     }
 
-    fn sleep(&self, _: Duration) -> Sleep<'_> {
-        Box::pin(std::future::pending())
+    fn sleep(&self, duration: Duration) -> Sleep<'_> {
+        self.1.sleep(duration)
     }
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn settings(more: &Value) -> IssuerSettings {
 }
 
 pub(crate) async fn issuer(more: Value) -> Issuer {
-    let clock = Arc::new(SetClock(AtomicI64::new(NOW)));
+    let clock = Arc::new(SetClock(AtomicI64::new(NOW), SystemClock::new()));
     let running = settings(&more).start(clock.clone()).await.unwrap();
     Issuer { running, clock, http: reqwest::Client::builder().no_proxy().build().unwrap() }
 }

@@ -6,4 +6,5 @@ mod faults;
 mod harness;
 mod life;
 mod okta;
+mod plugins;
 mod standard;
