@@ -183,7 +183,14 @@ impl fmt::Debug for AssertionKey {
 
 #[cfg(test)]
 mod tests {
+    use aws_lc_rs::{
+        rand::SystemRandom,
+        signature::{
+            ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+        },
+    };
     use scopegate_testkit::TestClock;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -217,6 +224,39 @@ mod tests {
         let expected =
             vec![pair("token", "opaque"), pair("client_id", "my client"), pair("client_secret", "s")];
         assert_eq!((authorization, form), (None, expected));
+    }
+
+    fn pem(der: &[u8]) -> Secret {
+        Secret::new(format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(der)
+        ))
+    }
+
+    #[test]
+    fn an_assertion_is_signed_as_its_key_can_and_says_whom_it_is_for() {
+        let ec = |algorithm| EcdsaKeyPair::generate(algorithm).unwrap().to_pkcs8v1().unwrap();
+        let ed = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+        let keys = [
+            ("ES256", pem(ec(&ECDSA_P256_SHA256_FIXED_SIGNING).as_ref())),
+            ("ES384", pem(ec(&ECDSA_P384_SHA384_FIXED_SIGNING).as_ref())),
+            ("EdDSA", pem(ed.as_ref())),
+            ("RS256", Secret::new(include_str!("../../testkit/data/rsa-2048-a.test-key.pem"))),
+        ];
+        for (algorithm, key) in keys {
+            let client = client(ClientAuthentication::private_key_jwt(&key, Some("mine")).unwrap());
+            let (authorization, form) = posted(&client);
+            let assertion =
+                form.iter().find(|(name, _)| name == "client_assertion").map(|(_, value)| value).unwrap();
+            let mut parts = assertion.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).unwrap());
+            let mut part = || serde_json::from_slice(&parts.next().unwrap()).unwrap();
+            let (header, claims): (Value, Value) = (part(), part());
+            assert_eq!((&header["alg"], &header["kid"]), (&json!(algorithm), &json!("mine")));
+            assert_eq!(claims["aud"], json!("https://id.example/introspect"));
+            assert_eq!((&claims["iss"], &claims["sub"]), (&json!("my client"), &json!("my client")));
+            assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 60);
+            assert_eq!(authorization, None);
+        }
     }
 
     #[test]

@@ -1,4 +1,44 @@
 //! The OIDC engine: discovery, key sets, verification, introspection, token requests.
+//!
+//! An [`OidcProvider`] is made of [`Settings`] and a [`Context`](scopegate_provider::Context). From then on a task of its
+//! own keeps the issuer's [`Metadata`] and [`KeySet`] fresh, and a token takes this way:
+//!
+//! 1. [`Shape`] tells a JWT from an opaque token, which goes to the introspection endpoint or is refused.
+//! 2. [`Jwt`] takes it apart; [`TokenRules::admit`] looks at `typ`, `alg` and `iss`.
+//! 3. The key comes from memory. An unknown one asks for a fetch, once in a cool-down.
+//! 4. [`Admitted::check_signature`] runs on [`Workers`], beside the threads that serve callers.
+//! 5. [`TokenRules::judge`] checks every claim and makes the [`Principal`](scopegate_provider::Principal).
+//! 6. Where the settings or the route say so, the provider is asked too (RFC 7662), and its answer checked like a token.
+//!
+//! What cannot be decided because somebody does not answer is an [`Outage`](scopegate_provider::Outage), never a
+//! [`Rejection`](scopegate_provider::Rejection).
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use scopegate_oidc::{Http, OidcProvider, Settings, Workers};
+//! use scopegate_provider::*;
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let settings: Settings = serde_json::from_value(serde_json::json!({
+//!     "issuer": "http://127.0.0.1:9",            // nobody is there
+//!     "audience": "items-api",
+//! }))?;
+//! let clock = Arc::new(SystemClock::new());
+//! let name = ProviderName::parse("example")?;
+//! let context = Context::new(name, clock, Arc::new(Http::default()), Arc::new(Workers::start()?));
+//! let provider = OidcProvider::connect(settings, context)?;
+//!
+//! let credentials = Credentials::bearer(BearerToken::parse("not-a-jwt")?);
+//! let answer = provider.authenticate(&credentials, Freshness::Cached).await;
+//! assert!(matches!(answer, Err(AuthnError::Rejected(Rejection::Opaque))));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A kind of provider that is OIDC with a few things fixed is a [`Preset`]: it parses keys of its own beside the common
+//! ones, fills in [`Common`], and has the whole proven by [`Settings::check`].
 
 mod algorithm;
 mod claims;

@@ -1,5 +1,10 @@
 //! The examples in `config/providers`: each provider's recorded tokens, signed anew, pass under the settings shown.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed expectation fails the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failed expectation fails the test"
+)]
 
 use std::{path::PathBuf, sync::Arc};
 

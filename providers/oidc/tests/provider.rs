@@ -12,5 +12,6 @@ mod provider {
     mod introspection;
     mod keys;
     mod requests;
+    mod secrecy;
     mod verification;
 }

@@ -58,16 +58,16 @@ impl Harness {
         self.provider.authenticate(&credentials, freshness).await
     }
 
-    /// Moves the clock on, once whoever is about to sleep does so.
+    /// Moves the clock on, once somebody sleeps; whoever wakes is done, or waits for the network, when this returns.
     pub(crate) async fn advance(&self, by: Duration) {
-        settle().await;
+        self.until(|harness| harness.clock.sleepers() > 0).await;
         self.clock.advance(by);
-        settle().await;
+        tokio::time::sleep(Duration::from_millis(30)).await;
     }
 
-    /// Waits until `condition` holds; at most a few seconds of real time.
+    /// Waits until `condition` holds; at most 20 seconds of real time.
     pub(crate) async fn until(&self, condition: impl Fn(&Self) -> bool) {
-        for _ in 0..500 {
+        for _ in 0..4000 {
             if condition(self) {
                 return;
             }
@@ -92,11 +92,6 @@ pub(crate) fn connect(issuer: &TestIssuer, clock: &Arc<TestClock>, more: &Value)
         Context::new(name, clock.clone(), Arc::new(Http::default()), Arc::new(Inline)),
     )
     .unwrap()
-}
-
-/// Lets tasks on real sockets get on.
-pub(crate) async fn settle() {
-    tokio::time::sleep(Duration::from_millis(30)).await;
 }
 
 pub(crate) fn rejection(result: Result<Principal, AuthnError>) -> Rejection {

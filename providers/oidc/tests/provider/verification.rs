@@ -69,3 +69,17 @@ async fn signatures_are_checked_on_worker_threads_too() {
     );
     provider.authenticate(&credentials, Freshness::Cached).await.unwrap();
 }
+
+#[tokio::test]
+async fn invariant_3_keys_that_a_token_brings_along_are_never_followed() {
+    let harness = Harness::new(&json!({})).await;
+    let evil = MintKey::es256("evil");
+    let jku = harness.issuer.at("/evil");
+    let mut header = evil.called(Some("first")).header();
+    header["jwk"] = evil.jwk();
+    header["jku"] = json!(jku);
+    header["x5u"] = json!(jku);
+    let token = evil.token_with(&header, &harness.claims());
+    assert_eq!(rejection(harness.authenticate(&token).await), Rejection::SignatureInvalid);
+    assert_eq!(harness.issuer.count("/evil"), 0);
+}
