@@ -1,25 +1,37 @@
-//! The command line.
+//! The command line: arguments, and a file a command.
 
+mod check;
+mod connect;
+mod console;
+mod explain;
+mod failure;
+mod health;
+mod issuer;
+mod routes;
 mod serve;
+mod token;
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use self::{
+    console::Console,
+    failure::{Failure, Task, Verdict},
+};
 use crate::config::{ConfigSource, Loader};
 
 /// One auth server in front of any API.
 #[derive(Debug, Parser)]
 #[command(name = "scopegate", version, about)]
 struct Arguments {
-    /// The configuration: a file, or a folder of which every *.yaml is read. Else $SCOPEGATE_CONFIG, else
-    /// ./scopegate.yaml, else what is built in for development.
+    /// The configuration: a file, or a folder of which every *.yaml is read. Else `$SCOPEGATE_CONFIG`, else
+    /// `./scopegate.yaml`, else what is built in for development.
     #[arg(long, global = true, value_name = "FILE|DIR")]
     config: Option<PathBuf>,
+    /// Print JSON, for machines.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -28,6 +40,21 @@ struct Arguments {
 enum Command {
     /// Serve (what is done without a command).
     Serve,
+    /// Say what is wrong with the configuration, without starting anything.
+    Check(check::Check),
+    /// Say which route decides a request, by which rule, and why.
+    Explain(explain::Explain),
+    /// Print the compiled routes, the most specific first.
+    Routes,
+    /// Ask for a token, or take one apart.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Run the embedded issuer alone, for testing other software.
+    Issuer(issuer::Issuer),
+    /// Print the JSON Schema of the configuration, for editors.
+    Schema,
+    /// Ask the node that runs with this configuration how it is: 0 is well, 1 is not.
+    Health(health::Health),
 }
 
 /// Runs the command that the arguments name: 0 is good, 1 is no, 2 is a wrong use.
@@ -35,28 +62,49 @@ pub async fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
+            // There is nobody to tell that the terminal has gone.
             let _ = error.print();
             return ExitCode::from(u8::from(error.use_stderr()) * 2);
         }
     };
-    let source = ConfigSource::find(arguments.config);
-    let loader = Loader::new();
-    let ended = match arguments.command.unwrap_or(Command::Serve) {
-        Command::Serve => run(&loader, &source).await,
+    let task = Task {
+        loader: Loader::new(),
+        source: ConfigSource::find(arguments.config),
+        console: Console::new(arguments.json),
     };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // There is nobody to tell that the terminal has gone.
-            let _ = writeln!(io::stderr(), "{error}");
-            ExitCode::FAILURE
+    match Box::pin(run(&arguments.command.unwrap_or(Command::Serve), &task)).await {
+        Ok(Verdict::Yes) => ExitCode::SUCCESS,
+        Ok(Verdict::No) => ExitCode::FAILURE,
+        Err(failure) => {
+            task.console.complain(&failure.to_json(), &failure.to_string());
+            if failure.is_wrong_use() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
 
-async fn run(loader: &Loader, source: &ConfigSource) -> Result<(), Box<dyn std::error::Error>> {
-    let config = loader.load(source)?;
-    config.telemetry.log.start()?;
-    serve::serve(loader, source, config).await?;
-    Ok(())
+async fn run(command: &Command, task: &Task) -> Result<Verdict, Failure> {
+    match command {
+        Command::Serve => serve(task).await,
+        Command::Check(check) => Box::pin(check.run(task)).await,
+        Command::Explain(explain) => explain.run(task).await,
+        Command::Routes => routes::run(task),
+        Command::Token(token) => token.run(task).await,
+        Command::Issuer(issuer) => issuer.run(task).await,
+        Command::Schema => schema(task),
+        Command::Health(health) => health.run(task).await,
+    }
+}
+
+async fn serve(task: &Task) -> Result<Verdict, Failure> {
+    let config = task.config()?;
+    config.telemetry.log.start().map_err(Failure::other)?;
+    Box::pin(serve::serve(&task.loader, &task.source, config)).await.map_err(Failure::other)?;
+    Ok(Verdict::Yes)
+}
+
+/// The schema is JSON for people too.
+fn schema(task: &Task) -> Result<Verdict, Failure> {
+    let schema = task.loader.schema();
+    task.console.show(&schema, |out, _| writeln!(out, "{schema:#}"))?;
+    Ok(Verdict::Yes)
 }

@@ -13,7 +13,7 @@ use crate::{
 ///
 /// # Errors
 /// [`ServeError`]: it could not start.
-pub async fn serve(loader: &Loader, source: &ConfigSource, config: Config) -> Result<(), ServeError> {
+pub(super) async fn serve(loader: &Loader, source: &ConfigSource, config: Config) -> Result<(), ServeError> {
     app::serve(loader, source, config, |greeting| {
         // Who started it may not be reading.
         let _ = print(&mut io::stdout().lock(), greeting);

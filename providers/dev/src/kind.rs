@@ -8,8 +8,9 @@ use scopegate_oidc::{
     SettingsError,
 };
 use scopegate_provider::{
-    AuthnError, ClaimPath, ClientId, ConnectError, Context, Credentials, Freshness, Health, Issuer,
-    KeyControl, Outline, Principal, Provider, RequestToken, RevokeToken, Secret, Span, TokenRequests,
+    AuthnError, ClaimPath, ClientCredentials, ClientId, ConnectError, Context, Credentials, Freshness,
+    Health, Issuer, KeyControl, Outline, Principal, Provider, RequestToken, RevokeToken, Secret, Span,
+    TokenRequests,
 };
 use serde::{Deserialize, Deserializer, de};
 
@@ -72,6 +73,16 @@ fn refuse_foreign_keys(common: &Common, emulate: Option<Emulate>) -> Result<(), 
         return Err(SettingsError::kind("validate", problem));
     }
     Ok(())
+}
+
+/// Settings of a provider for an issuer that another process runs, and the first of its clients.
+pub(crate) fn settings_elsewhere(dev: Dev) -> Result<(Settings, Option<ClientCredentials>), ConnectError> {
+    let tenant = Tenant::parse(&dev.issuer).map_err(StartError::from)?;
+    let name = Issuer::parse(&tenant.dialect.issuer(&format!("http://{}", dev.issuer.listen)))?;
+    let client = dev.issuer.clients.first();
+    let client =
+        client.map(|client| ClientCredentials { id: client.id.clone(), secret: client.secret.clone() });
+    Ok((preset_for(&dev.issuer, &tenant, dev.common, name, None)?, client))
 }
 
 /// What the emulated provider's plugin would fill in.

@@ -46,6 +46,7 @@
 
 mod client;
 mod dialect;
+mod elsewhere;
 mod endpoint;
 mod fault;
 mod form;
@@ -58,6 +59,7 @@ mod running;
 mod service;
 mod settings;
 
+pub use elsewhere::Elsewhere;
 pub use fault::Fault;
 pub use kind::Dev;
 pub use running::{Running, StartError};

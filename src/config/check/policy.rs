@@ -1,11 +1,13 @@
 //! The policy and the rules of scopegate's own endpoints, compiled, their errors brought to their places.
 
-use scopegate_provider::ProviderName;
+use std::collections::HashMap;
+
+use scopegate_provider::{ProviderName, Scope};
 
 use super::{Conflict, Findings, Parts, at};
 use crate::{
     policy::{Definition, KnownProvider, Policy, PolicyError, Rule, Source, Vocabulary},
-    yaml::Step,
+    yaml::{Node, Place, Step},
 };
 
 /// What is decided by.
@@ -19,6 +21,19 @@ pub struct Rules {
     pub admin: Option<Rule>,
     /// Whose token opens `/introspect`.
     pub introspection: Option<Rule>,
+    routes: Vec<Place>,
+    scopes: HashMap<Scope, Place>,
+}
+
+impl Rules {
+    /// Where the file declares a route or scope.
+    pub fn place(&self, source: &Source) -> Option<&Place> {
+        match source {
+            Source::Route { index } => self.routes.get(*index),
+            Source::Scope { name } => self.scopes.get(name),
+            Source::StoredRoute { .. } | Source::StoredScope { .. } => None,
+        }
+    }
 }
 
 pub(super) fn compile(parts: &Parts, findings: &mut Findings<'_>) -> Option<Rules> {
@@ -39,7 +54,8 @@ pub(super) fn compile(parts: &Parts, findings: &mut Findings<'_>) -> Option<Rule
                 let (at, message) = told(warning);
                 findings.warning(&source(at, parts), message);
             }
-            Some(Rules { definition, policy: compiled.policy, admin, introspection })
+            let (routes, scopes) = (route_places(parts, findings), scope_places(parts, findings));
+            Some(Rules { definition, policy: compiled.policy, admin, introspection, routes, scopes })
         }
         Err(errors) => {
             for error in errors {
@@ -49,6 +65,20 @@ pub(super) fn compile(parts: &Parts, findings: &mut Findings<'_>) -> Option<Rule
             None
         }
     }
+}
+
+fn route_places(parts: &Parts, findings: &Findings<'_>) -> Vec<Place> {
+    let node = findings.tree.get("routes");
+    let place = |index: usize| node.and_then(|node| node.items().get(index)).map(|item| item.place.clone());
+    parts.routes.iter().filter_map(|(index, _)| place(*index)).collect()
+}
+
+fn scope_places(parts: &Parts, findings: &Findings<'_>) -> HashMap<Scope, Place> {
+    let entries = findings.tree.get("scopes").map(Node::entries).unwrap_or_default();
+    let places: HashMap<&str, &Place> =
+        entries.iter().map(|entry| (entry.key.as_str(), &entry.key_place)).collect();
+    let place = |name: &Scope| places.get(name.as_str()).map(|place| (name.clone(), Place::clone(place)));
+    parts.scopes.iter().filter_map(|(name, _)| place(name)).collect()
 }
 
 /// Where a warning belongs, and what it says without saying where.

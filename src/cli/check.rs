@@ -1,0 +1,121 @@
+//! `scopegate check`: says what is wrong with a configuration, without starting anything.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{
+    connect,
+    console::Paint,
+    failure::{Failure, Task, Verdict},
+};
+use crate::config::{Config, Warning};
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Also reach every provider: its discovery document and its keys.
+    #[arg(long)]
+    online: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    good: bool,
+    providers: Vec<ProviderReport>,
+    scopes: usize,
+    routes: usize,
+    warnings: Vec<Warning>,
+}
+
+#[derive(Debug, Serialize)]
+struct ProviderReport {
+    name: String,
+    kind: &'static str,
+    issuers: Vec<String>,
+    /// Whether its keys could be had; none where nobody asked.
+    reached: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+}
+
+impl Check {
+    pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
+        let mut config = if self.online { connect::config(task)? } else { task.config()? };
+        let report = self.report(&mut config).await;
+        task.console.show(&report, |out, paint| report.write(out, paint))?;
+        Ok(report.good.into())
+    }
+
+    async fn report(&self, config: &mut Config) -> Report {
+        let mut providers = Vec::new();
+        for provider in std::mem::take(&mut config.providers) {
+            let issuers = provider.outline().issuers.iter().map(ToString::to_string).collect();
+            let (name, kind) = (provider.name().to_string(), provider.kind());
+            let (reached, problem) = if self.online { reach(provider).await } else { (None, None) };
+            providers.push(ProviderReport { name, kind, issuers, reached, problem });
+        }
+        Report {
+            good: providers.iter().all(|provider| provider.reached != Some(false)),
+            providers,
+            scopes: config.rules.policy.scopes().len(),
+            routes: config.rules.policy.routes().len(),
+            warnings: std::mem::take(&mut config.warnings),
+        }
+    }
+}
+
+async fn reach(provider: crate::config::ProviderConfig) -> (Option<bool>, Option<String>) {
+    let connected = match connect::one(provider).await {
+        Ok(connected) => connected,
+        Err(failure) => return (Some(false), Some(failure.to_string())),
+    };
+    match connect::settled(connected.provider().as_ref()).await {
+        Some(report) => {
+            let problem = report.issuers.into_iter().find_map(|issuer| issuer.last_error);
+            (Some(report.ready), problem.filter(|_| !report.ready))
+        }
+        None => (None, Some("this kind of provider does not say how it is".to_owned())),
+    }
+}
+
+impl Report {
+    fn write(&self, out: &mut dyn Write, paint: Paint) -> io::Result<()> {
+        for warning in &self.warnings {
+            writeln!(out, "{}: {warning}\n", paint.warning("warning"))?;
+        }
+        for provider in &self.providers {
+            provider.write(out, paint)?;
+        }
+        let verdict = if self.good { paint.good("good") } else { paint.bad("not good") };
+        writeln!(
+            out,
+            "{verdict}: {}, {}, {}",
+            self.counted(),
+            many(self.scopes, "scope"),
+            many(self.routes, "route")
+        )
+    }
+
+    fn counted(&self) -> String {
+        many(self.providers.len(), "provider")
+    }
+}
+
+fn many(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+impl ProviderReport {
+    fn write(&self, out: &mut dyn Write, paint: Paint) -> io::Result<()> {
+        let reached = match self.reached {
+            Some(true) => paint.good("reached"),
+            Some(false) => paint.bad("not reached"),
+            None => String::new(),
+        };
+        let problem = self.problem.as_deref().unwrap_or_default();
+        let line =
+            format!("provider {} ({}) {} {reached} {problem}", self.name, self.kind, self.issuers.join(" "));
+        writeln!(out, "{}", line.trim_end())
+    }
+}

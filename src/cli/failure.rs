@@ -1,0 +1,105 @@
+//! Why a command could not do what it was asked.
+
+use serde_json::{Value, json};
+
+use crate::{
+    config::{ConfigErrors, Loader},
+    yaml::one_of,
+};
+
+/// Why a command could not do what it was asked: exit code 1, or 2 where it was asked wrongly.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// There is no such provider.
+    #[error("there is no provider `{name}`; expected {}", one_of(known))]
+    NoProvider {
+        /// What was asked for.
+        name: String,
+        /// The providers.
+        known: Vec<String>,
+    },
+    /// There are several providers.
+    #[error("several providers are configured; say which one with `--provider`: {}", one_of(known))]
+    WhichProvider {
+        /// The providers.
+        known: Vec<String>,
+    },
+    /// There is no provider at all.
+    #[error("no provider is configured; add one under `providers`")]
+    NoProviders,
+    /// What was given cannot be understood.
+    #[error("{0}")]
+    Usage(String),
+    /// A provider cannot be made.
+    #[error("the provider `{name}`: {source}")]
+    Connect {
+        /// The provider.
+        name: String,
+        /// Why.
+        source: scopegate_provider::ConnectError,
+    },
+    /// The provider does not do this.
+    #[error("the provider `{name}` gives no tokens to clients")]
+    NoTokens {
+        /// The provider.
+        name: String,
+    },
+    /// There is no token.
+    #[error("no token: {0}")]
+    TokenRequest(#[from] scopegate_provider::TokenRequestError),
+    /// The system refuses.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+    /// Anything else that a part says for itself.
+    #[error("{0}")]
+    Other(Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Failure {
+    /// A failure that a part words itself.
+    pub(super) fn other(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other(error.into())
+    }
+
+    /// Whether it was asked wrongly.
+    pub(super) fn is_wrong_use(&self) -> bool {
+        matches!(self, Self::Usage(_) | Self::WhichProvider { .. } | Self::NoProvider { .. })
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        match self {
+            Self::Config(errors) => json!({ "good": false, "errors": errors }),
+            other => json!({ "good": false, "errors": [{ "message": other.to_string() }] }),
+        }
+    }
+}
+
+/// What every command is given.
+pub(super) struct Task {
+    pub(super) loader: Loader,
+    pub(super) source: crate::config::ConfigSource,
+    pub(super) console: super::console::Console,
+}
+
+impl Task {
+    /// The configuration.
+    pub(super) fn config(&self) -> Result<crate::config::Config, Failure> {
+        Ok(self.loader.load(&self.source)?)
+    }
+}
+
+/// What a command found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Yes,
+    No,
+}
+
+impl From<bool> for Verdict {
+    fn from(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+}
