@@ -26,7 +26,10 @@ use crate::{
     api::health::{Readyz, healthz},
     authenticator::{AuthenticatorError, VerifiedTokens},
     config::Config,
-    gate::Gate,
+    gate::{
+        Gate, IdentityError,
+        proxy::{Proxy, UpstreamError},
+    },
     server::Shutdown,
     store::{OpenError, Store},
 };
@@ -64,6 +67,7 @@ struct Fixed {
 struct Generation {
     connections: Vec<Connection>,
     config: Arc<Config>,
+    proxy: Proxy,
     endpoint: BoxEndpoint<'static>,
 }
 
@@ -82,6 +86,12 @@ pub enum BuildError {
     /// Providers cannot stand beside each other.
     #[error(transparent)]
     Authenticator(#[from] AuthenticatorError),
+    /// An upstream cannot be set up.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// Identity headers cannot be as they are configured.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The HTTP client cannot be made.
     #[error(transparent)]
     Http(#[from] HttpSettingsError),
@@ -116,8 +126,10 @@ impl App {
         };
         let connections = connect::all(&fixed, std::mem::take(&mut config.providers), &[]).await?;
         let gate = Gate::new(assemble::state(&fixed, &connections, &config)?);
-        let endpoint = assemble::endpoint(&fixed, &gate, &connections, &config, &public_url);
-        let current = ArcSwap::from_pointee(Generation { connections, config: Arc::new(config), endpoint });
+        let proxy = Proxy::new(&config.upstreams)?;
+        let endpoint = assemble::endpoint(&fixed, &gate, &connections, &config, &proxy, &public_url)?;
+        let config = Arc::new(config);
+        let current = ArcSwap::from_pointee(Generation { connections, config, proxy, endpoint });
         let changing = tokio::sync::Mutex::default();
         let node = Arc::new(Node { fixed, public_url, gate, current, changing });
         tokio::spawn(follow_store(Arc::downgrade(&node)));
@@ -133,7 +145,8 @@ impl App {
         let _changing = self.0.changing.lock().await;
         let providers = std::mem::take(&mut config.providers);
         let connections = connect::all(&self.0.fixed, providers, &self.0.current.load().connections).await?;
-        self.0.take_over(connections, Arc::new(config))?;
+        let proxy = self.0.current.load().proxy.with(&config.upstreams)?;
+        self.0.take_over(connections, Arc::new(config), proxy)?;
         Ok(())
     }
 
@@ -174,10 +187,16 @@ impl App {
 }
 
 impl Node {
-    fn take_over(&self, connections: Vec<Connection>, config: Arc<Config>) -> Result<(), AuthenticatorError> {
+    fn take_over(
+        &self,
+        connections: Vec<Connection>,
+        config: Arc<Config>,
+        proxy: Proxy,
+    ) -> Result<(), BuildError> {
         self.gate.replace(assemble::state(&self.fixed, &connections, &config)?);
-        let endpoint = assemble::endpoint(&self.fixed, &self.gate, &connections, &config, &self.public_url);
-        self.current.store(Arc::new(Generation { connections, config, endpoint }));
+        let (fixed, gate) = (&self.fixed, &self.gate);
+        let endpoint = assemble::endpoint(fixed, gate, &connections, &config, &proxy, &self.public_url)?;
+        self.current.store(Arc::new(Generation { connections, config, proxy, endpoint }));
         Ok(())
     }
 }
@@ -203,7 +222,8 @@ async fn follow_store(node: Weak<Node>) {
         let generation = node.current.load_full();
         let states = node.fixed.store.providers();
         generation.connections.iter().for_each(|connection| connection.obey(&states));
-        if let Err(error) = node.take_over(generation.connections.clone(), generation.config.clone()) {
+        let (connections, config) = (generation.connections.clone(), generation.config.clone());
+        if let Err(error) = node.take_over(connections, config, generation.proxy.clone()) {
             tracing::error!(%error, "a change of the store could not be taken over");
         }
     }

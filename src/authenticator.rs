@@ -195,6 +195,15 @@ impl Authenticator {
         Ok(principal)
     }
 
+    /// Whether a principal that was authenticated before is still good, as far as revocations tell: for streams that
+    /// stay open. Does not wait.
+    ///
+    /// # Errors
+    /// As [`RevocationCheck::check`].
+    pub fn recheck(&self, principal: &Principal, credentials: &Credentials) -> Result<(), AuthnError> {
+        self.revocations.check(principal, credentials)
+    }
+
     fn known(&self, credentials: &Credentials) -> Option<Principal> {
         let entry = self.verified.0.find(&credentials.token)?;
         let connected = self.providers.iter().find(|connected| connected.id == entry.provider)?;

@@ -93,6 +93,13 @@ pub struct TestGate {
     known: bool,
 }
 
+impl TestGate {
+    #[cfg(test)]
+    pub(crate) fn inner(&self) -> Gate {
+        self.gate.clone()
+    }
+}
+
 impl<E: Endpoint> Middleware<E> for TestGate {
     type Output = TestEndpoint<E>;
 

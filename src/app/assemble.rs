@@ -18,7 +18,10 @@ use crate::{
     },
     authenticator::{Authenticator, AuthenticatorError},
     config::Config,
-    gate::{Gate, GateSettings, State},
+    gate::{
+        Gate, GateSettings, IdentityError, State,
+        proxy::{Onward, OnwardSettings, Proxy},
+    },
     policy::Policy,
     telemetry::Trace,
 };
@@ -43,12 +46,20 @@ pub(super) fn endpoint(
     gate: &Gate,
     connections: &[Connection],
     config: &Config,
+    proxy: &Proxy,
     public_url: &str,
-) -> BoxEndpoint<'static> {
+) -> Result<BoxEndpoint<'static>, IdentityError> {
     let base = config.server.base_path.as_str();
     let at = |path: &str| format!("{base}{path}");
     let sample = config.sample_api.then(|| sample(fixed, base));
-    let mut front = Front::new(Inner::new(sample).with(gate.clone()));
+    let settings = OnwardSettings {
+        trusted_proxies: config.server.trusted_proxies.clone(),
+        identity: config.identity.clone(),
+        grace: config.streams.grace.get(),
+    };
+    let inner = Inner::new(sample);
+    let onward = Onward::new(gate.clone(), proxy.clone(), fixed.clock.clone(), settings, inner)?;
+    let mut front = Front::new(onward.with(gate.clone()));
     if config.token_endpoint {
         front = front.at(at("/token"), post(TokenEndpoint::new(gate.clone())));
     }
@@ -57,7 +68,7 @@ pub(super) fn endpoint(
         front = front.at(at("/openapi.json"), get(make_sync(move |_| json(&document))));
         front = front.below(at("/docs"), mounted(base, docs()));
     }
-    front.with(Trace::new(config.server.request_id.0.clone())).boxed()
+    Ok(front.with(Trace::new(config.server.request_id.0.clone())).boxed())
 }
 
 fn operations(fixed: &Fixed, base: &str) -> OpenApiService<(SampleApi, ItemsApi), ()> {

@@ -2,6 +2,7 @@
 //! there.
 
 mod hidden;
+mod identity;
 mod listeners;
 mod policy;
 mod providers;
@@ -11,7 +12,10 @@ use super::{
     error::{Cause, ConfigError},
     parts::Parts,
 };
-use crate::yaml::{Node, Step};
+use crate::{
+    gate::IdentityError,
+    yaml::{Node, Step},
+};
 
 pub use self::policy::Rules;
 
@@ -90,6 +94,12 @@ pub enum Conflict {
         /// What the system said, or what was expected in it.
         detail: String,
     },
+    /// Identity headers that cannot be.
+    #[error(transparent)]
+    Identity(IdentityError),
+    /// Tokens of our own would have to be signed.
+    #[error("`mint` is not available in this version; write `keep` or `strip`")]
+    MintUnavailable,
     /// The policy does not compile.
     #[error(transparent)]
     Policy(crate::policy::Problem),
@@ -109,6 +119,8 @@ impl Conflict {
             Self::NobodyIntrospects => "nobody_introspects",
             Self::Hidden { .. } => "hidden_route",
             Self::File { .. } => "file",
+            Self::Identity(_) => "identity",
+            Self::MintUnavailable => "mint_unavailable",
             Self::Policy(_) => "policy",
         }
     }
@@ -144,6 +156,7 @@ pub(super) fn check<'a>(parts: &Parts, tree: &'a Node) -> (Option<Rules>, Findin
     if !parts.sections_failed {
         listeners::check(&parts.sections, &mut findings);
         hidden::check(parts, &mut findings);
+        identity::check(parts, &mut findings);
     }
     let rules = policy::compile(parts, &mut findings);
     (rules.filter(|_| findings.errors.is_empty()), findings)

@@ -15,6 +15,8 @@ use crate::{
     telemetry::TelemetrySettings,
 };
 
+pub use crate::gate::proxy::UpstreamSettings;
+
 /// Everything but `providers`, `scopes`, `routes` and `upstreams`, which are read one entry at a time.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -210,15 +212,6 @@ pub struct IntrospectionClient {
     pub id: ClientId,
     /// Its secret.
     pub secret: Secret,
-}
-
-/// An entry of `upstreams`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UpstreamSettings {
-    /// Its URL.
-    #[schemars(with = "String")]
-    pub url: PublicUrl,
 }
 
 /// The section `forward_auth`.

@@ -62,6 +62,8 @@ impl Default for GateSettings {
 pub struct Permit {
     /// Who calls; none for an anonymous caller, or on a route that looks at no token.
     pub principal: Option<scopegate_provider::Principal>,
+    /// What the caller presented.
+    pub credentials: Option<Credentials>,
     /// The pattern of the route that decided.
     pub route: Arc<str>,
     /// What else the route says.
@@ -113,10 +115,11 @@ impl State {
             let route = refused.route.map(|route| route.label().clone());
             refusal(Problem::from(&refused.denial), route)
         })?;
-        let principal = self.principal(&resolved, headers).await?;
+        let (principal, credentials) = self.principal(&resolved, headers).await?.unzip();
         match resolved.decide(principal.as_ref()) {
             Decision::Permit { route } => {
-                Ok(Permit { principal, route: route.label().clone(), handling: route.handling().clone() })
+                let (route, handling) = (route.label().clone(), route.handling().clone());
+                Ok(Permit { principal, credentials, route, handling })
             }
             Decision::Deny(refused) => {
                 let route = refused.route.map(|route| route.label().clone());
@@ -130,7 +133,7 @@ impl State {
         &self,
         resolved: &Resolved<'_>,
         headers: &HeaderMap,
-    ) -> Result<Option<scopegate_provider::Principal>, Refusal> {
+    ) -> Result<Option<(scopegate_provider::Principal, Credentials)>, Refusal> {
         if resolved.token_use() == TokenUse::Ignored {
             return Ok(None);
         }
@@ -144,9 +147,10 @@ impl State {
             return Err(refused(Problem::rejected(&rejection, None)));
         }
         let freshness = if resolved.fresh() { Freshness::Fresh } else { Freshness::Cached };
-        let answer = self.authenticator.authenticate(&Credentials::bearer(token), freshness).await;
+        let credentials = Credentials::bearer(token);
+        let answer = self.authenticator.authenticate(&credentials, freshness).await;
         answer
-            .map(Some)
+            .map(|principal| Some((principal, credentials)))
             .map_err(|error| refused(Problem::authentication(&error, route.rule().smallest_scopes())))
     }
 

@@ -117,6 +117,11 @@ impl FromIterator<Network> for TrustedProxies {
     }
 }
 
+/// The scheme of a request's own connection.
+pub(super) fn peer_scheme(request: &poem::Request) -> Scheme {
+    if *request.scheme() == http::uri::Scheme::HTTPS { Scheme::Https } else { Scheme::Http }
+}
+
 fn one<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,

@@ -11,6 +11,7 @@ mod headers;
 mod health;
 mod http1;
 mod http2;
+mod onward;
 mod patience;
 mod pool;
 mod resend;
@@ -29,6 +30,7 @@ use poem::Response;
 use self::upstream::Upstream;
 pub use self::{
     error::{ProxyError, UpstreamError},
+    onward::{Onward, OnwardSettings},
     settings::{HealthSettings, Protocol, UpstreamSettings, UpstreamUrl, UpstreamUrlError},
     stream::{StreamEnd, StreamGuard},
 };
@@ -39,7 +41,7 @@ use crate::policy::Scheme;
 type Body = BoxBody<Bytes, std::io::Error>;
 
 /// Sends requests on to upstreams. Clones share their connections.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Proxy {
     upstreams: Arc<BTreeMap<Box<str>, Arc<Upstream>>>,
 }
@@ -67,9 +69,20 @@ impl Proxy {
     ///
     /// # Errors
     /// [`UpstreamError`].
-    pub fn new(upstreams: &BTreeMap<String, UpstreamSettings>) -> Result<Self, UpstreamError> {
-        let connect = |(name, settings): (&String, &UpstreamSettings)| {
-            Ok((name.as_str().into(), Upstream::new(name, settings)?))
+    pub fn new(upstreams: &[(String, UpstreamSettings)]) -> Result<Self, UpstreamError> {
+        Self::default().with(upstreams)
+    }
+
+    /// A proxy to these upstreams. Those that this one has with the same settings keep their connections.
+    ///
+    /// # Errors
+    /// [`UpstreamError`].
+    pub fn with(&self, upstreams: &[(String, UpstreamSettings)]) -> Result<Self, UpstreamError> {
+        let connect = |(name, settings): &(String, UpstreamSettings)| {
+            let known = self.upstreams.get(name.as_str()).filter(|known| known.settings == *settings);
+            let upstream =
+                known.map_or_else(|| Upstream::new(name, settings), |known| Ok(Arc::clone(known)))?;
+            Ok((name.as_str().into(), upstream))
         };
         let upstreams = upstreams.iter().map(connect).collect::<Result<_, UpstreamError>>()?;
         Ok(Self { upstreams: Arc::new(upstreams) })
@@ -125,4 +138,4 @@ fn outgoing(mut request: poem::Request) -> Request<Body> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

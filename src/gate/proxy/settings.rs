@@ -21,7 +21,7 @@ pub struct UpstreamSettings {
     pub protocol: Protocol,
     /// A PEM file with certificate authorities that are trusted besides the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "path"))]
     pub ca: Option<PathBuf>,
     /// How long a connection may take to be made, TLS included.
     #[serde(default = "connect_timeout")]

@@ -1,5 +1,5 @@
 mod streams;
-mod support;
+pub(crate) mod support;
 mod upstreams;
 
 use http::{StatusCode, header};

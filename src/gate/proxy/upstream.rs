@@ -30,6 +30,7 @@ use super::{
 /// Where requests are sent on to.
 pub(super) struct Upstream {
     pub(super) name: Box<str>,
+    pub(super) settings: UpstreamSettings,
     pub(super) addresses: Box<[Arc<Address>]>,
     pub(super) connector: Connector,
     pub(super) response_timeout: Duration,
@@ -71,6 +72,7 @@ impl Upstream {
         let named = if settings.addresses.is_empty() { own.as_slice() } else { &settings.addresses };
         let upstream = Arc::new(Self {
             name: name.into(),
+            settings: settings.clone(),
             addresses: named.iter().map(|authority| Arc::new(Address::new(authority, settings))).collect(),
             connector: Connector::new(name, settings)?,
             response_timeout: settings.response_timeout.get(),

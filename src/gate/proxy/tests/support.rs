@@ -24,38 +24,38 @@ use tokio::{
 use super::super::*;
 use crate::server::{Bound, Listen, ListenerSettings, Shutdown};
 
-pub(super) const SOON: Duration = Duration::from_millis(80);
-pub(super) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+pub(crate) const SOON: Duration = Duration::from_millis(80);
+pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 #[derive(Clone, Default)]
-pub(super) struct Counter(Arc<AtomicUsize>);
+pub(crate) struct Counter(Arc<AtomicUsize>);
 
 impl Counter {
-    pub(super) fn get(&self) -> usize {
+    pub(crate) fn get(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 
-    pub(super) fn add(&self, more: usize) {
+    pub(crate) fn add(&self, more: usize) {
         self.0.fetch_add(more, Ordering::SeqCst);
     }
 }
 
-pub(super) struct Front(pub(super) SocketAddr);
+pub(crate) struct Front(pub(super) SocketAddr);
 
 impl Front {
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.0)
     }
 
-    pub(super) async fn get(&self, path: &str) -> String {
+    pub(crate) async fn get(&self, path: &str) -> String {
         self.raw(&format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await
     }
 
-    pub(super) async fn status(&self, path: &str) -> StatusCode {
+    pub(crate) async fn status(&self, path: &str) -> StatusCode {
         client().get(self.url(path)).send().await.unwrap().status()
     }
 
-    pub(super) async fn raw(&self, request: &str) -> String {
+    pub(crate) async fn raw(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.0).await.unwrap();
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
@@ -64,30 +64,30 @@ impl Front {
     }
 }
 
-pub(super) fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     reqwest::Client::builder().build().unwrap()
 }
 
-pub(super) fn at(address: SocketAddr) -> UpstreamSettings {
+pub(crate) fn at(address: SocketAddr) -> UpstreamSettings {
     UpstreamSettings::at(format!("http://{address}").parse().unwrap())
 }
 
-pub(super) async fn serve(endpoint: impl Endpoint + 'static) -> SocketAddr {
+pub(crate) async fn serve(endpoint: impl Endpoint + 'static) -> SocketAddr {
     let bound = Bound::bind(&ListenerSettings::default()).await.unwrap();
     let Listen::Tcp(address) = *bound.local_addr() else { unreachable!("a TCP listener was asked for") };
     tokio::spawn(bound.serve(endpoint, Shutdown::new()));
     address
 }
 
-pub(super) async fn proxy_to(settings: UpstreamSettings) -> Front {
+pub(crate) async fn proxy_to(settings: UpstreamSettings) -> Front {
     guarded_proxy_to(settings, || None).await
 }
 
-pub(super) async fn guarded_proxy_to(
+pub(crate) async fn guarded_proxy_to(
     settings: UpstreamSettings,
     guard: impl Fn() -> Option<StreamGuard> + Send + Sync + 'static,
 ) -> Front {
-    let proxy = Proxy::new(&[("it".to_owned(), settings)].into()).unwrap();
+    let proxy = Proxy::new(&[("it".to_owned(), settings)]).unwrap();
     let endpoint = make(move |request: Request| {
         let (proxy, guard) = (proxy.clone(), guard());
         async move {
@@ -103,11 +103,11 @@ pub(super) async fn guarded_proxy_to(
 }
 
 /// An upstream that answers each request's head with these bytes, whatever they are.
-pub(super) async fn raw(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> SocketAddr {
+pub(crate) async fn raw(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> SocketAddr {
     raw_counting(&Counter::default(), answer).await
 }
 
-pub(super) async fn raw_counting(
+pub(crate) async fn raw_counting(
     connections: &Counter,
     answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
 ) -> SocketAddr {
@@ -126,7 +126,7 @@ pub(super) async fn raw_counting(
 }
 
 /// An upstream that does with each connection as it is told.
-pub(super) async fn scripted<F>(
+pub(crate) async fn scripted<F>(
     connections: &Counter,
     script: impl Fn(TcpStream) -> F + Send + 'static,
 ) -> SocketAddr
@@ -145,7 +145,7 @@ where
     address
 }
 
-pub(super) async fn read_head(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<String> {
+pub(crate) async fn read_head(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
@@ -154,11 +154,11 @@ pub(super) async fn read_head(stream: &mut (impl AsyncReadExt + Unpin)) -> Optio
 }
 
 /// An address where nobody listens.
-pub(super) async fn nobody() -> SocketAddr {
+pub(crate) async fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
 }
 
-pub(super) fn with_trailers(body: &'static str, name: &'static str, value: &'static str) -> Response {
+pub(crate) fn with_trailers(body: &'static str, name: &'static str, value: &'static str) -> Response {
     let trailers = HeaderMap::from_iter([(HeaderName::from_static(name), HeaderValue::from_static(value))]);
     let frames = [Frame::data(Bytes::from_static(body.as_bytes())), Frame::trailers(trailers)];
     let body = StreamBody::new(futures_util::stream::iter(frames.map(Ok::<_, io::Error>)));
@@ -166,7 +166,7 @@ pub(super) fn with_trailers(body: &'static str, name: &'static str, value: &'sta
 }
 
 /// One request over HTTP/2; its answer's body and trailers.
-pub(super) async fn http2_exchange(
+pub(crate) async fn http2_exchange(
     front: &Front,
     name: &'static str,
     value: &'static str,

@@ -1,0 +1,187 @@
+//! Behind the gate: routes that name an upstream are proxied, all others reach what is served here.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{StatusCode, Uri, header};
+use poem::{Endpoint, Request, Response, Result};
+use scopegate_provider::{Clock, Rejection};
+
+use super::{Forwarded, Proxy, ProxyError, StreamGuard};
+use crate::{
+    gate::{
+        ForwardedError, Gate, IdentityError, IdentityHeaders, Permit, Stripped, TrustedProxies,
+        trust::peer_scheme,
+    },
+    policy::settings::{Forward, IdentitySettings},
+    problem::Problem,
+};
+
+/// What a proxied request is prepared with.
+#[derive(Debug, Clone)]
+pub struct OnwardSettings {
+    /// Whose forwarded headers are believed.
+    pub trusted_proxies: TrustedProxies,
+    /// What upstreams learn about the caller, unless a route says otherwise.
+    pub identity: IdentitySettings,
+    /// How long an open stream may go on once its token has ended.
+    pub grace: Duration,
+}
+
+/// An endpoint for behind a [`Gate`].
+pub struct Onward<E> {
+    gate: Gate,
+    proxy: Proxy,
+    clock: Arc<dyn Clock>,
+    settings: OnwardSettings,
+    identities: Identities,
+    inner: E,
+}
+
+/// Every identity that a route may have, compiled.
+struct Identities {
+    general: IdentityHeaders,
+    of_routes: Vec<(IdentitySettings, IdentityHeaders)>,
+    stripped: Stripped,
+}
+
+impl Identities {
+    fn compile<'a>(
+        general: &IdentitySettings,
+        of_routes: impl Iterator<Item = &'a IdentitySettings>,
+    ) -> Result<Self, IdentityError> {
+        let general = IdentityHeaders::compile(&general.headers)?;
+        let mut compiled: Vec<(IdentitySettings, IdentityHeaders)> = Vec::new();
+        for settings in of_routes.filter(|settings| !settings.headers.is_empty()) {
+            if !compiled.iter().any(|(known, _)| known == settings) {
+                compiled.push((settings.clone(), IdentityHeaders::compile(&settings.headers)?));
+            }
+        }
+        let stripped = Stripped::of(compiled.iter().map(|(_, headers)| headers).chain([&general]));
+        Ok(Self { general, of_routes: compiled, stripped })
+    }
+
+    /// What a route tells; none if it was not there when the others were compiled.
+    fn find(&self, route: Option<&IdentitySettings>) -> Option<&IdentityHeaders> {
+        match route.filter(|settings| !settings.headers.is_empty()) {
+            None => Some(&self.general),
+            Some(settings) => {
+                self.of_routes.iter().find(|(known, _)| known == settings).map(|(_, headers)| headers)
+            }
+        }
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Onward<E> {
+    /// An endpoint that sends what `gate` permits on where its route says, and to `inner` otherwise.
+    ///
+    /// # Errors
+    /// [`IdentityError`] for the general identity or that of a route.
+    pub fn new(
+        gate: Gate,
+        proxy: Proxy,
+        clock: Arc<dyn Clock>,
+        settings: OnwardSettings,
+        inner: E,
+    ) -> Result<Self, IdentityError> {
+        let state = gate.current();
+        let of_routes = state.policy().routes().iter().filter_map(|route| route.handling().identity.as_ref());
+        let identities = Identities::compile(&settings.identity, of_routes)?;
+        Ok(Self { gate, proxy, clock, settings, identities, inner })
+    }
+
+    async fn send_on(
+        &self,
+        mut request: Request,
+        permit: &Permit,
+        upstream: &str,
+    ) -> Result<Response, Problem> {
+        let handling = &permit.handling;
+        if let Some(prefix) = &handling.strip_prefix {
+            strip_prefix(&mut request, prefix)?;
+        }
+        let forwarded = self.forwarded(&request)?;
+        let headers = self.identities.find(handling.identity.as_ref()).ok_or_else(not_ready)?;
+        headers.set(permit.principal.as_ref(), request.headers_mut());
+        let own = handling.identity.as_ref().and_then(|identity| identity.forward);
+        match own.or(self.settings.identity.forward).unwrap_or_default() {
+            Forward::Keep => {}
+            Forward::Strip => drop(request.headers_mut().remove(header::AUTHORIZATION)),
+            Forward::Mint => return Err(not_ready()),
+        }
+        let guard = self.guard(permit);
+        let answer = self.proxy.forward(upstream, request, &forwarded, guard).await;
+        answer.map_err(|error| told(upstream, &error))
+    }
+
+    fn forwarded(&self, request: &Request) -> Result<Forwarded, Problem> {
+        let scheme = peer_scheme(request);
+        let origin = self.settings.trusted_proxies.origin(request.remote_addr(), scheme, request.headers());
+        let origin = origin.map_err(|error| contradiction(&error))?;
+        let own = request.uri().authority().map(http::uri::Authority::as_str);
+        let sent = own.or_else(|| request.header(header::HOST)).unwrap_or_default();
+        let host = origin.host.and_then(|host| host.to_str().ok()).unwrap_or(sent);
+        Ok(Forwarded::new(&origin, host))
+    }
+
+    /// Cuts the exchange when the token ends or is revoked; a caller without a token has nothing that could end.
+    fn guard(&self, permit: &Permit) -> Option<StreamGuard> {
+        let (principal, credentials) = (permit.principal.clone()?, permit.credentials.clone()?);
+        let (expires, gate) = (principal.expires_at(), self.gate.clone());
+        let is_good = move || gate.current().authenticator().recheck(&principal, &credentials).is_ok();
+        Some(StreamGuard::new(Arc::clone(&self.clock), expires, self.settings.grace, is_good))
+    }
+}
+
+impl<E: Endpoint<Output = Response>> Endpoint for Onward<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        self.identities.stripped.strip(request.headers_mut());
+        let permit = request.data::<Permit>().cloned();
+        match permit.as_ref().and_then(|permit| Some((permit, permit.handling.upstream.as_deref()?))) {
+            Some((permit, upstream)) => Ok(self.send_on(request, permit, upstream).await?),
+            None => self.inner.call(request).await,
+        }
+    }
+}
+
+/// Takes whole segments off the front of the path. It is in normal form, or as sent where the route accepts that.
+fn strip_prefix(request: &mut Request, prefix: &str) -> Result<(), Problem> {
+    let whole = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let rest = whole.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+    let rest = rest.ok_or_else(|| {
+        let description = "the path does not begin, byte for byte, with what is to be taken off it";
+        Problem::invalid_request("prefix_spelt_otherwise", description)
+    })?;
+    let path = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = path.parse().ok();
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| not_ready())?;
+    Ok(())
+}
+
+fn contradiction(error: &ForwardedError) -> Problem {
+    Problem::invalid_request("forwarded_headers", error.to_string())
+}
+
+/// What a route asks for is not there: its policy is newer than this endpoint, or asks for what no endpoint can do.
+fn not_ready() -> Problem {
+    let description = "the route cannot be served as it is configured";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not_ready", description)
+}
+
+/// The caller learns what happened, the log what it was.
+fn told(upstream: &str, error: &ProxyError) -> Problem {
+    if matches!(error, ProxyError::TokenEnded) {
+        return Problem::rejected(&Rejection::Expired, None);
+    }
+    tracing::warn!(upstream, %error, "an upstream gave no answer");
+    let description = match error.status() {
+        StatusCode::GATEWAY_TIMEOUT => "the service behind this one did not answer in time",
+        _ => "the service behind this one gave no valid answer",
+    };
+    Problem::new(error.status(), error.reason(), description)
+}
+
+#[cfg(test)]
+mod tests;
