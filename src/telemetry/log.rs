@@ -83,7 +83,8 @@ impl LogLevel {
 
 impl Default for LogLevel {
     fn default() -> Self {
-        Self(Targets::new().with_default(tracing::Level::INFO))
+        // What poem's own server says at `info` is said by the greeting already.
+        Self(Targets::new().with_default(tracing::Level::INFO).with_target("poem", tracing::Level::WARN))
     }
 }
 
