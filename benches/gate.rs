@@ -13,8 +13,8 @@ use scopegate::{
     policy::{Definition, Policy, RawTarget, Scheme, Target},
 };
 use scopegate_provider::{
-    AuthnError, Claims, Clock, Credentials, Freshness, Issuer, Principal, Provider, ProviderName, Scope, ScopeSet,
-    SystemClock, Verified,
+    AuthnError, Claims, Clock, Credentials, Freshness, Issuer, Principal, Provider, ProviderName, Scope,
+    ScopeSet, SystemClock, Verified,
 };
 
 #[derive(Debug)]
@@ -86,7 +86,8 @@ fn calls(criterion: &mut Criterion) {
     for (name, path) in [("anonymous", "/public/1"), ("hot token", "/items/1")] {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
-                let permit = target(black_box(path)).map(|target| runtime.block_on(state.authorize(&target, &headers)));
+                let permit = target(black_box(path))
+                    .map(|target| runtime.block_on(state.authorize(&target, &headers)));
                 assert!(matches!(permit, Some(Ok(_))));
             });
         });

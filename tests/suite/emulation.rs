@@ -50,12 +50,18 @@ async fn token(issuer: &Issuer) -> String {
     answer.json()["access_token"].as_str().unwrap().to_owned()
 }
 
-/// The same signed parts with another `iss`, the signature as it was.
-fn with_issuer(token: &str, issuer: &str) -> String {
+/// The same token with another `iss` and `typ`, the signature as it was.
+fn disguised(token: &str, issuer: &str, typ: Option<&str>) -> String {
     let parts: Vec<&str> = token.split('.').collect();
-    let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();
+    let json = |part: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
+    let (mut header, mut claims) = (json(parts[0]), json(parts[1]));
+    match typ {
+        Some(typ) => header["typ"] = typ.into(),
+        None => drop(header.as_object_mut().unwrap().remove("typ")),
+    }
     claims["iss"] = issuer.into();
-    format!("{}.{}.{}", parts[0], URL_SAFE_NO_PAD.encode(claims.to_string()), parts[2])
+    let encode = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    format!("{}.{}.{}", encode(&header), encode(&claims), parts[2])
 }
 
 #[tokio::test]
@@ -91,8 +97,8 @@ async fn invariant_2_a_token_of_one_presented_under_the_others_issuer_is_refused
     let (auth0, okta) = (auth0(&[]), okta(&[]));
     let server = both(&auth0, &okta);
     let client = Client::new(&server.url);
-    for (of, as_if) in [(&auth0, &okta), (&okta, &auth0)] {
-        let answer = client.get_with("/items", &with_issuer(&token(of).await, &as_if.issuer)).await;
+    for (of, as_if, typ) in [(&auth0, &okta, None), (&okta, &auth0, Some("JWT"))] {
+        let answer = client.get_with("/items", &disguised(&token(of).await, &as_if.issuer, typ)).await;
         assert_eq!(answer.status, 401, "{answer:?}");
         assert_eq!(answer.json()["reason"], "unknown_key");
     }
