@@ -1,7 +1,15 @@
 //! Kinds that are presets: the common keys and a few of their own.
 
+use std::{fmt, marker::PhantomData};
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, de, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{
+        self, DeserializeOwned, DeserializeSeed, IntoDeserializer, MapAccess, Visitor,
+        value::MapAccessDeserializer,
+    },
+};
 use serde_json::{Map, Value};
 
 use super::Common;
@@ -53,12 +61,169 @@ impl<Own: JsonSchema> Preset<Own> {
 
 impl<'de, Own: DeserializeOwned + JsonSchema> Deserialize<'de> for Preset<Own> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let all = Map::deserialize(deserializer)?;
-        let schema = schemars::schema_for!(Own).to_value();
-        let is_own = |key: &str| schema.get("properties").is_some_and(|keys| keys.get(key).is_some());
-        let (own, common): (Map<_, _>, Map<_, _>) = all.into_iter().partition(|(key, _)| is_own(key));
-        let common = Common::deserialize(Value::Object(common)).map_err(de::Error::custom)?;
+        deserializer.deserialize_map(Split(PhantomData))
+    }
+}
+
+/// Reads both parts in one pass, so that an error is told with its place.
+struct Split<Own>(PhantomData<Own>);
+
+impl<'de, Own: DeserializeOwned + JsonSchema> Visitor<'de> for Split<Own> {
+    type Value = Preset<Own>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Preset<Own>, A::Error> {
+        let keys = Keys { own: keys_of::<Own>(), common: keys_of::<Common>() };
+        let mut own = Map::new();
+        let others = Others::<A, Own> { map, keys: &keys, own: &mut own, kind: PhantomData };
+        let common = Common::deserialize(MapAccessDeserializer::new(others))?;
         let own = Own::deserialize(Value::Object(own)).map_err(de::Error::custom)?;
-        Ok(Self { own, common })
+        Ok(Preset { own, common })
+    }
+}
+
+/// The names of both parts.
+struct Keys {
+    own: Vec<String>,
+    common: Vec<String>,
+}
+
+fn keys_of<T: JsonSchema>() -> Vec<String> {
+    let schema = schemars::schema_for!(T).to_value();
+    let names =
+        schema.get("properties").and_then(Value::as_object).map(|keys| keys.keys().cloned().collect());
+    names.unwrap_or_default()
+}
+
+impl Keys {
+    fn is_own(&self, key: &str) -> bool {
+        self.own.iter().any(|own| own == key)
+    }
+
+    /// The own key that was meant by one that nobody knows, if it is near.
+    fn meant(&self, key: &str) -> Option<&str> {
+        if self.common.iter().any(|common| common == key) {
+            return None;
+        }
+        self.own.iter().map(String::as_str).find(|own| strsim::jaro_winkler(own, key) >= 0.9)
+    }
+}
+
+/// The map without the own keys, which are put aside.
+struct Others<'a, A, Own> {
+    map: A,
+    keys: &'a Keys,
+    own: &'a mut Map<String, Value>,
+    kind: PhantomData<Own>,
+}
+
+impl<'de, A: MapAccess<'de>, Own: DeserializeOwned> MapAccess<'de> for Others<'_, A, Own> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        let mut seed = Some(seed);
+        loop {
+            match self.map.next_key_seed(KeySeed { seed: &mut seed, keys: self.keys })? {
+                None => return Ok(None),
+                Some(Key::Common(key)) => return Ok(Some(key)),
+                Some(Key::Own(key)) => {
+                    let value = self.map.next_value_seed(OwnValue::<Own> { key: &key, kind: PhantomData })?;
+                    self.own.insert(key, value);
+                }
+            }
+        }
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.map.next_value_seed(seed)
+    }
+}
+
+enum Key<T> {
+    Own(String),
+    Common(T),
+}
+
+struct KeySeed<'a, K> {
+    seed: &'a mut Option<K>,
+    keys: &'a Keys,
+}
+
+impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for KeySeed<'_, K> {
+    type Value = Key<K::Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        let key = String::deserialize(deserializer)?;
+        if self.keys.is_own(&key) {
+            return Ok(Key::Own(key));
+        }
+        if let Some(meant) = self.keys.meant(&key) {
+            return Err(de::Error::custom(format!("unknown field `{key}`; did you mean `{meant}`?")));
+        }
+        // Taken once only: after a common key the next call brings a seed of its own.
+        let seed = self.seed.take().ok_or_else(|| de::Error::custom("a key was asked for twice"))?;
+        seed.deserialize(key.into_deserializer()).map(Key::Common)
+    }
+}
+
+/// The value of an own key: tried alone, so that what is wrong with it is told where it stands.
+struct OwnValue<'a, Own> {
+    key: &'a str,
+    kind: PhantomData<Own>,
+}
+
+impl<'de, Own: DeserializeOwned> DeserializeSeed<'de> for OwnValue<'_, Own> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let alone = Value::Object([(self.key.to_owned(), value.clone())].into_iter().collect());
+        match Own::deserialize(alone) {
+            Err(error) if !error.to_string().starts_with("missing field") => Err(de::Error::custom(error)),
+            Ok(_) | Err(_) => Ok(value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    struct Own {
+        domain: String,
+        number: Option<u8>,
+    }
+
+    fn error(settings: Value) -> String {
+        serde_json::from_value::<Preset<Own>>(settings).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn own_and_common_keys_are_told_apart_in_any_order() {
+        let settings =
+            json!({ "audience": "a", "number": 1, "leeway": "1s", "domain": "d", "validate": "jwt" });
+        let preset: Preset<Own> = serde_json::from_value(settings).unwrap();
+        assert_eq!((preset.own.domain.as_str(), preset.own.number), ("d", Some(1)));
+        assert_eq!(preset.common.leeway.unwrap().to_string(), "1s");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_and_the_nearest_own_one_named() {
+        assert!(error(json!({ "domain": "d", "audiense": "a" })).contains("unknown field `audiense`"));
+        assert!(error(json!({ "domian": "d" })).contains("did you mean `domain`?"));
+    }
+
+    #[test]
+    fn what_is_missing_or_of_the_wrong_type_is_said() {
+        assert!(error(json!({ "audience": "a" })).contains("missing field `domain`"));
+        assert!(error(json!({ "domain": "d", "number": 300 })).contains("300"));
+        assert!(error(json!({ "domain": "d", "leeway": 30 })).contains("30"));
     }
 }

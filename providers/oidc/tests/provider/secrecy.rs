@@ -44,20 +44,21 @@ async fn invariant_11_neither_token_nor_secret_is_in_a_log_line_or_an_error_what
     let harness = Harness::new(&settings).await;
     let token = harness.token();
     let bearer = BearerToken::parse(&token).unwrap();
-    let mut shown = String::new();
+    let mut shown = Vec::new();
     let echo =
         Fault::Body(format!(r#"{{"access_token":["{token}"],"client_secret":"hunter2"}}"#).into_bytes());
     for fault in [Fault::Close, Fault::Status(401), Fault::Throttle(1), Fault::Html, echo, Fault::Large] {
         for path in ["/introspect", "/token", "/revoke", "/keys"] {
             harness.issuer.fail(path, fault.clone());
         }
-        shown += &format!("{:?}", harness.ask(&token, Freshness::Fresh).await);
-        shown += &format!("{:?}", harness.provider.request_token(TokenRequest::default()).await);
-        shown += &format!("{:?}", harness.provider.revoke_token(&bearer).await);
+        shown.push(format!("{:?}", harness.ask(&token, Freshness::Fresh).await));
+        shown.push(format!("{:?}", harness.provider.request_token(TokenRequest::default()).await));
+        shown.push(format!("{:?}", harness.provider.revoke_token(&bearer).await));
     }
-    shown += &format!("{:?}", harness.provider);
+    shown.push(format!("{:?}", harness.provider));
     drop(guard);
-    shown += &String::from_utf8_lossy(&log.0.lock().unwrap());
+    shown.push(String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned());
+    let shown = shown.join("\n");
     assert!(shown.contains("introspection failed"), "the log was not caught");
     let signature = token.rsplit('.').next().unwrap();
     for secret in [token.as_str(), signature, "hunter2", "YXBpOmh1bnRlcjI="] {
