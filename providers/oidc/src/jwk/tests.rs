@@ -172,3 +172,41 @@ fn a_key_is_the_same_under_every_name_and_another_is_another() {
     assert_eq!(print(&key), print(&key.called(Some("b"))));
     assert_ne!(print(&key), print(&MintKey::es256("a")));
 }
+
+/// RFC 7515, appendices A.2 and A.3, sign the same claims.
+const CLAIMS: &str =
+    "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+
+fn verifies(jwk: &Value, algorithm: Algorithm, input: &str, signature: &str) -> bool {
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
+    parse(jwk).unwrap().verifies(algorithm, input.as_bytes(), &signature)
+}
+
+#[test]
+fn the_signature_of_rfc_7515_appendix_a_2_is_good() {
+    let modulus = "ofgWCuLjybRlzo0tZWJjNiuSfb4p4fAkd_wWJcyQoTbji9k0l8W26mPddxHmfHQp-Vaw-4qPCJrcS2mJPMEzP1Pt0Bm4d4QlL-yRT-SFd2lZS-pCgNMsD1W_YpRPEwOWvG6b32690r2jZ47soMZo9wGzjb_7OMg0LOL-bSf63kpaSHSXndS5z5rexMdbBYUsLA9e-KXBdQOS-UTo7WTBEMa2R2CapHg665xsmtdVMTBQY4uDZlxvb3qCo5ZwKh9kG4LT6_I5IhlJH7aGhyxXFvUK-DWNmoudF8NAco9_h9iaGNj8q2ethFkMLs91kzk2PAcDTW9gb54h4FRWyuXpoQ";
+    let signature = "cC4hiUPoj9Eetdgtv3hF80EGrhuB__dzERat0XF9g2VtQgr9PJbu3XOiZj5RZmh7AAuHIm4Bh-0Qc_lF5YKt_O8W2Fp5jujGbds9uJdbF9CUAr7t1dnZcAcQjbKBYNX4BAynRFdiuB--f_nZLgrnbyTyWzO75vRK5h6xBArLIARNPvkSjtQBMHlb1L07Qe7K0GarZRmB_eSN9383LcOLn6_dO--xi12jzDwusC-eOkHWEsqtFZESc6BfI7noOPqvhJ1phCnvWh6IeYI2w9QOYEUipUTI8np6LbgGY9Fs98rqVt5AXLIhWkWywlVmtVrBp0igcN_IoypGlUPQGe77Rw";
+    let jwk = json!({"kty": "RSA", "n": modulus, "e": "AQAB"});
+    let input = format!("eyJhbGciOiJSUzI1NiJ9.{CLAIMS}");
+    assert!(verifies(&jwk, Algorithm::Rs256, &input, signature));
+    assert!(!verifies(&jwk, Algorithm::Ps256, &input, signature));
+    assert!(!verifies(&jwk, Algorithm::Rs384, &input, signature));
+}
+
+#[test]
+fn the_signature_of_rfc_7515_appendix_a_3_is_good() {
+    let jwk = json!({
+        "kty": "EC", "crv": "P-256",
+        "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+    });
+    let signature = "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q";
+    assert!(verifies(&jwk, Algorithm::Es256, &format!("eyJhbGciOiJFUzI1NiJ9.{CLAIMS}"), signature));
+}
+
+#[test]
+fn the_signature_of_rfc_8037_appendix_a_4_is_good() {
+    let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"});
+    let input = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+    let signature = "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+    assert!(verifies(&jwk, Algorithm::EdDsa, input, signature));
+}
