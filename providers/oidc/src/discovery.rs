@@ -137,11 +137,14 @@ impl Discovery {
             let (expected, found) = (self.issuer.clone(), Excerpt::new(metadata.issuer.as_str()));
             return Err(DiscoveryError::Issuer { url: url.clone(), expected, found });
         }
+        if url.scheme() != "https" {
+            return Ok(metadata);
+        }
         match &metadata.jwks_uri {
-            Some(keys) if url.scheme() == "https" && keys.scheme() != "https" => {
+            Some(keys) if keys.scheme() != "https" => {
                 Err(DiscoveryError::Downgrade { url: url.clone(), endpoint: Box::new(keys.clone()) })
             }
-            _ => Ok(metadata),
+            _ => Ok(metadata.without_plain_http()),
         }
     }
 }

@@ -54,6 +54,20 @@ impl Metadata {
             revocation_endpoint: url("revocation_endpoint"),
         })
     }
+
+    /// Without endpoints that are reached by plain `http`: no secret goes there because of a document that came by
+    /// `https`.
+    #[must_use]
+    pub(crate) fn without_plain_http(mut self) -> Self {
+        let endpoints =
+            [&mut self.token_endpoint, &mut self.introspection_endpoint, &mut self.revocation_endpoint];
+        for endpoint in endpoints {
+            if endpoint.as_ref().is_some_and(|url| url.scheme() != "https") {
+                *endpoint = None;
+            }
+        }
+        self
+    }
 }
 
 fn object(json: &[u8]) -> Result<Map<String, Value>, MetadataError> {
@@ -137,6 +151,14 @@ mod tests {
             metadata.revocation_endpoint,
         ];
         assert_eq!(endpoints, [None, None, None, None]);
+    }
+
+    #[test]
+    fn plain_http_is_taken_out_of_a_document_that_came_by_https() {
+        let json = br#"{"issuer":"https://a.example","token_endpoint":"http://127.0.0.1/token",
+            "introspection_endpoint":"https://a.example/introspect"}"#;
+        let metadata = Metadata::parse(json).unwrap().without_plain_http();
+        assert!(metadata.token_endpoint.is_none() && metadata.introspection_endpoint.is_some());
     }
 
     #[test]

@@ -30,7 +30,7 @@ use crate::{
     keys::{LiveIssuer, Plan},
     rules::TokenRules,
     settings::{Common, Endpoint, Settings, Validate},
-    token_request::Counter,
+    token_request::Requester,
     verify::{Admitted, Introspected, Signed},
 };
 
@@ -47,7 +47,7 @@ pub struct OidcProvider {
     rules: TokenRules,
     live: Vec<Arc<LiveIssuer>>,
     introspector: Option<Introspector>,
-    counter: Counter,
+    requester: Requester,
     clock: Arc<dyn Clock>,
     offload: Arc<dyn Offload>,
     epoch: Arc<AtomicU64>,
@@ -75,14 +75,14 @@ impl OidcProvider {
             let client = settings.client().cloned();
             Introspector::new(client, &settings.introspection(), http.clone(), clock.clone())
         });
-        let counter = Counter { http: http.clone(), clock: clock.clone() };
+        let requester = Requester { http: http.clone(), clock: clock.clone() };
         let (disabled, distrusted) = (AtomicBool::new(false), ArcSwap::default());
         Ok(Arc::new(Self {
             settings,
             rules,
             live,
             introspector,
-            counter,
+            requester,
             clock,
             offload,
             epoch,

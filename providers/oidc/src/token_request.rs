@@ -35,12 +35,12 @@ struct OktaError {
 
 /// Talks to the token and revocation endpoints.
 #[derive(Debug)]
-pub(crate) struct Counter {
+pub(crate) struct Requester {
     pub(crate) http: Arc<dyn HttpClient>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
-impl Counter {
+impl Requester {
     /// Asks for a token with the client-credentials grant (RFC 6749, section 4.4).
     pub(crate) async fn request_token(
         &self,

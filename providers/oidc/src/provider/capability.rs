@@ -28,7 +28,7 @@ impl RequestToken for OidcProvider {
             Outage::new(OutageCause::Provider, DISABLED)
         })?;
         let scopes = request.scopes.as_ref().or_else(|| self.settings.token_request_scope());
-        self.counter.request_token(&client, &endpoint, scopes, self.settings.token_parameters()).await
+        self.requester.request_token(&client, &endpoint, scopes, self.settings.token_parameters()).await
     }
 }
 
@@ -39,7 +39,7 @@ impl RevokeToken for OidcProvider {
             return Ok(());
         };
         match self.endpoint(live, Kind::Revocation).await? {
-            Some(endpoint) => self.counter.revoke(client, &endpoint, token).await,
+            Some(endpoint) => self.requester.revoke(client, &endpoint, token).await,
             None => Ok(()),
         }
     }
