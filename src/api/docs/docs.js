@@ -8,7 +8,8 @@ function home(url) {
 
 // Basic wants id and secret form-encoded before they are joined (RFC 6749, section 2.3.1); Swagger UI joins them as they are.
 function encoded(authorization) {
-  const joined = atob(authorization.slice("Basic ".length));
+  const bytes = Uint8Array.from(atob(authorization.slice("Basic ".length)), (byte) => byte.charCodeAt(0));
+  const joined = new TextDecoder().decode(bytes);
   const colon = joined.indexOf(":");
   const parts = [joined.slice(0, colon), joined.slice(colon + 1)];
   return "Basic " + btoa(parts.map(encodeURIComponent).join(":"));
@@ -25,6 +26,8 @@ window.ui = SwaggerUIBundle({
   validatorUrl: null,
   requestInterceptor(request) {
     request.url = home(request.url);
+    // Else the browser asks for a password of its own when a secret was wrong (401 with a challenge for Basic).
+    request.credentials = "omit";
     const authorization = request.headers && request.headers.Authorization;
     if (typeof authorization === "string" && authorization.startsWith("Basic ")) {
       request.headers.Authorization = encoded(authorization);
