@@ -1,8 +1,10 @@
 //! What the tests start and ask.
 
+mod browser;
 mod client;
 mod program;
 
+pub(crate) use browser::Browser;
 pub(crate) use client::{Answer, Client};
 pub(crate) use program::{Issuer, Run, Server, run};
 

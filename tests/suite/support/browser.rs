@@ -1,0 +1,144 @@
+//! A browser, driven over WebDriver: Debian's chromium and chromium-driver.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Long enough for a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const FLAGS: [&str; 9] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1200,2400",
+];
+
+/// A browser with a profile of its own.
+pub(crate) struct Browser {
+    page: Client,
+    driver: Driver,
+    _profile: TempDir,
+}
+
+/// The program that drives it, ended with the test.
+struct Driver {
+    child: Child,
+    url: String,
+}
+
+impl Browser {
+    pub(crate) async fn start() -> Self {
+        let driver = Driver::start();
+        let profile = tempfile::tempdir().unwrap();
+        let mut flags: Vec<String> = FLAGS.map(str::to_owned).into();
+        flags.push(format!("--user-data-dir={}", profile.path().display()));
+        let capabilities = json!({
+            "browserName": "chrome",
+            "goog:loggingPrefs": { "browser": "ALL" },
+            "goog:chromeOptions": { "args": flags },
+        });
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        builder.capabilities(capabilities.as_object().unwrap().clone());
+        let page = builder.connect(&driver.url).await.expect("the browser starts");
+        Self { page, driver, _profile: profile }
+    }
+
+    pub(crate) async fn open(&self, url: &str) {
+        self.page.goto(url).await.unwrap();
+    }
+
+    /// Clicks the first element of this selector, once it is there and can be clicked.
+    pub(crate) async fn click(&self, selector: &str) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            match self.element(selector).await.click().await {
+                Ok(()) => return,
+                // It moved, or something is still in front of it.
+                Err(error) if tokio::time::Instant::now() > deadline => panic!("{selector}: {error}"),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }
+
+    pub(crate) async fn write(&self, selector: &str, text: &str) {
+        self.element(selector).await.send_keys(text).await.unwrap();
+    }
+
+    /// The text of the first element of this selector, once it is there.
+    pub(crate) async fn text(&self, selector: &str) -> String {
+        self.element(selector).await.text().await.unwrap()
+    }
+
+    /// Waits until the text of the first element of this selector holds `wanted`.
+    pub(crate) async fn wait_for_text(&self, selector: &str, wanted: &str) -> String {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            // The page may take the element away between finding and reading it.
+            let text = self.element(selector).await.text().await.unwrap_or_default();
+            if text.contains(wanted) {
+                return text;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{selector} never said {wanted:?}, but {text:?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// What the browser has written to its console since the last call.
+    pub(crate) async fn console(&self) -> Vec<String> {
+        let session = self.page.session_id().await.unwrap().unwrap();
+        let url = format!("{}/session/{session}/se/log", self.driver.url);
+        let body = json!({ "type": "browser" }).to_string();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer =
+            http.post(url).header("content-type", "application/json").body(body).send().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        let entries = answer["value"].as_array().unwrap();
+        entries.iter().map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Ends the browser; one that a failed test leaves behind ends with its driver.
+    pub(crate) async fn close(self) {
+        self.page.clone().close().await.unwrap();
+    }
+
+    async fn element(&self, selector: &str) -> Element {
+        let found = self.page.wait().at_most(PATIENCE).for_element(Locator::Css(selector)).await;
+        found.unwrap_or_else(|error| panic!("{selector}: {error}"))
+    }
+}
+
+impl Driver {
+    fn start() -> Self {
+        let mut child = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("chromedriver starts (Debian's package chromium-driver)");
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let port = output.lines().map_while(Result::ok).find_map(|line| {
+            Some(line.split("started successfully on port ").nth(1)?.trim_end_matches('.').to_owned())
+        });
+        Self { child, url: format!("http://127.0.0.1:{}", port.expect("chromedriver says its port")) }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
