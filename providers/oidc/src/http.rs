@@ -1,7 +1,13 @@
 //! The one HTTP client that talks to providers.
 
-use std::{fmt, path::Path, sync::OnceLock, time::Duration};
+use std::{
+    fmt,
+    path::Path,
+    sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
+};
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use reqwest::{Certificate, Client, ClientBuilder, Proxy, redirect};
@@ -20,7 +26,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpSettings {
-    /// A PEM file with further certificate authorities, beside those of the system.
+    /// A PEM file with further certificate authorities, beside those of the system; read anew when it has changed.
     pub ca: Option<Box<Path>>,
     /// A proxy for every request to this provider, such as `http://proxy.internal:3128`; the environment's are not used.
     pub proxy: Option<Secret>,
@@ -87,15 +93,24 @@ pub fn is_loopback(url: &Url) -> bool {
 }
 
 /// The one HTTP client: no redirects, no decompression, limits of time and size, plain `http` only where it is allowed.
-/// What TLS needs is built at the first `https` request, so that a start does not wait for it.
+/// What TLS needs is built at the first `https` request, so that a start does not wait for it, and anew when the file of
+/// certificate authorities has changed.
 pub struct Http {
     settings: HttpSettings,
     timeout: Duration,
-    authorities: Vec<Certificate>,
     proxy: Option<Proxy>,
     plain: OnceLock<Result<Client, HttpError>>,
-    secure: OnceLock<Result<Client, HttpError>>,
+    secure: ArcSwapOption<Secure>,
 }
+
+/// The client for `https`, and what the file of authorities was like when it was made.
+struct Secure {
+    client: Client,
+    stamp: Stamp,
+}
+
+/// By what a changed file is known; nothing if there is none.
+type Stamp = Option<(SystemTime, u64)>;
 
 impl Http {
     /// A client with these settings; files are read now.
@@ -107,24 +122,44 @@ impl Http {
         if timeout.is_zero() {
             return Err(HttpSettingsError::Timeout);
         }
-        let authorities = settings.ca.as_deref().map(read_authorities).transpose()?.unwrap_or_default();
+        settings.ca.as_deref().map(read_authorities).transpose()?;
         let proxy = settings.proxy.as_ref().map(read_proxy).transpose()?;
-        let (plain, secure) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { settings, timeout, authorities, proxy, plain, secure })
+        Ok(Self { settings, timeout, proxy, plain: OnceLock::new(), secure: ArcSwapOption::empty() })
     }
 
-    fn client(&self, url: &Url) -> Result<&Client, HttpError> {
-        let host = || url.host_str().unwrap_or_default().to_owned();
+    fn client(&self, url: &Url) -> Result<Client, HttpError> {
         if !self.settings.allows(url) {
-            return Err(HttpError::Insecure { host: host() });
+            return Err(HttpError::Insecure { host: url.host_str().unwrap_or_default().to_owned() });
         }
-        let made = if url.scheme() == "https" {
-            self.secure.get_or_init(|| build(self.builder().tls_certs_merge(self.authorities.clone())))
-        } else {
-            // No certificate is looked at on plain connections, so none is loaded.
-            self.plain.get_or_init(|| build(self.builder().tls_certs_only([])))
+        if url.scheme() == "https" {
+            return self.secure();
+        }
+        // No certificate is looked at on plain connections, so none is loaded.
+        self.plain.get_or_init(|| build(self.builder().tls_certs_only([]))).clone()
+    }
+
+    fn secure(&self) -> Result<Client, HttpError> {
+        let stamp = self.settings.ca.as_deref().and_then(stamp);
+        let known = self.secure.load_full();
+        if let Some(known) = known.as_ref().filter(|known| known.stamp == stamp) {
+            return Ok(known.client.clone());
+        }
+        let client = match (self.make_secure(), known) {
+            (Ok(client), _) => client,
+            (Err(error), None) => return Err(error),
+            (Err(error), Some(known)) => {
+                tracing::warn!(%error, "the certificate authorities cannot be read anew; the old ones are kept");
+                known.client.clone()
+            }
         };
-        made.as_ref().map_err(Clone::clone)
+        self.secure.store(Some(Arc::new(Secure { client: client.clone(), stamp })));
+        Ok(client)
+    }
+
+    fn make_secure(&self) -> Result<Client, HttpError> {
+        let authorities = self.settings.ca.as_deref().map(read_authorities).transpose();
+        let authorities = authorities.map_err(|error| tls(&error.to_string()))?;
+        build(self.builder().tls_certs_merge(authorities.unwrap_or_default()))
     }
 
     fn builder(&self) -> ClientBuilder {
@@ -146,10 +181,9 @@ impl Default for Http {
         Self {
             settings: HttpSettings::default(),
             timeout: DEFAULT_TIMEOUT,
-            authorities: Vec::new(),
             proxy: None,
             plain: OnceLock::new(),
-            secure: OnceLock::new(),
+            secure: ArcSwapOption::empty(),
         }
     }
 }
@@ -162,8 +196,16 @@ impl fmt::Debug for Http {
 }
 
 fn build(builder: ClientBuilder) -> Result<Client, HttpError> {
-    let failed = |error| HttpError::Connection { host: "TLS".to_owned(), detail: chain(&error) };
-    builder.build().map_err(failed)
+    builder.build().map_err(|error| tls(&chain(&error)))
+}
+
+fn tls(detail: &str) -> HttpError {
+    HttpError::Connection { host: "TLS".to_owned(), detail: detail.to_owned() }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.modified().ok()?, file.len()))
 }
 
 fn read_authorities(path: &Path) -> Result<Vec<Certificate>, HttpSettingsError> {
@@ -283,6 +325,28 @@ mod tests {
         let proxy = Some(Secret::new("http://user:hunter2@proxy.internal"));
         let http = Http::new(HttpSettings { proxy, ..HttpSettings::default() }).unwrap();
         assert!(!format!("{http:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_changed_file_of_authorities_is_read_anew_and_a_broken_one_is_not_taken() {
+        let path = std::env::temp_dir().join(format!("scopegate-ca-{}.pem", std::process::id()));
+        let pem = include_bytes!("../tests/data/authority.test.pem");
+        std::fs::write(&path, pem).unwrap();
+        let http =
+            Http::new(HttpSettings { ca: Some(path.as_path().into()), ..HttpSettings::default() }).unwrap();
+        let made = || {
+            http.secure().unwrap();
+            Arc::as_ptr(&http.secure.load_full().unwrap())
+        };
+        let first = made();
+        assert_eq!(made(), first, "nothing has changed");
+        std::fs::write(&path, [pem.as_slice(), pem.as_slice()].concat()).unwrap();
+        let second = made();
+        assert_ne!(second, first, "the file has changed");
+        std::fs::write(&path, "broken").unwrap();
+        made();
+        std::fs::remove_file(&path).unwrap();
+        http.secure().unwrap();
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -63,6 +63,8 @@ struct Line {
     permits: Semaphore,
     /// How long the last answer took, in milliseconds; `u64::MAX` before the first.
     latency: AtomicU64,
+    /// Whether the last call failed.
+    failing: AtomicBool,
 }
 
 /// Why an answer says nothing about the token. For the log; what callers see is an outage.
@@ -106,6 +108,7 @@ impl Introspector {
             timeout: settings.timeout.get(),
             permits: Semaphore::new(CONCURRENT),
             latency: AtomicU64::new(u64::MAX),
+            failing: AtomicBool::new(false),
         };
         Self { line: Arc::new(line), flights: Arc::default() }
     }
@@ -179,13 +182,23 @@ impl std::fmt::Debug for Flights {
 
 impl Line {
     async fn ask(&self, endpoint: &Url, token: &BearerToken) -> Result<Answer, AuthnError> {
-        match self.answer(endpoint, token).await {
+        let answer = self.answer(endpoint, token).await;
+        self.note(endpoint, &answer);
+        match answer {
             Ok(answer) if answer.get("active") == Some(&Value::Bool(true)) => Ok(Arc::new(answer)),
             Ok(_) => Err(Rejection::Inactive.into()),
-            Err(problem) => {
-                tracing::warn!(%endpoint, error = %problem, "introspection failed");
-                Err(problem.outage().into())
-            }
+            Err(problem) => Err(problem.outage().into()),
+        }
+    }
+
+    /// Tells the log of the first failure and of the recovery; what fails in between only those who look closely.
+    fn note(&self, endpoint: &Url, answer: &Result<Map<String, Value>, NoAnswer>) {
+        let failing = self.failing.swap(answer.is_err(), Ordering::Relaxed);
+        match answer {
+            Err(error) if failing => tracing::debug!(%endpoint, %error, "introspection failed again"),
+            Err(error) => tracing::warn!(%endpoint, %error, "introspection failed"),
+            Ok(_) if failing => tracing::info!(%endpoint, "introspection works again"),
+            Ok(_) => {}
         }
     }
 
