@@ -82,8 +82,9 @@ pub async fn serve(
     greet: impl FnOnce(&Greeting),
 ) -> Result<(), ServeError> {
     let mut signals = Signals::new()?;
-    let listener =
-        ListenerSettings { listen: config.server.listen.clone(), limits: config.server.limits.clone() };
+    let server = &config.server;
+    let (listen, tls, limits) = (server.listen.clone(), server.tls.clone(), server.limits.clone());
+    let listener = ListenerSettings { listen, tls, limits };
     let main = Bound::bind(&listener).await?;
     let operations =
         ListenerSettings { listen: config.operations.listen.clone(), ..ListenerSettings::default() };

@@ -1,6 +1,6 @@
 //! The sections of a configuration, each defined by its owner and gathered here.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use scopegate_provider::{ClientId, Secret, Span};
@@ -15,7 +15,7 @@ use crate::{
     telemetry::TelemetrySettings,
 };
 
-pub use crate::gate::proxy::UpstreamSettings;
+pub use crate::{gate::proxy::UpstreamSettings, server::TlsSettings};
 
 /// Everything but `providers`, `scopes`, `routes` and `upstreams`, which are read one entry at a time.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -137,35 +137,6 @@ pub struct HeaderNameError {
 }
 
 super::values::as_text!(HeaderName, { "type": "string" });
-
-/// `server.tls`: the certificate chain and its key, in PEM. Both are read again when they change.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TlsSettings {
-    /// The certificate chain, the server's own first.
-    #[schemars(with = "FilePath")]
-    pub certificate: PathBuf,
-    /// The private key.
-    #[schemars(with = "FilePath")]
-    pub key: PathBuf,
-}
-
-/// A path in the schema; relative ones start at the file that names them.
-pub(super) struct FilePath;
-
-impl JsonSchema for FilePath {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "FilePath".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "format": "path" })
-    }
-}
 
 /// The section `operations`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]

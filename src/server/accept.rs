@@ -1,6 +1,6 @@
 //! The accept loop.
 
-use std::{fs, io, path::Path, sync::Arc, time::Duration};
+use std::{fmt, fs, io, path::Path, sync::Arc, time::Duration};
 
 use http::uri::Scheme;
 use poem::{
@@ -10,23 +10,25 @@ use poem::{
 use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
 };
 
 use super::{
     Limits, Listen, ListenerSettings, Phase, Shutdown,
     connection::{Ends, Serving, http},
     socket::Socket,
+    tls::{Tls, TlsError},
 };
 
 /// How long accepting pauses when the system is out of descriptors or memory: nothing is gained by asking at once.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A listener that has its address; callers wait in the system's queue until [`Bound::serve`].
-#[derive(Debug)]
 pub struct Bound {
     listener: Listener,
     local: Listen,
     limits: Limits,
+    tls: Option<Tls>,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,15 @@ pub enum BindError {
         /// What the system said.
         source: io::Error,
     },
+    /// TLS cannot be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// TLS on a Unix-domain socket.
+    #[error("TLS is spoken on TCP only, not on `{listen}`; take `tls` out or listen on an address")]
+    TlsOnUnix {
+        /// Where.
+        listen: Listen,
+    },
 }
 
 /// How a server ended.
@@ -61,10 +72,14 @@ impl Bound {
     /// # Errors
     /// [`BindError`]: the address is taken, is not this machine's, or may not be used.
     pub async fn bind(settings: &ListenerSettings) -> Result<Self, BindError> {
+        let tls = settings.tls.as_ref().map(Tls::new).transpose()?;
+        if tls.is_some() && matches!(settings.listen, Listen::Unix(_)) {
+            return Err(BindError::TlsOnUnix { listen: settings.listen.clone() });
+        }
         let listener = listen(&settings.listen).await;
         let (listener, local) =
             listener.map_err(|source| BindError::Bind { listen: settings.listen.clone(), source })?;
-        Ok(Self { listener, local, limits: settings.limits.clone() })
+        Ok(Self { listener, local, limits: settings.limits.clone(), tls })
     }
 
     /// Where it listens, with the port that the system chose.
@@ -84,9 +99,11 @@ impl Bound {
             http: http(&self.limits),
             limits: self.limits.clone(),
             shutdown: shutdown.clone(),
+            cut: Shutdown::new(),
         });
         tokio::select! {
             () = self.accept_all(&serving, &connections) => {}
+            () = self.renew() => {}
             () = shutdown.reached(Phase::Draining) => self.accept_waiting(&serving, &connections),
         }
         let total = self.limits.connections;
@@ -95,7 +112,16 @@ impl Bound {
             _ = connections.acquire_many(total) => {}
             () = shutdown.reached(Phase::Cut) => {}
         }
-        Outcome { cut: total as usize - connections.available_permits() }
+        let cut = total as usize - connections.available_permits();
+        serving.cut.cut();
+        Outcome { cut }
+    }
+
+    async fn renew(&self) {
+        match &self.tls {
+            Some(tls) => tls.renew().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn accept_all<E: Endpoint + 'static>(
@@ -106,7 +132,7 @@ impl Bound {
         loop {
             let Ok(permit) = Arc::clone(connections).acquire_owned().await else { return };
             match self.listener.accept().await {
-                Ok((socket, ends)) => spawn(serving, socket, ends, permit),
+                Ok((socket, ends)) => self.spawn(serving, socket, ends, permit),
                 Err(error) if is_callers(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, listen = %self.local, "cannot accept connections");
@@ -122,8 +148,38 @@ impl Bound {
         while let Ok(permit) = Arc::clone(connections).try_acquire_owned()
             && let Some(Ok((socket, ends))) = self.listener.accept().now_or_never()
         {
-            spawn(serving, socket, ends, permit);
+            self.spawn(serving, socket, ends, permit);
         }
+    }
+
+    fn spawn<E: Endpoint + 'static>(
+        &self,
+        serving: &Arc<Serving<E>>,
+        socket: Socket,
+        mut ends: Ends,
+        place: OwnedSemaphorePermit,
+    ) {
+        let serving = Arc::clone(serving);
+        match (socket, &self.tls) {
+            (Socket::Tcp(stream), Some(tls)) => {
+                ends.scheme = Scheme::HTTPS;
+                let handshake = tls.acceptor.accept(stream);
+                tokio::spawn(async move {
+                    match timeout(serving.limits.header_timeout.get(), handshake).await {
+                        Ok(Ok(stream)) => serving.serve(Socket::Tls(Box::new(stream)), ends, place).await,
+                        Ok(Err(error)) => tracing::debug!(%error, "no TLS connection"),
+                        Err(_) => tracing::debug!("no TLS connection in time"),
+                    }
+                });
+            }
+            (socket, _) => drop(tokio::spawn(async move { serving.serve(socket, ends, place).await })),
+        }
+    }
+}
+
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bound").field("local", &self.local).finish_non_exhaustive()
     }
 }
 
@@ -155,19 +211,6 @@ impl Listener {
 
 fn ends(local: Addr, remote: Addr) -> Ends {
     Ends { local: LocalAddr(local), remote: RemoteAddr(remote), scheme: Scheme::HTTP }
-}
-
-fn spawn<E: Endpoint + 'static>(
-    serving: &Arc<Serving<E>>,
-    socket: Socket,
-    ends: Ends,
-    permit: OwnedSemaphorePermit,
-) {
-    let serving = Arc::clone(serving);
-    tokio::spawn(async move {
-        serving.serve(socket, ends).await;
-        drop(permit);
-    });
 }
 
 /// Whether the error is about the one connection that was to be accepted, as accept(2) tells.

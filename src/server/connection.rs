@@ -10,7 +10,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Version, header::CONNECTION, uri::Scheme};
+use http::{
+    HeaderMap, HeaderValue, Method, Version,
+    header::{CONNECTION, UPGRADE},
+    uri::Scheme,
+};
 use http_body_util::combinators::BoxBody;
 use hyper::{
     Request, Response,
@@ -25,7 +29,10 @@ use poem::{
     Endpoint,
     web::{LocalAddr, RemoteAddr},
 };
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::OwnedSemaphorePermit,
+};
 
 use super::{
     Limits, Phase, Shutdown,
@@ -41,6 +48,8 @@ pub(super) struct Serving<E> {
     pub(super) http: auto::Builder<TokioExecutor>,
     pub(super) limits: Limits,
     pub(super) shutdown: Shutdown,
+    /// Reached once what is left has been counted.
+    pub(super) cut: Shutdown,
 }
 
 /// Whose connection it is.
@@ -73,17 +82,17 @@ const SMALLEST_BUFFER: usize = 8192;
 
 impl<E: Endpoint + 'static> Serving<E> {
     /// Serves a connection to its end.
-    pub(super) async fn serve<S>(&self, stream: S, ends: Ends)
+    pub(super) async fn serve<S>(&self, stream: S, ends: Ends, place: OwnedSemaphorePermit)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let vigil = Arc::new(Vigil::default());
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&vigil)));
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&vigil), place));
         let service = service_fn({
             let (vigil, endpoint, shutdown) =
                 (Arc::clone(&vigil), Arc::clone(&self.endpoint), self.shutdown.clone());
             move |request| {
-                let in_flight = vigil.request(request.version() == Version::HTTP_2);
+                let in_flight = vigil.request();
                 answer(Arc::clone(&endpoint), request, ends.clone(), in_flight, shutdown.clone())
             }
         });
@@ -94,7 +103,7 @@ impl<E: Endpoint + 'static> Serving<E> {
                 biased;
                 ended = connection.as_mut() => return note(ended),
                 () = self.leave(&vigil), if !ending => {}
-                () = self.shutdown.reached(Phase::Cut) => return,
+                () = self.cut.reached(Phase::Cut) => return,
                 expired = vigil.expiry(&self.limits) => if ending || expired != Expired::Idle {
                     return;
                 }
@@ -127,13 +136,21 @@ async fn answer<E: Endpoint>(
     in_flight: InFlight,
     shutdown: Shutdown,
 ) -> Result<Response<Sent>, Infallible> {
-    let version = request.version();
+    let is_http2 = request.version() == Version::HTTP_2;
+    let asked_to_change = !is_http2 && changes_protocol(request.method(), request.headers());
     let response = endpoint.get_response((request, ends.local, ends.remote, ends.scheme).into()).await;
     let mut response: Response<BoxBody<Bytes, io::Error>> = response.into();
-    if version < Version::HTTP_2 && shutdown.is_leaving() && !response.status().is_informational() {
+    let closes = asked_to_change || (!is_http2 && shutdown.is_leaving());
+    if closes && !response.status().is_informational() {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     Ok(response.map(|body| Sent { body, _in_flight: in_flight }))
+}
+
+/// Whether what follows need not be HTTP: the connection is not used again if it turns out to be.
+fn changes_protocol(method: &Method, headers: &HeaderMap) -> bool {
+    let mut protocols = headers.get_all(UPGRADE).iter();
+    *method == Method::CONNECT || protocols.any(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c"))
 }
 
 /// A response's body; the request is in flight until it is dropped.

@@ -23,15 +23,18 @@
 mod accept;
 mod connection;
 mod drain;
+mod framing;
 mod listen;
 mod settings;
 mod socket;
+mod tls;
 mod vigil;
 
 pub use accept::{BindError, Bound, Outcome};
 pub use drain::{Phase, Shutdown};
 pub use listen::{Listen, ListenError};
 pub use settings::{Limits, ListenerSettings};
+pub use tls::{TlsError, TlsSettings};
 
 #[cfg(test)]
 mod tests;

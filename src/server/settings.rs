@@ -4,13 +4,15 @@ use schemars::JsonSchema;
 use scopegate_provider::{ByteSize, Span};
 use serde::{Deserialize, Serialize};
 
-use super::Listen;
+use super::{Listen, TlsSettings};
 
 /// One listener, gathered from the sections that speak of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenerSettings {
     /// Where to listen.
     pub listen: Listen,
+    /// TLS; none means plain HTTP.
+    pub tls: Option<TlsSettings>,
     /// What a caller may use.
     pub limits: Limits,
 }
@@ -54,6 +56,6 @@ impl Default for Limits {
 
 impl Default for ListenerSettings {
     fn default() -> Self {
-        Self { listen: Listen::any_loopback_port(), limits: Limits::default() }
+        Self { listen: Listen::any_loopback_port(), tls: None, limits: Limits::default() }
     }
 }

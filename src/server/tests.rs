@@ -16,7 +16,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::*;
+use super::{tls::Tls, *};
 
 struct Running {
     address: SocketAddr,
@@ -108,7 +108,9 @@ async fn a_killed_servers_socket_is_taken_over_and_a_living_ones_is_not() {
     let listen: Listen = format!("unix:{}", path.display()).parse().unwrap();
     let settings = ListenerSettings { listen, ..ListenerSettings::default() };
     let _bound = Bound::bind(&settings).await.unwrap();
-    let BindError::Bind { source, .. } = Bound::bind(&settings).await.unwrap_err();
+    let BindError::Bind { source, .. } = Bound::bind(&settings).await.unwrap_err() else {
+        panic!("another error")
+    };
     assert_eq!(source.kind(), io::ErrorKind::AddrInUse);
 }
 
@@ -245,10 +247,18 @@ async fn who_was_not_accepted_yet_is_served_when_the_server_drains() {
 
 #[tokio::test]
 async fn what_does_not_end_in_time_is_cut_and_counted() {
-    let server = start(Limits::default(), make(|_: Request| std::future::pending::<&str>())).await;
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let never = make(move |_: Request| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        std::future::pending::<&str>()
+    });
+    let server = start(Limits::default(), never).await;
     let mut stream = server.connect().await;
     stream.write_all(GET).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    while calls.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
     server.shutdown.drain();
     server.shutdown.cut();
     assert_eq!(server.served.await.unwrap(), Outcome { cut: 1 });
@@ -261,4 +271,127 @@ async fn while_leaving_requests_are_served_and_connections_closed_after_them() {
     server.shutdown.leave();
     let answer = server.exchange(GET).await;
     assert!(answer.contains("connection: close") && answer.ends_with("hello"), "{answer}");
+}
+
+#[tokio::test]
+async fn invariant_5_content_length_with_transfer_encoding_is_refused() {
+    let server = start(Limits::default(), hello()).await;
+    for fields in
+        ["Content-Length: 5\r\nTransfer-Encoding: chunked", "transfer-encoding: chunked\r\ncontent-length: 5"]
+    {
+        let request = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n0\r\n\r\n");
+        let answer = server.exchange(request.as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 400 ") && !answer.contains("hello"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn invariant_5_it_is_refused_behind_other_requests_too() {
+    let takes_all = make(|mut request: Request| async move {
+        request.take_body().into_vec().await.map(|body| body.len().to_string()).unwrap_or_default()
+    });
+    let server = start(Limits::default(), takes_all).await;
+    let chunked =
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX: y\r\n\r\n";
+    let counted = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabcd";
+    let bad =
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
+    let answer = server.exchange([chunked, counted, bad].concat().as_bytes()).await;
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2, "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1 400 ").count(), 1, "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_after_bodies_of_every_kind() {
+    let server = start(short(|limits| limits.idle_timeout = SOON), hello()).await;
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    let counted = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabcd";
+    let mut stream = server.connect().await;
+    for request in [chunked, counted, chunked] {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_response(&mut stream).await;
+    }
+}
+
+#[tokio::test]
+async fn who_stops_in_the_middle_of_a_body_is_cut() {
+    let takes_all = make(|mut request: Request| async move {
+        let _ = request.take_body().into_vec().await;
+        "hello"
+    });
+    let server = start(short(|limits| limits.body_timeout = SOON), takes_all).await;
+    let answer = server.exchange(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc").await;
+    assert!(!answer.contains("hello"), "{answer}");
+}
+
+fn tls(name: &str) -> TlsSettings {
+    let file =
+        |extension: &str| format!("{}/tests/data/tls/{name}.{extension}", env!("CARGO_MANIFEST_DIR")).into();
+    TlsSettings { certificate: file("pem"), key: file("key") }
+}
+
+fn tls_client() -> reqwest::Client {
+    let authority = std::fs::read(tls("authority").certificate).unwrap();
+    let authority = reqwest::Certificate::from_pem(&authority).unwrap();
+    reqwest::Client::builder().tls_certs_only([authority]).build().unwrap()
+}
+
+async fn start_tls(settings: TlsSettings) -> Running {
+    let settings = ListenerSettings { tls: Some(settings), ..ListenerSettings::default() };
+    let bound = Bound::bind(&settings).await.unwrap();
+    let Listen::Tcp(address) = *bound.local_addr() else { unreachable!("a TCP listener was asked for") };
+    let shutdown = Shutdown::new();
+    let scheme =
+        make(|request: Request| async move { format!("{} {:?}", request.scheme(), request.version()) });
+    let served = tokio::spawn(bound.serve(scheme, shutdown.clone()));
+    Running { address, shutdown, served }
+}
+
+#[tokio::test]
+async fn tls_is_spoken_and_http2_negotiated() {
+    let server = start_tls(tls("server")).await;
+    let answer = tls_client().get(format!("https://{}/", server.address)).send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "https HTTP/2.0");
+}
+
+#[tokio::test]
+async fn a_key_of_another_certificate_stops_the_start() {
+    let tls = Some(TlsSettings { key: tls("other").key, ..tls("server") });
+    let refused = Bound::bind(&ListenerSettings { tls, ..ListenerSettings::default() }).await;
+    assert!(matches!(refused.unwrap_err(), BindError::Tls(TlsError::Pair { .. })));
+}
+
+#[tokio::test]
+async fn a_file_that_holds_no_certificate_stops_the_start() {
+    let tls = Some(TlsSettings { certificate: tls("server").key, ..tls("server") });
+    let refused = Bound::bind(&ListenerSettings { tls, ..ListenerSettings::default() }).await;
+    let BindError::Tls(TlsError::Pem { expected, .. }) = refused.unwrap_err() else {
+        panic!("another error")
+    };
+    assert_eq!(expected, "a certificate chain");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_changes_is_read_again_and_a_bad_one_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = TlsSettings { certificate: folder.path().join("c.pem"), key: folder.path().join("c.key") };
+    let put = |name: &str| {
+        std::fs::copy(tls(name).certificate, &here.certificate).unwrap();
+        std::fs::copy(tls(name).key, &here.key).unwrap();
+    };
+    put("server");
+    let side = Tls::new(&here).unwrap();
+    let first = side.certificate();
+    let renewing = async {
+        std::fs::write(&here.certificate, "nonsense").unwrap();
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        assert_eq!(side.certificate(), first);
+        put("other");
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        assert_ne!(side.certificate(), first);
+    };
+    tokio::select! {
+        () = side.renew() => unreachable!("it looks for ever"),
+        () = renewing => {}
+    }
 }

@@ -18,10 +18,14 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::OwnedSemaphorePermit,
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::Limits;
+use super::{
+    Limits,
+    framing::{Framing, Receiving},
+};
 
 /// What a connection does, noted by those who serve it.
 #[derive(Debug, Default)]
@@ -32,10 +36,12 @@ pub(super) struct Vigil {
     requests: AtomicU32,
     /// Successful writes so far.
     writes: AtomicU32,
-    /// Bytes have come since the last request.
+    /// Successful reads so far.
+    reads: AtomicU32,
+    /// A head has begun to come.
     head_begun: AtomicBool,
-    /// Frames come between requests too.
-    multiplexed: AtomicBool,
+    /// The rest of a body is waited for.
+    body_awaited: AtomicBool,
     /// The peer takes no more bytes at the moment.
     write_blocked: AtomicBool,
 }
@@ -44,11 +50,13 @@ pub(super) struct Vigil {
 #[derive(Debug)]
 pub(super) struct InFlight(Arc<Vigil>);
 
-/// A stream that notes its progress.
+/// A stream that notes its progress, and takes a connection's place for as long as it is there, tunnels included.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     stream: S,
     vigil: Arc<Vigil>,
+    framing: Framing,
+    _place: OwnedSemaphorePermit,
 }
 
 /// Why a connection was ended.
@@ -58,17 +66,17 @@ pub(super) enum Expired {
     Head,
     /// Nothing was asked for too long.
     Idle,
+    /// The rest of a body did not come in time.
+    Body,
     /// The peer took no bytes of a response for too long.
     Send,
 }
 
 impl Vigil {
-    /// Notes that a request came, and whether others may come beside it.
-    pub(super) fn request(self: &Arc<Self>, multiplexed: bool) -> InFlight {
-        self.multiplexed.store(multiplexed, Relaxed);
+    /// Notes that a request came.
+    pub(super) fn request(self: &Arc<Self>) -> InFlight {
         self.requests.fetch_add(1, Relaxed);
         self.in_flight.fetch_add(1, Relaxed);
-        self.head_begun.store(false, Relaxed);
         InFlight(Arc::clone(self))
     }
 
@@ -99,11 +107,12 @@ impl Vigil {
             return Some((Expired::Send, self.writes.load(Relaxed)));
         }
         if self.in_flight.load(Relaxed) > 0 {
-            return None;
+            let awaited = self.body_awaited.load(Relaxed);
+            return awaited.then(|| (Expired::Body, self.reads.load(Relaxed)));
         }
         let requests = self.requests.load(Relaxed);
-        let head_begun = self.head_begun.load(Relaxed) && !self.multiplexed.load(Relaxed);
-        let waits_for = if head_begun || requests == 0 { Expired::Head } else { Expired::Idle };
+        let waits_for =
+            if self.head_begun.load(Relaxed) || requests == 0 { Expired::Head } else { Expired::Idle };
         Some((waits_for, requests))
     }
 }
@@ -113,6 +122,7 @@ impl Expired {
         match self {
             Self::Head => limits.header_timeout.get(),
             Self::Idle => limits.idle_timeout.get(),
+            Self::Body => limits.body_timeout.get(),
             Self::Send => limits.send_timeout.get(),
         }
     }
@@ -139,8 +149,14 @@ impl Drop for InFlight {
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(stream: S, vigil: Arc<Vigil>) -> Self {
-        Self { stream, vigil }
+    pub(super) fn new(stream: S, vigil: Arc<Vigil>, place: OwnedSemaphorePermit) -> Self {
+        Self { stream, vigil, framing: Framing::default(), _place: place }
+    }
+
+    fn received(&mut self, bytes: &mut [u8]) {
+        self.framing.inspect(bytes);
+        self.vigil.reads.fetch_add(1, Relaxed);
+        self.vigil.head_begun.store(self.framing.receiving() == Receiving::Head, Relaxed);
     }
 
     fn wrote<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -160,9 +176,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.vigil.head_begun.store(true, Relaxed);
+        if let Some((_, new)) = buffer.filled_mut().split_at_mut_checked(before)
+            && !new.is_empty()
+        {
+            self.received(new);
         }
+        let awaits_body = read.is_pending() && self.framing.receiving() == Receiving::Body;
+        self.vigil.body_awaited.store(awaits_body, Relaxed);
         read
     }
 }

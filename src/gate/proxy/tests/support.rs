@@ -73,7 +73,11 @@ pub(crate) fn at(address: SocketAddr) -> UpstreamSettings {
 }
 
 pub(crate) async fn serve(endpoint: impl Endpoint + 'static) -> SocketAddr {
-    let bound = Bound::bind(&ListenerSettings::default()).await.unwrap();
+    serve_on(ListenerSettings::default(), endpoint).await
+}
+
+pub(crate) async fn serve_on(settings: ListenerSettings, endpoint: impl Endpoint + 'static) -> SocketAddr {
+    let bound = Bound::bind(&settings).await.unwrap();
     let Listen::Tcp(address) = *bound.local_addr() else { unreachable!("a TCP listener was asked for") };
     tokio::spawn(bound.serve(endpoint, Shutdown::new()));
     address

@@ -191,3 +191,40 @@ async fn an_address_whose_health_check_fails_gets_nothing_until_it_is_well() {
     }
     assert!(answers.contains(&true), "{answers:?}");
 }
+
+async fn over_tls(protocol: Protocol, ca: Option<&str>) -> Front {
+    let file = |name: &str| {
+        std::path::PathBuf::from(format!("{}/tests/data/tls/{name}", env!("CARGO_MANIFEST_DIR")))
+    };
+    let tls = crate::server::TlsSettings { certificate: file("server.pem"), key: file("server.key") };
+    let settings =
+        crate::server::ListenerSettings { tls: Some(tls), ..crate::server::ListenerSettings::default() };
+    let version = make(|request: Request| async move { format!("{:?}", request.version()) });
+    let address = serve_on(settings, version).await;
+    let url = format!("https://{address}").parse().unwrap();
+    proxy_to(UpstreamSettings { protocol, ca: ca.map(file), ..UpstreamSettings::at(url) }).await
+}
+
+#[tokio::test]
+async fn an_upstream_is_spoken_to_in_tls_and_what_that_negotiates() {
+    for (protocol, expected) in [(Protocol::Auto, "HTTP/2.0"), (Protocol::Http1, "HTTP/1.1")] {
+        let front = over_tls(protocol, Some("authority.pem")).await;
+        for _ in 0..2 {
+            assert!(front.get("/").await.ends_with(expected));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_whose_certificate_nobody_vouches_for_is_502() {
+    assert_eq!(over_tls(Protocol::Auto, None).await.status("/").await, StatusCode::BAD_GATEWAY);
+}
+
+#[test]
+fn a_file_without_authorities_is_refused() {
+    let ca = Some(format!("{}/tests/data/tls/server.key", env!("CARGO_MANIFEST_DIR")).into());
+    let settings =
+        UpstreamSettings { ca, ..UpstreamSettings::at("https://orders.internal".parse().unwrap()) };
+    let refused = Proxy::new(&[("it".to_owned(), settings)]);
+    assert!(matches!(refused.unwrap_err(), UpstreamError::Authorities { .. }));
+}
