@@ -1,7 +1,8 @@
 //! From a definition to a policy, with everything that is wrong said at once.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
+use ahash::AHashMap;
 use scopegate_provider::{ProviderName, Scope};
 
 use super::{
@@ -91,7 +92,7 @@ impl<'d> Compiler<'d> {
     }
 
     fn declared_scopes(&mut self) -> Vec<DeclaredScope> {
-        let mut seen: HashMap<&Scope, &Source> = HashMap::new();
+        let mut seen: AHashMap<&Scope, &Source> = AHashMap::new();
         let mut scopes = Vec::new();
         for (source, name, settings) in &self.definition.scopes {
             if let Some(other) = seen.insert(name, source) {
@@ -253,7 +254,7 @@ impl<'d> Compiler<'d> {
     }
 
     fn check_duplicates(&mut self, routes: &[Route]) {
-        let mut by_place: HashMap<&Place, Vec<&Route>> = HashMap::with_capacity(routes.len());
+        let mut by_place: AHashMap<&Place, Vec<&Route>> = AHashMap::with_capacity(routes.len());
         for route in routes {
             let earlier = by_place.entry(&route.pattern.place).or_default();
             for other in earlier.iter() {

@@ -21,8 +21,7 @@ pub(super) fn normalise(path: &[u8]) -> Result<NormalPath, TargetError> {
         return Err(TargetError::NotOriginForm);
     }
     let mut irregularities = Irregularities::NONE;
-    if path.iter().all(|byte| stands_for_itself(*byte) || *byte == b'/') {
-        check_segments(path, &mut irregularities)?;
+    if is_plain(path) {
         return Ok(NormalPath { rewritten: None, irregularities });
     }
     let text = rewrite(path, &mut irregularities)?;
@@ -33,7 +32,7 @@ pub(super) fn normalise(path: &[u8]) -> Result<NormalPath, TargetError> {
 
 /// Whether a query can be carried on: it is never matched, so only what could break a line of HTTP is refused.
 pub(super) fn check_query(query: &[u8]) -> Result<(), TargetError> {
-    query.iter().try_for_each(|byte| match byte {
+    query.iter().filter(|byte| !stands_for_itself(**byte)).try_for_each(|byte| match byte {
         b'#' => Err(TargetError::Fragment),
         b'\\' => Ok(()),
         _ => check_byte(*byte),
@@ -47,11 +46,31 @@ pub(super) fn hex_pair(digits: [u8; 2]) -> Option<u8> {
     Some(digit(high)? << 4 | digit(low)?)
 }
 
+/// Whether a path is its own normal form at first sight, as nearly all are.
+fn is_plain(path: &[u8]) -> bool {
+    let mut previous = 0;
+    path.iter().all(|byte| {
+        let after_slash = std::mem::replace(&mut previous, *byte) == b'/';
+        if after_slash { stands_for_itself(*byte) && *byte != b'.' } else { stands_for_itself(*byte) || *byte == b'/' }
+    })
+}
+
 /// Whether a byte is a `pchar` (RFC 3986, section 3.3) that needs no second look: not `%`, not `;`.
 fn stands_for_itself(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b'@')
-        || matches!(byte, b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=')
+    PLAIN.get(usize::from(byte)).copied().unwrap_or_default()
 }
+
+#[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
+const PLAIN: [bool; 256] = {
+    let bytes = b"-._~:@!$&'()*+,=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut table = [false; 256];
+    let mut index = 0;
+    while index < bytes.len() {
+        table[bytes[index] as usize] = true;
+        index += 1;
+    }
+    table
+};
 
 fn rewrite(path: &[u8], irregularities: &mut Irregularities) -> Result<String, TargetError> {
     let mut text = String::with_capacity(path.len() + 8);
