@@ -6,8 +6,8 @@ use ahash::AHashMap;
 use scopegate_provider::{ProviderName, Scope};
 
 use super::{
-    Alternative, Definition, Handling, PathPattern, Pattern, Place, Policy, PolicyError, Problem, Route,
-    Rule, Segment, Source, Vocabulary,
+    Definition, Handling, PathPattern, Pattern, Policy, PolicyError, Problem, Route, Rule, Segment, Source,
+    Vocabulary,
     error::nearest,
     opened::{Opened, scope_routes},
     settings::{MatchSettings, RouteSettings},
@@ -65,11 +65,7 @@ impl Policy {
         let written = compiler.routes();
         let opened = compiler.opened();
         let stored = definition.has_stored();
-        let file = stored.then(|| {
-            let opened: Vec<Opened<'_>> = opened.iter().filter(|one| one.source.is_file()).cloned().collect();
-            let written = written.iter().filter(|route| route.source.is_file()).cloned();
-            Self::assemble(written.chain(scope_routes(&opened)).collect(), Vec::new())
-        });
+        let file = stored.then(|| of_the_file(&written, &opened));
         let routes: Vec<Route> = written.into_iter().chain(scope_routes(&opened)).collect();
         compiler.check_duplicates(&routes);
         let policy = Self::assemble(routes, scopes);
@@ -80,14 +76,14 @@ impl Policy {
     }
 }
 
-struct Compiler<'d> {
+pub(super) struct Compiler<'d> {
     definition: &'d Definition,
-    vocabulary: Vocabulary,
+    pub(super) vocabulary: Vocabulary,
     errors: Vec<PolicyError>,
 }
 
 impl<'d> Compiler<'d> {
-    fn error(&mut self, at: &Source, key: impl Into<String>, problem: Problem) {
+    pub(super) fn error(&mut self, at: &Source, key: impl Into<String>, problem: Problem) {
         self.errors.push(PolicyError { at: at.clone(), key: key.into(), problem });
     }
 
@@ -217,7 +213,7 @@ impl<'d> Compiler<'d> {
             }
         };
         for pattern in patterns {
-            if !begins_with(&pattern.place.path, &prefix) {
+            if prefix.segments().is_empty() || !begins_with(&pattern.place.path, &prefix) {
                 self.error(source, "strip_prefix", Problem::StripPrefix { pattern: pattern.to_string() });
             }
         }
@@ -237,90 +233,17 @@ impl<'d> Compiler<'d> {
         }
         opened
     }
-
-    /// What the file declares cannot be loosened by what is stored (invariant 15).
-    fn check_stored(&mut self, policy: &Policy, file: Option<&Policy>) {
-        let Some(file) = file else { return };
-        for route in policy.routes().iter().filter(|route| !route.source.is_file()) {
-            if let Some(loosened) = file.loosened_by(route) {
-                let pattern = loosened.pattern.to_string();
-                self.error(
-                    &route.source,
-                    "match",
-                    Problem::Loosens { pattern, file: loosened.source.clone() },
-                );
-            }
-        }
-    }
-
-    fn check_duplicates(&mut self, routes: &[Route]) {
-        let mut by_place: AHashMap<&Place, Vec<&Route>> = AHashMap::with_capacity(routes.len());
-        for route in routes {
-            let earlier = by_place.entry(&route.pattern.place).or_default();
-            for other in earlier.iter() {
-                let both = route.pattern.methods.and(&other.pattern.methods);
-                if !both.is_empty() {
-                    let problem = Problem::DuplicatePattern {
-                        pattern: route.pattern.to_string(),
-                        other: other.source.clone(),
-                        other_pattern: other.pattern.to_string(),
-                        methods: both.to_string(),
-                    };
-                    self.error(&route.source, "match", problem);
-                }
-            }
-            earlier.push(route);
-        }
-    }
-
-    /// A pattern that more specific ones cover is a mistake of the file, or else a consequence of what is stored.
-    fn check_reach(&mut self, policy: &Policy, stored: bool, warnings: &mut Vec<Warning>) {
-        for route in policy.routes().iter().filter(|route| !policy.decides(&route.pattern.place)) {
-            let (at, pattern) = (&route.source, route.pattern.to_string());
-            if stored {
-                warnings.push(Warning::NeverDecides { at: at.clone(), pattern });
-            } else {
-                self.error(at, "match", Problem::NeverDecides { pattern });
-            }
-        }
-    }
-
-    fn warnings(&self, policy: &Policy) -> Vec<Warning> {
-        let mut warnings = Vec::new();
-        for route in policy.routes() {
-            self.warn_of_audiences(route, &mut warnings);
-            self.warn_of_freshness(route, &mut warnings);
-        }
-        warnings.dedup();
-        warnings
-    }
-
-    fn warn_of_audiences(&self, route: &Route, warnings: &mut Vec<Warning>) {
-        for provider in self.vocabulary.providers().iter().filter(|provider| provider.audiences.len() > 1) {
-            let takes = |one: &Alternative| one.audience.is_empty() && admits(one, &provider.name);
-            if route.rule.alternatives().iter().any(takes) || *route.rule == Rule::Authenticated {
-                let provider = provider.name.clone();
-                warnings.push(Warning::AudienceNotNamed { at: route.source.clone(), provider });
-            }
-        }
-    }
-
-    fn warn_of_freshness(&self, route: &Route, warnings: &mut Vec<Warning>) {
-        let alternatives = route.rule.alternatives();
-        let admitted = |name| alternatives.is_empty() || alternatives.iter().any(|one| admits(one, name));
-        let mut providers = self.vocabulary.providers().iter().filter(|provider| admitted(&provider.name));
-        if route.handling.fresh && !providers.any(|provider| provider.introspects) {
-            warnings.push(Warning::NeverFresh { at: route.source.clone() });
-        }
-    }
-}
-
-fn admits(alternative: &Alternative, provider: &ProviderName) -> bool {
-    alternative.providers.is_empty() || alternative.providers.contains(provider)
 }
 
 fn begins_with(path: &PathPattern, prefix: &PathPattern) -> bool {
     let literal = |pair: (&Segment, &Segment)| matches!(pair, (Segment::Literal(ours), Segment::Literal(theirs)) if ours == theirs);
     let (path, wanted) = (path.segments(), prefix.segments());
     !prefix.takes_rest() && path.len() >= wanted.len() && path.iter().zip(wanted).all(literal)
+}
+
+/// The policy of the file alone, against which what is stored is held.
+fn of_the_file(written: &[Route], opened: &[Opened<'_>]) -> Policy {
+    let opened: Vec<Opened<'_>> = opened.iter().filter(|one| one.source.is_file()).cloned().collect();
+    let written = written.iter().filter(|route| route.source.is_file()).cloned();
+    Policy::assemble(written.chain(scope_routes(&opened)).collect(), Vec::new())
 }

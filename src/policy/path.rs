@@ -51,7 +51,11 @@ fn is_plain(path: &[u8]) -> bool {
     let mut previous = 0;
     path.iter().all(|byte| {
         let after_slash = std::mem::replace(&mut previous, *byte) == b'/';
-        if after_slash { stands_for_itself(*byte) && *byte != b'.' } else { stands_for_itself(*byte) || *byte == b'/' }
+        if after_slash {
+            stands_for_itself(*byte) && *byte != b'.'
+        } else {
+            stands_for_itself(*byte) || *byte == b'/'
+        }
     })
 }
 

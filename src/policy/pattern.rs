@@ -1,10 +1,12 @@
-//! Patterns of targets and their precedence: `METHOD[|METHOD] [host]/path`.
+//! Patterns of targets and their precedence.
+
+mod parse;
 
 use std::{cmp::Ordering, fmt};
 
-use http::Method;
+use super::{Methods, Target};
 
-use super::{HostError, Methods, Target, TargetError, host, path};
+pub use self::parse::PatternError;
 
 /// A pattern: which methods, where.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -52,154 +54,7 @@ pub enum Segment {
     Parameter(Box<str>),
 }
 
-/// Why a text is not a pattern, and what to write instead.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PatternError {
-    /// Not one or two words.
-    #[error("expected `METHOD[|METHOD] [host]/path`, such as `GET /items/**`, found `{found}`")]
-    Shape {
-        /// What was found.
-        found: Box<str>,
-    },
-    /// Not a method.
-    #[error("`{found}` is not a method: expected one or more of `GET`, `POST`, …, with `|` between them")]
-    Method {
-        /// What was found.
-        found: Box<str>,
-    },
-    /// Methods are compared with case.
-    #[error("methods are written in capitals: write `{}`", found.to_ascii_uppercase())]
-    MethodCase {
-        /// What was found.
-        found: Box<str>,
-    },
-    /// `CONNECT`, which is never served.
-    #[error("no request with the method CONNECT is ever served, so this can never match")]
-    Connect,
-    /// No path.
-    #[error(
-        "expected a path that begins with `/`: write `/{found}` for a path, `{found}/**` for a whole host"
-    )]
-    NoPath {
-        /// What was found.
-        found: Box<str>,
-    },
-    /// A URL.
-    #[error("a pattern holds no scheme: write `{rest}`")]
-    Scheme {
-        /// What follows the scheme.
-        rest: Box<str>,
-    },
-    /// Not a host.
-    #[error("`{found}` is not a host: {source}")]
-    Host {
-        /// What was found.
-        found: Box<str>,
-        /// What is wrong with it.
-        source: HostError,
-    },
-    /// `*` elsewhere than as the first label.
-    #[error(
-        "in a host `*` may only be the whole first label, as in `*.example.com`; leave the host out for any host"
-    )]
-    HostWildcard,
-    /// A port.
-    #[error("the port is not compared: write `{host}` without it")]
-    HostPort {
-        /// The host alone.
-        host: Box<str>,
-    },
-    /// A query.
-    #[error("the query is never compared: leave out `?` and what follows")]
-    Query,
-    /// `**` elsewhere than at the end.
-    #[error("`**` may only be the last segment")]
-    RestNotLast,
-    /// A `*` in a segment.
-    #[error("`{found}`: write `{{name}}` for one segment of any text, `**` as the last for zero or more")]
-    Star {
-        /// The segment.
-        found: Box<str>,
-    },
-    /// A `{` or `}` that does not enclose a whole segment with a name in it.
-    #[error(
-        "`{found}`: a parameter is a whole segment with a name of letters, digits, `_` and `-`, as `{{name}}`"
-    )]
-    Parameter {
-        /// The segment.
-        found: Box<str>,
-    },
-    /// `:name`.
-    #[error(
-        "`:{name}`: write `{{{name}}}` for one segment of any text, or `%3A{name}` if it begins with a colon"
-    )]
-    Colon {
-        /// What follows the colon.
-        name: Box<str>,
-    },
-    /// An empty segment.
-    #[error("the path holds an empty segment (`//`), which no request is decided by")]
-    EmptySegment,
-    /// A literal that no accepted request holds.
-    #[error("`{found}` can never match: {source}")]
-    Literal {
-        /// The segment.
-        found: Box<str>,
-        /// What is wrong with it.
-        source: TargetError,
-    },
-    /// A literal with an irregularity.
-    #[error(
-        "`{found}` can never match as a literal: write `{{name}}`, and name in `accept:` what is irregular"
-    )]
-    Irregular {
-        /// The segment.
-        found: Box<str>,
-    },
-    /// More segments than [`PathPattern::MAX_SEGMENTS`].
-    #[error("a path pattern has at most {} segments", PathPattern::MAX_SEGMENTS)]
-    TooLong,
-}
-
 impl Pattern {
-    /// Parses `METHOD[|METHOD] [host]/path`; without a method it is every method.
-    ///
-    /// ```
-    /// use scopegate::policy::Pattern;
-    ///
-    /// let pattern = Pattern::parse("GET|POST *.example.com/ledger/{year}")?;
-    /// assert_eq!(pattern.to_string(), "GET|POST *.example.com/ledger/{year}");
-    /// assert!(Pattern::parse("/items/**")?.place < Pattern::parse("/**")?.place);
-    /// # Ok::<(), scopegate::policy::PatternError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`PatternError`] says what to write instead.
-    pub fn parse(text: &str) -> Result<Self, PatternError> {
-        let mut words = text.split_ascii_whitespace();
-        match (words.next(), words.next(), words.next()) {
-            (Some(place), None, None) => Ok(Self { methods: Methods::all(), place: Place::parse(place)? }),
-            (Some(methods), Some(place), None) => {
-                Ok(Self { methods: parse_methods(methods.split('|'))?, place: Place::parse(place)? })
-            }
-            _ => Err(PatternError::Shape { found: text.into() }),
-        }
-    }
-
-    /// From the parts of the long form: no methods are every method.
-    ///
-    /// # Errors
-    /// As [`Pattern::parse`].
-    pub fn from_parts(methods: &[String], host: Option<&str>, path: &str) -> Result<Self, PatternError> {
-        let methods = if methods.is_empty() {
-            Methods::all()
-        } else {
-            parse_methods(methods.iter().map(String::as_str))?
-        };
-        let host = host.map_or(Ok(HostPattern::Any), HostPattern::parse)?;
-        Ok(Self { methods, place: Place { host, path: PathPattern::parse(path)? } })
-    }
-
     /// Whether methods, host and path match, HEAD only where it is named.
     pub fn matches(&self, target: &Target) -> bool {
         self.methods.contains(target.method()) && self.place.matches(target)
@@ -207,16 +62,6 @@ impl Pattern {
 }
 
 impl Place {
-    fn parse(text: &str) -> Result<Self, PatternError> {
-        if let Some((_, rest)) = text.split_once("://") {
-            return Err(PatternError::Scheme { rest: rest.into() });
-        }
-        let start = text.find('/').ok_or_else(|| PatternError::NoPath { found: text.into() })?;
-        let (host, path) = text.split_at_checked(start).unwrap_or_default();
-        let host = if host.is_empty() { HostPattern::Any } else { HostPattern::parse(host)? };
-        Ok(Self { host, path: PathPattern::parse(path)? })
-    }
-
     /// Whether host and path match.
     pub fn matches(&self, target: &Target) -> bool {
         self.host.matches(target.host()) && self.path.matches(target)
@@ -224,25 +69,6 @@ impl Place {
 }
 
 impl HostPattern {
-    fn parse(text: &str) -> Result<Self, PatternError> {
-        let wildcard = text.strip_prefix("*.");
-        let name = wildcard.unwrap_or(text);
-        if name.contains('*') {
-            return Err(PatternError::HostWildcard);
-        }
-        let found = || text.into();
-        match host::parse_authority(name.as_bytes()) {
-            Ok((_, Some(_))) => Err(PatternError::HostPort {
-                host: text.rsplit_once(':').map_or(text, |(host, _)| host).into(),
-            }),
-            Ok((name, None)) if wildcard.is_some() && name.starts_with('[') => {
-                Err(PatternError::Host { found: found(), source: HostError::Grammar })
-            }
-            Ok((name, None)) => Ok(if wildcard.is_some() { Self::Wildcard(name) } else { Self::Exact(name) }),
-            Err(source) => Err(PatternError::Host { found: found(), source }),
-        }
-    }
-
     /// Whether a host in normal form matches.
     pub fn matches(&self, host: &str) -> bool {
         match self {
@@ -261,30 +87,6 @@ pub(super) fn wildcard_suffix(host: &str) -> Option<&str> {
 impl PathPattern {
     /// The most segments that a pattern may have.
     pub const MAX_SEGMENTS: usize = 64;
-
-    /// Parses a path pattern, which begins with `/`. A final slash means nothing.
-    ///
-    /// # Errors
-    /// As [`Pattern::parse`].
-    pub fn parse(text: &str) -> Result<Self, PatternError> {
-        let inner = text.strip_prefix('/').ok_or_else(|| PatternError::NoPath { found: text.into() })?;
-        if inner.contains('?') {
-            return Err(PatternError::Query);
-        }
-        let inner = inner.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(inner);
-        let (inner, rest) = match inner.strip_suffix("**") {
-            Some("") => ("", true),
-            Some(before) if before.ends_with('/') => (before.strip_suffix('/').unwrap_or(before), true),
-            _ => (inner, false),
-        };
-        let named = !inner.is_empty() || (rest && text.starts_with("//"));
-        let segments: Vec<Segment> =
-            inner.split('/').filter(|_| named).map(Segment::parse).collect::<Result<_, _>>()?;
-        if segments.len() > Self::MAX_SEGMENTS {
-            return Err(PatternError::TooLong);
-        }
-        Ok(Self { segments: segments.into(), rest })
-    }
 
     pub(super) fn new(segments: Box<[Segment]>, rest: bool) -> Self {
         Self { segments, rest }
@@ -349,41 +151,6 @@ impl PartialOrd for PathPattern {
 }
 
 impl Segment {
-    fn parse(text: &str) -> Result<Self, PatternError> {
-        let found = || text.into();
-        if text == "**" {
-            return Err(PatternError::RestNotLast);
-        }
-        if text.is_empty() {
-            return Err(PatternError::EmptySegment);
-        }
-        if let Some(name) = text.strip_prefix(':') {
-            return Err(PatternError::Colon { name: name.into() });
-        }
-        if text.contains('*') {
-            return Err(PatternError::Star { found: found() });
-        }
-        if text.contains(['{', '}']) {
-            let name =
-                text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).filter(|name| is_name(name));
-            return name
-                .map(|name| Self::Parameter(name.into()))
-                .ok_or_else(|| PatternError::Parameter { found: found() });
-        }
-        Self::literal(text)
-    }
-
-    fn literal(text: &str) -> Result<Self, PatternError> {
-        let path = format!("/{}", escape_non_ascii(text));
-        let normal = path::normalise(path.as_bytes())
-            .map_err(|source| PatternError::Literal { found: text.into(), source })?;
-        if !normal.irregularities.is_empty() {
-            return Err(PatternError::Irregular { found: text.into() });
-        }
-        let normal = normal.rewritten.unwrap_or_else(|| path.into());
-        Ok(Self::Literal(normal.strip_prefix('/').unwrap_or(&normal).into()))
-    }
-
     fn matches(&self, text: &str) -> bool {
         match self {
             Self::Literal(literal) => **literal == *text,
@@ -397,31 +164,6 @@ impl Segment {
             Self::Parameter(_) => Rank::Parameter,
         }
     }
-}
-
-/// People write `/café` into a configuration; requests carry `/caf%C3%A9`.
-fn escape_non_ascii(text: &str) -> String {
-    percent_encoding::utf8_percent_encode(text, percent_encoding::CONTROLS).to_string()
-}
-
-fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
-}
-
-fn parse_methods<'a>(names: impl Iterator<Item = &'a str>) -> Result<Methods, PatternError> {
-    names.map(parse_method).collect::<Result<Vec<_>, _>>().map(Methods::only)
-}
-
-fn parse_method(name: &str) -> Result<Method, PatternError> {
-    let found = || name.into();
-    let method = Method::from_bytes(name.as_bytes()).map_err(|_| PatternError::Method { found: found() })?;
-    if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        return Err(PatternError::MethodCase { found: found() });
-    }
-    if !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Err(PatternError::Method { found: found() });
-    }
-    if method == Method::CONNECT { Err(PatternError::Connect) } else { Ok(method) }
 }
 
 impl fmt::Display for Pattern {

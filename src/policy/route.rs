@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    Irregularities, Methods, Pattern, Rule, Source,
+    Irregularities, Methods, Pattern, Rule, Source, Target,
     settings::{CorsSettings, IdentitySettings, TokenSource},
 };
 
@@ -69,6 +69,11 @@ impl Route {
     /// Its pattern as text, for logs and metrics: made once, not for each request.
     pub fn label(&self) -> &Arc<str> {
         &self.label
+    }
+
+    /// The path that an upstream gets: the normal form, or what was sent if the route accepts irregular paths.
+    pub fn path_for<'t>(&self, target: &'t Target) -> &'t str {
+        if self.handling.accept.is_empty() { target.normal_path() } else { target.path_as_sent() }
     }
 
     /// What else it says.

@@ -4,7 +4,7 @@ use http::Method;
 use scopegate_provider::{Principal, Scope};
 
 use super::{
-    Decision, Denial, Methods, Place, Refused, Route, Source, Target, TokenUse, readings::readings,
+    Decision, Denial, Methods, Place, Refused, Route, Rule, Source, Target, TokenUse, readings::readings,
     settings::TokenSource, tree::Tree,
 };
 
@@ -205,7 +205,7 @@ impl<'p> Resolved<'p> {
 
     /// What is to be done with a token before the rules are asked.
     pub fn token_use(&self) -> TokenUse {
-        if self.rules().any(|route| *route.rule == super::Rule::Nobody) {
+        if self.closed().is_some() {
             return TokenUse::Ignored;
         }
         self.rules().map(|route| route.rule.token_use()).max().unwrap_or(TokenUse::Required)
@@ -223,12 +223,20 @@ impl<'p> Resolved<'p> {
 
     /// What the rules say to `principal`, none if no token came: all must permit.
     pub fn decide(&self, principal: Option<&Principal>) -> Decision<'p> {
+        if let Some(route) = self.closed() {
+            return Decision::Deny(Refused { route: Some(route), denial: Denial::Nobody });
+        }
         for route in self.rules() {
             if let Err(denial) = route.rule.decide(principal) {
                 return Decision::Deny(Refused { route: Some(route), denial });
             }
         }
         Decision::Permit { route: self.route }
+    }
+
+    /// A route that lets nobody in, so that no token needs to be looked at.
+    fn closed(&self) -> Option<&'p Route> {
+        self.rules().find(|route| *route.rule == Rule::Nobody)
     }
 
     fn rules(&self) -> impl Iterator<Item = &'p Route> {

@@ -232,6 +232,29 @@ impl Target {
         path.split('/').skip(1).filter(move |_| !path.is_empty())
     }
 
+    /// The same request with as many segments taken off the front of its path as `prefix` has: what an upstream gets
+    /// whose route strips a prefix. It is parsed again, so that what is left is as acceptable as the whole was.
+    ///
+    /// # Errors
+    /// [`TargetError`] if what is left is never acceptable.
+    pub fn without_prefix(&self, prefix: &str) -> Result<Self, TargetError> {
+        let segments = prefix.split('/').filter(|segment| !segment.is_empty()).count();
+        let rest = |path: &str| {
+            let rest = path.match_indices('/').nth(segments).and_then(|(start, _)| path.get(start..));
+            rest.unwrap_or("/").to_owned()
+        };
+        let query = self.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let path_and_query = rest(self.path_as_sent()) + &query;
+        let raw = RawTarget {
+            method: &self.method,
+            scheme: self.scheme,
+            authority: None,
+            hosts: [self.host.as_bytes()],
+            path_and_query: path_and_query.as_bytes(),
+        };
+        Self::parse(raw)
+    }
+
     /// The path in normal form without its final slash: empty, or a slash before each segment.
     pub(super) fn matched_path(&self) -> &str {
         let path = self.normal_path();

@@ -157,6 +157,7 @@ fn settings_without_meaning_are_refused() {
         ("/api/**", "/{x}"),
         ("/api/**", "/api/**"),
         ("/api", "/api/v1"),
+        ("/api", "/"),
     ] {
         let errors = strip(pattern, prefix).unwrap_err();
         assert!(matches!(errors[0].problem, Problem::StripPrefix { .. }), "{pattern} {prefix}");

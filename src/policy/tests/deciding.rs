@@ -168,6 +168,15 @@ routes: [{ match: /**, allow: anonymous, accept: [encoded_slash] }, { match: /pr
 }
 
 #[test]
+fn a_reading_that_nobody_may_ask_for_is_denied_without_a_look_at_the_token() {
+    let policy = policy(
+        "routes: [{ match: /**, allow: authenticated, accept: [encoded_slash] }, { match: /closed/x, allow: nobody }]",
+    );
+    assert_eq!(policy.resolve(&target("GET /closed%2Fx")).unwrap().token_use(), TokenUse::Ignored);
+    assert_eq!(outcome(&policy, "GET /closed%2Fx", None), "nobody");
+}
+
+#[test]
 fn invariant_16_a_rule_for_administrators_names_its_providers_where_there_are_several() {
     let provider = |name: &str| KnownProvider {
         name: ProviderName::parse(name).unwrap(),

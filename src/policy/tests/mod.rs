@@ -8,6 +8,7 @@ mod finding;
 mod paths;
 mod settings;
 mod situations;
+mod upstreams;
 
 use std::collections::BTreeMap;
 

@@ -179,6 +179,34 @@ fn invariant_5_a_reading_that_is_never_acceptable_denies() {
 }
 
 #[test]
+fn an_upstream_gets_the_normal_form_or_what_was_sent_where_that_is_accepted() {
+    let policy = policy(
+        "routes: [{ match: /a/**, allow: anonymous }, { match: /b/**, allow: anonymous, accept: [encoded_slash] }]",
+    );
+    let path = |text: &str| {
+        let target = target(text);
+        policy.resolve(&target).unwrap().route().path_for(&target).to_owned()
+    };
+    assert_eq!(path("GET /a/%7e/?q"), "/a/~/");
+    assert_eq!(path("GET /b/%7e%2fc"), "/b/%7e%2fc");
+}
+
+#[test]
+fn a_prefix_is_stripped_by_segments_and_what_is_left_is_parsed_again() {
+    // Traefik CVE-2026-40912: the raw path was cut by the decoded prefix's length, and dots resolved afterwards.
+    let strip = |path: &str, prefix: &str| {
+        let rest = target(&format!("GET {path}")).without_prefix(prefix).unwrap();
+        let query = rest.query().map(|query| format!("?{query}")).unwrap_or_default();
+        rest.path_as_sent().to_owned() + &query
+    };
+    assert_eq!(strip("/%61pi/x%2Fy/?a=/b", "/api"), "/x%2Fy/?a=/b");
+    assert_eq!(strip("/api/v1/x", "/api/v1"), "/x");
+    assert_eq!(strip("/api", "/api"), "/");
+    assert_eq!(strip("/api/", "/api"), "/");
+    assert_eq!(strip("/api?q", "/api"), "/?q");
+}
+
+#[test]
 fn a_path_of_many_readings_is_refused_in_bounded_time() {
     let path = format!("/{}x", "%25".to_owned() + &"25".repeat(4000));
     let policy = policy("routes: [{ match: /**, allow: anonymous, accept: [encoded_percent] }]");
