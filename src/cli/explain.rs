@@ -18,13 +18,12 @@ use super::{
     connect,
     console::Paint,
     failure::{Failure, Task, Verdict},
-    routes::Row,
     token,
 };
 use crate::{
     authenticator::{Authenticator, NoRevocations, VerifiedTokens},
     config::{Config, Rules},
-    policy::{Decision, Policy, RawTarget, Refused, Route, Scheme, Target},
+    policy::{Explanation, RawTarget, Reason, Scheme, Target, TargetError, TokenUse},
 };
 
 #[derive(Debug, Args)]
@@ -53,23 +52,29 @@ pub(super) struct Explain {
     audience: Vec<Audience>,
 }
 
+/// What the policy says, what is said of the token, and where the route stands.
 #[derive(Debug, Serialize)]
-struct Explanation {
-    target: String,
-    /// The route that decides.
-    route: Option<Row>,
-    permitted: bool,
-    reason: Option<String>,
-    message: String,
-    missing_scopes: Vec<String>,
-    /// Every route whose pattern matches, the most specific first, and why it does or does not decide.
-    considered: Vec<Considered>,
+struct Report {
+    #[serde(flatten)]
+    explanation: Explanation,
+    /// Where the route is declared.
+    place: Option<String>,
+    /// What is wrong with the token that was given.
+    token: Option<TokenProblem>,
 }
 
 #[derive(Debug, Serialize)]
-struct Considered {
-    pattern: String,
-    why: &'static str,
+struct TokenProblem {
+    reason: &'static str,
+    message: String,
+}
+
+/// What no policy is asked about.
+#[derive(Debug, Serialize)]
+struct Unacceptable {
+    permitted: bool,
+    reason: Reason,
+    message: String,
 }
 
 impl Explain {
@@ -77,19 +82,17 @@ impl Explain {
         let mut config = connect::config(task)?;
         let target = match self.target() {
             Ok(target) => target,
-            Err(error) => {
-                let explanation = Explanation::unacceptable(&self.url, error);
-                task.console.show(&explanation, |out, paint| explanation.write(out, paint))?;
-                return Ok(Verdict::No);
-            }
+            Err(error) => return unacceptable(task, error),
         };
-        let caller = self.caller(&mut config).await?;
-        let explanation = Explanation::new(&target, &config.rules, caller);
-        task.console.show(&explanation, |out, paint| explanation.write(out, paint))?;
-        Ok(explanation.permitted.into())
+        let freshness = config.rules.policy.resolve(&target).map(|resolved| resolved.fresh());
+        let freshness = if freshness.unwrap_or_default() { Freshness::Fresh } else { Freshness::Cached };
+        let caller = self.caller(&mut config, freshness).await?;
+        let report = Report::new(&target, &config.rules, caller);
+        task.console.show(&report, |out, paint| report.write(out, paint))?;
+        Ok(report.explanation.permitted.into())
     }
 
-    fn target(&self) -> Result<Target, crate::policy::TargetError> {
+    fn target(&self) -> Result<Target, TargetError> {
         let (scheme, rest) = match self.url.split_once("://") {
             Some(("https", rest)) => (Scheme::Https, Some(rest)),
             Some((_, rest)) => (Scheme::Http, Some(rest)),
@@ -111,9 +114,13 @@ impl Explain {
     }
 
     /// Who asks: nobody unless said.
-    async fn caller(&self, config: &mut Config) -> Result<Result<Option<Principal>, AuthnError>, Failure> {
+    async fn caller(
+        &self,
+        config: &mut Config,
+        freshness: Freshness,
+    ) -> Result<Result<Option<Principal>, AuthnError>, Failure> {
         if let Some(token) = &self.token {
-            return self.verified(token, config).await.map(|caller| caller.map(Some));
+            return self.verified(token, config, freshness).await.map(|caller| caller.map(Some));
         }
         let supposed = self.provider.is_some() || !self.scope.is_empty() || !self.role.is_empty();
         if supposed || self.client.is_some() { self.supposed(config).map(Some).map(Ok) } else { Ok(Ok(None)) }
@@ -123,6 +130,7 @@ impl Explain {
         &self,
         token: &str,
         config: &mut Config,
+        freshness: Freshness,
     ) -> Result<Result<Principal, AuthnError>, Failure> {
         let credentials = Credentials::bearer(token::read(token)?);
         let connected = connect::all(std::mem::take(&mut config.providers)).await?;
@@ -133,7 +141,7 @@ impl Explain {
         if let Ok(connected) = authenticator.provider_of(&credentials) {
             connect::settled(connected.provider().as_ref()).await;
         }
-        Ok(authenticator.authenticate(&credentials, Freshness::Cached).await)
+        Ok(authenticator.authenticate(&credentials, freshness).await)
     }
 
     fn supposed(&self, config: &mut Config) -> Result<Principal, Failure> {
@@ -162,107 +170,63 @@ impl Explain {
     }
 }
 
-impl Explanation {
+fn unacceptable(task: &Task, error: TargetError) -> Result<Verdict, Failure> {
+    let told = Unacceptable { permitted: false, reason: error.reason(), message: error.to_string() };
+    task.console.show(&told, |out, paint| {
+        writeln!(
+            out,
+            "decision  {} ({}): never acceptable: {}",
+            paint.bad("denied"),
+            told.reason,
+            told.message
+        )
+    })?;
+    Ok(Verdict::No)
+}
+
+impl Report {
     fn new(target: &Target, rules: &Rules, caller: Result<Option<Principal>, AuthnError>) -> Self {
-        let mut explanation = match caller {
-            Ok(principal) => Self::decided(rules.policy.decide(target, principal.as_ref()), rules),
-            Err(error) => match rules.policy.resolve(target) {
-                // The token is not looked at, or no rule is asked.
-                Ok(resolved) if resolved.token_use() == crate::policy::TokenUse::Ignored => {
-                    Self::decided(resolved.decide(None), rules)
-                }
-                Ok(resolved) => Self::token(resolved.route(), rules, &error),
-                Err(refused) => Self::decided(Decision::Deny(refused), rules),
-            },
-        };
-        explanation.target = target.to_string();
-        explanation.considered = considered(target, &rules.policy);
-        explanation
-    }
-
-    fn empty(route: Option<Row>, message: String) -> Self {
-        let (missing_scopes, considered) = (Vec::new(), Vec::new());
-        Self {
-            target: String::new(),
-            route,
-            permitted: false,
-            reason: None,
-            message,
-            missing_scopes,
-            considered,
-        }
-    }
-
-    fn decided(decision: Decision<'_>, rules: &Rules) -> Self {
-        match decision {
-            Decision::Permit { route } => {
-                let message = format!("`{}` is satisfied", route.rule());
-                Self { permitted: true, ..Self::empty(Some(Row::new(route, rules)), message) }
-            }
-            Decision::Deny(Refused { route, denial }) => Self {
-                reason: Some(denial.reason().to_string()),
-                missing_scopes: denial
-                    .missing_scopes()
-                    .iter()
-                    .flat_map(|set| set.iter())
-                    .map(ToString::to_string)
-                    .collect(),
-                ..Self::empty(route.map(|route| Row::new(route, rules)), denial.to_string())
-            },
-        }
-    }
-
-    fn token(route: &Route, rules: &Rules, error: &AuthnError) -> Self {
-        let reason = Some(error.reason().to_owned());
-        Self { reason, ..Self::empty(Some(Row::new(route, rules)), error.to_string()) }
-    }
-
-    fn unacceptable(url: &str, error: crate::policy::TargetError) -> Self {
-        let reason = Some(error.reason().to_string());
-        let target = scopegate_provider::Excerpt::new(url).as_str().to_owned();
-        Self { target, reason, ..Self::empty(None, format!("never acceptable: {error}")) }
+        let principal = caller.as_ref().ok().and_then(Option::as_ref);
+        let mut explanation = rules.policy.explain(target, principal);
+        let resolved = rules.policy.resolve(target).ok();
+        let place = resolved.as_ref().and_then(|resolved| rules.place(resolved.route().source()));
+        let place = place.map(ToString::to_string);
+        let looked_at = resolved.is_some_and(|resolved| resolved.token_use() != TokenUse::Ignored);
+        let token = caller.err().filter(|_| looked_at);
+        let token = token.map(|error| TokenProblem { reason: error.reason(), message: error.to_string() });
+        explanation.permitted &= token.is_none();
+        Self { explanation, place, token }
     }
 
     fn write(&self, out: &mut dyn Write, paint: Paint) -> io::Result<()> {
-        writeln!(out, "request   {}", self.target)?;
-        if let Some(route) = &self.route {
-            writeln!(
-                out,
-                "route     {} {} {}",
-                route.methods,
-                route.r#match,
-                paint.faint(route.place.as_deref().unwrap_or(&route.source))
-            )?;
+        let Explanation { target, route, .. } = &self.explanation;
+        writeln!(out, "request   {} {}://{}{}", target.method, target.scheme, target.host, target.path)?;
+        if let Some(route) = route {
+            let place = self.place.as_deref().unwrap_or(&route.source);
+            writeln!(out, "route     {}  {}", route.pattern, paint.faint(place))?;
             writeln!(out, "rule      {}", route.rule)?;
         }
-        let verdict = if self.permitted { paint.good("permitted") } else { paint.bad("denied") };
-        let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-        writeln!(out, "decision  {verdict}{reason}: {}", self.message)?;
-        if !self.missing_scopes.is_empty() {
-            writeln!(out, "missing   {}", self.missing_scopes.join(" "))?;
+        writeln!(out, "decision  {}", self.decision(paint))?;
+        if let Some(scopes) = &self.explanation.missing_scopes {
+            writeln!(out, "missing   {scopes}")?;
         }
-        for other in &self.considered {
-            writeln!(out, "{}", paint.faint(&format!("pattern   {}: {}", other.pattern, other.why)))?;
+        for reading in &self.explanation.readings {
+            for other in &reading.considered {
+                let line =
+                    format!("{} read as {}: {}", other.route.pattern, reading.path, other.outcome.as_str());
+                writeln!(out, "looked at {}", paint.faint(&line))?;
+            }
         }
         Ok(())
     }
-}
 
-fn considered(target: &Target, policy: &Policy) -> Vec<Considered> {
-    let mut most_specific = None;
-    let mut considered = Vec::new();
-    for route in policy.routes_by_precedence() {
-        let pattern = route.pattern();
-        if !pattern.place.matches(target) {
-            continue;
+    fn decision(&self, paint: Paint) -> String {
+        let Explanation { permitted, reason, message, .. } = &self.explanation;
+        match (&self.token, reason, message) {
+            _ if *permitted => paint.good("permitted"),
+            (Some(token), ..) => format!("{} ({}): {}", paint.bad("denied"), token.reason, token.message),
+            (None, Some(reason), Some(message)) => format!("{} ({reason}): {message}", paint.bad("denied")),
+            (None, ..) => paint.bad("denied"),
         }
-        let first = most_specific.get_or_insert_with(|| pattern.place.clone());
-        let why = match (*first == pattern.place, route.methods().contains(target.method())) {
-            (false, _) => "does not decide, a more specific pattern does",
-            (true, true) => "decides",
-            (true, false) => "does not name the method",
-        };
-        considered.push(Considered { pattern: pattern.to_string(), why });
     }
-    considered
 }

@@ -9,24 +9,24 @@ use super::{
 use crate::{config::Rules, policy::Route};
 
 #[derive(Debug, Serialize)]
-pub(super) struct Row {
+struct Row {
     /// The pattern.
-    pub(super) r#match: String,
+    r#match: String,
     /// The methods that it decides.
-    pub(super) methods: String,
+    methods: String,
     /// The rule.
-    pub(super) rule: String,
+    rule: String,
     /// The route or scope that declares it.
-    pub(super) source: String,
+    source: String,
     /// Where that stands.
-    pub(super) place: Option<String>,
-    pub(super) upstream: Option<String>,
-    pub(super) fresh: bool,
-    pub(super) open_to_admin: bool,
+    place: Option<String>,
+    upstream: Option<String>,
+    fresh: bool,
+    open_to_admin: bool,
 }
 
 impl Row {
-    pub(super) fn new(route: &Route, rules: &Rules) -> Self {
+    fn new(route: &Route, rules: &Rules) -> Self {
         let handling = route.handling();
         Self {
             r#match: route.pattern().place.to_string(),

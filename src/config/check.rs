@@ -6,6 +6,7 @@ mod identity;
 mod listeners;
 mod policy;
 mod providers;
+mod upstreams;
 
 use super::{
     Warning,
@@ -158,6 +159,7 @@ pub(super) fn check<'a>(parts: &Parts, tree: &'a Node) -> (Option<Rules>, Findin
         hidden::check(parts, &mut findings);
         identity::check(parts, &mut findings);
     }
+    upstreams::check(parts, &mut findings);
     let rules = policy::compile(parts, &mut findings);
     (rules.filter(|_| findings.errors.is_empty()), findings)
 }

@@ -41,12 +41,13 @@ pub use self::{
     sections::{
         AdminSettings, CacheSettings, Dialect, ForwardAuthSettings, HeaderName, HeaderNameError,
         IntrospectionClient, IntrospectionSettings, OperationsSettings, ServerSettings, StreamSettings,
-        TlsSettings, UpstreamSettings,
+        TlsSettings,
     },
     values::{BasePath, BasePathError, PublicUrl, PublicUrlError},
 };
 pub use crate::yaml::{Origin, Place, Problem};
 use crate::{
+    gate::proxy::UpstreamSettings,
     policy::settings::{CorsSettings, IdentitySettings},
     providers::Kinds,
     store::StoreSettings,
@@ -188,7 +189,7 @@ impl Loader {
         let settled = settle::settle(&mut root, &schema, &variable);
         errors.extend(settled.errors);
         watched.extend(settled.files);
-        let parts = parts::read_parts(&root, &self.kinds, &mut errors);
+        let parts = parts::read_parts(&root, &self.kinds, &watched, &mut errors);
         let (rules, findings) = check::check(&parts, &root);
         errors.extend(findings.errors);
         match rules {

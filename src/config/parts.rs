@@ -1,14 +1,17 @@
 //! The typed parts of a tree, each read on its own so that every error is found.
 
+use std::path::{Path, PathBuf};
+
 use aws_lc_rs::digest::{Context as Digest, SHA256};
 use scopegate_provider::{Outline, ProviderName, Scope};
 
 use super::{
     check::Conflict,
     error::{Cause, ConfigError},
-    sections::{Sections, UpstreamSettings},
+    sections::Sections,
 };
 use crate::{
+    gate::proxy::UpstreamSettings,
     policy::settings::{RouteSettings, ScopeSettings},
     providers::{Kinds, ProviderSettings},
     yaml::{Entry, Fault, Node, Step, Value, nearest, read},
@@ -79,11 +82,38 @@ impl std::fmt::Debug for ProviderConfig {
     }
 }
 
+impl ProviderConfig {
+    /// A changed certificate authority is a changed setting.
+    fn with_files(mut self, node: &Node, files: &[PathBuf]) -> Self {
+        let mut digest = Digest::new(&SHA256);
+        digest.update(&self.fingerprint);
+        feed_files(&mut digest, node, files);
+        self.fingerprint = digest.finish().as_ref().try_into().unwrap_or(self.fingerprint);
+        self
+    }
+}
+
+fn feed_files(digest: &mut Digest, node: &Node, files: &[PathBuf]) {
+    let named = node.text().map(Path::new).filter(|path| files.iter().any(|file| file == path));
+    if let Some(content) = named.and_then(|path| std::fs::read(path).ok()) {
+        feed(digest, &content);
+    }
+    let inner = node.entries().iter().map(|entry| &entry.node).chain(node.items());
+    for node in inner {
+        feed_files(digest, node, files);
+    }
+}
+
 /// What `Sections` leaves to be read one entry at a time.
 const APART: [&str; 4] = ["providers", "scopes", "routes", "upstreams"];
 
 /// Reads the parts of `root`; what is wrong goes to `errors`.
-pub(super) fn read_parts(root: &Node, kinds: &Kinds, errors: &mut Vec<ConfigError>) -> Parts {
+pub(super) fn read_parts(
+    root: &Node,
+    kinds: &Kinds,
+    files: &[PathBuf],
+    errors: &mut Vec<ConfigError>,
+) -> Parts {
     let mut faults = Vec::new();
     let mut main = root.clone();
     if let Value::Map(entries) = &mut main.value {
@@ -99,6 +129,7 @@ pub(super) fn read_parts(root: &Node, kinds: &Kinds, errors: &mut Vec<ConfigErro
     let mut of_providers = |entry: &Entry, path: &[Step], faults: &mut Vec<Fault>| {
         let name = name(entry, path, faults)?;
         let provider = provider(entry, path, &name, kinds, errors, faults);
+        let provider = provider.map(|provider| provider.with_files(&entry.node, files));
         failed_providers.extend(provider.is_none().then_some(name));
         provider
     };

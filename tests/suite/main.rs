@@ -7,6 +7,7 @@
     reason = "a failed expectation fails the test"
 )]
 
+mod commands;
 mod docs;
 mod emulation;
 mod examples;

@@ -27,6 +27,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 #[serde(deny_unknown_fields, default)]
 pub struct HttpSettings {
     /// A PEM file with further certificate authorities, beside those of the system; read anew when it has changed.
+    #[schemars(extend("format" = "path"))]
     pub ca: Option<Box<Path>>,
     /// A proxy for every request to this provider, such as `http://proxy.internal:3128`; the environment's are not used.
     pub proxy: Option<Secret>,

@@ -68,7 +68,7 @@ fn forward_auth(sections: &Sections, findings: &mut Findings<'_>) {
     }
 }
 
-fn pem(path: &Path, marker: &str, key: &[Step], findings: &mut Findings<'_>) {
+pub(super) fn pem(path: &Path, marker: &str, key: &[Step], findings: &mut Findings<'_>) {
     let detail = match std::fs::read_to_string(path) {
         Ok(text) if text.contains(marker) => return,
         Ok(_) => format!("expected PEM with a line `-----BEGIN … {marker}`, found none"),
