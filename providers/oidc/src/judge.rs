@@ -223,3 +223,31 @@ fn session(rules: &TokenRules, map: &ClaimMap) -> Result<Option<SessionId>, Reje
 fn missing(claim: &str) -> Rejection {
     Rejection::MissingClaim { claim: claim.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use scopegate_provider::ProviderName;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn invariant_2_claims_are_those_of_the_issuer_that_vouches() {
+        let issuer = Issuer::parse("https://a.example").unwrap();
+        let mut rules = TokenRules::new(ProviderName::parse("p").unwrap(), issuer.clone());
+        rules.issuers.push(Issuer::parse("https://a.example/b").unwrap());
+        rules.audiences = vec![Audience::parse("api").unwrap()];
+        let claims = json!({"iss": "https://a.example/b", "aud": "api", "exp": 60});
+        let map = claims.as_object().unwrap();
+        let vouched = Vouched {
+            map,
+            claims: Claims::from_map(map.clone()),
+            issuer: &issuer,
+            required: RequiredMembers::ALL,
+            cache_until: Timestamp::MAX,
+        };
+        let refused = judge(&rules, vouched, Timestamp::from_seconds(0)).unwrap_err();
+        let found = "https://a.example/b".into();
+        assert_eq!(refused, Rejection::IssuerMismatch { expected: issuer.as_str().into(), found });
+    }
+}

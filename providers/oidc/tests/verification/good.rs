@@ -171,6 +171,8 @@ fn a_token_may_live_exactly_as_long_as_allowed() {
     let desk = Desk::new();
     let lifetime = i64::try_from(desk.rules.max_token_lifetime.as_secs()).unwrap();
     assert!(desk.verify_claims(&json!({"iat": NOW, "exp": NOW + lifetime})).is_ok());
+    let latest = NOW + desk.leeway() + lifetime;
+    assert!(desk.verify_claims(&json!({"iat": null, "exp": latest})).is_ok());
 }
 
 #[test]
