@@ -56,6 +56,7 @@ struct Started {
     token: String,
     introspection: Option<String>,
     revocation: String,
+    overview: String,
 }
 
 impl Issuer {
@@ -80,13 +81,16 @@ impl Issuer {
         }
         writeln!(out, "revocation     {}", started.revocation)?;
         let Some(client) = self.client.first() else { return Ok(()) };
-        let audience = match (self.emulate, self.audience.first()) {
-            (Some(Emulate::Auth0), Some(audience)) => format!(" -d audience={audience}"),
+        // Auth0's token is opaque without an audience, Okta's server wants a scope.
+        let asked = match (self.emulate, self.audience.first(), client.scopes.first()) {
+            (Some(Emulate::Auth0), Some(audience), _) => format!(" -d audience={audience}"),
+            (Some(Emulate::Okta), _, Some(scope)) => format!(" -d scope={scope}"),
             _ => String::new(),
         };
         let (id, token) = (&client.id, &started.token);
         writeln!(out, "\nA first token (with the secret of `{id}`):\n")?;
-        writeln!(out, "  curl -s {token} -u {id}:SECRET -d grant_type=client_credentials{audience}\n")?;
+        writeln!(out, "  curl -s {token} -u {id}:SECRET -d grant_type=client_credentials{asked}\n")?;
+        writeln!(out, "More, such as rotating keys and broken tokens: {}\n", started.overview)?;
         writeln!(out, "ready; end it with Ctrl-C")
     }
 }
@@ -100,6 +104,7 @@ impl Started {
             token: running.token_url(),
             introspection: running.introspection_url(),
             revocation: running.revocation_url(),
+            overview: running.overview_url(),
         }
     }
 }

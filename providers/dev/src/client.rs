@@ -5,10 +5,10 @@ use std::{collections::HashMap, time::Duration};
 use aws_lc_rs::{constant_time::verify_slices_are_equal, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
-use scopegate_provider::{ClientId, ScopeSet, Secret};
+use scopegate_provider::{ClientId, ScopeSet};
 use serde_json::{Map, Value};
 
-use crate::{form::Form, refusal::Refusal};
+use crate::{ClientSettings, TokenFormat, form::Form, refusal::Refusal};
 
 /// Who may ask for tokens.
 pub(crate) struct Client {
@@ -16,18 +16,20 @@ pub(crate) struct Client {
     pub(crate) scopes: ScopeSet,
     pub(crate) claims: Map<String, Value>,
     pub(crate) lifetime: Duration,
+    pub(crate) tokens: TokenFormat,
     secret: digest::Digest,
 }
 
 impl Client {
-    pub(crate) fn new(
-        id: ClientId,
-        secret: &Secret,
-        scopes: ScopeSet,
-        claims: Map<String, Value>,
-        lifetime: Duration,
-    ) -> Self {
-        Self { id, scopes, claims, lifetime, secret: hash(secret.reveal()) }
+    pub(crate) fn new(settings: &ClientSettings, lifetime: Duration) -> Self {
+        Self {
+            id: settings.id.clone(),
+            scopes: settings.scopes.iter().cloned().collect(),
+            claims: settings.claims.clone(),
+            lifetime,
+            tokens: settings.tokens,
+            secret: hash(settings.secret.reveal()),
+        }
     }
 }
 

@@ -50,6 +50,7 @@ mod elsewhere;
 mod endpoint;
 mod fault;
 mod form;
+mod handles;
 mod keys;
 mod kind;
 mod ledger;
@@ -63,4 +64,6 @@ pub use elsewhere::Elsewhere;
 pub use fault::Fault;
 pub use kind::Dev;
 pub use running::{Running, StartError};
-pub use settings::{ClientSettings, Emulate, IssuerSettings, LoopbackAddress, SettingsError, TokenDialect};
+pub use settings::{
+    ClientSettings, Emulate, IssuerSettings, LoopbackAddress, SettingsError, TokenDialect, TokenFormat,
+};

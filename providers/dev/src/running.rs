@@ -114,6 +114,11 @@ impl Running {
         self.at(&self.service.tenant.dialect.paths().revoke)
     }
 
+    /// Where it says what else there is for development: rotation, broken tokens.
+    pub fn overview_url(&self) -> String {
+        self.at(crate::endpoint::OVERVIEW)
+    }
+
     /// Lets the next key sign; tokens of earlier keys stay good.
     ///
     /// # Errors

@@ -9,10 +9,11 @@ use scopegate_provider::{Clock, Issuer};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    Fault, StartError,
+    Fault, StartError, TokenFormat,
     client::{Client, ResourceServer, Shown},
     dialect::{Document, Grant, Minting, Operation},
     form::Form,
+    handles::Handles,
     keys::KeyRing,
     ledger::Ledger,
     refusal::Refusal,
@@ -24,6 +25,7 @@ use crate::{
 pub(crate) struct Memory {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) revoked: Arc<Ledger>,
+    pub(crate) handles: Arc<Handles>,
     pub(crate) resource_server: Arc<ResourceServer>,
 }
 
@@ -31,8 +33,8 @@ impl Memory {
     fn new(algorithm: SigningAlgorithm) -> Result<Self, StartError> {
         let text = || random::<24>().ok_or(StartError::Randomness);
         let resource_server = ResourceServer { id: format!("resource-server-{}", text()?), secret: text()? };
-        let (keys, revoked) = (KeyRing::start(algorithm), Arc::default());
-        Ok(Self { keys, revoked, resource_server: Arc::new(resource_server) })
+        let (keys, resource_server) = (KeyRing::start(algorithm), Arc::new(resource_server));
+        Ok(Self { keys, revoked: Arc::default(), handles: Arc::default(), resource_server })
     }
 }
 
@@ -139,6 +141,9 @@ impl Service {
         };
         let mut claims = dialect.claims(&minting);
         add(&mut claims, &grant.client.claims);
+        if grant.client.tokens == TokenFormat::Opaque && fault.is_none() {
+            return self.handle(claims);
+        }
         let header = dialect.header(&keys.current);
         let signed = match fault {
             None => keys.current.sign_with_header(&header, &claims),
@@ -150,10 +155,18 @@ impl Service {
         signed.map_err(Refusal::NoKey)
     }
 
+    /// An opaque token for these claims.
+    fn handle(&self, claims: Map<String, Value>) -> Result<String, Refusal> {
+        let token = format!("at_{}", random::<32>().ok_or(Refusal::NoRandomness)?);
+        self.memory.handles.insert(token.clone(), claims, self.now());
+        Ok(token)
+    }
+
     /// The claims of a token that is this issuer's, within its time and not revoked.
     async fn live_claims(&self, token: &str) -> Result<Option<Map<String, Value>>, Refusal> {
         let keys = self.memory.keys.keys().await.map_err(Refusal::NoKey)?;
-        let Some(claims) = signed_claims(token, &keys) else { return Ok(None) };
+        let known = self.memory.handles.claims(token).or_else(|| signed_claims(token, &keys));
+        let Some(claims) = known else { return Ok(None) };
         let now = self.now();
         let alive = text(&claims, "iss") == Some(self.issuer.as_str())
             && number(&claims, "exp").is_some_and(|expiry| now < expiry)

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, net::SocketAddr, sync::Arc, time::Duration}
 
 use schemars::JsonSchema;
 use scopegate_oidc::{List, SigningAlgorithm};
-use scopegate_provider::{Audience, ClientId, Scope, ScopeSet, Secret, Span};
+use scopegate_provider::{Audience, ClientId, Scope, Secret, Span};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
@@ -52,6 +52,21 @@ pub struct ClientSettings {
     pub claims: Map<String, Value>,
     /// How long its tokens live, where that differs from `token_lifetime`.
     pub lifetime: Option<Span>,
+    /// What its tokens look like.
+    #[serde(default)]
+    pub tokens: TokenFormat,
+}
+
+/// What a client's tokens look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenFormat {
+    /// Signed, and verified with the issuer's keys.
+    #[default]
+    Jwt,
+    /// A handle that means something to the issuer alone, which is asked about it (RFC 7662). A token with a `fault` is a
+    /// JWT all the same.
+    Opaque,
 }
 
 /// Whom the issuer emulates.
@@ -172,7 +187,14 @@ impl IssuerSettings {
 impl ClientSettings {
     /// A client that may ask for these scopes.
     pub fn new(id: ClientId, secret: Secret, scopes: impl IntoIterator<Item = Scope>) -> Self {
-        Self { id, secret, scopes: scopes.into_iter().collect(), claims: Map::new(), lifetime: None }
+        Self {
+            id,
+            secret,
+            scopes: scopes.into_iter().collect(),
+            claims: Map::new(),
+            lifetime: None,
+            tokens: TokenFormat::Jwt,
+        }
     }
 }
 
@@ -214,9 +236,7 @@ fn clients(settings: &[ClientSettings], lifetime: Duration) -> Result<Clients, S
         if lifetime < Duration::from_secs(1) {
             return Err(SettingsError::Lifetime);
         }
-        let scopes: ScopeSet = client.scopes.iter().cloned().collect();
-        let made = Client::new(client.id.clone(), &client.secret, scopes, client.claims.clone(), lifetime);
-        if clients.insert(client.id.clone(), made).is_some() {
+        if clients.insert(client.id.clone(), Client::new(client, lifetime)).is_some() {
             return Err(SettingsError::DuplicateClient { id: client.id.clone() });
         }
     }

@@ -1,4 +1,4 @@
-//! A browser, driven over WebDriver: Debian's chromium and chromium-driver.
+//! A browser, driven over `WebDriver`: Debian's chromium and chromium-driver.
 
 use std::{
     io::{BufRead, BufReader},
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Long enough for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const FLAGS: [&str; 9] = [
     "--headless",

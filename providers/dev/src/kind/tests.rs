@@ -125,6 +125,26 @@ async fn a_fresh_answer_knows_of_a_revocation() {
 }
 
 #[tokio::test]
+async fn an_opaque_token_is_introspected_where_the_settings_take_them() {
+    let clients = json!([{ "id": "demo", "secret": "demo-secret", "scopes": ["items"], "tokens": "opaque" }]);
+    let provider = connect(dev(&json!({ "clients": clients, "opaque_tokens": "introspect" }))).await;
+    let token = token(&*provider, "items").await;
+    assert!(!token.reveal().contains('.'));
+    assert_eq!(judge(&*provider, &token).await.unwrap().scopes().to_string(), "items");
+    provider.revoke_token().unwrap().revoke_token(&token).await.unwrap();
+    let fresh = provider.authenticate(&Credentials::bearer(token), Freshness::Fresh).await;
+    assert_eq!(fresh.unwrap_err(), AuthnError::Rejected(Rejection::Inactive));
+}
+
+#[tokio::test]
+async fn an_opaque_token_is_refused_where_the_settings_do_not_take_them() {
+    let clients = json!([{ "id": "demo", "secret": "demo-secret", "scopes": ["items"], "tokens": "opaque" }]);
+    let provider = connect(dev(&json!({ "clients": clients }))).await;
+    let judged = judge(&*provider, &token(&*provider, "items").await).await;
+    assert_eq!(judged.unwrap_err(), AuthnError::Rejected(Rejection::Opaque));
+}
+
+#[tokio::test]
 async fn an_opaque_token_of_auth0_is_told_from_a_jwt() {
     let provider = connect(dev(&json!({ "emulate": "auth0" }))).await;
     let [issuer] = provider.issuers() else { panic!("one issuer") };
