@@ -15,7 +15,7 @@ use bytes::Bytes;
 use futures_util::future::{FutureExt, Shared};
 use http::{Response, StatusCode};
 use scopegate_provider::{
-    AuthnError, BearerToken, Clock, HttpClient, HttpError, Issuer, Outage, OutageCause, Rejection,
+    AuthnError, BearerToken, Clock, HttpClient, HttpError, Issuer, Outage, OutageCause, Rejection, Timestamp,
 };
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
@@ -24,7 +24,7 @@ use url::Url;
 use crate::{
     client::{CannotSign, Client, Form, post},
     json::parse_object,
-    retry::retry_after,
+    retry::asked_wait,
     settings::IntrospectionSettings,
 };
 
@@ -210,7 +210,7 @@ impl Line {
         };
         let took = self.clock.uptime().saturating_sub(start).as_millis();
         self.latency.store(u64::try_from(took).unwrap_or(u64::MAX), Ordering::Relaxed);
-        read(&answer)
+        read(&answer, self.clock.now())
     }
 
     async fn exchange(&self, endpoint: &Url, token: &BearerToken) -> Result<Response<Bytes>, NoAnswer> {
@@ -225,10 +225,10 @@ impl Line {
 }
 
 /// RFC 7662, section 2.2: 200 and a JSON object in which `active` is a boolean.
-fn read(answer: &Response<Bytes>) -> Result<Map<String, Value>, NoAnswer> {
+fn read(answer: &Response<Bytes>, now: Timestamp) -> Result<Map<String, Value>, NoAnswer> {
     let status = answer.status();
     if status != StatusCode::OK {
-        return Err(NoAnswer::Status(status, retry_after(answer.headers())));
+        return Err(NoAnswer::Status(status, asked_wait(answer.headers(), now)));
     }
     let members = parse_object(answer.body(), "").map_err(|_| NoAnswer::Malformed)?;
     match members.get("active") {

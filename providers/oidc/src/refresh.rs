@@ -16,7 +16,7 @@ use crate::{
     key_set::{KeySet, KeySetError},
     keys::{LiveIssuer, Status},
     metadata::Metadata,
-    retry::{back_off, retry_after, shorten},
+    retry::{asked_wait, back_off, shorten},
     settings::JwksSettings,
 };
 
@@ -112,7 +112,11 @@ async fn keys(issuer: &LiveIssuer, url: &Url, woken: bool) -> Result<(KeySet, Du
     let answer = issuer.http.send(request(url, woken)).await?;
     let (status, headers) = (answer.status(), answer.headers());
     if status != StatusCode::OK {
-        return Err(RefreshError::Status { url: url.clone(), status, retry_after: retry_after(headers) });
+        return Err(RefreshError::Status {
+            url: url.clone(),
+            status,
+            retry_after: asked_wait(headers, issuer.clock.now()),
+        });
     }
     let set = KeySet::parse(answer.body(), &issuer.plan.algorithms)
         .map_err(|problem| RefreshError::KeySet { url: url.clone(), problem })?;

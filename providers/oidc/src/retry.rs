@@ -6,14 +6,30 @@ use std::{
 };
 
 use http::HeaderMap;
+use scopegate_provider::Timestamp;
 
 /// The longest wait that a provider can impose: it may not put itself out of use by a header.
 const LONGEST: Duration = Duration::from_mins(10);
 
+/// The shortest: to ask at once is no wait.
+const SHORTEST: Duration = Duration::from_secs(1);
+
 /// What the provider asks for in `Retry-After` (RFC 9110, section 10.2.3), in seconds; a date is passed over.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST))
+    Some(Duration::from_secs(seconds).clamp(SHORTEST, LONGEST))
+}
+
+/// The same, or else what `X-RateLimit-Reset` (Auth0) or `X-Rate-Limit-Reset` (Okta) says, in seconds since 1970. Where the
+/// limit is 0, Okta means how many requests run at a time, and the moment says nothing.
+pub(crate) fn asked_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
+    let reset = || {
+        let limit = number("x-ratelimit-limit").or(number("x-rate-limit-limit"))?;
+        let reset = number("x-ratelimit-reset").or(number("x-rate-limit-reset"))?;
+        (limit > 0).then(|| Timestamp::from_seconds(reset).since(now).clamp(SHORTEST, LONGEST))
+    };
+    retry_after(headers).or_else(reset)
 }
 
 /// The wait before try number `failures + 1`: 1, 2, 4 … seconds up to `longest`, each made shorter by up to a half at
@@ -49,7 +65,25 @@ mod tests {
     fn seconds_are_taken_up_to_ten_minutes() {
         assert_eq!(with("7"), Some(Duration::from_secs(7)));
         assert_eq!(with("999999"), Some(LONGEST));
+        assert_eq!(with("0"), Some(SHORTEST));
         assert_eq!(with("soon"), None);
+    }
+
+    fn recorded(envelope: &str) -> Option<Duration> {
+        let envelope: serde_json::Value = serde_json::from_str(envelope).unwrap();
+        let headers = envelope["headers"].as_object().unwrap().iter();
+        let headers =
+            headers.map(|(name, value)| (name.parse().unwrap(), value.as_str().unwrap().parse().unwrap()));
+        asked_wait(&headers.collect::<HeaderMap>(), Timestamp::from_seconds(1_790_000_000))
+    }
+
+    #[test]
+    fn recorded_throttling_says_how_long_to_wait() {
+        let seconds = |envelope| recorded(envelope).map(|wait| wait.as_secs());
+        assert_eq!(seconds(include_str!("../tests/data/fixtures/auth0/error-429-jwks.json")), Some(1));
+        assert_eq!(seconds(include_str!("../tests/data/fixtures/auth0/error-429-m2m-quota.json")), Some(600));
+        assert_eq!(seconds(include_str!("../tests/data/fixtures/okta/error-429.json")), Some(42));
+        assert_eq!(seconds(include_str!("../tests/data/fixtures/okta/error-429-concurrency.json")), None);
     }
 
     proptest! {

@@ -9,14 +9,15 @@ use openidconnect::{
     core::{CoreErrorResponseType, CoreTokenType},
 };
 use scopegate_provider::{
-    BearerToken, Clock, HttpClient, Outage, OutageCause, ScopeSet, TokenRequestError, TokenResponse,
+    BearerToken, Clock, HttpClient, Outage, OutageCause, ScopeSet, Timestamp, TokenRequestError,
+    TokenResponse,
 };
 use serde::Deserialize;
 use url::Url;
 
 use crate::{
     client::{CannotSign, Client, Form},
-    retry::retry_after,
+    retry::asked_wait,
 };
 
 /// When to try again, if the provider does not say.
@@ -58,7 +59,7 @@ impl Requester {
         if answer.status() == StatusCode::OK {
             granted(&answer, endpoint)
         } else {
-            Err(refused(&answer, endpoint))
+            Err(refused(&answer, endpoint, self.clock.now()))
         }
     }
 
@@ -83,7 +84,10 @@ impl Requester {
             return Ok(());
         }
         tracing::warn!(%endpoint, status = %answer.status(), "the provider did not revoke a token");
-        Err(Outage::new(OutageCause::Provider, retry_after(answer.headers()).unwrap_or(RETRY)))
+        Err(Outage::new(
+            OutageCause::Provider,
+            asked_wait(answer.headers(), self.clock.now()).unwrap_or(RETRY),
+        ))
     }
 }
 
@@ -111,8 +115,8 @@ fn granted(answer: &Response<Bytes>, endpoint: &Url) -> Result<TokenResponse, To
 }
 
 /// RFC 6749, section 5.2, told apart by `error` and not by the status, which differs from provider to provider.
-fn refused(answer: &Response<Bytes>, endpoint: &Url) -> TokenRequestError {
-    let (status, retry_after) = (answer.status(), retry_after(answer.headers()));
+fn refused(answer: &Response<Bytes>, endpoint: &Url, now: Timestamp) -> TokenRequestError {
+    let (status, retry_after) = (answer.status(), asked_wait(answer.headers(), now));
     let refused = |error: &str, description: Option<&str>| TokenRequestError::Refused {
         status: status.as_u16(),
         error: clean(error),
