@@ -1,11 +1,11 @@
 //! The composition root: configuration → providers, policy, store, gates, one endpoint.
 
+mod administer;
 mod assemble;
 mod connect;
 mod front;
 mod inner;
 mod library;
-mod policy;
 mod readiness;
 mod serve;
 mod watch;
@@ -17,11 +17,16 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use poem::{Endpoint, EndpointExt, Request, Response, Result, Route, endpoint::BoxEndpoint, get};
+use poem::{Endpoint, EndpointExt, Request, Response, Result, Route, get};
 use scopegate_oidc::{Http, HttpSettings, HttpSettingsError, Workers};
 use scopegate_provider::{Clock, ConnectError, HttpClient, Offload, ProviderName, SystemClock};
 
-use self::{connect::Connection, readiness::NodeReport};
+use self::{
+    administer::Hand,
+    assemble::{Built, Endpoints},
+    connect::Connection,
+    readiness::NodeReport,
+};
 use crate::{
     api::health::{Readyz, healthz},
     authenticator::{AuthenticatorError, VerifiedTokens},
@@ -31,7 +36,7 @@ use crate::{
         proxy::{Proxy, UpstreamError},
     },
     server::Shutdown,
-    store::{OpenError, Store},
+    store::{ChangeNumber, Heads, OpenError, Store},
 };
 
 pub use self::{
@@ -61,6 +66,8 @@ struct Fixed {
     store: Store,
     tokens: VerifiedTokens,
     shutdown: Shutdown,
+    /// What administrators act with.
+    hand: Arc<Hand>,
 }
 
 /// What a configuration made.
@@ -68,7 +75,7 @@ struct Generation {
     connections: Vec<Connection>,
     config: Arc<Config>,
     proxy: Proxy,
-    endpoint: BoxEndpoint<'static>,
+    endpoints: Endpoints,
 }
 
 /// Why a node cannot be made from a configuration.
@@ -116,6 +123,8 @@ impl App {
     ) -> Result<Self, BuildError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = Store::open(config.store.as_ref(), clock.clone()).await?;
+        // Before anything of it is read: what changes afterwards is told.
+        let changes = store.subscribe();
         let fixed = Fixed {
             http: Arc::new(Http::new(HttpSettings::default())?),
             offload: Arc::new(Workers::start()?),
@@ -123,16 +132,19 @@ impl App {
             clock,
             store,
             shutdown,
+            hand: Arc::default(),
         };
         let connections = connect::all(&fixed, std::mem::take(&mut config.providers), &[]).await?;
         let gate = Gate::new(assemble::state(&fixed, &connections, &config)?);
         let proxy = Proxy::new(&config.upstreams)?;
-        let endpoint = assemble::endpoint(&fixed, &gate, &connections, &config, &proxy, &public_url)?;
+        let built = Built { gate: &gate, connections: &connections, config: &config, proxy: &proxy };
+        let endpoints = assemble::endpoints(&fixed, built, &public_url)?;
         let config = Arc::new(config);
-        let current = ArcSwap::from_pointee(Generation { connections, config, proxy, endpoint });
+        let current = ArcSwap::from_pointee(Generation { connections, config, proxy, endpoints });
         let changing = tokio::sync::Mutex::default();
         let node = Arc::new(Node { fixed, public_url, gate, current, changing });
-        tokio::spawn(follow_store(Arc::downgrade(&node)));
+        node.fixed.hand.hold(&node);
+        tokio::spawn(follow_store(Arc::downgrade(&node), changes));
         Ok(Self(node))
     }
 
@@ -153,6 +165,11 @@ impl App {
     /// The endpoint of the main listener.
     pub fn endpoint(&self) -> impl Endpoint<Output = Response> + use<> {
         Current(self.0.clone())
+    }
+
+    /// The endpoint of the listener for administrators, if there is one (`admin.listen`).
+    pub fn administration(&self) -> impl Endpoint<Output = Response> + use<> {
+        CurrentAdministration(self.0.clone())
     }
 
     /// The endpoint of the operations listener.
@@ -194,10 +211,22 @@ impl Node {
         proxy: Proxy,
     ) -> Result<(), BuildError> {
         self.gate.replace(assemble::state(&self.fixed, &connections, &config)?);
-        let (fixed, gate) = (&self.fixed, &self.gate);
-        let endpoint = assemble::endpoint(fixed, gate, &connections, &config, &proxy, &self.public_url)?;
-        self.current.store(Arc::new(Generation { connections, config, proxy, endpoint }));
+        let built = Built { gate: &self.gate, connections: &connections, config: &config, proxy: &proxy };
+        let endpoints = assemble::endpoints(&self.fixed, built, &self.public_url)?;
+        self.current.store(Arc::new(Generation { connections, config, proxy, endpoints }));
         Ok(())
+    }
+
+    /// Takes over what the store has in memory.
+    async fn take_over_store(&self) {
+        let _changing = self.changing.lock().await;
+        let generation = self.current.load_full();
+        let states = self.fixed.store.providers();
+        generation.connections.iter().for_each(|connection| connection.obey(&states));
+        let (connections, config) = (generation.connections.clone(), generation.config.clone());
+        if let Err(error) = self.take_over(connections, config, generation.proxy.clone()) {
+            tracing::error!(%error, "a change of the store could not be taken over");
+        }
     }
 }
 
@@ -209,22 +238,32 @@ impl Endpoint for Current {
 
     async fn call(&self, request: Request) -> Result<Response> {
         let generation = self.0.current.load_full();
-        generation.endpoint.call(request).await
+        generation.endpoints.main.call(request).await
     }
 }
 
-/// Takes changes of the store over for as long as there is a node.
-async fn follow_store(node: Weak<Node>) {
-    let Some(mut changes) = node.upgrade().map(|node| node.fixed.store.subscribe()) else { return };
+/// Calls the admin endpoints of the configuration by which the node goes now.
+struct CurrentAdministration(Arc<Node>);
+
+impl Endpoint for CurrentAdministration {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let generation = self.0.current.load_full();
+        generation.endpoints.administration.call(request).await
+    }
+}
+
+/// Takes changes of the store over for as long as there is a node. Revocations are in force without that.
+async fn follow_store(node: Weak<Node>, mut changes: tokio::sync::watch::Receiver<Heads>) {
+    let mut seen = (ChangeNumber::default(), ChangeNumber::default());
     while changes.changed().await.is_ok() {
-        let Some(node) = node.upgrade() else { return };
-        let _changing = node.changing.lock().await;
-        let generation = node.current.load_full();
-        let states = node.fixed.store.providers();
-        generation.connections.iter().for_each(|connection| connection.obey(&states));
-        let (connections, config) = (generation.connections.clone(), generation.config.clone());
-        if let Err(error) = node.take_over(connections, config, generation.proxy.clone()) {
-            tracing::error!(%error, "a change of the store could not be taken over");
+        let heads = *changes.borrow_and_update();
+        let found = (heads.policy, heads.providers);
+        if std::mem::replace(&mut seen, found) == found {
+            continue;
         }
+        let Some(node) = node.upgrade() else { return };
+        node.take_over_store().await;
     }
 }

@@ -49,7 +49,7 @@ pub struct Problem {
     reason: &'static str,
     description: String,
     missing_scopes: Vec<Scope>,
-    challenge: Option<Challenge>,
+    challenge: Option<Box<Challenge>>,
     retry_after: Option<Duration>,
     allow: Vec<Method>,
 }
@@ -154,10 +154,10 @@ impl Problem {
 
     fn challenged(self, scope: Option<ScopeSet>) -> Self {
         Self {
-            challenge: Some(Challenge {
+            challenge: Some(Box::new(Challenge {
                 scope: scope.filter(|scope| !scope.is_empty()),
                 resource_metadata: None,
-            }),
+            })),
             ..self
         }
     }

@@ -1,17 +1,23 @@
 //! The HTTP interface of scopegate itself, a file per group of endpoints.
 
+pub mod admin;
 mod docs;
 mod etag;
 mod form;
 pub mod health;
+mod introspect;
 mod items;
 pub mod openapi;
+mod revoke;
 mod sample;
 mod token;
+mod withdraw;
 
 pub use self::{
     docs::{SWAGGER_UI_VERSION, docs},
+    introspect::IntrospectEndpoint,
     items::ItemsApi,
+    revoke::RevokeEndpoint,
     sample::SampleApi,
     token::TokenEndpoint,
 };

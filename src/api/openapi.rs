@@ -19,6 +19,8 @@ pub struct Facts<'a> {
     pub providers: &'a [DocumentedProvider],
     /// Where callers reach scopegate.
     pub site: &'a Site,
+    /// Who may administer: the rule of all operations below `/admin`, which are in no policy.
+    pub admin: Option<&'a Rule>,
 }
 
 /// A provider, as the document names it.
@@ -93,6 +95,9 @@ fn overlay_path(path: &str, operations: &mut Value, facts: Facts<'_>, schemes: &
 
 /// What decides about an operation; none if nobody may call it.
 fn rule_of<'p>(method: &Method, path: &str, facts: Facts<'p>) -> Option<&'p Rule> {
+    if path.starts_with("/admin/") {
+        return facts.admin;
+    }
     let path = format!("{}{}", facts.site.base_path, sample(path));
     let target = Target::parse(RawTarget {
         method,

@@ -4,25 +4,32 @@ use std::sync::Arc;
 
 use http::header;
 use poem::{
-    EndpointExt, Response, Route,
+    EndpointExt, IntoEndpoint, Response, Route,
     endpoint::{BoxEndpoint, make_sync},
     get, post,
 };
 use poem_openapi::OpenApiService;
+use serde_json::Value;
 
-use super::{Fixed, connect::Connection, front::Front, inner::Inner, policy};
+use super::{
+    Fixed,
+    connect::Connection,
+    front::Front,
+    inner::{Inner, told},
+};
 use crate::{
     api::{
-        ItemsApi, SampleApi, TokenEndpoint, docs,
+        IntrospectEndpoint, ItemsApi, RevokeEndpoint, SampleApi, TokenEndpoint,
+        admin::Admin,
+        docs,
         openapi::{DocumentedProvider, Facts, Site, overlay},
     },
     authenticator::{Authenticator, AuthenticatorError},
     config::Config,
     gate::{
-        Gate, GateSettings, IdentityError, State,
+        Gate, GateSettings, Guard, IdentityError, State, fit,
         proxy::{Onward, OnwardSettings, Proxy},
     },
-    policy::Policy,
     telemetry::Trace,
 };
 
@@ -35,20 +42,60 @@ pub(super) fn state(
     let connected = connections.iter().map(|connection| connection.connected.clone()).collect();
     let (tokens, store) = (fixed.tokens.clone(), Arc::new(fixed.store.clone()));
     let authenticator = Authenticator::new(connected, tokens, store, fixed.clock.clone())?;
-    let policy = policy::compile(&config.rules.definition, &config.rules.policy, &fixed.store.policy());
+    let policy = fit(&config.rules.definition, &fixed.store.policy()).adopt();
     let settings = GateSettings { token_limit: config.server.limits.token.get(), ..GateSettings::default() };
     Ok(State::new(policy, authenticator, settings))
 }
 
-/// The endpoint of the main listener.
-pub(super) fn endpoint(
+/// What endpoints are made of, besides what lasts through reloads.
+#[derive(Clone, Copy)]
+pub(super) struct Built<'a> {
+    pub(super) gate: &'a Gate,
+    pub(super) connections: &'a [Connection],
+    pub(super) config: &'a Config,
+    pub(super) proxy: &'a Proxy,
+}
+
+/// The endpoints of the listeners.
+pub(super) struct Endpoints {
+    pub(super) main: BoxEndpoint<'static>,
+    /// Of `admin.listen`; nothing, where administrators use the main listener or there are none.
+    pub(super) administration: BoxEndpoint<'static>,
+}
+
+/// The endpoints of the listeners.
+pub(super) fn endpoints(
     fixed: &Fixed,
-    gate: &Gate,
-    connections: &[Connection],
-    config: &Config,
-    proxy: &Proxy,
+    built: Built<'_>,
     public_url: &str,
-) -> Result<BoxEndpoint<'static>, IdentityError> {
+) -> Result<Endpoints, IdentityError> {
+    let (config, base) = (built.config, built.config.server.base_path.as_str());
+    let apart = config.admin.as_ref().is_some_and(|admin| admin.listen.is_some());
+    let admin = Admin::new(built.gate.clone(), fixed.store.clone(), fixed.hand.clone());
+    let guarded = config.rules.admin.as_ref().map(|rule| {
+        let service = OpenApiService::new(admin.apis(), "scopegate", env!("CARGO_PKG_VERSION"));
+        let service = service.into_endpoint().catch_all_error(|error| async move { told(&error) });
+        mounted(base, service.with(Guard::new(built.gate.clone(), rule.clone())))
+    });
+    let trace = || Trace::new(config.server.request_id.0.clone());
+    let (here, there) = if apart { (None, guarded) } else { (guarded, None) };
+    let nothing = Front::new(Inner::new(None));
+    let administration = match there {
+        Some(there) => nothing.below(format!("{base}/admin"), there),
+        None => nothing,
+    };
+    let document = config.docs.then(|| document(fixed, built, public_url, &admin));
+    let main = main(fixed, built, document, here)?.with(trace()).boxed();
+    Ok(Endpoints { main, administration: administration.with(trace()).boxed() })
+}
+
+fn main(
+    fixed: &Fixed,
+    built: Built<'_>,
+    document: Option<Arc<str>>,
+    admin: Option<Route>,
+) -> Result<Front, IdentityError> {
+    let Built { gate, config, proxy, .. } = built;
     let base = config.server.base_path.as_str();
     let at = |path: &str| format!("{base}{path}");
     let sample = config.sample_api.then(|| sample(fixed, base));
@@ -63,12 +110,25 @@ pub(super) fn endpoint(
     if config.token_endpoint {
         front = front.at(at("/token"), post(TokenEndpoint::new(gate.clone())));
     }
-    if config.docs {
-        let document = document(fixed, &gate.current().policy().clone(), connections, config, public_url);
+    front = front.at(at("/revoke"), post(RevokeEndpoint::new(gate.clone(), fixed.store.clone())));
+    if let Some(introspect) = introspection(gate, config) {
+        front = front.at(at("/introspect"), post(introspect));
+    }
+    if let Some(admin) = admin {
+        front = front.below(at("/admin"), admin);
+    }
+    if let Some(document) = document {
         front = front.at(at("/openapi.json"), get(make_sync(move |_| json(&document))));
         front = front.below(at("/docs"), mounted(base, docs()));
     }
-    Ok(front.with(Trace::new(config.server.request_id.0.clone())).boxed())
+    Ok(front)
+}
+
+fn introspection(gate: &Gate, config: &Config) -> Option<IntrospectEndpoint> {
+    let section = config.introspection.as_ref()?;
+    let guard = config.rules.introspection.as_ref().map(|rule| Guard::new(gate.clone(), rule.clone()));
+    let clients = section.clients.iter().map(|client| (client.id.clone(), client.secret.clone())).collect();
+    Some(IntrospectEndpoint::new(gate.clone(), guard, clients))
 }
 
 fn operations(fixed: &Fixed, base: &str) -> OpenApiService<(SampleApi, ItemsApi), ()> {
@@ -81,29 +141,44 @@ fn sample(fixed: &Fixed, base: &str) -> Route {
 }
 
 /// poem's mounts are paths with a slash at the end of nothing.
-fn mounted(base: &str, endpoint: impl poem::IntoEndpoint<Endpoint: 'static>) -> Route {
+fn mounted(base: &str, endpoint: impl IntoEndpoint<Endpoint: 'static>) -> Route {
     Route::new().nest(if base.is_empty() { "/" } else { base }, endpoint)
 }
 
 /// The document as it is served: what the operations say, overlaid with what the policy asks.
-fn document(
-    fixed: &Fixed,
-    policy: &Policy,
-    connections: &[Connection],
-    config: &Config,
-    public_url: &str,
-) -> Arc<str> {
+fn document(fixed: &Fixed, built: Built<'_>, public_url: &str, admin: &Admin) -> Arc<str> {
+    let Built { gate, connections, config, .. } = built;
+    let state = gate.current();
     let documented = |connection: &Connection| DocumentedProvider {
         name: connection.name().clone(),
         gives_tokens: config.token_endpoint && connection.connected.provider().request_token().is_some(),
     };
     let providers: Vec<_> = connections.iter().map(documented).collect();
     let base = config.server.base_path.as_str();
-    let spec = if config.sample_api { operations(fixed, base).spec() } else { nothing().spec() };
-    let spec = serde_json::from_str(&spec).unwrap_or_default();
+    let own = if config.sample_api { operations(fixed, base).spec() } else { nothing().spec() };
+    let mut spec: Value = serde_json::from_str(&own).unwrap_or_default();
+    let rule = config.rules.admin.as_ref();
+    if rule.is_some() && config.admin.as_ref().is_some_and(|admin| admin.listen.is_none()) {
+        let more = OpenApiService::new(admin.apis(), "scopegate", env!("CARGO_PKG_VERSION")).spec();
+        merge(&mut spec, serde_json::from_str(&more).unwrap_or_default());
+    }
     let Ok(url) = public_url.parse() else { return "{}".into() };
-    let facts = Facts { policy, providers: &providers, site: &Site::new(&url, base) };
+    let (policy, site) = (&**state.policy(), Site::new(&url, base));
+    let facts = Facts { policy, providers: &providers, site: &site, admin: rule };
     overlay(spec, facts).to_string().into()
+}
+
+/// Adds a document's operations and schemas to another.
+fn merge(document: &mut Value, more: Value) {
+    match (document, more) {
+        (Value::Object(ours), Value::Object(theirs)) => {
+            for (name, value) in theirs {
+                merge(ours.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (ours @ Value::Null, theirs) => *ours = theirs,
+        _ => {}
+    }
 }
 
 fn nothing() -> OpenApiService<(), ()> {

@@ -22,7 +22,7 @@ impl Endpoint for Inner {
 
     async fn call(&self, request: Request) -> Result<Response> {
         match &self.sample {
-            Some(sample) => sample.call(request).await.or_else(|error| Ok(told(error))),
+            Some(sample) => sample.call(request).await.or_else(|error| Ok(told(&error))),
             None => Err(nothing_here().into()),
         }
     }
@@ -33,7 +33,7 @@ fn nothing_here() -> Problem {
 }
 
 /// An error of poem's as problem details; what a handler refused itself is one already.
-fn told(error: poem::Error) -> Response {
+pub(super) fn told(error: &poem::Error) -> Response {
     if let Some(problem) = error.downcast_ref::<Problem>() {
         return problem.response();
     }
@@ -43,7 +43,7 @@ fn told(error: poem::Error) -> Response {
             Problem::new(status, "malformed_request", error.to_string()).response()
         }
         status => {
-            tracing::error!(%error, "the sample API failed");
+            tracing::error!(%error, "a handler failed");
             Problem::new(status, "internal_error", "something went wrong here").response()
         }
     }

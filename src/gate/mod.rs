@@ -1,6 +1,8 @@
 //! What enforces: `authorize(target, credentials)` and its fronts.
 
 mod bearer;
+mod fit;
+mod guard;
 mod identity;
 mod middleware;
 mod principal;
@@ -22,6 +24,8 @@ use crate::{
 
 pub use self::{
     bearer::{BearerError, bearer},
+    fit::{Fitted, fit},
+    guard::{Guard, GuardEndpoint},
     identity::{IdentityError, IdentityHeaders, Stripped},
     middleware::GateEndpoint,
     principal::{Caller, Principal},

@@ -102,6 +102,11 @@ impl Definition {
         self.routes.push((Source::StoredRoute { id: id.into() }, settings));
     }
 
+    /// The scopes, each with where it was declared.
+    pub fn scopes(&self) -> impl Iterator<Item = (&Source, &Scope, &ScopeSettings)> {
+        self.scopes.iter().map(|(source, name, settings)| (source, name, settings))
+    }
+
     pub(super) fn has_stored(&self) -> bool {
         let mut sources =
             self.routes.iter().map(|(source, _)| source).chain(self.scopes.iter().map(|(source, ..)| source));

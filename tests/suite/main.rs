@@ -7,11 +7,14 @@
     reason = "a failed expectation fails the test"
 )]
 
+mod admin;
 mod commands;
 mod docs;
 mod emulation;
 mod examples;
 mod items;
+mod nodes;
 mod reload;
+mod revocation;
 mod support;
 mod tutorial;

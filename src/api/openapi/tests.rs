@@ -74,7 +74,7 @@ fn providers() -> [DocumentedProvider; 2] {
 }
 
 fn overlaid(policy: &Policy) -> Value {
-    overlay(document(), Facts { policy, providers: &providers(), site: &site() })
+    overlay(document(), Facts { policy, providers: &providers(), site: &site(), admin: None })
 }
 
 fn principal(provider: &str, scopes: &ScopeSet) -> Principal {
@@ -166,7 +166,8 @@ fn each_provider_is_a_scheme_with_its_own_token_url_and_every_scope() {
 fn the_base_path_is_in_every_address() {
     let policy = policy(json!([{ "match": "/.scopegate/items", "allow": "authenticated" }]));
     let site = Site::new(&"https://api.example/".parse().unwrap(), "/.scopegate");
-    let overlaid = overlay(document(), Facts { policy: &policy, providers: &providers(), site: &site });
+    let overlaid =
+        overlay(document(), Facts { policy: &policy, providers: &providers(), site: &site, admin: None });
     assert_eq!(overlaid["servers"], json!([{ "url": "https://api.example/.scopegate" }]));
     assert_eq!(overlaid["paths"].as_object().unwrap().keys().collect::<Vec<_>>(), ["/items"]);
 }
@@ -208,7 +209,8 @@ fn a_provider_that_gives_no_tokens_is_a_bearer_scheme() {
     let policy = policy(json!([{ "match": "/items", "require": "items" }]));
     let [one, two] = providers();
     let two = DocumentedProvider { gives_tokens: false, ..two };
-    let overlaid = overlay(document(), Facts { policy: &policy, providers: &[one, two], site: &site() });
+    let overlaid =
+        overlay(document(), Facts { policy: &policy, providers: &[one, two], site: &site(), admin: None });
     assert_eq!(overlaid["components"]["securitySchemes"]["two"]["scheme"], "bearer");
     assert_eq!(overlaid["paths"]["/items"]["get"]["security"], json!([{ "one": ["items"] }, { "two": [] }]));
 }
@@ -216,7 +218,7 @@ fn a_provider_that_gives_no_tokens_is_a_bearer_scheme() {
 #[test]
 fn without_a_provider_no_operation_looks_open() {
     let policy = policy(json!([{ "match": "/items", "require": "items" }]));
-    let overlaid = overlay(document(), Facts { policy: &policy, providers: &[], site: &site() });
+    let overlaid = overlay(document(), Facts { policy: &policy, providers: &[], site: &site(), admin: None });
     assert_eq!(overlaid["paths"]["/items"]["get"]["security"], json!([{ "bearer": [] }]));
 }
 
@@ -225,7 +227,8 @@ fn providers_of_like_names_are_schemes_of_their_own() {
     let policy = policy(json!([{ "match": "/items", "require": "items" }]));
     let named = |text| DocumentedProvider { name: name(text), gives_tokens: true };
     let providers = [named("a b"), named("a/b")];
-    let overlaid = overlay(document(), Facts { policy: &policy, providers: &providers, site: &site() });
+    let overlaid =
+        overlay(document(), Facts { policy: &policy, providers: &providers, site: &site(), admin: None });
     let schemes = overlaid["components"]["securitySchemes"].as_object().unwrap();
     assert_eq!(schemes.keys().collect::<Vec<_>>(), ["a_b", "a_b_"]);
     let url = &schemes["a_b_"]["flows"]["clientCredentials"]["tokenUrl"];

@@ -61,6 +61,21 @@ impl Client {
         self.send(method, path, &headers, &body.to_string()).await
     }
 
+    /// As [`Client::json`]; nothing if the server went away.
+    pub(crate) async fn try_json(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: &Value,
+    ) -> Option<Answer> {
+        let request = self.http.request(method.parse().unwrap(), format!("{}{path}", self.base));
+        let request = request.bearer_auth(token).header("content-type", "application/json");
+        let answer = request.body(body.to_string()).send().await.ok()?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Some(Answer { status, headers, text: answer.text().await.ok()? })
+    }
+
     /// A form.
     pub(crate) async fn form(&self, path: &str, form: &str) -> Answer {
         self.send("POST", path, &[("content-type", "application/x-www-form-urlencoded")], form).await

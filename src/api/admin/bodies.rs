@@ -1,0 +1,31 @@
+//! Answers that several admin endpoints give.
+
+use poem_openapi::{
+    ApiResponse, Object,
+    payload::Json,
+    types::{ParseFromJSON, ToJSON, Type},
+};
+
+/// A page of a list.
+#[derive(Object)]
+pub(super) struct List<T: ParseFromJSON + ToJSON + Type + Send + Sync> {
+    /// What is on it.
+    pub items: Vec<T>,
+    /// What to give as `after` for the next page; left out on the last one.
+    #[oai(skip_serializing_if_is_none)]
+    pub next: Option<String>,
+}
+
+impl<T: ParseFromJSON + ToJSON + Type + Send + Sync> List<T> {
+    /// A page after which there is more, if `next` says from where.
+    pub(super) fn new(items: Vec<T>, next: Option<String>) -> Json<Self> {
+        Json(Self { items, next })
+    }
+}
+
+#[derive(ApiResponse)]
+pub(super) enum Deleted {
+    /// It is gone.
+    #[oai(status = 204)]
+    Gone,
+}

@@ -1,0 +1,144 @@
+//! Edits of the policy: judged by compiling what would come of them, made only if nobody was faster, in force before
+//! they are answered.
+
+use std::collections::HashSet;
+
+use http::StatusCode;
+use scopegate_provider::Scope;
+
+use super::{Admin, unprocessable};
+use crate::{
+    gate::fit,
+    policy::{Definition, PolicyError, Problem as PolicyProblem, Source, settings::RouteSettings},
+    problem::Problem,
+    store::{Actor, ChangeNumber, Edit, Edited, Policies, RecordId, StoreError, StoredPolicy},
+};
+
+/// Why an edit of the policy was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum EditError {
+    /// The store refuses or fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The policy would not be one any more, or would loosen what the file declares (invariant 15).
+    #[error(transparent)]
+    Policy(Box<PolicyError>),
+    /// It is declared in the file, and is changed there.
+    #[error("{0} is declared in the configuration file: change it there")]
+    File(Source),
+    /// It is no route.
+    #[error("not a route: {0}")]
+    Route(#[source] serde_json::Error),
+}
+
+/// The number of a change that is only thought of.
+const UNMADE: ChangeNumber = ChangeNumber(i64::MAX);
+
+/// How often an edit is judged anew because somebody else was faster.
+const TRIES: usize = 100;
+
+impl Admin {
+    /// Edits what is stored. Once this has answered, this node decides by it.
+    ///
+    /// # Errors
+    /// [`EditError`]; nothing was changed.
+    pub async fn edit(&self, by: &Actor, edit: Edit) -> Result<Edited, EditError> {
+        check_route(&edit)?;
+        for _ in 1..TRIES {
+            let before = self.store.policy();
+            match self.try_edit(by, &before, &edit).await {
+                Err(_) if self.has_moved(before.change).await? => {}
+                outcome => return outcome,
+            }
+        }
+        let before = self.store.policy();
+        self.try_edit(by, &before, &edit).await
+    }
+
+    async fn try_edit(&self, by: &Actor, before: &StoredPolicy, edit: &Edit) -> Result<Edited, EditError> {
+        judge(&self.node.definition(), before, edit)?;
+        let (edited, _) = self.store.edit_policy(by, before, edit.clone()).await?;
+        self.node.take_over().await;
+        Ok(edited)
+    }
+
+    /// Whether somebody else has changed the policy, so that what was judged may be judged otherwise now.
+    async fn has_moved(&self, seen: ChangeNumber) -> Result<bool, StoreError> {
+        self.store.refresh().await?;
+        Ok(self.store.policy().change != seen)
+    }
+
+    /// The problem, with the place in the file of what is in the way.
+    pub(super) fn problem(&self, error: EditError) -> Problem {
+        let declared = |source: &Source| {
+            let place = self.node.place(source).map(|place| format!(" ({place})"));
+            place.filter(|_| source.is_file()).unwrap_or_default()
+        };
+        let description = describe(&error);
+        match error {
+            EditError::Store(error) => error.into(),
+            EditError::Route(_) => unprocessable("invalid_route", description),
+            EditError::File(source) => {
+                conflict("declared_in_file", format!("{description}{}", declared(&source)))
+            }
+            EditError::Policy(error) => match &error.problem {
+                PolicyProblem::Loosens { file, .. } => {
+                    conflict("loosens_file", format!("{description}{}", declared(file)))
+                }
+                PolicyProblem::DuplicatePattern { other, .. } | PolicyProblem::DuplicateScope { other } => {
+                    conflict("exists", format!("{description}{}", declared(other)))
+                }
+                PolicyProblem::UndeclaredScope { .. } => conflict("undeclared_scope", description),
+                _ => unprocessable("invalid_policy", description),
+            },
+        }
+    }
+}
+
+/// Without the id of a route that was not made.
+fn describe(error: &EditError) -> String {
+    let unmade = Source::StoredRoute { id: RecordId::of(UNMADE, 0).as_str().into() };
+    match error {
+        EditError::Policy(error) if error.at == unmade => format!("`{}`: {}", error.key, error.problem),
+        error => error.to_string(),
+    }
+}
+
+fn conflict(reason: &'static str, description: String) -> Problem {
+    Problem::new(StatusCode::CONFLICT, reason, description)
+}
+
+/// Whether the edit may be made. What does not fit with the file already does not stand in its way.
+fn judge(file: &Definition, before: &StoredPolicy, edit: &Edit) -> Result<(), EditError> {
+    if let Edit::PutScope { name, .. } | Edit::DeleteScope { name, .. } = edit {
+        check_scope(file, name)?;
+    }
+    let mut after = before.clone();
+    after.apply(edit.clone(), UNMADE)?;
+    let left_out = fit(file, &after).left_out;
+    if left_out.is_empty() {
+        return Ok(());
+    }
+    let known: HashSet<Source> = fit(file, before).left_out.into_iter().map(|error| error.at).collect();
+    match left_out.into_iter().find(|error| !known.contains(&error.at)) {
+        Some(error) => Err(EditError::Policy(Box::new(error))),
+        None => Ok(()),
+    }
+}
+
+fn check_route(edit: &Edit) -> Result<(), EditError> {
+    match edit {
+        Edit::CreateRoute { definition } | Edit::ReplaceRoute { definition, .. } => {
+            serde_json::from_value::<RouteSettings>(definition.clone()).map_err(EditError::Route)?;
+            Ok(())
+        }
+        Edit::PutScope { .. } | Edit::DeleteScope { .. } | Edit::DeleteRoute { .. } => Ok(()),
+    }
+}
+
+fn check_scope(file: &Definition, name: &Scope) -> Result<(), EditError> {
+    match file.scopes().find(|(_, declared, _)| *declared == name) {
+        Some((source, ..)) => Err(EditError::File(source.clone())),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,140 @@
+//! `/admin/…`: reading and changing scopes, routes, revocations and providers at run time.
+
+mod audit;
+mod bodies;
+mod edit;
+mod providers;
+mod revocations;
+mod routes;
+mod scopes;
+
+use std::{fmt, sync::Arc};
+
+use async_trait::async_trait;
+use scopegate_provider::{ProviderName, Timestamp};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+
+pub use self::{
+    audit::AuditApi, edit::EditError, providers::ProvidersApi, revocations::RevocationsApi,
+    routes::RoutesApi, scopes::ScopesApi,
+};
+use super::etag;
+use crate::{
+    authenticator::Connected,
+    gate::Gate,
+    policy::Definition,
+    problem::Problem,
+    store::{Expected, Store},
+};
+
+/// The node that is administered.
+#[async_trait]
+pub trait Administered: Send + Sync {
+    /// What its configuration file declares.
+    fn definition(&self) -> Definition;
+
+    /// Where the file declares it: the file's name and the line, if they are known.
+    fn place(&self, source: &crate::policy::Source) -> Option<String>;
+
+    /// Takes over what its store has in memory: once this has returned, the node decides by it.
+    async fn take_over(&self);
+}
+
+/// What the admin endpoints work on. Clones are the same.
+#[derive(Clone)]
+pub struct Admin {
+    gate: Gate,
+    store: Store,
+    node: Arc<dyn Administered>,
+}
+
+/// All admin endpoints, for poem-openapi.
+pub type AdminApis = (ScopesApi, RoutesApi, RevocationsApi, ProvidersApi, AuditApi);
+
+impl Admin {
+    /// Administers `node`, which decides by `gate` and keeps in `store`.
+    pub fn new(gate: Gate, store: Store, node: Arc<dyn Administered>) -> Self {
+        Self { gate, store, node }
+    }
+
+    /// The endpoints.
+    pub fn apis(&self) -> AdminApis {
+        (
+            ScopesApi(self.clone()),
+            RoutesApi(self.clone()),
+            RevocationsApi(self.clone()),
+            ProvidersApi(self.clone()),
+            AuditApi(self.clone()),
+        )
+    }
+
+    fn now(&self) -> Timestamp {
+        self.store.now()
+    }
+
+    /// The provider of this name.
+    fn provider(&self, name: &str) -> Result<Connected, Problem> {
+        let state = self.gate.current();
+        let found = state.authenticator().provider(name).cloned();
+        found.ok_or_else(|| {
+            let description = match ProviderName::parse(name) {
+                Ok(name) => format!("there is no provider `{name}`"),
+                Err(error) => error.to_string(),
+            };
+            Problem::not_found("unknown_provider", description)
+        })
+    }
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}
+
+/// How many entries of a list are asked for: 1 to 1000, 100 unless said.
+fn limit(limit: Option<usize>) -> Result<usize, Problem> {
+    match limit.unwrap_or(100) {
+        limit @ 1..=1000 => Ok(limit),
+        limit => Err(unprocessable("invalid_limit", format!("expected a limit of 1 to 1000, found {limit}"))),
+    }
+}
+
+/// What `If-Match` and `If-None-Match` expect (RFC 9110, section 13.1).
+fn expected(if_match: Option<&str>, if_none_match: Option<&str>) -> Result<Expected, Problem> {
+    match (if_match.map(str::trim), if_none_match.map(str::trim)) {
+        (None, None) => Ok(Expected::Any),
+        (Some("*"), None) => Ok(Expected::Something),
+        (tag @ Some(_), None) => Ok(etag::expected(tag)?.map_or(Expected::Something, Expected::Version)),
+        (None, Some("*")) => Ok(Expected::Nothing),
+        (_, Some(_)) => Err(Problem::invalid_request(
+            "malformed_if_none_match",
+            "expected `If-None-Match: *`, which creates and never replaces, or If-Match alone",
+        )),
+    }
+}
+
+fn unprocessable(reason: &'static str, description: impl Into<String>) -> Problem {
+    Problem::new(http::StatusCode::UNPROCESSABLE_ENTITY, reason, description)
+}
+
+/// A moment as people and programs read it (RFC 3339).
+fn rfc3339(at: Timestamp) -> String {
+    let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.millis()) * 1_000_000);
+    let text = moment.ok().and_then(|moment| moment.format(&Rfc3339).ok());
+    text.unwrap_or_else(|| at.millis().to_string())
+}
+
+fn moment(name: &str, text: &str) -> Result<Timestamp, Problem> {
+    let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
+        let description = format!("expected `{name}` as RFC 3339 writes it, such as 2026-11-21T12:00:00Z");
+        unprocessable("invalid_moment", description)
+    })?;
+    let millis = moment.unix_timestamp_nanos() / 1_000_000;
+    i64::try_from(millis)
+        .map(Timestamp::from_millis)
+        .map_err(|_| unprocessable("invalid_moment", format!("`{name}` is out of range")))
+}
+
+#[cfg(test)]
+mod tests;

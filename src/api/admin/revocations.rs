@@ -1,0 +1,275 @@
+//! `/admin/revocations`: tokens that do not pass any more.
+
+use poem::Body;
+use poem_openapi::{
+    ApiResponse, Object, OpenApi,
+    param::{Path, Query},
+    payload::{Binary, Json},
+};
+use scopegate_provider::{
+    AuthnError, BearerToken, ClientId, Credentials, Freshness, ProviderName, Rejection, SessionId, Subject,
+    TokenId,
+};
+
+use super::{
+    Admin,
+    bodies::{Deleted, List},
+    moment, rfc3339, unprocessable,
+};
+use crate::{
+    api::withdraw,
+    gate::Principal,
+    problem::Problem,
+    store::{Actor, NewRevocation, RecordId, Revocation, RevocationKey, Revocations},
+};
+
+/// The endpoints.
+#[derive(Clone, Debug)]
+pub struct RevocationsApi(pub(super) Admin);
+
+/// The most bytes of an import.
+const MOST_BYTES: usize = 64 << 20;
+
+/// The most records of an import.
+const MOST_RECORDS: usize = 100_000;
+
+/// A revocation.
+#[derive(Object)]
+#[oai(rename = "Revocation")]
+struct RevocationBody {
+    /// Its id.
+    id: String,
+    /// The provider of the tokens.
+    provider: String,
+    /// By what the tokens are known: `token_id`, `session`, `subject`, `client` or `token_hash`.
+    kind: String,
+    /// Which token id, session, subject or client; or the hash of the token.
+    value: String,
+    /// Tokens issued before this are denied. Of one token it means nothing.
+    issued_before: String,
+    /// When it ends by itself, as no token that it matches can be valid any more.
+    expires_at: String,
+    /// Why.
+    #[oai(skip_serializing_if_is_none)]
+    reason: Option<String>,
+    /// When it was recorded.
+    created_at: String,
+}
+
+/// What is to be withdrawn: a token, or a provider and one of `token_id`, `session`, `subject` and `client`.
+#[derive(Object, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[oai(default)]
+struct NewRevocationBody {
+    /// A token. It is verified, and not kept.
+    token: Option<String>,
+    /// The provider of the tokens.
+    provider: Option<String>,
+    /// The token of this id.
+    token_id: Option<String>,
+    /// The tokens of this session.
+    session: Option<String>,
+    /// The tokens that speak for this subject.
+    subject: Option<String>,
+    /// The tokens that were issued to this client.
+    client: Option<String>,
+    /// Only tokens issued before this moment (RFC 3339); now unless said.
+    issued_before: Option<String>,
+    /// Why, in a person's words.
+    reason: Option<String>,
+}
+
+#[derive(ApiResponse)]
+enum Created {
+    /// It is in force, on this node at once and on every other within a second.
+    #[oai(status = 201)]
+    Revocation(Json<RevocationBody>),
+}
+
+/// What was imported.
+#[derive(Object)]
+struct Imported {
+    /// How many revocations.
+    imported: usize,
+}
+
+#[derive(ApiResponse)]
+enum ImportedResponse {
+    /// All of them are in force.
+    #[oai(status = 201)]
+    All(Json<Imported>),
+}
+
+#[OpenApi]
+impl RevocationsApi {
+    /// List the revocations in force, oldest first.
+    #[oai(path = "/admin/revocations", method = "get", operation_id = "list_revocations")]
+    async fn list(
+        &self,
+        /// How many at most: 1 to 1000.
+        Query(limit): Query<Option<usize>>,
+        /// Only revocations after the one of this id.
+        Query(after): Query<Option<String>>,
+    ) -> poem::Result<Json<List<RevocationBody>>> {
+        let limit = super::limit(limit)?;
+        let after = after.map(|after| RecordId::from_text(&after));
+        let page = self.0.store.revocations(after.as_ref(), limit).await.map_err(Problem::from)?;
+        let next = page.items.last().filter(|_| page.more).map(|last| last.id.to_string());
+        Ok(List::new(page.items.into_iter().map(body).collect(), next))
+    }
+
+    /// Get a revocation.
+    #[oai(path = "/admin/revocations/:id", method = "get", operation_id = "get_revocation")]
+    async fn get(&self, Path(id): Path<String>) -> poem::Result<Json<RevocationBody>> {
+        let found = self.0.store.revocation(&RecordId::from_text(&id)).await.map_err(Problem::from)?;
+        Ok(Json(body(found)))
+    }
+
+    /// Withdraw a token, or all tokens of a session, subject or client.
+    #[oai(path = "/admin/revocations", method = "post", operation_id = "create_revocation")]
+    async fn create(
+        &self,
+        principal: Principal,
+        Json(new): Json<NewRevocationBody>,
+    ) -> poem::Result<Created> {
+        let record = self.record(new).await?;
+        let made =
+            self.0.store.revoke(&Actor::from(&*principal), vec![record]).await.map_err(Problem::from)?;
+        let made = made.into_iter().next().ok_or_else(super::scopes::unexpected)?;
+        Ok(Created::Revocation(Json(body(made))))
+    }
+
+    /// Import revocations, one JSON object a line (NDJSON), 100,000 at most: all of them or none. Tokens are not taken
+    /// here.
+    #[oai(path = "/admin/revocations/import", method = "post", operation_id = "import_revocations")]
+    async fn import(
+        &self,
+        principal: Principal,
+        Binary(lines): Binary<Body>,
+    ) -> poem::Result<ImportedResponse> {
+        let bytes = lines.into_bytes_limit(MOST_BYTES).await.map_err(|_| too_large())?;
+        let records = self.records(&bytes)?;
+        let imported = records.len();
+        if imported > 0 {
+            self.0.store.revoke(&Actor::from(&*principal), records).await.map_err(Problem::from)?;
+        }
+        Ok(ImportedResponse::All(Json(Imported { imported })))
+    }
+
+    /// Take a revocation back.
+    #[oai(path = "/admin/revocations/:id", method = "delete", operation_id = "delete_revocation")]
+    async fn delete(&self, principal: Principal, Path(id): Path<String>) -> poem::Result<Deleted> {
+        let (by, id) = (Actor::from(&*principal), RecordId::from_text(&id));
+        self.0.store.delete_revocation(&by, &id).await.map_err(Problem::from)?;
+        Ok(Deleted::Gone)
+    }
+}
+
+impl RevocationsApi {
+    async fn record(&self, new: NewRevocationBody) -> Result<NewRevocation, Problem> {
+        match &new {
+            NewRevocationBody {
+                token: Some(token),
+                provider: None,
+                token_id: None,
+                session: None,
+                subject: None,
+                client: None,
+                issued_before: None,
+                reason,
+            } => self.of_token(token, reason.clone()).await,
+            NewRevocationBody { token: None, .. } => self.of_key(new),
+            NewRevocationBody { token: Some(_), .. } => Err(shape()),
+        }
+    }
+
+    async fn of_token(&self, token: &str, reason: Option<String>) -> Result<NewRevocation, Problem> {
+        let token =
+            BearerToken::parse(token).map_err(|error| unprocessable("invalid_token", error.to_string()))?;
+        let credentials = Credentials::bearer(token);
+        let state = self.0.gate.current();
+        let answer = state.authenticator().authenticate(&credentials, Freshness::Cached).await;
+        let principal = answer.map_err(|error| match error {
+            AuthnError::Rejected(Rejection::Revoked) => {
+                Problem::new(http::StatusCode::CONFLICT, "exists", "the token is revoked already")
+            }
+            AuthnError::Rejected(rejection) => {
+                unprocessable(rejection.reason(), format!("the token would not pass anyway: {rejection}"))
+            }
+            AuthnError::Unavailable(outage) => Problem::unavailable(&outage),
+        })?;
+        Ok(withdraw::of_token(&principal, &credentials.token, self.0.now(), reason))
+    }
+
+    fn of_key(&self, new: NewRevocationBody) -> Result<NewRevocation, Problem> {
+        let name = new.provider.as_deref().ok_or_else(shape)?;
+        let connected = self.0.provider(name)?;
+        let now = self.0.now();
+        let before = new.issued_before.as_deref().map(|text| moment("issued_before", text)).transpose()?;
+        let issued_before = before.unwrap_or(now);
+        Ok(NewRevocation {
+            provider: connected.name().clone(),
+            expires_at: withdraw::end(&**connected.provider(), issued_before, now),
+            issued_before,
+            reason: new.reason.clone(),
+            key: key(new)?,
+        })
+    }
+
+    fn records(&self, bytes: &[u8]) -> Result<Vec<NewRevocation>, Problem> {
+        let lines = bytes.split(|byte| *byte == b'\n').enumerate();
+        let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
+        let mut records = Vec::new();
+        for (index, line) in lines {
+            let at = |problem: &str| unprocessable("invalid_line", format!("line {}: {problem}", index + 1));
+            let new: NewRevocationBody =
+                serde_json::from_slice(line).map_err(|error| at(&error.to_string()))?;
+            if new.token.is_some() {
+                return Err(at("tokens are not imported"));
+            }
+            records.push(self.of_key(new).map_err(|problem| at(problem.description()))?);
+            if records.len() > MOST_RECORDS {
+                return Err(too_large());
+            }
+        }
+        Ok(records)
+    }
+}
+
+fn key(new: NewRevocationBody) -> Result<RevocationKey, Problem> {
+    let invalid =
+        |error: scopegate_provider::NameError| unprocessable("invalid_revocation", error.to_string());
+    match (new.token_id, new.session, new.subject, new.client) {
+        (Some(id), None, None, None) => TokenId::parse(&id).map(RevocationKey::TokenId).map_err(invalid),
+        (None, Some(id), None, None) => SessionId::parse(&id).map(RevocationKey::Session).map_err(invalid),
+        (None, None, Some(id), None) => Subject::parse(&id).map(RevocationKey::Subject).map_err(invalid),
+        (None, None, None, Some(id)) => ClientId::parse(&id).map(RevocationKey::Client).map_err(invalid),
+        _ => Err(shape()),
+    }
+}
+
+fn shape() -> Problem {
+    unprocessable(
+        "invalid_revocation",
+        "expected `token`, or `provider` and one of `token_id`, `session`, `subject` and `client`",
+    )
+}
+
+fn too_large() -> Problem {
+    let description = format!("an import has at most {MOST_RECORDS} records and {MOST_BYTES} bytes");
+    Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, "too_large", description)
+}
+
+fn body(revocation: Revocation) -> RevocationBody {
+    let NewRevocation { provider, key, issued_before, expires_at, reason } = revocation.record;
+    RevocationBody {
+        id: revocation.id.to_string(),
+        provider: ProviderName::to_string(&provider),
+        kind: key.kind().to_owned(),
+        value: key.value(),
+        issued_before: rfc3339(issued_before),
+        expires_at: rfc3339(expires_at),
+        reason,
+        created_at: rfc3339(revocation.created_at),
+    }
+}

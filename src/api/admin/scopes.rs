@@ -1,0 +1,241 @@
+//! `/admin/scopes`: scopes, and the routes that they open.
+
+use poem_openapi::{
+    ApiResponse, Object, OpenApi,
+    param::{Header, Path, Query},
+    payload::Json,
+};
+use scopegate_provider::Scope;
+
+use super::{
+    Admin,
+    bodies::{Deleted, List},
+    expected, unprocessable,
+};
+use crate::{
+    api::etag::etag,
+    gate::Principal,
+    policy::settings::ScopeSettings,
+    problem::Problem,
+    store::{Actor, Edit, Edited, StoredScope},
+};
+
+/// The endpoints.
+#[derive(Clone, Debug)]
+pub struct ScopesApi(pub(super) Admin);
+
+/// A scope.
+#[derive(Object)]
+#[oai(rename = "Scope")]
+struct ScopeBody {
+    /// Its name.
+    name: String,
+    /// What it lets its holder do.
+    description: String,
+    /// The patterns of the routes that it opens.
+    routes: Vec<String>,
+    /// Where it is declared: `file` or `store`. What the file declares is changed there.
+    source: String,
+}
+
+/// What a scope is made from.
+#[derive(Object)]
+struct PutScope {
+    /// What it lets its holder do.
+    #[oai(default)]
+    description: String,
+    /// The patterns of the routes that it opens, such as `GET /reports/**`.
+    #[oai(default)]
+    routes: Vec<String>,
+}
+
+#[derive(ApiResponse)]
+enum Put {
+    /// The scope was replaced.
+    #[oai(status = 200)]
+    Replaced(Json<ScopeBody>, #[oai(header = "ETag")] String),
+    /// The scope was created.
+    #[oai(status = 201)]
+    Created(Json<ScopeBody>, #[oai(header = "ETag")] String),
+}
+
+#[derive(ApiResponse)]
+enum Found {
+    /// The scope; one of the store with its version.
+    #[oai(status = 200)]
+    Scope(Json<ScopeBody>, #[oai(header = "ETag")] Option<String>),
+}
+
+#[OpenApi]
+impl ScopesApi {
+    /// List the scopes, or the one of a name.
+    #[oai(path = "/admin/scopes", method = "get", operation_id = "list_scopes")]
+    async fn list(
+        &self,
+        /// Only the scope of this name.
+        Query(name): Query<Option<String>>,
+        /// How many at most: 1 to 1000.
+        Query(limit): Query<Option<usize>>,
+        /// Only scopes whose names sort after this.
+        Query(after): Query<Option<String>>,
+    ) -> poem::Result<Json<List<ScopeBody>>> {
+        let limit = super::limit(limit)?;
+        let mut scopes = self.all();
+        scopes.retain(|scope| name.as_ref().is_none_or(|name| scope.name == *name));
+        scopes.retain(|scope| after.as_ref().is_none_or(|after| scope.name > *after));
+        let more = scopes.len() > limit;
+        scopes.truncate(limit);
+        let next = scopes.last().filter(|_| more).map(|last| last.name.clone());
+        Ok(List::new(scopes, next))
+    }
+
+    /// Get a scope.
+    #[oai(path = "/admin/scopes/:name", method = "get", operation_id = "get_scope")]
+    async fn get(&self, Path(name): Path<String>) -> poem::Result<Found> {
+        let found = self.all().into_iter().find(|scope| scope.name == name);
+        let found =
+            found.ok_or_else(|| Problem::not_found("not_found", format!("there is no scope `{name}`")))?;
+        let stored = self.0.store.policy();
+        let stored = stored.scopes.values().find(|scope| scope.name.as_str() == name);
+        let version = stored.filter(|_| found.source == "store").map(|scope| etag(scope.version));
+        Ok(Found::Scope(Json(found), version))
+    }
+
+    /// Create or replace a scope.
+    #[oai(path = "/admin/scopes/:name", method = "put", operation_id = "put_scope")]
+    async fn put(
+        &self,
+        principal: Principal,
+        Path(name): Path<String>,
+        Json(scope): Json<PutScope>,
+        /// The version that is to be replaced.
+        #[oai(name = "If-Match")]
+        Header(if_match): Header<Option<String>>,
+        /// `*`: create, never replace.
+        #[oai(name = "If-None-Match")]
+        Header(if_none_match): Header<Option<String>>,
+    ) -> poem::Result<Put> {
+        Ok(self.write(&principal, &name, scope, if_match.as_deref(), if_none_match.as_deref()).await?)
+    }
+
+    /// Create or replace a scope whose name holds a slash.
+    #[oai(path = "/admin/scopes", method = "put", operation_id = "put_scope_by_query")]
+    async fn put_by_query(
+        &self,
+        principal: Principal,
+        /// Its name.
+        Query(name): Query<String>,
+        Json(scope): Json<PutScope>,
+        /// The version that is to be replaced.
+        #[oai(name = "If-Match")]
+        Header(if_match): Header<Option<String>>,
+        /// `*`: create, never replace.
+        #[oai(name = "If-None-Match")]
+        Header(if_none_match): Header<Option<String>>,
+    ) -> poem::Result<Put> {
+        Ok(self.write(&principal, &name, scope, if_match.as_deref(), if_none_match.as_deref()).await?)
+    }
+
+    /// Delete a scope that no route requires.
+    #[oai(path = "/admin/scopes/:name", method = "delete", operation_id = "delete_scope")]
+    async fn delete(
+        &self,
+        principal: Principal,
+        Path(name): Path<String>,
+        /// The version that is to be deleted.
+        #[oai(name = "If-Match")]
+        Header(if_match): Header<Option<String>>,
+    ) -> poem::Result<Deleted> {
+        Ok(self.remove(&principal, &name, if_match.as_deref()).await?)
+    }
+
+    /// Delete a scope whose name holds a slash.
+    #[oai(path = "/admin/scopes", method = "delete", operation_id = "delete_scope_by_query")]
+    async fn delete_by_query(
+        &self,
+        principal: Principal,
+        /// Its name.
+        Query(name): Query<String>,
+        /// The version that is to be deleted.
+        #[oai(name = "If-Match")]
+        Header(if_match): Header<Option<String>>,
+    ) -> poem::Result<Deleted> {
+        Ok(self.remove(&principal, &name, if_match.as_deref()).await?)
+    }
+}
+
+impl ScopesApi {
+    /// The scopes of the file and of the store, by name. The file's go before.
+    fn all(&self) -> Vec<ScopeBody> {
+        let (definition, stored) = (self.0.node.definition(), self.0.store.policy());
+        let mut scopes: Vec<_> =
+            definition.scopes().map(|(_, name, settings)| of_file(name, settings)).collect();
+        scopes.extend(stored.scopes.values().map(|scope| of_store(scope)));
+        // Stable: of two with one name the file's stays.
+        scopes.sort_by(|a, b| a.name.cmp(&b.name));
+        scopes.dedup_by(|later, earlier| later.name == earlier.name);
+        scopes
+    }
+
+    async fn write(
+        &self,
+        principal: &Principal,
+        name: &str,
+        scope: PutScope,
+        if_match: Option<&str>,
+        if_none_match: Option<&str>,
+    ) -> Result<Put, Problem> {
+        let expected = expected(if_match, if_none_match)?;
+        let (description, routes) = (scope.description, scope.routes);
+        let edit = Edit::PutScope { name: parse(name)?, description, routes, expected };
+        let edited =
+            self.0.edit(&Actor::from(&**principal), edit).await.map_err(|error| self.0.problem(error))?;
+        match edited {
+            Edited::Scope { scope, created: true } => {
+                Ok(Put::Created(Json(of_store(&scope)), etag(scope.version)))
+            }
+            Edited::Scope { scope, created: false } => {
+                Ok(Put::Replaced(Json(of_store(&scope)), etag(scope.version)))
+            }
+            Edited::Route { .. } | Edited::ScopeDeleted(_) | Edited::RouteDeleted(_) => Err(unexpected()),
+        }
+    }
+
+    async fn remove(
+        &self,
+        principal: &Principal,
+        name: &str,
+        if_match: Option<&str>,
+    ) -> Result<Deleted, Problem> {
+        let edit = Edit::DeleteScope { name: parse(name)?, expected: expected(if_match, None)? };
+        self.0.edit(&Actor::from(&**principal), edit).await.map_err(|error| self.0.problem(error))?;
+        Ok(Deleted::Gone)
+    }
+}
+
+fn parse(name: &str) -> Result<Scope, Problem> {
+    Scope::parse(name).map_err(|error| unprocessable("invalid_scope", error.to_string()))
+}
+
+/// The store gave an answer of another edit.
+pub(super) fn unexpected() -> Problem {
+    Problem::new(http::StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "something went wrong here")
+}
+
+fn of_file(name: &Scope, settings: &ScopeSettings) -> ScopeBody {
+    ScopeBody {
+        name: name.to_string(),
+        description: settings.description().to_owned(),
+        routes: settings.routes().to_vec(),
+        source: "file".to_owned(),
+    }
+}
+
+fn of_store(scope: &StoredScope) -> ScopeBody {
+    ScopeBody {
+        name: scope.name.to_string(),
+        description: scope.description.clone(),
+        routes: scope.routes.clone(),
+        source: "store".to_owned(),
+    }
+}

@@ -1,0 +1,130 @@
+//! `POST /introspect` (RFC 7662): whether a token would pass now, in one shape for all providers.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use http::{HeaderValue, StatusCode, header};
+use poem::{Body, Endpoint, Request, Response, Result};
+use scopegate_provider::{
+    AuthnError, BearerToken, ClientCredentials, ClientId, Credentials, Freshness, Principal, Secret,
+};
+use serde_json::{Map, Value, json};
+
+use super::form::Form;
+use crate::{
+    gate::{Gate, Guard},
+    problem::Problem,
+};
+
+/// The endpoint.
+#[derive(Debug, Clone)]
+pub struct IntrospectEndpoint {
+    gate: Gate,
+    guard: Option<Guard>,
+    clients: Vec<(ClientId, Secret)>,
+}
+
+impl IntrospectEndpoint {
+    /// Tells what `gate` thinks of a token to callers whom `guard` lets through, and to these clients.
+    pub fn new(gate: Gate, guard: Option<Guard>, clients: Vec<(ClientId, Secret)>) -> Self {
+        Self { gate, guard, clients }
+    }
+
+    async fn introspect(&self, request: &Request, body: Body) -> Result<Value, Problem> {
+        let malformed = |description: String| Problem::invalid_request("malformed_form", description);
+        let form = Form::read(request, body).await.map_err(|error| malformed(error.to_string()))?;
+        self.admit(request, &form).await?;
+        let token = form.one("token").map_err(|error| malformed(error.to_string()))?;
+        let token = token.ok_or_else(|| malformed("expected the parameter `token`".to_owned()))?;
+        let state = self.gate.current();
+        let Ok(token) = BearerToken::parse(token) else { return Ok(inactive()) };
+        if token.as_bytes().len() > state.settings().token_limit {
+            return Ok(inactive());
+        }
+        match state.authenticator().authenticate(&Credentials::bearer(token), Freshness::Cached).await {
+            Ok(principal) => Ok(active(&principal)),
+            Err(AuthnError::Rejected(_)) => Ok(inactive()),
+            Err(AuthnError::Unavailable(outage)) => Err(Problem::unavailable(&outage)),
+        }
+    }
+
+    /// Lets a caller ask: one of the clients, or one with a token that satisfies the rule.
+    async fn admit(&self, request: &Request, form: &Form) -> Result<(), Problem> {
+        let scheme = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let bearer = scheme
+            .is_some_and(|value| value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer ")));
+        if let (Some(guard), true) = (&self.guard, bearer) {
+            return guard.admit(request.headers()).await.map(drop);
+        }
+        match form.client(request.headers()) {
+            Ok(Some(client)) if self.knows(&client) => Ok(()),
+            Ok(_) | Err(_) => Err(no_client()),
+        }
+    }
+
+    fn knows(&self, client: &ClientCredentials) -> bool {
+        self.clients.iter().any(|(id, secret)| {
+            let (ours, theirs) = (secret.reveal().as_bytes(), client.secret.reveal().as_bytes());
+            *id == client.id && verify_slices_are_equal(ours, theirs).is_ok()
+        })
+    }
+}
+
+impl Endpoint for IntrospectEndpoint {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        let body = request.take_body();
+        let answer = match self.introspect(&request, body).await {
+            Ok(answer) => answer,
+            Err(problem) => return Ok(challenged(&problem)),
+        };
+        Ok(Response::builder()
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::CACHE_CONTROL, "no-store")
+            .body(answer.to_string()))
+    }
+}
+
+const NO_CLIENT: &str = "no_client";
+
+fn no_client() -> Problem {
+    let description = "expected a client of `introspection.clients`, or a bearer token that may introspect";
+    Problem::new(StatusCode::UNAUTHORIZED, NO_CLIENT, description)
+}
+
+/// RFC 7662, section 2.3, and RFC 6749, section 5.2: the challenge of the scheme that is expected.
+fn challenged(problem: &Problem) -> Response {
+    let mut response = problem.response();
+    if problem.reason() == NO_CLIENT {
+        let challenge = HeaderValue::from_static("Basic realm=\"scopegate\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
+}
+
+/// Nothing else is said of a token that is not good (RFC 7662, section 2.2).
+fn inactive() -> Value {
+    json!({ "active": false })
+}
+
+fn active(principal: &Principal) -> Value {
+    let mut members = Map::new();
+    let mut say = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            members.insert(name.to_owned(), value);
+        }
+    };
+    say("active", Some(json!(true)));
+    say("iss", Some(json!(principal.issuer())));
+    say("scope", Some(json!(principal.scopes().to_string())));
+    say("token_type", Some(json!("Bearer")));
+    say("exp", Some(json!(principal.expires_at().seconds())));
+    say("iat", principal.issued_at().map(|at| json!(at.seconds())));
+    say("sub", principal.subject().map(|subject| json!(subject)));
+    say("client_id", principal.client().map(|client| json!(client)));
+    say("aud", (!principal.audience().is_empty()).then(|| json!(principal.audience())));
+    say("jti", principal.token_id().map(|id| json!(id)));
+    say("sid", principal.session().map(|session| json!(session)));
+    say("provider", Some(json!(principal.provider())));
+    say("roles", (!principal.roles().is_empty()).then(|| json!(principal.roles())));
+    Value::Object(members)
+}

@@ -1,0 +1,88 @@
+//! The policy of the file and of the store together. What the file says goes before.
+
+use std::{collections::HashSet, sync::Arc};
+
+use crate::{
+    policy::{
+        Definition, Policy, PolicyError, Problem, Source,
+        settings::{ScopeLong, ScopeSettings},
+    },
+    store::{RecordId, StoredPolicy},
+};
+
+/// A policy, and what is stored but does not fit with the file.
+#[derive(Debug)]
+pub struct Fitted {
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// Why each of what is left out does not fit.
+    pub left_out: Vec<PolicyError>,
+}
+
+impl Fitted {
+    /// The policy; what is left out is said in the log.
+    pub fn adopt(self) -> Arc<Policy> {
+        for error in &self.left_out {
+            tracing::warn!(%error, "left out of the policy: it does not fit with the configuration file");
+        }
+        self.policy
+    }
+}
+
+/// The policy of the file and of what is stored, without what does not fit: the file may have been changed since.
+pub fn fit(file: &Definition, stored: &StoredPolicy) -> Fitted {
+    let mut left_out: Vec<PolicyError> = Vec::new();
+    loop {
+        let without: HashSet<&Source> = left_out.iter().map(|error| &error.at).collect();
+        match Policy::compile(&together(file, stored, &without)) {
+            Ok(compiled) => return Fitted { policy: Arc::new(compiled.policy), left_out },
+            Err(errors) => {
+                let known = left_out.len();
+                left_out.extend(errors.into_iter().filter_map(blame));
+                if left_out.len() == known {
+                    // The file alone does not compile, which the configuration has ruled out.
+                    return Fitted { policy: Arc::default(), left_out };
+                }
+            }
+        }
+    }
+}
+
+/// The error as one of something stored.
+fn blame(error: PolicyError) -> Option<PolicyError> {
+    if !error.at.is_file() {
+        return Some(error);
+    }
+    let at = match &error.problem {
+        Problem::DuplicatePattern { other, .. } | Problem::DuplicateScope { other } => other.clone(),
+        _ => return None,
+    };
+    (!at.is_file()).then(|| PolicyError { at, ..error })
+}
+
+fn together(file: &Definition, stored: &StoredPolicy, without: &HashSet<&Source>) -> Definition {
+    let mut definition = file.clone();
+    for scope in stored.scopes.values() {
+        if !without.contains(&Source::StoredScope { name: scope.name.clone() }) {
+            let (description, routes) = (scope.description.clone(), scope.routes.clone());
+            let settings = ScopeSettings::Long(ScopeLong { description, routes });
+            definition.add_stored_scope(scope.name.clone(), settings);
+        }
+    }
+    for route in stored.routes.values() {
+        if without.contains(&stored_route(&route.id)) {
+            continue;
+        }
+        match serde_json::from_value(route.definition.clone()) {
+            Ok(settings) => definition.add_stored_route(route.id.as_str(), settings),
+            Err(error) => {
+                tracing::warn!(id = %route.id, %error, "a stored route of another scopegate is left out")
+            }
+        }
+    }
+    definition
+}
+
+fn stored_route(id: &RecordId) -> Source {
+    Source::StoredRoute { id: id.as_str().into() }
+}

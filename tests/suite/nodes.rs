@@ -1,0 +1,168 @@
+//! What lasts, and what several nodes know of each other.
+
+use std::time::{Duration, Instant};
+
+use scopegate_testkit::Postgres;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::{
+    admin::{Site, config},
+    support::{Client, Server},
+};
+
+/// Two servers on one store, whose tokens both take: the second trusts the issuer of the first.
+async fn two(store: &str) -> (Server, Client, Server, Client, String, String) {
+    let first = Server::start(&config(store));
+    let client = Client::new(&first.url);
+    let user = client.token("", "demo", "demo-secret", "items%20reports").await;
+    let root = client.token("", "root", "root-secret", "scopegate:admin").await;
+    let health = client.get_with("/admin/providers/local", &root).await.json();
+    let issuer = health["issuers"][0].as_str().unwrap().to_owned();
+    let written = config(store);
+    let (before, rest) = written.split_once("  local:\n").unwrap();
+    let (_, after) = rest.split_once("\nscopes:").unwrap();
+    let second = format!(
+        "{before}  local: {{ kind: oidc, issuer: \"{issuer}\", audience: http://api.example }}\nscopes:{after}"
+    );
+    let second = Server::start(&second);
+    let other = Client::new(&second.url);
+    (first, client, second, other, user, root)
+}
+
+async fn until(status: u16, client: &Client, path: &str, token: &str) -> Duration {
+    let start = Instant::now();
+    while client.get_with(path, token).await.status != status {
+        assert!(start.elapsed() < Duration::from_secs(10), "it never came to be so");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    start.elapsed()
+}
+
+async fn what_is_done_at_one_node_holds_at_the_other(store: &str) {
+    let (_first, one, _second, other, user, root) = two(store).await;
+    assert_eq!(other.get_with("/items", &user).await.status, 200);
+    assert_eq!(other.get_with("/reports", &user).await.json()["reason"], "no_route");
+    one.json("PUT", "/admin/scopes/reports", &root, &json!({ "routes": ["GET /reports"] })).await;
+    let start = Instant::now();
+    while other.get_with("/reports", &user).await.json()["reason"] == "no_route" {
+        assert!(start.elapsed() < Duration::from_secs(1), "the scope has not arrived");
+    }
+    assert_eq!(one.form("/revoke", &format!("token={user}")).await.status, 200);
+    assert_eq!(one.get_with("/items", &user).await.status, 401);
+    let late = until(401, &other, "/items", &user).await;
+    assert!(late < Duration::from_secs(1), "{late:?}");
+}
+
+#[tokio::test]
+async fn invariant_14_two_servers_on_one_postgresql_hold_to_each_others_changes() {
+    let url = tokio::task::spawn_blocking(|| Postgres::shared().database()).await.unwrap();
+    what_is_done_at_one_node_holds_at_the_other(&url).await;
+}
+
+#[tokio::test]
+async fn invariant_14_two_servers_on_one_sqlite_file_hold_to_each_others_changes() {
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("gate.db").display());
+    what_is_done_at_one_node_holds_at_the_other(&url).await;
+}
+
+/// Creates items and revocations from many sides until the server is killed; then asks a new one for all that was
+/// acknowledged.
+async fn what_is_acknowledged_survives_kill(store: &str) {
+    let mut server = Server::start(&config(store));
+    let client = Client::new(&server.url);
+    let token = client.token("", "demo", "demo-secret", "items%20items:write").await;
+    let root = client.token("", "root", "root-secret", "scopegate:admin").await;
+    let create = async |n: usize| {
+        let mut made = Vec::new();
+        for round in 0.. {
+            let name = format!("{n}/{round}");
+            let Some(answer) = client.try_json("POST", "/items", &token, &json!({ "name": name })).await
+            else {
+                return made;
+            };
+            assert_eq!(answer.status, 201, "{answer:?}");
+            made.push((answer.json()["id"].as_i64().unwrap(), name));
+        }
+        made
+    };
+    let revoke = async |n: usize| {
+        let mut made = Vec::new();
+        for round in 0.. {
+            let body = json!({ "provider": "local", "token_id": format!("{n}/{round}") });
+            let Some(answer) = client.try_json("POST", "/admin/revocations", &root, &body).await else {
+                return made;
+            };
+            assert_eq!(answer.status, 201, "{answer:?}");
+            made.push(answer.json()["id"].as_str().unwrap().to_owned());
+        }
+        made
+    };
+    let kill = async {
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        server.signal("KILL");
+    };
+    let creating = futures_util::future::join_all((0..48).map(create));
+    let revoking = futures_util::future::join_all((0..48).map(revoke));
+    let (items, revocations, ()) = futures_util::join!(creating, revoking, kill);
+    server.wait();
+    let (items, revocations): (Vec<_>, Vec<_>) = (items.concat(), revocations.concat());
+    assert!(items.len() > 50 && revocations.len() > 50, "{} {}", items.len(), revocations.len());
+
+    let Site { client, user, root, .. } = &crate::admin::site(store).await;
+    let mut kept = std::collections::HashMap::new();
+    let mut after = 0;
+    loop {
+        let page = client.get_with(&format!("/items?limit=1000&after={after}"), user).await.json();
+        let page = page.as_array().unwrap();
+        kept.extend(
+            page.iter().map(|item| (item["id"].as_i64().unwrap(), item["name"].as_str().unwrap().to_owned())),
+        );
+        match page.last() {
+            Some(last) => after = last["id"].as_i64().unwrap(),
+            None => break,
+        }
+    }
+    let lost = items.iter().filter(|(id, name)| kept.get(id) != Some(name)).count();
+    assert_eq!(lost, 0, "of {} acknowledged items", items.len());
+    for id in &revocations {
+        let found = client.get_with(&format!("/admin/revocations/{id}"), root).await;
+        assert_eq!(found.status, 200, "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn invariant_14_what_sqlite_acknowledged_survives_kill() {
+    let folder = TempDir::new().unwrap();
+    what_is_acknowledged_survives_kill(&format!("sqlite://{}", folder.path().join("gate.db").display()))
+        .await;
+}
+
+#[tokio::test]
+async fn invariant_14_what_postgresql_acknowledged_survives_kill() {
+    let url = tokio::task::spawn_blocking(|| Postgres::shared().database()).await.unwrap();
+    what_is_acknowledged_survives_kill(&url).await;
+}
+
+#[tokio::test]
+async fn while_the_store_is_away_known_tokens_pass_and_writes_are_refused() {
+    let server = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
+    let server = std::sync::Arc::new(server);
+    let site = crate::admin::site(&server.database()).await;
+    let (client, root) = (&site.client, &site.root);
+    assert_eq!(client.get_with("/api/private", &site.user).await.status, 200);
+    let away = server.clone();
+    tokio::task::spawn_blocking(move || away.stop()).await.unwrap();
+    assert_eq!(client.get_with("/api/private", &site.user).await.status, 200);
+    let refused = client.json("PUT", "/admin/scopes/x", root, &json!({ "routes": ["GET /x"] })).await;
+    assert_eq!(
+        (refused.status, refused.json()["reason"].as_str()),
+        (503, Some("store_unavailable")),
+        "{refused:?}"
+    );
+    let back = server.clone();
+    tokio::task::spawn_blocking(move || back.restart()).await.unwrap();
+    let made = client.json("PUT", "/admin/scopes/x", root, &json!({ "routes": ["GET /x"] })).await;
+    assert_eq!(made.status, 201, "{made:?}");
+}
