@@ -25,9 +25,11 @@ use crate::{
         openapi::{DocumentedProvider, Facts, Site, overlay},
     },
     authenticator::{Authenticator, AuthenticatorError},
-    config::Config,
+    config::{Config, Dialect},
     gate::{
         Gate, GateSettings, Guard, IdentityError, State, fit,
+        forward_auth::{Caddy, Envoy, ForwardAuth, Nginx, NginxProblem, Traefik},
+        identities::Identities,
         proxy::{Onward, OnwardSettings, Proxy},
     },
     telemetry::Trace,
@@ -107,6 +109,7 @@ fn main(
     let inner = Inner::new(sample);
     let onward = Onward::new(gate.clone(), proxy.clone(), fixed.clock.clone(), settings, inner)?;
     let mut front = Front::new(onward.with(gate.clone()));
+    front = forward_auth(front, gate, config)?;
     if config.token_endpoint {
         front = front.at(at("/token"), post(TokenEndpoint::new(gate.clone())));
     }
@@ -129,6 +132,30 @@ fn introspection(gate: &Gate, config: &Config) -> Option<IntrospectEndpoint> {
     let guard = config.rules.introspection.as_ref().map(|rule| Guard::new(gate.clone(), rule.clone()));
     let clients = section.clients.iter().map(|client| (client.id.clone(), client.secret.clone())).collect();
     Some(IntrospectEndpoint::new(gate.clone(), guard, clients))
+}
+
+/// The endpoints where proxies ask, one for each dialect that is configured.
+fn forward_auth(mut front: Front, gate: &Gate, config: &Config) -> Result<Front, IdentityError> {
+    let at = |path: &str| format!("{}{path}", config.server.base_path.as_str());
+    let trusted = &config.server.trusted_proxies;
+    let identities = Identities::of_policy(&config.identity, gate.current().policy())?;
+    for dialect in &config.forward_auth.dialects {
+        let (gate, trusted, identities) = (gate.clone(), trusted.clone(), identities.clone());
+        front = match dialect {
+            Dialect::Nginx => front
+                .at(at("/auth/nginx/problem"), NginxProblem::new(trusted.clone()))
+                .at(at("/auth/nginx"), ForwardAuth::new(gate, trusted, identities, Nginx)),
+            Dialect::Traefik => {
+                front.at(at("/auth/traefik"), ForwardAuth::new(gate, trusted, identities, Traefik))
+            }
+            Dialect::Caddy => front.at(at("/auth/caddy"), ForwardAuth::new(gate, trusted, identities, Caddy)),
+            Dialect::Envoy => {
+                let envoy = Envoy::at(&at("/auth/envoy"));
+                front.below(at("/auth/envoy"), ForwardAuth::new(gate, trusted, identities, envoy))
+            }
+        };
+    }
+    Ok(front)
 }
 
 fn operations(fixed: &Fixed, base: &str) -> OpenApiService<(SampleApi, ItemsApi), ()> {

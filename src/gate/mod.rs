@@ -2,7 +2,9 @@
 
 mod bearer;
 mod fit;
+pub mod forward_auth;
 mod guard;
+pub(crate) mod identities;
 mod identity;
 mod middleware;
 mod principal;

@@ -9,7 +9,7 @@ use scopegate_provider::{Clock, Rejection};
 use super::{Forwarded, Proxy, ProxyError, StreamGuard};
 use crate::{
     gate::{
-        ForwardedError, Gate, IdentityError, IdentityHeaders, Permit, Stripped, TrustedProxies,
+        ForwardedError, Gate, IdentityError, Permit, TrustedProxies, identities::Identities,
         trust::peer_scheme,
     },
     policy::settings::{Forward, IdentitySettings},
@@ -37,40 +37,6 @@ pub struct Onward<E> {
     inner: E,
 }
 
-/// Every identity that a route may have, compiled.
-struct Identities {
-    general: IdentityHeaders,
-    of_routes: Vec<(IdentitySettings, IdentityHeaders)>,
-    stripped: Stripped,
-}
-
-impl Identities {
-    fn compile<'a>(
-        general: &IdentitySettings,
-        of_routes: impl Iterator<Item = &'a IdentitySettings>,
-    ) -> Result<Self, IdentityError> {
-        let general = IdentityHeaders::compile(&general.headers)?;
-        let mut compiled: Vec<(IdentitySettings, IdentityHeaders)> = Vec::new();
-        for settings in of_routes.filter(|settings| !settings.headers.is_empty()) {
-            if !compiled.iter().any(|(known, _)| known == settings) {
-                compiled.push((settings.clone(), IdentityHeaders::compile(&settings.headers)?));
-            }
-        }
-        let stripped = Stripped::of(compiled.iter().map(|(_, headers)| headers).chain([&general]));
-        Ok(Self { general, of_routes: compiled, stripped })
-    }
-
-    /// What a route tells; none if it was not there when the others were compiled.
-    fn find(&self, route: Option<&IdentitySettings>) -> Option<&IdentityHeaders> {
-        match route.filter(|settings| !settings.headers.is_empty()) {
-            None => Some(&self.general),
-            Some(settings) => {
-                self.of_routes.iter().find(|(known, _)| known == settings).map(|(_, headers)| headers)
-            }
-        }
-    }
-}
-
 impl<E: Endpoint<Output = Response>> Onward<E> {
     /// An endpoint that sends what `gate` permits on where its route says, and to `inner` otherwise.
     ///
@@ -84,8 +50,7 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
         inner: E,
     ) -> Result<Self, IdentityError> {
         let state = gate.current();
-        let of_routes = state.policy().routes().iter().filter_map(|route| route.handling().identity.as_ref());
-        let identities = Identities::compile(&settings.identity, of_routes)?;
+        let identities = Identities::of_policy(&settings.identity, state.policy())?;
         Ok(Self { gate, proxy, clock, settings, identities, inner })
     }
 

@@ -1,0 +1,117 @@
+//! What a proxy asks about.
+
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::{
+    policy::{RawTarget, Scheme},
+    problem::Problem,
+};
+
+/// The request that a proxy asks about, as it told it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Its method.
+    pub method: Method,
+    /// Its scheme.
+    pub scheme: Scheme,
+    /// Its host, as it was sent.
+    pub host: Vec<u8>,
+    /// Its path and query, as they were sent.
+    pub path_and_query: Vec<u8>,
+}
+
+impl Asked {
+    /// The pieces from which a target is parsed.
+    pub fn raw(&self) -> RawTarget<'_, [&[u8]; 1]> {
+        RawTarget {
+            method: &self.method,
+            scheme: self.scheme,
+            authority: None,
+            hosts: [self.host.as_slice()],
+            path_and_query: &self.path_and_query,
+        }
+    }
+}
+
+/// Why it cannot be told what is asked about: a denial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Incomplete {
+    /// A header is missing.
+    #[error("the proxy must send `{header}`, and did not")]
+    Missing {
+        /// The header.
+        header: &'static str,
+    },
+    /// A header stands several times: one may be the caller's.
+    #[error("the proxy must send `{header}` once, and it is there several times")]
+    Several {
+        /// The header.
+        header: &'static str,
+    },
+    /// A header's value cannot be read.
+    #[error("`{header}` is malformed: expected {expected}")]
+    Malformed {
+        /// The header.
+        header: &'static str,
+        /// What was expected.
+        expected: &'static str,
+    },
+    /// Two headers say the same thing in two ways.
+    #[error(
+        "`{first}` and `{second}` are both there; the proxy must send one of them and take the other off"
+    )]
+    Mixed {
+        /// One.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
+}
+
+impl From<Incomplete> for Problem {
+    fn from(error: Incomplete) -> Self {
+        Problem::new(StatusCode::FORBIDDEN, "incomplete_metadata", error.to_string())
+    }
+}
+
+/// The one value of a header.
+pub(super) fn one<'a>(headers: &'a HeaderMap, header: &'static str) -> Result<&'a [u8], Incomplete> {
+    optional(headers, header)?.ok_or(Incomplete::Missing { header })
+}
+
+/// The one value of a header, if there is one.
+pub(super) fn optional<'a>(
+    headers: &'a HeaderMap,
+    header: &'static str,
+) -> Result<Option<&'a [u8]>, Incomplete> {
+    let mut values = headers.get_all(header).iter();
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(Incomplete::Several { header }),
+        (value, None) => Ok(value.map(http::HeaderValue::as_bytes)),
+    }
+}
+
+/// A method.
+pub(super) fn method(headers: &HeaderMap, header: &'static str) -> Result<Method, Incomplete> {
+    Method::from_bytes(one(headers, header)?)
+        .map_err(|_| Incomplete::Malformed { header, expected: "a method" })
+}
+
+/// `http` or `https`; `ws` and `wss` are the same on the wire.
+pub(super) fn scheme(value: &[u8], header: &'static str) -> Result<Scheme, Incomplete> {
+    match value.to_ascii_lowercase().as_slice() {
+        b"http" | b"ws" => Ok(Scheme::Http),
+        b"https" | b"wss" => Ok(Scheme::Https),
+        _ => Err(Incomplete::Malformed { header, expected: "`http` or `https`" }),
+    }
+}
+
+/// The `X-Forwarded-…` family, all of it, as Traefik and Caddy send it.
+pub(super) fn forwarded(headers: &HeaderMap) -> Result<Asked, Incomplete> {
+    Ok(Asked {
+        method: method(headers, "x-forwarded-method")?,
+        scheme: scheme(one(headers, "x-forwarded-proto")?, "x-forwarded-proto")?,
+        host: one(headers, "x-forwarded-host")?.to_vec(),
+        path_and_query: one(headers, "x-forwarded-uri")?.to_vec(),
+    })
+}

@@ -1,0 +1,39 @@
+//! Envoy's `ext_authz` over HTTP: the request itself, its path behind a prefix (`path_prefix`), its method and host as
+//! they were, and `X-Forwarded-Proto`. Any answer but 200 is relayed as it is.
+
+use poem::Request;
+
+use super::{
+    Dialect,
+    asked::{Asked, Incomplete, one, scheme},
+};
+
+/// Envoy.
+#[derive(Debug, Clone)]
+pub struct Envoy {
+    prefix: Box<str>,
+}
+
+impl Envoy {
+    /// Asked at this path, behind which the path that is asked about follows.
+    pub fn at(prefix: &str) -> Self {
+        Self { prefix: prefix.into() }
+    }
+}
+
+impl Dialect for Envoy {
+    fn asked(&self, request: &Request) -> Result<Asked, Incomplete> {
+        let malformed =
+            Incomplete::Malformed { header: ":path", expected: "the prefix and the path behind it" };
+        let whole = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+        let path = whole.strip_prefix(&*self.prefix).filter(|path| path.starts_with('/')).ok_or(malformed)?;
+        let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
+        let host = authority.map_or_else(|| one(request.headers(), "host"), Ok)?;
+        Ok(Asked {
+            method: request.method().clone(),
+            scheme: scheme(one(request.headers(), "x-forwarded-proto")?, "x-forwarded-proto")?,
+            host: host.to_vec(),
+            path_and_query: path.as_bytes().to_vec(),
+        })
+    }
+}

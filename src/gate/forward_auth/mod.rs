@@ -1,0 +1,122 @@
+//! The gate as an answer to a proxy that asks about each request before it sends it on: one endpoint and one file for
+//! each dialect. Whatever the dialect, the request is decided as if it had come here itself.
+//!
+//! A dialect names the metadata that it requires. All of it must be there, once, from a peer that is trusted: otherwise
+//! the answer is a denial (invariant 7). Nothing is taken from elsewhere where a part is missing.
+
+mod asked;
+mod caddy;
+mod envoy;
+mod nginx;
+mod traefik;
+
+use std::fmt;
+
+use http::StatusCode;
+use poem::{Endpoint, Request, Response, Result};
+
+pub use self::{
+    asked::{Asked, Incomplete},
+    caddy::Caddy,
+    envoy::Envoy,
+    nginx::{Nginx, NginxProblem},
+    traefik::Traefik,
+};
+use super::{Gate, Refusal, TrustedProxies, identities::Identities};
+use crate::{policy::Target, problem::Problem, telemetry::Outcome};
+
+/// How a kind of proxy asks, and what it can relay.
+pub trait Dialect: Send + Sync + fmt::Debug + 'static {
+    /// What is asked about.
+    ///
+    /// # Errors
+    /// [`Incomplete`] names what is missing or contradicts itself.
+    fn asked(&self, request: &Request) -> Result<Asked, Incomplete>;
+
+    /// The refusal, as the proxy is to relay it.
+    fn relay(&self, problem: &Problem) -> Response {
+        problem.response()
+    }
+}
+
+/// The endpoint of a dialect.
+pub struct ForwardAuth<D> {
+    gate: Gate,
+    trusted: TrustedProxies,
+    identities: Identities,
+    dialect: D,
+}
+
+impl<D: Dialect> ForwardAuth<D> {
+    /// An endpoint where proxies of `trusted` ask `gate`.
+    pub(crate) fn new(gate: Gate, trusted: TrustedProxies, identities: Identities, dialect: D) -> Self {
+        Self { gate, trusted, identities, dialect }
+    }
+
+    async fn decide(&self, request: &Request) -> Result<Response, Refusal> {
+        let unrouted = |problem| Refusal { problem, route: None, provider: None };
+        if !self.trusted.trusts(request.remote_addr()) {
+            return Err(unrouted(untrusted()));
+        }
+        let asked = self.dialect.asked(request).map_err(|error| unrouted(error.into()))?;
+        let target = Target::parse(asked.raw()).map_err(|error| unrouted(error.into()))?;
+        let permit = self.gate.current().authorize(&target, request.headers()).await?;
+        let headers = self.identities.find(permit.handling.identity.as_ref());
+        let headers = headers.ok_or_else(|| unrouted(not_ready()))?;
+        let mut response = Response::builder().header("cache-control", "no-store").finish();
+        headers.set(permit.principal.as_ref(), response.headers_mut());
+        let provider = permit.principal.as_ref().map(|principal| principal.provider().clone());
+        response.set_data(Outcome { route: Some(permit.route), reason: "permitted", provider });
+        Ok(response)
+    }
+}
+
+impl<D: Dialect> Endpoint for ForwardAuth<D> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        Ok(self.decide(&request).await.unwrap_or_else(|refusal| self.refused(refusal)))
+    }
+}
+
+impl<D: Dialect> ForwardAuth<D> {
+    fn refused(&self, refusal: Refusal) -> Response {
+        let problem = elsewhere(refusal.problem);
+        let mut response = self.dialect.relay(&problem);
+        response.set_data(Outcome {
+            route: refusal.route,
+            reason: problem.reason(),
+            provider: refusal.provider,
+        });
+        response
+    }
+}
+
+impl<D: Dialect> fmt::Debug for ForwardAuth<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForwardAuth").field("dialect", &self.dialect).finish_non_exhaustive()
+    }
+}
+
+/// What is not found is not scopegate's to say where another serves: no route is a denial.
+fn elsewhere(problem: Problem) -> Problem {
+    if problem.status() == StatusCode::NOT_FOUND {
+        problem.with_status(StatusCode::FORBIDDEN)
+    } else {
+        problem
+    }
+}
+
+fn untrusted() -> Problem {
+    let description =
+        "this peer is not among `server.trusted_proxies`, so nothing that it says of a request is believed";
+    Problem::new(StatusCode::FORBIDDEN, "untrusted_proxy", description)
+}
+
+fn not_ready() -> Problem {
+    let description = "the policy is newer than this endpoint";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", description)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,149 @@
+//! nginx's `auth_request`: `X-Original-Method`, and either `X-Original-URL` (ingress-nginx) or `X-Original-URI` with
+//! `X-Original-Host`.
+//!
+//! nginx lets 2xx, 401 and 403 pass and makes 500 of all else. So 400, 404 and 405 become 403 here, 503 stays what nginx
+//! turns into a 500 (closed all the same), and the whole refusal goes along in `X-Scopegate-Problem`, from which
+//! [`NginxProblem`] restores it behind an `error_page`.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use poem::{Endpoint, Request, Response, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Dialect,
+    asked::{Asked, Incomplete, method, one, optional, scheme},
+};
+use crate::{gate::TrustedProxies, policy::Scheme, problem::Problem};
+
+const STATUS: HeaderName = HeaderName::from_static("x-scopegate-status");
+const PROBLEM: HeaderName = HeaderName::from_static("x-scopegate-problem");
+
+/// nginx.
+#[derive(Debug, Clone, Copy)]
+pub struct Nginx;
+
+impl Dialect for Nginx {
+    fn asked(&self, request: &Request) -> Result<Asked, Incomplete> {
+        let headers = request.headers();
+        let method = method(headers, "x-original-method")?;
+        let (url, uri, host) = ("x-original-url", "x-original-uri", "x-original-host");
+        match optional(headers, url)? {
+            Some(value) => {
+                let beside = [uri, host].into_iter().find(|name| headers.contains_key(*name));
+                beside.map_or(Ok(()), |second| Err(Incomplete::Mixed { first: url, second }))?;
+                whole_url(value, method)
+            }
+            None => Ok(Asked {
+                method,
+                scheme: optional(headers, "x-forwarded-proto")?
+                    .map_or(Ok(Scheme::Http), |value| scheme(value, "x-forwarded-proto"))?,
+                host: one(headers, host)?.to_vec(),
+                path_and_query: one(headers, uri)?.to_vec(),
+            }),
+        }
+    }
+
+    fn relay(&self, problem: &Problem) -> Response {
+        let told = Told::of(&problem.response(), problem.body());
+        let status = match problem.status() {
+            passed @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => passed,
+            refused if refused.is_client_error() => StatusCode::FORBIDDEN,
+            other => other,
+        };
+        let mut response = problem.clone().with_status(status).response();
+        response.headers_mut().insert(STATUS, HeaderValue::from(problem.status().as_u16()));
+        if let Ok(value) = HeaderValue::from_str(&told.encode()) {
+            response.headers_mut().insert(PROBLEM, value);
+        }
+        response
+    }
+}
+
+/// `https://host/path?query`, taken apart without changing a byte.
+fn whole_url(value: &[u8], method: http::Method) -> Result<Asked, Incomplete> {
+    let malformed = Incomplete::Malformed { header: "x-original-url", expected: "a whole URL" };
+    let name = value.iter().position(|byte| *byte == b':').ok_or(malformed)?;
+    let (name, rest) = value.split_at_checked(name).ok_or(malformed)?;
+    let rest = rest.strip_prefix(b"://").ok_or(malformed)?;
+    let path = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let (host, path) = rest.split_at_checked(path).ok_or(malformed)?;
+    Ok(Asked {
+        method,
+        scheme: scheme(name, "x-original-url")?,
+        host: host.to_vec(),
+        path_and_query: if path.is_empty() { b"/".to_vec() } else { path.to_vec() },
+    })
+}
+
+/// A refusal on its way through nginx's variables.
+#[derive(Debug, Serialize, Deserialize)]
+struct Told {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Told {
+    fn of(response: &Response, body: Vec<u8>) -> Self {
+        let carried = [header::WWW_AUTHENTICATE, header::RETRY_AFTER, header::ALLOW];
+        let text = |name: &HeaderName| {
+            let value = response.headers().get(name)?.to_str().ok()?;
+            Some((name.to_string(), value.to_owned()))
+        };
+        Self {
+            status: response.status().as_u16(),
+            headers: carried.iter().filter_map(text).collect(),
+            body: String::from_utf8(body).unwrap_or_default(),
+        }
+    }
+
+    fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    fn decode(value: &HeaderValue) -> Option<Self> {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(value.as_bytes()).ok()?).ok()
+    }
+
+    fn response(&self) -> Option<Response> {
+        let status = StatusCode::from_u16(self.status).ok().filter(|status| status.as_u16() >= 400)?;
+        let builder = Response::builder()
+            .status(status)
+            .header(header::CONTENT_TYPE, "application/problem+json")
+            .header(header::CACHE_CONTROL, "no-store");
+        let carried = self.headers.iter();
+        Some(
+            carried
+                .fold(builder, |builder, (name, value)| builder.header(name, value))
+                .body(self.body.clone()),
+        )
+    }
+}
+
+/// `/auth/nginx/problem`: gives a refusal back its status, challenge and body; never anything but a refusal.
+#[derive(Debug, Clone)]
+pub struct NginxProblem {
+    trusted: TrustedProxies,
+}
+
+impl NginxProblem {
+    /// For proxies of `trusted`.
+    pub fn new(trusted: TrustedProxies) -> Self {
+        Self { trusted }
+    }
+}
+
+impl Endpoint for NginxProblem {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let told = request.headers().get(PROBLEM).filter(|_| self.trusted.trusts(request.remote_addr()));
+        let restored = told.and_then(Told::decode).and_then(|told| told.response());
+        Ok(restored.unwrap_or_else(|| unknown().response()))
+    }
+}
+
+fn unknown() -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "refused", "the request was refused")
+}

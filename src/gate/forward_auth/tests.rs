@@ -1,0 +1,187 @@
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderMap, Method, StatusCode};
+use poem::{Addr, Body, Endpoint, Request, Response, web::RemoteAddr};
+use serde_json::json;
+
+use super::*;
+use crate::{
+    authenticator::{Authenticator, NoRevocations, VerifiedTokens},
+    gate::{GateSettings, State},
+    policy::{Definition, Policy, settings::IdentitySettings},
+};
+
+const PROXY: &str = "10.42.0.7:4711";
+
+fn gate() -> (Gate, Policy) {
+    let mut definition = Definition::default();
+    let routes = json!([
+        { "match": "GET api.example/public/**", "allow": "anonymous" },
+        { "match": "GET api.example/items/**", "allow": "authenticated" },
+    ]);
+    for route in routes.as_array().unwrap() {
+        definition.add_route(serde_json::from_value(route.clone()).unwrap());
+    }
+    let policy = Policy::compile(&definition).unwrap().policy;
+    let clock = std::sync::Arc::new(scopegate_provider::SystemClock::new());
+    let tokens = VerifiedTokens::new(0);
+    let authenticator =
+        Authenticator::new(Vec::new(), tokens, std::sync::Arc::new(NoRevocations), clock).unwrap();
+    let state = State::new(std::sync::Arc::new(policy.clone()), authenticator, GateSettings::default());
+    (Gate::new(state), policy)
+}
+
+fn endpoint<D: Dialect>(dialect: D) -> ForwardAuth<D> {
+    let (gate, policy) = gate();
+    let settings =
+        IdentitySettings { headers: [("X-User".to_owned(), "sub".to_owned())].into(), ..Default::default() };
+    let identities = Identities::of_policy(&settings, &policy).unwrap();
+    let trusted = serde_json::from_value(json!(["10.42.0.0/16"])).unwrap();
+    ForwardAuth::new(gate, trusted, identities, dialect)
+}
+
+async fn ask<D: Dialect>(
+    dialect: D,
+    peer: &str,
+    method: Method,
+    uri: &str,
+    headers: &[(&str, &str)],
+) -> Response {
+    let mut http = http::Request::builder().method(method).uri(uri);
+    for (name, value) in headers {
+        http = http.header(*name, *value);
+    }
+    let (parts, ()) = http.body(()).unwrap().into_parts();
+    let remote = RemoteAddr(Addr::SocketAddr(peer.parse().unwrap()));
+    let parts = (parts, poem::web::LocalAddr::default(), remote, http::uri::Scheme::HTTP).into();
+    endpoint(dialect).get_response(Request::from_parts(parts, Body::empty())).await
+}
+
+async fn reason(response: Response) -> (StatusCode, String) {
+    let status = response.status();
+    let body: serde_json::Value = response.into_body().into_json().await.unwrap_or_default();
+    (status, body["reason"].as_str().unwrap_or_default().to_owned())
+}
+
+fn forwarded<'a>(path: &'a str) -> Vec<(&'static str, &'a str)> {
+    vec![
+        ("x-forwarded-method", "GET"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "api.example"),
+        ("x-forwarded-uri", path),
+    ]
+}
+
+async fn traefik(path: &str) -> Response {
+    ask(Traefik, PROXY, Method::GET, "/auth/traefik", &forwarded(path)).await
+}
+
+#[tokio::test]
+async fn invariant_8_a_permitted_request_gets_every_identity_header_empty_where_there_is_nothing_to_tell() {
+    let response = traefik("/public/x").await;
+    assert_eq!((response.status(), response.headers()["x-user"].to_str().unwrap()), (StatusCode::OK, ""));
+}
+
+#[tokio::test]
+async fn invariant_7_a_peer_that_is_not_trusted_is_denied_whatever_it_says() {
+    let response = ask(Traefik, "127.0.0.1:1", Method::GET, "/auth/traefik", &forwarded("/public/x")).await;
+    assert_eq!(reason(response).await, (StatusCode::FORBIDDEN, "untrusted_proxy".to_owned()));
+}
+
+#[tokio::test]
+async fn invariant_7_each_missing_or_repeated_header_is_a_denial() {
+    let whole = forwarded("/public/x");
+    for left_out in 0..whole.len() {
+        let mut part = whole.clone();
+        let header = part.remove(left_out);
+        let response = ask(Traefik, PROXY, Method::GET, "/auth/traefik", &part).await;
+        assert_eq!(reason(response).await, (StatusCode::FORBIDDEN, "incomplete_metadata".to_owned()));
+        let twice = [whole.as_slice(), &[header]].concat();
+        let response = ask(Caddy, PROXY, Method::GET, "/auth/caddy", &twice).await;
+        assert_eq!(reason(response).await, (StatusCode::FORBIDDEN, "incomplete_metadata".to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_relayed_with_its_challenge() {
+    let response = traefik("/items/1").await;
+    assert!(response.headers()["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
+    assert_eq!(reason(response).await, (StatusCode::UNAUTHORIZED, "no_token".to_owned()));
+}
+
+#[tokio::test]
+async fn no_route_is_403_where_another_serves() {
+    assert_eq!(reason(traefik("/elsewhere").await).await, (StatusCode::FORBIDDEN, "no_route".to_owned()));
+}
+
+#[tokio::test]
+async fn invariant_5_a_path_with_dot_segments_is_never_permitted() {
+    for path in ["/public/../items/1", "/public/%2e%2e/items", "/public/..;/items", "public/x", "", "*"] {
+        assert!(traefik(path).await.status().is_client_error(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn envoy_asks_with_the_request_itself_behind_a_prefix() {
+    let headers = [("host", "api.example"), ("x-forwarded-proto", "https")];
+    let ask = |method, uri| ask(Envoy::at("/auth/envoy"), PROXY, method, uri, &headers);
+    assert_eq!(ask(Method::GET, "/auth/envoy/public/x?y").await.status(), StatusCode::OK);
+    assert_eq!(ask(Method::POST, "/auth/envoy/public/x").await.status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(ask(Method::GET, "/auth/envoy").await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(ask(Method::GET, "/auth/envoyx/public/x").await.status(), StatusCode::FORBIDDEN);
+}
+
+async fn nginx(headers: &[(&str, &str)]) -> Response {
+    ask(Nginx, PROXY, Method::GET, "/auth/nginx", headers).await
+}
+
+#[tokio::test]
+async fn nginx_tells_a_whole_url_or_uri_and_host_and_never_both() {
+    let url = ("x-original-url", "https://api.example/public/x?y=1");
+    let (uri, host) = (("x-original-uri", "/public/x"), ("x-original-host", "api.example"));
+    let method = ("x-original-method", "GET");
+    assert_eq!(nginx(&[method, url]).await.status(), StatusCode::OK);
+    assert_eq!(nginx(&[method, uri, host]).await.status(), StatusCode::OK);
+    for bad in
+        [vec![method, url, uri], vec![method, url, host], vec![method, uri], vec![method, host], vec![url]]
+    {
+        let refused = reason(nginx(&bad).await).await;
+        assert_eq!(refused, (StatusCode::FORBIDDEN, "incomplete_metadata".to_owned()), "{bad:?}");
+    }
+}
+
+#[tokio::test]
+async fn nginx_gets_a_status_that_it_passes_on_and_the_true_one_beside_it() {
+    let asked = [("x-original-method", "POST"), ("x-original-url", "https://api.example/public/x")];
+    let response = nginx(&asked).await;
+    assert_eq!(
+        (response.status(), response.headers()["x-scopegate-status"].to_str().unwrap()),
+        (StatusCode::FORBIDDEN, "405")
+    );
+    let problem = response.headers()["x-scopegate-problem"].to_str().unwrap().to_owned();
+    let restored = restore(PROXY, &problem).await;
+    assert_eq!(
+        (restored.status(), restored.headers()["allow"].to_str().unwrap()),
+        (StatusCode::METHOD_NOT_ALLOWED, "GET, HEAD")
+    );
+    assert_eq!(reason(restored).await.1, "method_not_allowed");
+}
+
+#[tokio::test]
+async fn a_refusal_that_a_stranger_made_up_is_not_restored() {
+    let made_up = URL_SAFE_NO_PAD.encode(r#"{"status":200,"headers":[],"body":"welcome"}"#);
+    assert_eq!(restore(PROXY, &made_up).await.status(), StatusCode::FORBIDDEN);
+    let refusal = URL_SAFE_NO_PAD.encode(r#"{"status":401,"headers":[],"body":""}"#);
+    assert_eq!(restore("192.0.2.1:1", &refusal).await.status(), StatusCode::FORBIDDEN);
+}
+
+async fn restore(peer: &str, problem: &str) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-scopegate-problem", problem.parse().unwrap());
+    let mut http = http::Request::builder().uri("/auth/nginx/problem").body(()).unwrap();
+    *http.headers_mut() = headers;
+    let (parts, ()) = http.into_parts();
+    let remote = RemoteAddr(Addr::SocketAddr(peer.parse().unwrap()));
+    let parts = (parts, poem::web::LocalAddr::default(), remote, http::uri::Scheme::HTTP).into();
+    let trusted = serde_json::from_value(json!(["10.42.0.0/16"])).unwrap();
+    NginxProblem::new(trusted).get_response(Request::from_parts(parts, Body::empty())).await
+}
