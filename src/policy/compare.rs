@@ -129,6 +129,10 @@ impl Policy {
     /// The route of the file, of which this is the policy, that `candidate` would loosen: one that decides a target
     /// which `candidate` would decide instead, for a method of both, and of which it cannot be shown that the
     /// candidate asks for at least as much. `open_to_admin` lifts it.
+    ///
+    /// What no route of the file decides, because none leads there or none names the method, is not the file's: it may
+    /// be opened. So may a path as which an irregular one of the file can be read; that one still needs what the file
+    /// asks for, and what the candidate asks for as well.
     pub fn loosened_by(&self, candidate: &Route) -> Option<&Route> {
         if *candidate.rule() == Rule::Nobody {
             return None;

@@ -175,6 +175,10 @@ impl<'d> Compiler<'d> {
         if settings.open_to_admin && !source.is_file() {
             self.error(source, "open_to_admin", Problem::OpenStored);
         }
+        let literal = |pattern: &&Pattern| pattern.place.path.is_literal() && !settings.accept.is_empty();
+        if let Some(pattern) = patterns.iter().find(literal) {
+            self.error(source, "accept", Problem::AcceptsNothing { pattern: pattern.to_string() });
+        }
         self.check_upstream(source, settings);
         Arc::new(Handling {
             fresh: settings.fresh,

@@ -106,6 +106,14 @@ pub enum Problem {
         "this has no meaning where no token is needed: leave it out, or write `require` or `allow: authenticated`"
     )]
     NeedsToken,
+    /// `accept` where nothing can be irregular.
+    #[error(
+        "no path that `{pattern}` matches can be irregular: write `{{name}}` or `**` in it, or leave `accept` out"
+    )]
+    AcceptsNothing {
+        /// The pattern.
+        pattern: String,
+    },
     /// `strip_prefix` without `upstream`.
     #[error("there is nothing to strip a prefix for: name an `upstream`, or leave `strip_prefix` out")]
     StripWithoutUpstream,

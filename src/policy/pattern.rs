@@ -102,6 +102,11 @@ impl PathPattern {
         self.rest
     }
 
+    /// Whether it matches one path only.
+    pub(super) fn is_literal(&self) -> bool {
+        !self.rest && self.segments.iter().all(|segment| matches!(segment, Segment::Literal(_)))
+    }
+
     /// Whether a path matches.
     pub fn matches(&self, target: &Target) -> bool {
         let mut given = target.segments();

@@ -165,6 +165,13 @@ fn settings_without_meaning_are_refused() {
 }
 
 #[test]
+fn accepting_what_no_matching_path_can_hold_is_refused() {
+    let found = problem("routes: [{ match: /a/b, allow: anonymous, accept: [parameters] }]");
+    assert_eq!(found, Problem::AcceptsNothing { pattern: "/a/b".into() });
+    assert!(compile("routes: [{ match: '/a/{b}', allow: anonymous, accept: [parameters] }]").is_ok());
+}
+
+#[test]
 fn an_upstream_that_is_not_configured_is_refused_with_the_nearest() {
     let found =
         problem("upstreams: { orders: {} }\nroutes: [{ match: /a, allow: anonymous, upstream: order }]");

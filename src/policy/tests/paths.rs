@@ -133,7 +133,7 @@ fn invariant_5_an_irregular_path_is_refused_where_its_route_does_not_accept_it_b
 fn invariant_5_an_accepted_irregular_path_is_permitted_only_if_every_reading_is() {
     let accept = "accept: [encoded_slash, encoded_percent, parameters, empty_segment]";
     let policy = policy(&format!(
-        "routes:\n- {{ match: /**, allow: anonymous, {accept} }}\n- {{ match: /files/secret, allow: nobody, {accept} }}"
+        "routes:\n- {{ match: /**, allow: anonymous, {accept} }}\n- {{ match: /files/secret, allow: nobody }}"
     ));
     for path in [
         "/files%2Fsecret",
