@@ -44,6 +44,7 @@
 //! curl -u demo:demo-secret -d grant_type=client_credentials -d fault=expired http://127.0.0.1:9400/token
 //! ```
 
+mod address;
 mod client;
 mod dialect;
 mod elsewhere;
@@ -60,10 +61,9 @@ mod running;
 mod service;
 mod settings;
 
+pub use address::LoopbackAddress;
 pub use elsewhere::Elsewhere;
 pub use fault::Fault;
 pub use kind::Dev;
 pub use running::{Running, StartError};
-pub use settings::{
-    ClientSettings, Emulate, IssuerSettings, LoopbackAddress, SettingsError, TokenDialect, TokenFormat,
-};
+pub use settings::{ClientSettings, Emulate, IssuerSettings, SettingsError, TokenDialect, TokenFormat};

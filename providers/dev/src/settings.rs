@@ -1,14 +1,15 @@
 //! The issuer's settings as they are written, and what they are once they are proven.
 
-use std::{collections::HashMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use scopegate_oidc::{List, SigningAlgorithm};
 use scopegate_provider::{Audience, ClientId, Scope, Secret, Span};
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
+    LoopbackAddress,
     client::{Client, Clients},
     dialect::{Auth0, Dialect, Okta, Standard},
 };
@@ -89,10 +90,6 @@ pub enum TokenDialect {
     /// RFC 9068's: `typ: at+jwt`, `client_id`, `jti`.
     Rfc9068Profile,
 }
-
-/// An address of loopback and a port; nothing else can be listened on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LoopbackAddress(SocketAddr);
 
 /// What is wrong with an issuer's settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -279,74 +276,6 @@ fn server_id(text: &str) -> Result<&str, SettingsError> {
         return Err(SettingsError::AuthorizationServer { found: text.to_owned() });
     }
     Ok(text)
-}
-
-impl LoopbackAddress {
-    /// Any free port of 127.0.0.1.
-    pub const ANY_PORT: LoopbackAddress =
-        LoopbackAddress(SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0));
-
-    /// Takes an address that only this machine can reach.
-    ///
-    /// # Errors
-    /// [`SettingsError::NotLoopback`].
-    pub fn new(address: SocketAddr) -> Result<Self, SettingsError> {
-        if address.ip().to_canonical().is_loopback() {
-            return Ok(Self(address));
-        }
-        Err(SettingsError::NotLoopback { found: address.to_string() })
-    }
-
-    /// Parses `127.0.0.1:PORT` or `[::1]:PORT`.
-    ///
-    /// # Errors
-    /// [`SettingsError::NotLoopback`].
-    pub fn parse(text: &str) -> Result<Self, SettingsError> {
-        let address = text.parse().map_err(|_| SettingsError::NotLoopback { found: text.to_owned() })?;
-        Self::new(address)
-    }
-
-    /// The address.
-    pub fn get(self) -> SocketAddr {
-        self.0
-    }
-}
-
-impl Default for LoopbackAddress {
-    /// 127.0.0.1:9400.
-    fn default() -> Self {
-        Self(SocketAddr::new(Self::ANY_PORT.0.ip(), 9400))
-    }
-}
-
-impl fmt::Display for LoopbackAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl std::str::FromStr for LoopbackAddress {
-    type Err = SettingsError;
-    fn from_str(text: &str) -> Result<Self, SettingsError> {
-        Self::parse(text)
-    }
-}
-
-impl<'de> Deserialize<'de> for LoopbackAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).map_err(de::Error::custom)
-    }
-}
-
-impl JsonSchema for LoopbackAddress {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "LoopbackAddress".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^(127\\.[0-9.]+|\\[::1\\]):[0-9]+$" })
-    }
 }
 
 #[cfg(test)]

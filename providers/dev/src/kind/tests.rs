@@ -85,7 +85,7 @@ async fn in_every_shape_its_own_tokens_are_taken_by_discovery() {
 }
 
 #[tokio::test]
-async fn every_broken_token_is_refused_for_what_is_wrong_with_it() {
+async fn invariant_1_every_broken_token_is_refused_for_what_is_wrong_with_it() {
     let provider = connect(dev(&json!({}))).await;
     for fault in Fault::ALL {
         let judged = judge(&*provider, &broken(&*provider, fault).await).await;
@@ -137,7 +137,7 @@ async fn an_opaque_token_is_introspected_where_the_settings_take_them() {
 }
 
 #[tokio::test]
-async fn an_opaque_token_is_refused_where_the_settings_do_not_take_them() {
+async fn invariant_12_an_opaque_token_is_refused_where_the_settings_do_not_take_them() {
     let clients = json!([{ "id": "demo", "secret": "demo-secret", "scopes": ["items"], "tokens": "opaque" }]);
     let provider = connect(dev(&json!({ "clients": clients }))).await;
     let judged = judge(&*provider, &token(&*provider, "items").await).await;
@@ -246,7 +246,7 @@ fn an_emulation_of_auth0_cannot_be_introspected() {
 }
 
 #[test]
-fn an_unknown_key_is_refused_by_name() {
+fn invariant_13_an_unknown_key_is_refused_by_name() {
     let told = refused(&json!({ "clientz": [] }));
     assert!(told.contains("`clientz`"), "{told}");
 }

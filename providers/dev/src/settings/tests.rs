@@ -14,27 +14,12 @@ fn with(key: &str, value: Value) -> IssuerSettings {
 }
 
 #[test]
-fn an_address_that_others_reach_is_refused_at_parsing() {
-    for address in ["0.0.0.0:9400", "192.168.0.1:9400", "[::]:9400", "localhost:9400", "10.0.0.1:1"] {
-        let refused = LoopbackAddress::parse(address);
-        assert_eq!(refused, Err(SettingsError::NotLoopback { found: address.to_owned() }));
-    }
-}
-
-#[test]
-fn every_address_of_loopback_is_taken() {
-    for address in ["127.0.0.1:0", "127.8.9.10:9400", "[::1]:9400", "[::ffff:127.0.0.1]:9400"] {
-        assert_eq!(LoopbackAddress::parse(address).unwrap().to_string(), address);
-    }
-}
-
-#[test]
 fn unless_said_it_listens_on_127_0_0_1_port_9400() {
     assert_eq!(with("algorithm", json!("EdDSA")).listen.to_string(), "127.0.0.1:9400");
 }
 
 #[test]
-fn an_unknown_key_is_refused_by_name() {
+fn invariant_13_an_unknown_key_is_refused_by_name() {
     let refused = settings(json!({ "audience": "a", "clients": [], "audiance": "b" })).unwrap_err();
     assert!(refused.contains("unknown field `audiance`"), "{refused}");
 }
