@@ -24,8 +24,10 @@ impl Keys {
     }
 
     /// The key set (RFC 7517, section 5). The next key is in it before it signs, so that rotation surprises nobody.
-    pub(crate) fn jwks(&self) -> Value {
-        json!({ "keys": self.all().map(Signer::jwk).collect::<Vec<_>>() })
+    /// Without the signing key it is of no use to who verifies, as with Okta's org server.
+    pub(crate) fn jwks(&self, with_signing: bool) -> Value {
+        let published = self.all().skip(usize::from(!with_signing));
+        json!({ "keys": published.map(Signer::jwk).collect::<Vec<_>>() })
     }
 
     /// The ids of all keys, the signing one first.

@@ -72,7 +72,8 @@ impl Service {
     }
 
     pub(crate) async fn jwks(&self) -> Result<Value, Refusal> {
-        Ok(self.memory.keys.keys().await.map_err(Refusal::NoKey)?.jwks())
+        let keys = self.memory.keys.keys().await.map_err(Refusal::NoKey)?;
+        Ok(keys.jwks(self.tenant.dialect.publishes_the_signing_key()))
     }
 
     /// The token endpoint (RFC 6749, section 4.4), with `fault=` beside.

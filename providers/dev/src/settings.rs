@@ -33,7 +33,8 @@ pub struct IssuerSettings {
     pub emulate: Option<Emulate>,
     /// Auth0's profile of access tokens; only with `emulate: auth0`.
     pub token_dialect: Option<TokenDialect>,
-    /// The id of Okta's authorization server, `default` unless said; only with `emulate: okta`.
+    /// The id of Okta's authorization server, `default` unless said, or `org` for the organisation's own; only with
+    /// `emulate: okta`.
     pub authorization_server: Option<String>,
 }
 

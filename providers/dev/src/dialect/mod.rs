@@ -95,6 +95,11 @@ pub(crate) trait Dialect: Send + Sync {
         "public, max-age=300"
     }
 
+    /// Whether the key that signs is in the key set. Whoever verifies without asking needs it there.
+    fn publishes_the_signing_key(&self) -> bool {
+        true
+    }
+
     /// Whether requests may be JSON instead of a form.
     fn takes_json(&self) -> bool {
         false

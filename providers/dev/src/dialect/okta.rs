@@ -1,4 +1,4 @@
-//! A custom authorization server of Okta: its paths, token shape, errors of both families.
+//! An authorization server of Okta, a custom one or the organisation's own: paths, token shape, errors of both families.
 
 use http::StatusCode;
 use scopegate_oidc::Signer;
@@ -11,20 +11,51 @@ use crate::{client::Client, form::Form, refusal::Refusal, settings::Tenant};
 /// Recorded documents, with this issuer's address in place of the organisation's.
 const OPENID: &str = include_str!("../../data/okta-discovery.json");
 const AUTHORIZATION_SERVER: &str = include_str!("../../data/okta-oauth-authorization-server.json");
+const OPENID_OF_ORG: &str = include_str!("../../data/okta-discovery-org.json");
 const RECORDED_ORGANISATION: &str = "https://acme.okta.com";
 const RECORDED_SERVER: &str = "aus1acmeORDERSas15d7";
 
-pub(crate) struct Okta {
-    server: String,
+/// The setting that stands for the organisation's own server.
+pub(crate) const ORG: &str = "org";
+
+pub(crate) struct Okta(Server);
+
+enum Server {
+    /// Its tokens are JWTs for everybody, its endpoints below the issuer.
+    Custom(String),
+    /// Its tokens are for Okta alone to read: of a type of their own, signed by a key that is not published.
+    Org,
 }
 
 impl Okta {
     pub(crate) fn new(server: &str) -> Self {
-        Self { server: server.to_owned() }
+        Self(if server == ORG { Server::Org } else { Server::Custom(server.to_owned()) })
     }
 
+    fn is(&self, id: &str) -> bool {
+        match &self.0 {
+            Server::Custom(ours) => ours == id,
+            Server::Org => id == "v1",
+        }
+    }
+
+    /// The path below which the endpoints are, without `/v1`.
     fn root(&self) -> String {
-        format!("/oauth2/{}", self.server)
+        match &self.0 {
+            Server::Custom(id) => format!("/oauth2/{id}"),
+            Server::Org => "/oauth2".to_owned(),
+        }
+    }
+
+    fn discovery(&self, document: Document) -> String {
+        let name = match document {
+            Document::OpenId => "openid-configuration",
+            Document::AuthorizationServer => "oauth-authorization-server",
+        };
+        match &self.0 {
+            Server::Custom(id) => format!("/oauth2/{id}/.well-known/{name}"),
+            Server::Org => format!("/.well-known/{name}"),
+        }
     }
 }
 
@@ -34,17 +65,23 @@ impl Dialect for Okta {
     }
 
     fn issuer(&self, base: &str) -> String {
-        format!("{base}{}", self.root())
+        match &self.0 {
+            Server::Custom(_) => format!("{base}{}", self.root()),
+            Server::Org => base.to_owned(),
+        }
     }
 
     fn operation(&self, path: &str) -> Option<Operation> {
+        for document in [Document::OpenId, Document::AuthorizationServer] {
+            if path == self.discovery(document) {
+                return Some(Operation::Metadata(document));
+            }
+        }
         let root = self.root();
         if path.strip_prefix("/.well-known/oauth-authorization-server") == Some(&root) {
             return Some(Operation::Metadata(Document::AuthorizationServer));
         }
         Some(match path.strip_prefix(&root)? {
-            "/.well-known/openid-configuration" => Operation::Metadata(Document::OpenId),
-            "/.well-known/oauth-authorization-server" => Operation::Metadata(Document::AuthorizationServer),
             "/v1/keys" => Operation::Jwks,
             "/v1/token" => Operation::Token,
             "/v1/introspect" => Operation::Introspect,
@@ -56,7 +93,7 @@ impl Dialect for Okta {
     fn paths(&self) -> Paths {
         let at = |rest: &str| format!("{}{rest}", self.root());
         Paths {
-            discovery: at("/.well-known/openid-configuration"),
+            discovery: self.discovery(Document::OpenId),
             jwks: at("/v1/keys"),
             token: at("/v1/token"),
             introspect: Some(at("/v1/introspect")),
@@ -65,11 +102,12 @@ impl Dialect for Okta {
     }
 
     fn metadata(&self, _: &Tenant, base: &str, document: Document) -> Value {
-        let recorded = match document {
-            Document::OpenId => OPENID,
-            Document::AuthorizationServer => AUTHORIZATION_SERVER,
+        let (recorded, server) = match (&self.0, document) {
+            (Server::Custom(id), Document::OpenId) => (OPENID, id.as_str()),
+            (Server::Custom(id), Document::AuthorizationServer) => (AUTHORIZATION_SERVER, id.as_str()),
+            (Server::Org, Document::OpenId | Document::AuthorizationServer) => (OPENID_OF_ORG, ORG),
         };
-        let ours = recorded.replace(RECORDED_ORGANISATION, base).replace(RECORDED_SERVER, &self.server);
+        let ours = recorded.replace(RECORDED_ORGANISATION, base).replace(RECORDED_SERVER, server);
         // The recorded documents parse; a test sees to it.
         serde_json::from_str(&ours).unwrap_or_default()
     }
@@ -77,7 +115,7 @@ impl Dialect for Okta {
     /// An authorization server that is not there is answered with Okta's error object, not with OAuth's.
     fn nothing_at(&self, path: &str) -> Value {
         let what = match unknown_server(path) {
-            Some(id) if id != self.server => format!("{id} (AuthorizationServer)"),
+            Some(id) if !self.is(id) => format!("{id} (AuthorizationServer)"),
             _ => path.to_owned(),
         };
         json!({
@@ -108,9 +146,20 @@ impl Dialect for Okta {
         Ok(Grant { client, audience: Some(tenant.audiences.to_vec()), scopes })
     }
 
-    /// No `typ`.
+    fn publishes_the_signing_key(&self) -> bool {
+        match &self.0 {
+            Server::Custom(_) => true,
+            Server::Org => false,
+        }
+    }
+
+    /// No `typ` where tokens are for everybody.
     fn header(&self, signer: &Signer) -> Value {
-        json!({ "kid": signer.kid(), "alg": signer.algorithm().as_str() })
+        let (kid, alg) = (signer.kid(), signer.algorithm().as_str());
+        match &self.0 {
+            Server::Custom(_) => json!({ "kid": kid, "alg": alg }),
+            Server::Org => json!({ "kid": kid, "typ": "application/okta-internal-at+jwt", "alg": alg }),
+        }
     }
 
     fn claims(&self, minting: &Minting<'_>) -> Map<String, Value> {
@@ -119,7 +168,11 @@ impl Dialect for Okta {
         claims.insert("ver".to_owned(), json!(1));
         claims.insert("jti".to_owned(), json!(format!("AT.{}", minting.id)));
         claims.insert("iss".to_owned(), json!(minting.issuer));
-        claims.insert("aud".to_owned(), minting.audience_claim());
+        let audience = match &self.0 {
+            Server::Custom(_) => minting.audience_claim(),
+            Server::Org => json!(minting.issuer),
+        };
+        claims.insert("aud".to_owned(), audience);
         claims.insert("iat".to_owned(), json!(minting.now.seconds()));
         claims.insert("exp".to_owned(), json!(minting.expiry()));
         claims.insert("cid".to_owned(), json!(client));

@@ -127,3 +127,19 @@ async fn an_unknown_authorization_server_is_e0000007() {
     assert_eq!(answer.body["errorSummary"], summary);
     assert_eq!(answer.body["errorCauses"], json!([]));
 }
+
+#[tokio::test]
+async fn the_org_servers_tokens_are_for_okta_alone() {
+    let issuer = issuer(json!({ "emulate": "okta", "authorization_server": "org" })).await;
+    assert_eq!(issuer.running.issuer().as_str(), issuer.running.url());
+    assert_eq!(issuer.running.token_url(), format!("{}/oauth2/v1/token", issuer.running.url()));
+    let metadata = issuer.get(&issuer.running.discovery_url()).await.body;
+    assert_eq!(metadata["issuer"], issuer.running.url());
+    assert_eq!(metadata["introspection_endpoint"], issuer.running.introspection_url().unwrap());
+    let answer = issuer.ask(&[ITEMS]).await;
+    let header = part(answer.token(), 0);
+    assert_eq!(header["typ"], "application/okta-internal-at+jwt");
+    assert!(!issuer.kids().await.contains(&header["kid"].as_str().unwrap().to_owned()));
+    let told = issuer.introspect(answer.token()).await;
+    assert_eq!((&told["active"], &told["aud"]), (&json!(true), &json!(issuer.running.url())));
+}

@@ -85,3 +85,13 @@ async fn neither_takes_the_others_token() {
         assert!(matches!(refused, AuthnError::Rejected(_)), "{refused:?}");
     }
 }
+
+#[tokio::test]
+async fn tokens_of_the_org_server_are_introspected_by_the_kind_okta() {
+    let issuer = issuer(json!({ "emulate": "okta", "authorization_server": "org" })).await;
+    let url = issuer.running.issuer();
+    let settings = json!({ "issuer": url, "audience": url, "validate": "introspect", "client_id": "reader",
+                           "client_secret": "reader-secret" });
+    let provider = connect::<Okta>(&issuer, settings).await;
+    assert_eq!(ask(&*provider, &token(&*provider).await).await.unwrap(), "writer may items");
+}
