@@ -17,6 +17,9 @@ pub(super) struct Issuer {
     /// Whose paths, token shapes and errors to take on.
     #[arg(long, value_parser = parse_emulate, value_name = "auth0|okta")]
     emulate: Option<Emulate>,
+    /// The id of Okta's authorization server, or `org` for the organisation's own; with `--emulate okta`.
+    #[arg(long, value_name = "ID")]
+    authorization_server: Option<String>,
     /// Where to listen: loopback only; port 0 takes a free one.
     #[arg(long, value_parser = LoopbackAddress::parse, default_value = "127.0.0.1:9400")]
     listen: LoopbackAddress,
@@ -64,6 +67,7 @@ impl Issuer {
         let mut settings = IssuerSettings::new(self.audience.clone(), self.client.clone());
         settings.listen = self.listen;
         settings.emulate = self.emulate;
+        settings.authorization_server.clone_from(&self.authorization_server);
         let running = settings.start(Arc::new(SystemClock::new())).await.map_err(Failure::other)?;
         let started = Started::new(&running);
         task.console.show(&started, |out, _| self.write(&started, out))?;

@@ -14,7 +14,7 @@ use scopegate_provider::{
 };
 use serde::{Deserialize, Deserializer, de};
 
-use crate::{Emulate, IssuerSettings, Running, StartError, settings::Tenant};
+use crate::{Emulate, IssuerSettings, Running, StartError, dialect::ORG, settings::Tenant};
 
 /// The least between two fetches that unknown keys ask for, unless `jwks` says otherwise: asking on loopback costs nothing,
 /// and who tries out rotation rotates often.
@@ -41,6 +41,7 @@ impl Dev {
         common.audience = issuer.audience.clone();
         let tenant = Tenant::parse(&issuer)?;
         refuse_foreign_keys(&common, issuer.emulate)?;
+        refuse_org_server(&issuer)?;
         // The port may be another once it listens; nothing else can be.
         let base = format!("http://{}", issuer.listen);
         let expected = Issuer::parse(&tenant.dialect.issuer(&base))?;
@@ -83,6 +84,16 @@ pub(crate) fn settings_elsewhere(dev: Dev) -> Result<(Settings, Option<ClientCre
     let client =
         client.map(|client| ClientCredentials { id: client.id.clone(), secret: client.secret.clone() });
     Ok((preset_for(&dev.issuer, &tenant, dev.common, name, None)?, client))
+}
+
+/// The org server's tokens are for Okta alone, and for another audience than the API's.
+fn refuse_org_server(issuer: &IssuerSettings) -> Result<(), SettingsError> {
+    if issuer.authorization_server.as_deref() != Some(ORG) {
+        return Ok(());
+    }
+    let problem = "tokens of the org server are for Okta alone; expected the id of a custom server, such as `default` \
+                   (`scopegate issuer --authorization-server org` runs one for the kind `okta`)";
+    Err(SettingsError::kind("authorization_server", problem))
 }
 
 /// What the emulated provider's plugin would fill in.

@@ -11,7 +11,11 @@ use scopegate_oidc::Signer;
 use scopegate_provider::{Audience, ScopeSet, Timestamp};
 use serde_json::{Map, Value, json};
 
-pub(crate) use self::{auth0::Auth0, okta::Okta, standard::Standard};
+pub(crate) use self::{
+    auth0::Auth0,
+    okta::{ORG, Okta},
+    standard::Standard,
+};
 use crate::{client::Client, form::Form, refusal::Refusal, settings::Tenant};
 
 /// What a request for a token comes to.

@@ -240,6 +240,15 @@ fn what_leads_away_from_the_embedded_issuer_is_refused_by_name() {
 }
 
 #[test]
+fn the_org_server_is_not_for_the_kind_dev() {
+    let told = refused(&json!({ "emulate": "okta", "authorization_server": "org" }));
+    assert!(
+        told.starts_with("`authorization_server`: tokens of the org server are for Okta alone"),
+        "{told}"
+    );
+}
+
+#[test]
 fn an_emulation_of_auth0_cannot_be_introspected() {
     let told = refused(&json!({ "emulate": "auth0", "validate": "introspect" }));
     assert!(told.contains("Auth0 has no introspection"), "{told}");
