@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::{App, BuildError, Watch};
 use crate::{
     config::{Config, ConfigErrors, ConfigSource, Loader},
-    server::{BindError, Bound, ListenerSettings, Shutdown},
+    server::{BindError, Bound, ListenerSettings, Shutdown, raise_descriptor_limit},
 };
 
 /// How long the greeting waits for providers, so that it can name their keys.
@@ -81,6 +81,7 @@ pub async fn serve(
     config: Config,
     greet: impl FnOnce(&Greeting),
 ) -> Result<(), ServeError> {
+    raise_descriptor_limit();
     let mut signals = Signals::new()?;
     let server = &config.server;
     let (listen, tls, limits) = (server.listen.clone(), server.tls.clone(), server.limits.clone());

@@ -15,7 +15,8 @@ use crate::{
     telemetry::TelemetrySettings,
 };
 
-pub use crate::{gate::proxy::UpstreamSettings, server::TlsSettings};
+use crate::gate::proxy::UpstreamSettings;
+pub use crate::server::TlsSettings;
 
 /// Everything but `providers`, `scopes`, `routes` and `upstreams`, which are read one entry at a time.
 #[derive(Debug, Default, Deserialize, JsonSchema)]

@@ -93,7 +93,7 @@ impl Bound {
         E: IntoEndpoint,
         E::Endpoint: 'static,
     {
-        let connections = Arc::new(Semaphore::new(self.limits.connections as usize));
+        let connections = Arc::new(Semaphore::new(self.limits.connections.get() as usize));
         let serving = Arc::new(Serving {
             endpoint: Arc::new(endpoint.into_endpoint()),
             http: http(&self.limits),
@@ -106,7 +106,7 @@ impl Bound {
             () = self.renew() => {}
             () = shutdown.reached(Phase::Draining) => self.accept_waiting(&serving, &connections),
         }
-        let total = self.limits.connections;
+        let total = self.limits.connections.get();
         drop(self);
         tokio::select! {
             _ = connections.acquire_many(total) => {}

@@ -71,7 +71,7 @@ pub(super) fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
     http.http2()
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(headers).unwrap_or(u32::MAX))
-        .max_concurrent_streams(limits.streams)
+        .max_concurrent_streams(limits.streams.get())
         .keep_alive_interval(limits.body_timeout.get())
         .keep_alive_timeout(limits.header_timeout.get());
     http

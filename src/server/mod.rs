@@ -22,6 +22,7 @@
 
 mod accept;
 mod connection;
+mod descriptors;
 mod drain;
 mod framing;
 mod listen;
@@ -31,6 +32,7 @@ mod tls;
 mod vigil;
 
 pub use accept::{BindError, Bound, Outcome};
+pub use descriptors::raise_descriptor_limit;
 pub use drain::{Phase, Shutdown};
 pub use listen::{Listen, ListenError};
 pub use settings::{Limits, ListenerSettings};

@@ -1,10 +1,15 @@
 //! What a listener may be told.
 
+use std::num::NonZeroU32;
+
 use schemars::JsonSchema;
 use scopegate_provider::{ByteSize, Span};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{Listen, TlsSettings};
+
+/// hyper reads heads into a buffer that is never smaller.
+const LEAST_HEADERS: ByteSize = ByteSize::new(8 << 10);
 
 /// One listener, gathered from the sections that speak of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,20 +27,25 @@ pub struct ListenerSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// The longest request head: request line and header fields. Longer: 431.
+    #[serde(deserialize_with = "headers")]
     pub headers: ByteSize,
     /// The longest bearer token. Longer: 401.
     pub token: ByteSize,
     /// The most connections at once; more wait in the system's queue.
-    pub connections: u32,
+    pub connections: NonZeroU32,
     /// The most requests at once on one HTTP/2 connection.
-    pub streams: u32,
+    pub streams: NonZeroU32,
     /// How long a caller may take to send a request's head, and for the TLS handshake before it.
+    #[serde(deserialize_with = "some_time")]
     pub header_timeout: Span,
     /// How long a connection on which nothing is asked stays open.
+    #[serde(deserialize_with = "some_time")]
     pub idle_timeout: Span,
     /// How long a caller may stop while it sends a request's body.
+    #[serde(deserialize_with = "some_time")]
     pub body_timeout: Span,
     /// How long a caller may stop while it takes a response.
+    #[serde(deserialize_with = "some_time")]
     pub send_timeout: Span,
 }
 
@@ -44,8 +54,8 @@ impl Default for Limits {
         Self {
             headers: ByteSize::new(32 << 10),
             token: ByteSize::new(16 << 10),
-            connections: 25_000,
-            streams: 200,
+            connections: const { NonZeroU32::new(25_000).unwrap() },
+            streams: const { NonZeroU32::new(200).unwrap() },
             header_timeout: Span::from_secs(10),
             idle_timeout: Span::from_secs(75),
             body_timeout: Span::from_secs(30),
@@ -57,5 +67,33 @@ impl Default for Limits {
 impl Default for ListenerSettings {
     fn default() -> Self {
         Self { listen: Listen::any_loopback_port(), tls: None, limits: Limits::default() }
+    }
+}
+
+fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ByteSize, D::Error> {
+    let size = ByteSize::deserialize(deserializer)?;
+    let short = || de::Error::custom(format_args!("expected {LEAST_HEADERS} or more, found {size}"));
+    (size >= LEAST_HEADERS).then_some(size).ok_or_else(short)
+}
+
+fn some_time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    let span = Span::deserialize(deserializer)?;
+    let none = || de::Error::custom("expected more than no time at all: nobody could be served");
+    (!span.get().is_zero()).then_some(span).ok_or_else(none)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(yaml: &str) -> String {
+        serde_json::from_str::<Limits>(yaml).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn limits_that_would_serve_nobody_are_refused() {
+        assert!(refused(r#"{"headers": "1KiB"}"#).contains("expected 8KiB or more, found 1KiB"));
+        assert!(refused(r#"{"idle_timeout": "0s"}"#).contains("more than no time"));
+        assert!(refused(r#"{"connections": 0}"#).contains("nonzero"));
     }
 }

@@ -184,7 +184,7 @@ async fn who_takes_no_bytes_is_cut() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait_for_a_place() {
-    let server = start(short(|limits| limits.connections = 1), hello()).await;
+    let server = start(short(|limits| limits.connections = std::num::NonZeroU32::MIN), hello()).await;
     let first = server.connect().await;
     let mut second = server.connect().await;
     second.write_all(GET_AND_CLOSE).await.unwrap();

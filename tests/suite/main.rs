@@ -14,6 +14,7 @@ mod emulation;
 mod examples;
 mod items;
 mod nodes;
+mod proxy;
 mod reload;
 mod revocation;
 mod support;

@@ -57,7 +57,7 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
     async fn send_on(
         &self,
         mut request: Request,
-        permit: &Permit,
+        permit: Permit,
         upstream: &str,
     ) -> Result<Response, Problem> {
         let handling = &permit.handling;
@@ -89,8 +89,8 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
     }
 
     /// Cuts the exchange when the token ends or is revoked; a caller without a token has nothing that could end.
-    fn guard(&self, permit: &Permit) -> Option<StreamGuard> {
-        let (principal, credentials) = (permit.principal.clone()?, permit.credentials.clone()?);
+    fn guard(&self, permit: Permit) -> Option<StreamGuard> {
+        let (principal, credentials) = permit.principal.zip(permit.credentials)?;
         let (expires, gate) = (principal.expires_at(), self.gate.clone());
         let is_good = move || gate.current().authenticator().recheck(&principal, &credentials).is_ok();
         Some(StreamGuard::new(Arc::clone(&self.clock), expires, self.settings.grace, is_good))
@@ -102,11 +102,13 @@ impl<E: Endpoint<Output = Response>> Endpoint for Onward<E> {
 
     async fn call(&self, mut request: Request) -> Result<Response> {
         self.identities.stripped.strip(request.headers_mut());
-        let permit = request.data::<Permit>().cloned();
-        match permit.as_ref().and_then(|permit| Some((permit, permit.handling.upstream.as_deref()?))) {
-            Some((permit, upstream)) => Ok(self.send_on(request, permit, upstream).await?),
-            None => self.inner.call(request).await,
+        if request.data::<Permit>().is_none_or(|permit| permit.handling.upstream.is_none()) {
+            return self.inner.call(request).await;
         }
+        let permit = request.extensions_mut().remove::<Permit>().ok_or_else(not_ready)?;
+        let handling = Arc::clone(&permit.handling);
+        let upstream = handling.upstream.as_deref().ok_or_else(not_ready)?;
+        Ok(self.send_on(request, permit, upstream).await?)
     }
 }
 
