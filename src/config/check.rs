@@ -6,6 +6,7 @@ mod identity;
 mod listeners;
 mod policy;
 mod providers;
+mod unserved;
 mod upstreams;
 
 use super::{
@@ -157,6 +158,7 @@ pub(super) fn check<'a>(parts: &Parts, tree: &'a Node) -> (Option<Rules>, Findin
     if !parts.sections_failed {
         listeners::check(&parts.sections, &mut findings);
         hidden::check(parts, &mut findings);
+        unserved::check(parts, &mut findings);
         identity::check(parts, &mut findings);
     }
     upstreams::check(parts, &mut findings);

@@ -8,14 +8,13 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use super::values::{BasePath, PublicUrl};
 use crate::{
-    gate::TrustedProxies,
+    gate::{TrustedProxies, proxy::UpstreamSettings},
     policy::settings::{CorsSettings, IdentitySettings, RequireSettings, RouteSettings, ScopeSettings},
     server::{Limits, Listen},
     store::StoreSettings,
     telemetry::TelemetrySettings,
 };
 
-use crate::gate::proxy::UpstreamSettings;
 pub use crate::server::TlsSettings;
 
 /// Everything but `providers`, `scopes`, `routes` and `upstreams`, which are read one entry at a time.

@@ -3,6 +3,7 @@ mod environment;
 mod files;
 mod good;
 mod kinds;
+mod reference;
 mod secrets;
 
 use super::*;

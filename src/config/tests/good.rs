@@ -91,3 +91,10 @@ fn what_is_built_in_loads_and_listens_on_loopback_only() {
     assert!(config.sample_api && config.docs && config.token_endpoint && config.warnings.is_empty());
     assert_eq!(config.providers[0].kind(), "dev");
 }
+
+#[test]
+fn what_does_nothing_yet_is_warned_of() {
+    let text = "cors: { origins: ['https://a'] }\nroutes: [ { match: /a, allow: nobody, cors: {} } ]";
+    let keys: Vec<String> = load(text).unwrap().warnings.into_iter().map(|warning| warning.key).collect();
+    assert_eq!(keys, ["cors", "routes[0].cors"]);
+}

@@ -1,0 +1,97 @@
+//! `config/scopegate.yaml` says what is: it loads, its values are the defaults, its examples load, and no key is missing.
+
+use std::{collections::BTreeSet, fs};
+
+use super::*;
+
+const REFERENCE: &str = include_str!("../../../config/scopegate.yaml");
+
+fn builtin() -> Loader {
+    Loader::new().environment(
+        [("GATEWAY_SECRET", "x"), ("OKTA_CLIENT_SECRET", "x")].map(|(n, v)| (n.into(), v.into())),
+    )
+}
+
+fn load_reference(text: &str) -> Config {
+    let source = ConfigSource::Text { name: "scopegate.yaml".into(), text: text.into() };
+    builtin().load(&source).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+#[test]
+fn what_the_reference_says_is_the_default() {
+    let (said, default) = (load_reference(REFERENCE), load_reference(""));
+    let (said, default) = (format!("{said:#?}"), format!("{default:#?}"));
+    let different = said.lines().zip(default.lines()).find(|(said, default)| said != default);
+    assert_eq!(different, None);
+}
+
+/// What is empty unless said, and what stands there when the examples do.
+const FILLED: [(&str, &str); 8] = [
+    ("providers: {}", "providers:"),
+    ("scopes: {}", "scopes:"),
+    ("routes: []", "routes:"),
+    ("upstreams: {}", "upstreams:"),
+    ("  headers: {}", "  headers:"),
+    ("  dialects: []", "  dialects: [envoy]"),
+    ("  trusted_proxies: []", "  trusted_proxies: [10.42.0.0/16]"),
+    ("  base_path: \"\"", "  base_path: /.scopegate"),
+];
+
+/// The reference with its examples in place of what they stand beside.
+fn with_examples() -> String {
+    let mut text = String::new();
+    // There is no certificate authority at hand.
+    for line in REFERENCE.lines().filter(|line| !line.contains(" ca: ca.pem")) {
+        let comment = line.trim_start().strip_prefix('#');
+        // Prose has one space behind the `#`.
+        let is_example = comment
+            .is_some_and(|rest| rest.starts_with("  ") || !rest.starts_with([' ', '#']) && !rest.is_empty());
+        let uncommented = if is_example { line.replacen('#', "", 1) } else { line.to_owned() };
+        let head = FILLED.iter().find(|(empty, _)| uncommented.starts_with(empty));
+        let replaced = head.map_or(uncommented.as_str(), |(_, full)| full);
+        text = text + replaced + "\n";
+    }
+    text
+}
+
+#[test]
+fn every_example_of_the_reference_loads() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = include_str!("../../../providers/testkit/data/rsa-2048-a.test-key.pem");
+    let files = [
+        ("tls.crt", "-----BEGIN CERTIFICATE-----"),
+        ("tls.key", pem),
+        ("client.pem", pem),
+        ("routes.d/a.yaml", ""),
+    ];
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let path = folder.path().join("scopegate.yaml");
+    fs::write(&path, with_examples()).unwrap();
+    let config = builtin().load(&ConfigSource::Path(path)).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!((config.providers.len(), config.upstreams.len()), (6, 1));
+}
+
+#[test]
+fn no_key_is_missing_in_the_reference() {
+    let mut keys = BTreeSet::new();
+    collect(&builtin().schema(), &mut keys);
+    let missing: Vec<&String> = keys
+        .iter()
+        .filter(|key| !REFERENCE.contains(&format!("{key}:")) && !REFERENCE.contains(&format!("kind: {key}")))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+fn collect(schema: &serde_json::Value, keys: &mut BTreeSet<String>) {
+    if let Some(properties) = schema.get("properties").and_then(serde_json::Value::as_object) {
+        keys.extend(properties.keys().cloned());
+    }
+    let inner = schema.as_object().into_iter().flat_map(|object| object.values());
+    for value in inner.chain(schema.as_array().into_iter().flatten()) {
+        collect(value, keys);
+    }
+}
