@@ -1,6 +1,18 @@
-//! The examples of provider settings in `config/providers` are whole configurations that load.
+//! The examples do what they say.
 
-use scopegate::config::{ConfigSource, Loader};
+use poem::{http::StatusCode, test::TestClient};
+use scopegate::{
+    Gate,
+    config::{ConfigSource, Loader},
+};
+use scopegate_provider::{ClientCredentials, ClientId, ScopeSet, Secret, TokenRequest};
+
+#[expect(dead_code, reason = "what makes a program of the example is not called here")]
+#[path = "../../examples/custom_provider.rs"]
+mod custom_provider;
+#[expect(dead_code, reason = "what makes a program of the example is not called here")]
+#[path = "../../examples/poem.rs"]
+mod embedding;
 
 #[test]
 fn every_example_of_a_providers_settings_loads() {
@@ -12,4 +24,43 @@ fn every_example_of_a_providers_settings_loads() {
         let config = Loader::new().without_environment().load(&ConfigSource::Path(path.clone()));
         assert!(config.is_ok(), "{}: {}", path.display(), config.err().unwrap());
     }
+}
+
+#[tokio::test]
+async fn a_provider_of_ones_own_opens_items_to_its_keys_alone() {
+    let mut told = Vec::new();
+    custom_provider::run(&mut told).await.unwrap();
+    let told = String::from_utf8(told).unwrap();
+    let lines: Vec<&str> = told.lines().collect();
+    let beginnings = [
+        "with k3y-of-acme: 200 [{\"id\":1,\"name\":\"red ball\"}",
+        "with k3y-of-nobody: 403 {",
+        "with another: 401 {",
+        "without a key: 401 {",
+    ];
+    assert_eq!(lines.len(), beginnings.len(), "{told}");
+    for (line, beginning) in lines.iter().zip(beginnings) {
+        assert!(line.starts_with(beginning), "expected {beginning:?}, found {line:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_program_behind_the_gate_is_told_who_calls() {
+    let configuration = embedding::CONFIGURATION.replace("127.0.0.1:9400", "127.0.0.1:0");
+    let gate = Gate::builder().config_text(configuration).build().await.unwrap();
+    let state = gate.current();
+    let provider = state.authenticator().provider("local").unwrap().provider();
+    let (id, secret) = (ClientId::parse("demo").unwrap(), Secret::new("demo-secret"));
+    let client = Some(ClientCredentials { id, secret });
+    let request = TokenRequest { client, scopes: Some(ScopeSet::parse("profile").unwrap()) };
+    let token = provider.request_token().unwrap().request_token(request).await.unwrap().access_token;
+
+    let program = TestClient::new(embedding::program(&gate));
+    let ask = |path: &'static str| program.get(path).header("host", "127.0.0.1:3000");
+    let bearer = format!("Bearer {}", token.reveal());
+    ask("/hello").send().await.assert_text("hello, stranger").await;
+    ask("/hello").header("authorization", &bearer).send().await.assert_text("hello, demo").await;
+    ask("/me").header("authorization", &bearer).send().await.assert_text("demo may profile").await;
+    ask("/me").send().await.assert_status(StatusCode::UNAUTHORIZED);
+    ask("/orders").header("authorization", &bearer).send().await.assert_status(StatusCode::FORBIDDEN);
 }

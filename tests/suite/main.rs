@@ -8,6 +8,7 @@
 )]
 
 mod admin;
+mod attacks;
 mod commands;
 mod docs;
 mod emulation;
@@ -18,4 +19,5 @@ mod proxy;
 mod reload;
 mod revocation;
 mod support;
+mod threats;
 mod tutorial;

@@ -55,6 +55,17 @@ async fn invariant_10_a_known_key_does_not_wait_for_a_fetch() {
 }
 
 #[tokio::test]
+async fn a_forged_signature_under_a_known_key_id_fetches_nothing() {
+    let harness = Harness::new(&json!({})).await;
+    let before = harness.fetches();
+    for _ in 0..10 {
+        let forged = MintKey::es256("first").token(&harness.claims());
+        assert_eq!(rejection(harness.authenticate(&forged).await), Rejection::SignatureInvalid);
+    }
+    assert_eq!(harness.fetches(), before);
+}
+
+#[tokio::test]
 async fn rotation_while_calls_run_fails_no_good_token() {
     let mut harness = Harness::new(&json!({})).await;
     let old = harness.key.clone();
