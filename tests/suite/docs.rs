@@ -91,3 +91,22 @@ async fn the_document_names_the_scopes_that_the_server_asks_for() {
     assert_eq!(scheme["tokenUrl"], format!("{}/token?provider=local", server.url));
     assert_eq!(scheme["scopes"]["items"], "Read items");
 }
+
+#[tokio::test]
+async fn page_document_and_addresses_move_with_the_base_path() {
+    let config = DEVELOPMENT
+        .replace("server: { listen: 127.0.0.1:0 }", "server: { listen: 127.0.0.1:0, base_path: /.scopegate }")
+        .replace("GET /items/**", "GET /.scopegate/items/**");
+    let server = Server::start(&config);
+    let origin = server.url.strip_suffix("/.scopegate").unwrap_or(&server.url);
+    let client = Client::new(origin);
+    let page = client.get("/.scopegate/docs").await;
+    assert!(page.header("content-security-policy").contains("script-src 'self'"), "{page:?}");
+    for name in page.text.split('"').filter(|text| text.starts_with("docs/")) {
+        assert_eq!(client.get(&format!("/.scopegate/{name}")).await.status, 200, "{name}");
+    }
+    let document = client.get("/.scopegate/openapi.json").await.json();
+    assert_eq!(document["servers"][0]["url"], format!("{origin}/.scopegate"));
+    assert_eq!(document["paths"]["/items"]["get"]["security"], json!([{ "local": ["items"] }]));
+    assert_eq!(client.get("/docs").await.status, 404);
+}
