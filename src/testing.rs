@@ -60,10 +60,21 @@ pub fn gate(policy: Policy, principal: impl Into<Option<Principal>>) -> Result<T
 /// A principal with these scopes (space-separated), subject and client `tester`, good for an hour.
 ///
 /// # Errors
-/// [`scopegate_provider::ScopeError`] if one of them is no scope.
-pub fn principal(scopes: &str) -> Result<Principal, Box<dyn std::error::Error + Send + Sync>> {
+/// [`PrincipalError`] if one of them is no scope.
+pub fn principal(scopes: &str) -> Result<Principal, PrincipalError> {
     let scopes = ScopeSet::parse(scopes)?;
     Ok(Principal::assert_verified(verified(scopes)?))
+}
+
+/// Why there is no principal for a test.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PrincipalError {
+    /// A name of the principal is none.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// One of the scopes is none.
+    #[error(transparent)]
+    Scope(#[from] ScopeError),
 }
 
 fn verified(scopes: ScopeSet) -> Result<Verified, NameError> {
