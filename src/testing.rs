@@ -7,7 +7,7 @@ use http::{HeaderValue, header};
 use poem::{Endpoint, Middleware, Request, Response, Result};
 use scopegate_provider::{
     AuthnError, Claims, Clock, Credentials, Freshness, Issuer, NameError, Principal, Provider, ProviderName,
-    ScopeSet, Subject, SystemClock, Verified,
+    ScopeError, ScopeSet, Subject, SystemClock, Verified,
 };
 
 use crate::{
