@@ -1,5 +1,7 @@
 //! Routes with an upstream: the real program in front of a service of the test's own.
 
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
@@ -113,32 +115,45 @@ async fn what_is_denied_never_reaches_the_service() {
     assert!(heads.try_recv().unwrap().contains("x-auth-client: \r\n"));
 }
 
+/// Asks for a `WebSocket`; the stream behind the answer's head, and its first line.
+async fn websocket(server: &Server, authorization: &str) -> (BufReader<TcpStream>, String) {
+    let address = origin(server).trim_start_matches("http://").to_owned();
+    let mut stream = BufReader::new(TcpStream::connect(&address).await.unwrap());
+    let head = format!(
+        "GET /orders/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{authorization}\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (mut status, mut line) = (String::new(), String::new());
+    stream.read_line(&mut status).await.unwrap();
+    while line != "\r\n" {
+        line.clear();
+        stream.read_line(&mut line).await.unwrap();
+    }
+    (stream, status)
+}
+
 #[tokio::test]
 async fn a_websocket_is_opened_with_a_token_and_not_without() {
     let (service, _heads) = service().await;
     let server = Server::start(&configuration(&service));
     let token = token(&server).await;
-    let address = origin(&server).trim_start_matches("http://").to_owned();
-    let open = async |authorization: &str| {
-        let mut stream = BufReader::new(TcpStream::connect(&address).await.unwrap());
-        let head = format!(
-            "GET /orders/ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n{authorization}\r\n"
-        );
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut status = String::new();
-        stream.read_line(&mut status).await.unwrap();
-        (stream, status)
-    };
-    assert!(open("").await.1.starts_with("HTTP/1.1 401 "));
-    let (mut stream, status) = open(&format!("Authorization: Bearer {token}\r\n")).await;
+    assert!(websocket(&server, "").await.1.starts_with("HTTP/1.1 401 "));
+    let (mut stream, status) = websocket(&server, &format!("Authorization: Bearer {token}\r\n")).await;
     assert!(status.starts_with("HTTP/1.1 101 "), "{status}");
-    let mut line = String::new();
-    while line != "\r\n" {
-        line.clear();
-        stream.read_line(&mut line).await.unwrap();
-    }
     stream.write_all(b"echo").await.unwrap();
     let mut echoed = [0; 4];
     stream.read_exact(&mut echoed).await.unwrap();
     assert_eq!(&echoed, b"echo");
+}
+
+#[tokio::test]
+async fn a_websocket_is_cut_within_a_second_of_the_revocation_of_its_token() {
+    let (service, _heads) = service().await;
+    let server = Server::start(&configuration(&service));
+    let token = token(&server).await;
+    let (mut stream, _) = websocket(&server, &format!("Authorization: Bearer {token}\r\n")).await;
+    let own = Client::new(&format!("{}/.scopegate", origin(&server)));
+    assert_eq!(own.form("/revoke", &format!("token={token}")).await.status, 200);
+    let ended = tokio::time::timeout(Duration::from_secs(1), stream.read_u8()).await;
+    assert!(ended.expect("it was to be cut").is_err());
 }
