@@ -29,7 +29,10 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
                 let answer = self.inner.call(request).await;
                 let mut response =
                     answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
-                response.set_data(outcome);
+                // What failed behind the gate may have said so itself.
+                if response.data::<Outcome>().is_none() {
+                    response.set_data(outcome);
+                }
                 Ok(response)
             }
             Err(refusal) => Ok(refused(&refusal)),

@@ -14,6 +14,7 @@ use crate::{
     },
     policy::settings::{Forward, IdentitySettings},
     problem::Problem,
+    telemetry::Outcome,
 };
 
 /// What a proxied request is prepared with.
@@ -108,7 +109,13 @@ impl<E: Endpoint<Output = Response>> Endpoint for Onward<E> {
         let permit = request.extensions_mut().remove::<Permit>().ok_or_else(not_ready)?;
         let handling = Arc::clone(&permit.handling);
         let upstream = handling.upstream.as_deref().ok_or_else(not_ready)?;
-        Ok(self.send_on(request, permit, upstream).await?)
+        let route = Some(Arc::clone(&permit.route));
+        let provider = permit.principal.as_ref().map(|principal| principal.provider().clone());
+        Ok(self.send_on(request, permit, upstream).await.unwrap_or_else(|problem| {
+            let mut response = problem.response();
+            response.set_data(Outcome { route, reason: problem.reason(), provider });
+            response
+        }))
     }
 }
 
