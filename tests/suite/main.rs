@@ -13,6 +13,7 @@ mod commands;
 mod docs;
 mod emulation;
 mod examples;
+mod forward_auth;
 mod items;
 mod nodes;
 mod proxy;

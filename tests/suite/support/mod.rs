@@ -3,10 +3,12 @@
 mod browser;
 mod client;
 mod program;
+mod upstream;
 
 pub(crate) use browser::Browser;
 pub(crate) use client::{Answer, Client};
 pub(crate) use program::{Issuer, Run, Server, run};
+pub(crate) use upstream::{Upstream, raw};
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,229 @@
+//! Real proxies, configured as the manual shows, that ask scopegate about each request. A proxy joins by one line.
+
+use std::{
+    net::{TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::support::{Client, Server, Upstream, raw};
+
+/// A proxy under test: its program, its configuration, and how it is told where that is.
+struct Kind {
+    dialect: &'static str,
+    configuration: &'static str,
+    command: fn(&str, &TempDir) -> Command,
+}
+
+const NGINX: Kind = Kind {
+    dialect: "nginx",
+    configuration: include_str!("../../src/manual/proxies/nginx.conf"),
+    command: nginx,
+};
+const CADDY: Kind = Kind {
+    dialect: "caddy",
+    configuration: include_str!("../../src/manual/proxies/Caddyfile"),
+    command: caddy,
+};
+
+fn nginx(file: &str, folder: &TempDir) -> Command {
+    let mut command = Command::new("nginx");
+    let own = format!("daemon off; pid {0}/pid; error_log {0}/error.log;", folder.path().display());
+    command.args(["-c", file, "-p", folder.path().to_str().unwrap(), "-g", &own]);
+    command
+}
+
+fn caddy(file: &str, folder: &TempDir) -> Command {
+    let mut command = Command::new("caddy");
+    command.args(["run", "--adapter", "caddyfile", "--config", file]).env("HOME", folder.path());
+    command
+}
+
+/// A proxy, scopegate beside it and a service behind it.
+struct Scene {
+    proxy: Child,
+    address: String,
+    _folder: TempDir,
+    server: Server,
+    upstream: Upstream,
+}
+
+impl Scene {
+    fn of(kind: &Kind) -> Self {
+        let upstream = Upstream::start();
+        let server = Server::start(&configuration(kind.dialect));
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let scopegate = server.url.trim_start_matches("http://");
+        let text = kind
+            .configuration
+            .replace("127.0.0.1:8080", scopegate)
+            .replace("127.0.0.1:9001", &upstream.address.to_string())
+            .replace("127.0.0.1:8000", &format!("127.0.0.1:{port}"))
+            .replace("http://:8000", &format!("http://:{port}"));
+        // nginx' temporary files default to where only an installed one may write.
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("{name}_temp_path {}/{name};", folder.path().display()));
+        let text = text.replace("http {\n", &format!("http {{\n access_log off; {}\n", temporary.concat()));
+        let file = folder.path().join("configuration");
+        std::fs::write(&file, text).unwrap();
+        let mut command = (kind.command)(file.to_str().unwrap(), &folder);
+        let proxy = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let proxy = proxy.unwrap_or_else(|error| panic!("{}: {error}; tests/run installs it", kind.dialect));
+        let address = format!("127.0.0.1:{port}");
+        let begun = Instant::now();
+        while TcpStream::connect(&address).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{} did not start", kind.dialect);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { proxy, address, _folder: folder, server, upstream }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(&format!("http://{}", self.address))
+    }
+
+    async fn token(&self) -> String {
+        Client::new(&self.server.url).token("", "demo", "demo-secret", "items").await
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // Asked to end, so that its own children end with it; it may have ended already.
+        let _ = Command::new("kill").arg(self.proxy.id().to_string()).status();
+        let _ = self.proxy.wait();
+    }
+}
+
+/// Proxies take no port 0; the system does not give this one to others at once.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn configuration(dialect: &str) -> String {
+    format!(
+        r#"
+server: {{ listen: 127.0.0.1:0, trusted_proxies: [127.0.0.1/32] }}
+operations: {{ listen: 127.0.0.1:0 }}
+token_endpoint: true
+store: {{ url: "memory:" }}
+forward_auth: {{ dialects: [{dialect}] }}
+identity: {{ headers: {{ X-Auth-Subject: sub, X-Auth-Scopes: scope }} }}
+providers:
+  local:
+    kind: dev
+    listen: 127.0.0.1:0
+    audience: https://api.example
+    clients: [ {{ id: demo, secret: demo-secret, scopes: [items] }} ]
+scopes: {{ items: Read items, admin: Administer }}
+routes:
+  - {{ match: GET /public/**, allow: anonymous }}
+  - {{ match: GET /items/**, require: items }}
+  - {{ match: /admin/**, require: admin }}
+"#
+    )
+}
+
+async fn passes_what_is_permitted_and_relays_what_is_refused(kind: &Kind) {
+    let scene = Scene::of(kind);
+    let (client, token) = (scene.client(), scene.token().await);
+    let permitted = client.get_with("/items/1?q=2", &token).await;
+    assert_eq!(permitted.status, 200, "{permitted:?}");
+    let head = permitted.text.to_ascii_lowercase();
+    assert!(head.starts_with("get /items/1?q=2 ") && head.contains("x-auth-subject: demo"), "{permitted:?}");
+
+    let forged = [
+        ("x-auth-subject", "root"),
+        ("x-original-url", "http://x/public/y"),
+        ("x-forwarded-uri", "/public/y"),
+    ];
+    let anonymous = client.send("GET", "/public/x", &forged[..1], "").await;
+    assert_eq!(anonymous.status, 200, "{anonymous:?}");
+    assert!(!anonymous.text.contains("root"), "{anonymous:?}");
+    let spoofed = client.send("GET", "/admin/x", &forged, "").await;
+    assert_eq!(spoofed.status, 401, "{spoofed:?}");
+
+    let without = client.get("/items/1").await;
+    assert_eq!((without.status, without.json()["reason"].clone()), (401, json!("no_token")), "{without:?}");
+    assert!(without.header("www-authenticate").contains("scope=\"items\""), "{without:?}");
+    let lacking = client.get_with("/admin/x", &token).await;
+    assert_eq!(
+        (lacking.status, lacking.json()["missing_scopes"].clone()),
+        (403, json!(["admin"])),
+        "{lacking:?}"
+    );
+    let method = client.send("POST", "/public/x", &[], "").await;
+    assert_eq!((method.status, method.header("allow")), (405, "GET, HEAD"), "{method:?}");
+    let irregular = client.get("/public/a%2Fb").await;
+    assert_eq!(
+        (irregular.status, irregular.json()["reason"].clone()),
+        (400, json!("irregular_path")),
+        "{irregular:?}"
+    );
+}
+
+#[tokio::test]
+async fn nginx_passes_what_is_permitted_and_relays_what_is_refused() {
+    passes_what_is_permitted_and_relays_what_is_refused(&NGINX).await;
+}
+
+#[tokio::test]
+async fn caddy_passes_what_is_permitted_and_relays_what_is_refused() {
+    passes_what_is_permitted_and_relays_what_is_refused(&CADDY).await;
+}
+
+/// What two parsers have read in two ways somewhere (paths and hosts that lead to `/admin` in one of them).
+const TRICKS: &[&str] = &[
+    "/public/../admin/x",
+    "/public/%2e%2e/admin/x",
+    "/public/%2E%2E/admin/x",
+    "/public/..%2fadmin/x",
+    "/public/..%2Fadmin/x",
+    "/public/..;/admin/x",
+    "/public/.;/../admin/x",
+    "/public/%2e%2e;a=b/admin/x",
+    "/public/..%5cadmin/x",
+    "/public/..\\admin/x",
+    "//admin/x",
+    "/public//../admin/x",
+    "/./admin/x",
+    "/admin/./x",
+    "/%61dmin/x",
+    "/admin%2fx",
+    "/admin;x=y/x",
+    "/admin/x%00",
+    "/public/%252e%252e/admin/x",
+    "/public/x#/../../admin/x",
+    "/public/%c0%ae%c0%ae/admin/x",
+    "/admin/x?/public/x",
+    "/public/x%0d%0aX-Auth-Subject:%20root",
+    "http://api.example/admin/x",
+    "/admin/x/",
+    "/ADMIN/../admin/x",
+];
+
+fn lets_no_trick_through(kind: &Kind) {
+    let scene = Scene::of(kind);
+    for trick in TRICKS {
+        let request = format!("GET {trick} HTTP/1.1\r\nHost: api.example\r\nConnection: close\r\n\r\n");
+        let answer = raw(&scene.address, request.as_bytes());
+        let status: u16 = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+        assert!(status != 200, "{trick} was let through: {answer}");
+    }
+    let reached = scene.upstream.seen();
+    assert!(reached.is_empty(), "{}: {reached:?}", kind.dialect);
+}
+
+#[tokio::test]
+async fn nginx_lets_no_trick_through() {
+    lets_no_trick_through(&NGINX);
+}
+
+#[tokio::test]
+async fn caddy_lets_no_trick_through() {
+    lets_no_trick_through(&CADDY);
+}
