@@ -9,6 +9,7 @@ mod health;
 mod issuer;
 mod routes;
 mod serve;
+mod store;
 mod token;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -53,6 +54,13 @@ enum Command {
     Issuer(issuer::Issuer),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
+    /// Run the store's missing migrations.
+    Migrate,
+    /// Withdraw tokens, acting on the store itself: for the day when no admin token can be had.
+    Revoke(store::Revoke),
+    /// Disable or enable a provider, distrust or trust a key, acting on the store itself.
+    #[command(subcommand)]
+    Provider(store::Provider),
     /// Ask the node that runs with this configuration how it is: 0 is well, 1 is not.
     Health(health::Health),
 }
@@ -91,6 +99,9 @@ async fn run(command: &Command, task: &Task) -> Result<Verdict, Failure> {
         Command::Token(token) => token.run(task).await,
         Command::Issuer(issuer) => issuer.run(task).await,
         Command::Schema => schema(task),
+        Command::Migrate => store::migrate(task).await,
+        Command::Revoke(revoke) => revoke.run(task).await,
+        Command::Provider(provider) => provider.run(task).await,
         Command::Health(health) => health.run(task).await,
     }
 }

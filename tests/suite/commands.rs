@@ -143,3 +143,27 @@ fn every_situation_of_real_users_is_checked_clean() {
         assert_eq!(run.code, 0, "situation {}: {run:?}", number + 1);
     }
 }
+
+const STORED: &str = "store: { url: sqlite://scopegate.db }\n";
+
+#[test]
+fn a_store_is_migrated_by_hand() {
+    let file = format!("{STORED}{OKTA}");
+    let run = run(&[("scopegate.yaml", &file)], &["migrate"]);
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[test]
+fn tokens_of_a_subject_are_revoked_and_a_provider_disabled_without_an_admin_token() {
+    let file = format!("{STORED}{OKTA}");
+    for arguments in [&["revoke", "--subject", "mallory"][..], &["provider", "disable", "okta"]] {
+        let run = run(&[("scopegate.yaml", &file)], arguments);
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+}
+
+#[test]
+fn acting_on_a_store_that_nobody_else_sees_is_a_wrong_use() {
+    let file = format!("store: {{ url: 'memory:' }}\n{OKTA}");
+    assert_eq!(run(&[("scopegate.yaml", &file)], &["revoke", "--subject", "mallory"]).code, 2);
+}
