@@ -1,14 +1,16 @@
 //! Which tokens are revoked: asked on every request.
 
 use std::{
+    collections::HashMap,
     fmt,
     hash::{BuildHasher, Hash, Hasher},
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
 };
 
+use arc_swap::ArcSwap;
 use scopegate_provider::{ClientId, Principal, ProviderName, SessionId, Subject, Timestamp, TokenId};
 
 use super::{NewRevocation, RevocationKey, TokenHash};
@@ -16,15 +18,23 @@ use super::{NewRevocation, RevocationKey, TokenHash};
 /// The revocations in force, in memory. Asking takes no lock, and costs the same for one record and for a million; while
 /// there are none it is one load.
 ///
+/// It is divided into shards, each replaced as a whole: a writer copies some hundred entries, and a reader looks into an
+/// ordinary map that nobody changes.
+///
 /// A key is known by 128 bits of a hash that is keyed anew in each process, so that nobody can make two keys meet.
 pub struct RevocationIndex {
-    entries: papaya::HashMap<Fingerprint, Entry, AsIs>,
+    shards: Box<[ArcSwap<Shard>]>,
     /// The kinds of keys that there may be.
     kinds: AtomicU8,
     hashers: [ahash::RandomState; 2],
     /// Held by writers, so that the kinds agree with the entries. Readers know nothing of it.
     writer: Mutex<()>,
 }
+
+type Shard = HashMap<Fingerprint, Entry, AsIs>;
+
+/// A power of two: with a million keys a shard has about 250.
+const SHARDS: usize = 4096;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Fingerprint(u128);
@@ -50,7 +60,7 @@ impl RevocationIndex {
     /// An index without records.
     pub fn new() -> Self {
         Self {
-            entries: papaya::HashMap::with_hasher(AsIs::default()),
+            shards: (0..SHARDS).map(|_| ArcSwap::default()).collect(),
             kinds: AtomicU8::new(0),
             hashers: [ahash::RandomState::new(), ahash::RandomState::new()],
             writer: Mutex::new(()),
@@ -81,14 +91,32 @@ impl RevocationIndex {
 
     /// Adds a record.
     pub fn insert(&self, record: &NewRevocation) {
-        let _writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.add(record);
+        self.extend([record]);
     }
 
     /// Adds records.
     pub fn extend<'a>(&self, records: impl IntoIterator<Item = &'a NewRevocation>) {
+        let mut kinds = 0;
+        let entry = |record: &NewRevocation| {
+            kinds |= kind_of(&record.key) as u8;
+            (self.key_fingerprint(&record.provider, &record.key), Entry::of(record))
+        };
+        let mut entries: Vec<_> = records.into_iter().map(entry).collect();
+        entries.sort_unstable_by_key(|(fingerprint, _)| fingerprint.shard());
         let _writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        records.into_iter().for_each(|record| self.add(record));
+        for group in entries.chunk_by(|a, b| a.0.shard() == b.0.shard()) {
+            let Some((first, _)) = group.first() else { continue };
+            self.change(*first, |shard| {
+                for (fingerprint, entry) in group {
+                    shard
+                        .entry(*fingerprint)
+                        .and_modify(|known| *known = known.join(*entry))
+                        .or_insert(*entry);
+                }
+            });
+        }
+        // After the entries: whoever sees the kind finds them.
+        self.kinds.fetch_or(kinds, Ordering::Release);
     }
 
     /// Takes `remaining` as all records of a key, after one of them was taken back.
@@ -98,45 +126,53 @@ impl RevocationIndex {
         key: &RevocationKey,
         remaining: impl IntoIterator<Item = &'a NewRevocation>,
     ) {
-        let _writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = remaining.into_iter().map(Entry::of).reduce(Entry::join);
         let fingerprint = self.key_fingerprint(provider, key);
-        match entry {
-            Some(entry) => self.entries.pin().insert(fingerprint, entry),
-            None => self.entries.pin().remove(&fingerprint),
-        };
+        let _writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.change(fingerprint, |shard| match entry {
+            Some(entry) => drop(shard.insert(fingerprint, entry)),
+            None => drop(shard.remove(&fingerprint)),
+        });
     }
 
     /// Removes what has expired.
     pub fn sweep(&self, now: Timestamp) {
         let _writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        self.entries.pin().retain(|_, entry| now < entry.expires_at);
-        if self.entries.is_empty() {
+        for shard in &self.shards {
+            let known = shard.load();
+            if known.values().any(|entry| entry.expires_at <= now) {
+                let kept = known.iter().filter(|(_, entry)| now < entry.expires_at);
+                shard.store(Arc::new(kept.map(|(fingerprint, entry)| (*fingerprint, *entry)).collect()));
+            }
+        }
+        if self.is_empty() {
             self.kinds.store(0, Ordering::Release);
         }
     }
 
     /// How many keys there are.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.shards.iter().map(|shard| shard.load().len()).sum()
     }
 
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.shards.iter().all(|shard| shard.load().is_empty())
     }
 
-    fn add(&self, record: &NewRevocation) {
-        let entry = Entry::of(record);
-        let fingerprint = self.key_fingerprint(&record.provider, &record.key);
-        self.entries.pin().update_or_insert(fingerprint, |known| known.join(entry), entry);
-        // After the entry: whoever sees the kind finds it.
-        self.kinds.fetch_or(kind_of(&record.key) as u8, Ordering::Release);
+    /// Replaces the shard of a fingerprint by a changed copy. Only with the writer's lock.
+    fn change(&self, fingerprint: Fingerprint, change: impl FnOnce(&mut Shard)) {
+        if let Some(shard) = self.shards.get(fingerprint.shard()) {
+            let mut copy = Shard::clone(&shard.load());
+            change(&mut copy);
+            shard.store(Arc::new(copy));
+        }
     }
 
     fn matches(&self, principal: &Principal, kind: Kind, value: &[u8], now: Timestamp) -> bool {
         let fingerprint = self.fingerprint(principal.provider(), kind, value);
-        self.entries.pin().get(&fingerprint).is_some_and(|entry| {
+        let Some(shard) = self.shards.get(fingerprint.shard()).map(ArcSwap::load) else { return false };
+        shard.get(&fingerprint).is_some_and(|entry| {
             now < entry.expires_at && principal.issued_at().is_none_or(|at| at < entry.issued_before)
         })
     }
@@ -162,6 +198,14 @@ impl RevocationIndex {
         };
         let [low, high] = &self.hashers;
         Fingerprint(u128::from(half(low)) | u128::from(half(high)) << 64)
+    }
+}
+
+impl Fingerprint {
+    /// By other bits than the map in the shard goes by.
+    #[expect(clippy::cast_possible_truncation, reason = "the uppermost twelve bits")]
+    fn shard(self) -> usize {
+        (self.0 >> 116) as usize % SHARDS
     }
 }
 
