@@ -125,6 +125,7 @@ impl App {
         let store = Store::open(config.store.as_ref(), clock.clone()).await?;
         // Before anything of it is read: what changes afterwards is told.
         let changes = store.subscribe();
+        store.keep_audit(config.telemetry.audit.retention.get());
         let fixed = Fixed {
             http: Arc::new(Http::new(HttpSettings::default())?),
             offload: Arc::new(Workers::start()?),
@@ -155,6 +156,7 @@ impl App {
     /// [`BuildError`]; everything is as before.
     pub async fn reload(&self, mut config: Config) -> Result<(), BuildError> {
         let _changing = self.0.changing.lock().await;
+        self.0.fixed.store.keep_audit(config.telemetry.audit.retention.get());
         let providers = std::mem::take(&mut config.providers);
         let connections = connect::all(&self.0.fixed, providers, &self.0.current.load().connections).await?;
         let proxy = self.0.current.load().proxy.with(&config.upstreams)?;

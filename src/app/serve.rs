@@ -90,6 +90,7 @@ pub async fn serve(
     let operations =
         ListenerSettings { listen: config.operations.listen.clone(), ..ListenerSettings::default() };
     let operations = Bound::bind(&operations).await?;
+    let administration = administration(&config).await?;
     let shutdown = Shutdown::new();
     let (delay, grace) = (config.server.shutdown_delay.get(), config.server.shutdown_grace.get());
     let watch = Watch::new(config.watched.clone());
@@ -99,6 +100,10 @@ pub async fn serve(
     let ending = shutdown.clone();
     let main_address = main.local_addr().to_string();
     let serving = tokio::spawn(main.serve(app.endpoint(), shutdown.clone()));
+    if let Some(administration) = administration {
+        tracing::info!(address = %administration.local_addr(), "administrators are served");
+        tokio::spawn(administration.serve(app.administration(), shutdown.clone()));
+    }
     let operating = tokio::spawn(operations.serve(app.operations(), shutdown));
     app.settle(PATIENCE).await;
     greet(&greeting(&app, source, &main_address, &address));
@@ -116,6 +121,13 @@ pub async fn serve(
     // The operations listener has nothing to lose.
     operating.abort();
     Ok(())
+}
+
+/// The listener for administrators, where they have one of their own. It is secured as the main one is.
+async fn administration(config: &Config) -> Result<Option<Bound>, BindError> {
+    let Some(listen) = config.admin.as_ref().and_then(|admin| admin.listen.clone()) else { return Ok(None) };
+    let (tls, limits) = (config.server.tls.clone(), config.server.limits.clone());
+    Bound::bind(&ListenerSettings { listen, tls, limits }).await.map(Some)
 }
 
 struct Signals {

@@ -57,7 +57,7 @@ fn blame(error: PolicyError) -> Option<PolicyError> {
         Problem::DuplicatePattern { other, .. } | Problem::DuplicateScope { other } => other.clone(),
         _ => return None,
     };
-    (!at.is_file()).then(|| PolicyError { at, ..error })
+    if at.is_file() { None } else { Some(PolicyError { at, ..error }) }
 }
 
 fn together(file: &Definition, stored: &StoredPolicy, without: &HashSet<&Source>) -> Definition {
@@ -76,7 +76,7 @@ fn together(file: &Definition, stored: &StoredPolicy, without: &HashSet<&Source>
         match serde_json::from_value(route.definition.clone()) {
             Ok(settings) => definition.add_stored_route(route.id.as_str(), settings),
             Err(error) => {
-                tracing::warn!(id = %route.id, %error, "a stored route of another scopegate is left out")
+                tracing::warn!(id = %route.id, %error, "a stored route of another scopegate is left out");
             }
         }
     }

@@ -43,6 +43,8 @@ struct Shared {
     /// Held while it is found out what remains of a key: what is recorded meanwhile must not be overwritten.
     reconciling: tokio::sync::Mutex<()>,
     changed: watch::Sender<Heads>,
+    /// For how long the audit is kept, in milliseconds.
+    retention: AtomicU64,
 }
 
 /// How often a node asks whether something has changed.
@@ -90,6 +92,7 @@ impl Store {
             seen: tokio::sync::Mutex::default(),
             reconciling: tokio::sync::Mutex::default(),
             changed: watch::Sender::default(),
+            retention: AtomicU64::new(u64::MAX),
         }));
         store.refresh().await.map_err(|source| OpenError::Read { url: url.to_string(), source })?;
         tokio::spawn(follow(Arc::downgrade(&store.0)));
@@ -114,6 +117,11 @@ impl Store {
     /// Tells of changes once they are in this node's memory, whoever made them.
     pub fn subscribe(&self) -> watch::Receiver<Heads> {
         self.0.changed.subscribe()
+    }
+
+    /// Keeps the audit for this long (`telemetry.audit.retention`); for ever unless said.
+    pub fn keep_audit(&self, retention: Duration) {
+        self.0.retention.store(millis(retention), Ordering::Relaxed);
     }
 
     /// The time by the clock of the store.
@@ -201,9 +209,12 @@ impl Shared {
 
     async fn sweep(&self) {
         self.index.sweep(self.clock.now());
-        match self.backend.purge_revocations().await {
-            Ok(_) | Err(StoreError::NoStore) => {}
-            Err(error) => tracing::warn!(%error, "cannot remove expired revocations"),
+        let retention = Duration::from_millis(self.retention.load(Ordering::Relaxed));
+        let purged = self.backend.purge_revocations().await.map(drop);
+        let forgotten = self.backend.forget_audit(self.clock.now() - retention).await;
+        match purged.and(forgotten) {
+            Ok(()) | Err(StoreError::NoStore) => {}
+            Err(error) => tracing::warn!(%error, "cannot remove what has expired from the store"),
         }
     }
 

@@ -212,3 +212,32 @@ async fn the_document_holds_the_admin_endpoints_with_what_they_ask() {
     assert!(operation["security"].to_string().contains("scopegate:admin"), "{operation}");
     assert!(document["paths"]["/items"]["get"].is_object());
 }
+
+#[tokio::test]
+async fn a_decision_is_explained_without_repeating_the_token() {
+    let Site { client, user, root, .. } = &site("memory:").await;
+    let with_token = json!({ "method": "POST", "url": "/items", "token": user });
+    let answer = client.json("POST", "/admin/explain", root, &with_token).await;
+    assert_eq!((answer.status, answer.text.contains(user.as_str())), (200, false), "{answer:?}");
+    let told = answer.json();
+    assert_eq!((&told["permitted"], &told["missing_scopes"]), (&json!(false), &json!(["items:write"])));
+    let supposed = json!({ "url": "http://h/items/1", "provider": "local", "scopes": ["items"] });
+    let told = client.json("POST", "/admin/explain", root, &supposed).await.json();
+    assert_eq!((&told["permitted"], &told["route"]["match"]), (&json!(true), &json!("GET /items/**")));
+    let dots = client.json("POST", "/admin/explain", root, &json!({ "url": "/a/../items" })).await.json();
+    assert_eq!((&dots["permitted"], &dots["reason"]), (&json!(false), &json!("dot_segment")));
+}
+
+#[tokio::test]
+async fn administrators_may_have_a_listener_of_their_own() {
+    let apart = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let config = config("memory:").replace("admin: { ", &format!("admin: {{ listen: \"{apart}\", "));
+    let server = Server::start(&config);
+    let client = Client::new(&server.url);
+    let root = client.token("", "root", "root-secret", "scopegate:admin").await;
+    assert_eq!(reason(&client.get_with("/admin/scopes", &root).await.json()), "no_route");
+    let there = Client::new(&format!("http://{apart}"));
+    assert_eq!(there.get_with("/admin/scopes", &root).await.status, 200);
+    assert_eq!(there.get("/admin/scopes").await.status, 401);
+    assert_eq!(there.get_with("/items", &root).await.status, 404);
+}

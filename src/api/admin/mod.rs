@@ -3,6 +3,7 @@
 mod audit;
 mod bodies;
 mod edit;
+mod explain;
 mod providers;
 mod revocations;
 mod routes;
@@ -15,8 +16,8 @@ use scopegate_provider::{ProviderName, Timestamp};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub use self::{
-    audit::AuditApi, edit::EditError, providers::ProvidersApi, revocations::RevocationsApi,
-    routes::RoutesApi, scopes::ScopesApi,
+    audit::AuditApi, edit::EditError, explain::ExplainApi, providers::ProvidersApi,
+    revocations::RevocationsApi, routes::RoutesApi, scopes::ScopesApi,
 };
 use super::etag;
 use crate::{
@@ -49,7 +50,7 @@ pub struct Admin {
 }
 
 /// All admin endpoints, for poem-openapi.
-pub type AdminApis = (ScopesApi, RoutesApi, RevocationsApi, ProvidersApi, AuditApi);
+pub type AdminApis = (ScopesApi, RoutesApi, RevocationsApi, ProvidersApi, ExplainApi, AuditApi);
 
 impl Admin {
     /// Administers `node`, which decides by `gate` and keeps in `store`.
@@ -64,6 +65,7 @@ impl Admin {
             RoutesApi(self.clone()),
             RevocationsApi(self.clone()),
             ProvidersApi(self.clone()),
+            ExplainApi(self.clone()),
             AuditApi(self.clone()),
         )
     }

@@ -1,5 +1,7 @@
 //! `/admin/providers`: how providers are, and what is decided about them.
 
+#![expect(clippy::unused_async, reason = "poem-openapi asks for async functions")]
+
 use poem_openapi::{
     OpenApi,
     param::{Path, Query},

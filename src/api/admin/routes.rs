@@ -1,5 +1,7 @@
 //! `/admin/routes`: the table by which is decided, and the routes of the store in it.
 
+#![expect(clippy::unused_async, reason = "poem-openapi asks for async functions")]
+
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
     param::{Header, Path, Query},

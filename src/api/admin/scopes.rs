@@ -1,5 +1,7 @@
 //! `/admin/scopes`: scopes, and the routes that they open.
 
+#![expect(clippy::unused_async, reason = "poem-openapi asks for async functions")]
+
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
     param::{Header, Path, Query},
