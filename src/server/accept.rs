@@ -129,13 +129,21 @@ impl Bound {
         serving: &Arc<Serving<E>>,
         connections: &Arc<Semaphore>,
     ) {
+        let mut failing = false;
         loop {
             let Ok(permit) = Arc::clone(connections).acquire_owned().await else { return };
             match self.listener.accept().await {
-                Ok((socket, ends)) => self.spawn(serving, socket, ends, permit),
+                Ok((socket, ends)) => {
+                    failing = false;
+                    self.spawn(serving, socket, ends, permit);
+                }
                 Err(error) if is_callers(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, listen = %self.local, "cannot accept connections");
+                    // Once, however long it lasts: the log is not to fill the disk too.
+                    if !failing {
+                        tracing::warn!(%error, listen = %self.local, "cannot accept connections");
+                    }
+                    failing = true;
                     tokio::time::sleep(PAUSE).await;
                 }
             }
