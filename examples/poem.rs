@@ -42,6 +42,7 @@ fn hello(caller: Caller) -> String {
 /// Reached only by callers that the policy let through.
 #[handler]
 fn me(principal: Principal) -> String {
+    let principal = principal.into_inner();
     format!("{} may {}", client(&principal), principal.scopes())
 }
 
@@ -50,7 +51,7 @@ fn orders() -> &'static str {
     "[]"
 }
 
-fn client(principal: &Principal) -> String {
+fn client(principal: &scopegate_provider::Principal) -> String {
     principal.client().map(ToString::to_string).unwrap_or_default()
 }
 

@@ -19,6 +19,7 @@ mod nodes;
 mod proxy;
 mod reload;
 mod revocation;
+mod secrecy;
 mod support;
 mod threats;
 mod tutorial;
