@@ -3,6 +3,7 @@
 mod administer;
 mod assemble;
 mod connect;
+mod denials;
 mod front;
 mod inner;
 mod library;
@@ -25,6 +26,7 @@ use self::{
     administer::Hand,
     assemble::{Built, Endpoints},
     connect::Connection,
+    denials::Denials,
     readiness::NodeReport,
 };
 use crate::{
@@ -68,6 +70,7 @@ struct Fixed {
     shutdown: Shutdown,
     /// What administrators act with.
     hand: Arc<Hand>,
+    denials: Denials,
 }
 
 /// What a configuration made.
@@ -131,6 +134,7 @@ impl App {
             offload: Arc::new(Workers::start()?),
             tokens: VerifiedTokens::new(config.cache.tokens),
             clock,
+            denials: Denials::start(store.clone()),
             store,
             shutdown,
             hand: Arc::default(),

@@ -87,7 +87,7 @@ pub(super) fn endpoints(
         None => nothing,
     };
     let document = config.docs.then(|| document(fixed, built, public_url, &admin));
-    let main = main(fixed, built, document, here)?.with(trace()).boxed();
+    let main = main(fixed, built, document, here)?.with(fixed.denials.clone()).with(trace()).boxed();
     Ok(Endpoints { main, administration: administration.with(trace()).boxed() })
 }
 

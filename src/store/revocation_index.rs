@@ -203,7 +203,6 @@ impl RevocationIndex {
 
 impl Fingerprint {
     /// By other bits than the map in the shard goes by.
-    #[expect(clippy::cast_possible_truncation, reason = "the uppermost twelve bits")]
     fn shard(self) -> usize {
         (self.0 >> 116) as usize % SHARDS
     }

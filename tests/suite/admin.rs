@@ -241,3 +241,22 @@ async fn administrators_may_have_a_listener_of_their_own() {
     assert_eq!(there.get("/admin/scopes").await.status, 401);
     assert_eq!(there.get_with("/items", &root).await.status, 404);
 }
+
+#[tokio::test]
+async fn denials_are_counted_by_route_and_reason() {
+    let Site { client, user, root, .. } = &site("memory:").await;
+    for _ in 0..3 {
+        assert_eq!(client.json("DELETE", "/items/1", user, &json!(null)).await.status, 403);
+    }
+    for _ in 0..200 {
+        let denials = client.get_with("/admin/audit/denials", root).await.json();
+        let denials = denials["items"].as_array().unwrap();
+        let count = |denial: &Value| denial["count"].as_u64().unwrap();
+        if denials.iter().map(count).sum::<u64>() == 3 {
+            assert_eq!((&denials[0]["reason"]), &json!("insufficient_scope"));
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("they were not counted");
+}

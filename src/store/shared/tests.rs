@@ -188,3 +188,20 @@ async fn whoever_subscribes_hears_of_a_change_that_is_already_in_memory() {
     heard.changed().await.unwrap();
     assert_eq!(heard.borrow().policy, store.policy().change);
 }
+
+#[tokio::test]
+#[ignore = "takes a minute: how long a node takes to load a million revocations"]
+async fn a_million_revocations_are_loaded() {
+    let folder = TempDir::new().unwrap();
+    let sqlite = format!("sqlite://{}", folder.path().join("gate.db").display());
+    for url in [sqlite, Postgres::shared().database()] {
+        let first = node(&url).await;
+        for part in 0..20 {
+            let records = (0..50_000).map(|n| revocation(&format!("token-{part}-{n}"))).collect();
+            first.revoke(&Actor::System, records).await.unwrap();
+        }
+        let start = Instant::now();
+        let second = node(&url).await;
+        println!("{:?} for {} revocations", start.elapsed(), second.revocation_index().len());
+    }
+}
