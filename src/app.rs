@@ -43,7 +43,7 @@ use crate::{
 
 pub use self::{
     library::{GateBuildError, GateBuilder},
-    serve::{Greeting, ProviderGreeting, ServeError, serve},
+    serve::{Greeting, ProviderGreeting, ServeError, Served, serve},
     watch::Watch,
 };
 

@@ -223,7 +223,10 @@ impl Problem {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
         if let Some(after) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1000) as u64));
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(u64::try_from(after.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)),
+            );
         }
         let allow = self.allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
         if let Some(allow) = HeaderValue::from_str(&allow).ok().filter(|_| !self.allow.is_empty()) {

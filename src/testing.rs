@@ -79,7 +79,7 @@ pub enum PrincipalError {
 
 fn verified(scopes: ScopeSet) -> Result<Verified, NameError> {
     let now = SystemClock::new().now();
-    let expires_at = now + Duration::from_secs(3600);
+    let expires_at = now + Duration::from_hours(1);
     Ok(Verified {
         provider: ProviderName::parse("testing")?,
         issuer: Issuer::parse("https://testing.example")?,

@@ -114,13 +114,13 @@ impl ItemsApi {
         let page = self.items.list(after, limit).await.map_err(Problem::from)?;
         let last = page.items.last().filter(|_| page.more).map(|item| item.id);
         let next = last.map(|id| format!("<{}/items?limit={limit}&after={id}>; rel=\"next\"", self.base));
-        Ok(Listed::Page(Json(page.items.into_iter().map(body).collect()), next))
+        Ok(Listed::Page(Json(page.items.iter().map(body).collect()), next))
     }
 
     /// Get an item.
     #[oai(path = "/items/:id", method = "get", operation_id = "get_item")]
     async fn get(&self, Path(id): Path<i64>) -> poem::Result<Found> {
-        Ok(found(self.items.find(id).await.map_err(Problem::from)?))
+        Ok(found(&self.items.find(id).await.map_err(Problem::from)?))
     }
 
     /// Create an item.
@@ -128,7 +128,7 @@ impl ItemsApi {
     async fn create(&self, Json(new): Json<NewItem>) -> poem::Result<Created> {
         let item = self.items.create(name(&new)?).await.map_err(Problem::from)?;
         let (version, location) = (etag(item.version), format!("{}/items/{}", self.base, item.id));
-        Ok(Created::Item(Json(body(item)), version, location))
+        Ok(Created::Item(Json(body(&item)), version, location))
     }
 
     /// Replace an item.
@@ -142,7 +142,7 @@ impl ItemsApi {
         Header(if_match): Header<Option<String>>,
     ) -> poem::Result<Found> {
         let expected = expected(if_match.as_deref())?;
-        Ok(found(self.items.replace(id, expected, name(&new)?).await.map_err(Problem::from)?))
+        Ok(found(&self.items.replace(id, expected, name(&new)?).await.map_err(Problem::from)?))
     }
 
     /// Delete an item.
@@ -159,11 +159,11 @@ impl ItemsApi {
     }
 }
 
-fn body(item: Item) -> ItemBody {
+fn body(item: &Item) -> ItemBody {
     ItemBody { id: item.id, name: item.name.as_str().to_owned() }
 }
 
-fn found(item: Item) -> Found {
+fn found(item: &Item) -> Found {
     let version = etag(item.version);
     Found::Item(Json(body(item)), version)
 }

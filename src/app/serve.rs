@@ -34,11 +34,18 @@ pub struct Greeting {
     pub without_store: bool,
     /// What the configuration allows but deserves to be said.
     pub warnings: Vec<String>,
-    /// Whether `/token` is served.
+    /// Which of its own endpoints are served.
+    pub served: Served,
+}
+
+/// Which endpoints of its own a node serves.
+#[derive(Debug, Clone, Copy)]
+pub struct Served {
+    /// `/token`.
     pub token_endpoint: bool,
-    /// Whether `/docs` is served.
+    /// `/docs`.
     pub docs: bool,
-    /// Whether the sample API is served.
+    /// The sample API.
     pub sample_api: bool,
 }
 
@@ -199,7 +206,7 @@ fn greeting(app: &App, source: &ConfigSource, listen: &str, operations: &str) ->
     let provider = |connection: &super::Connection| ProviderGreeting {
         name: connection.name().to_string(),
         kind: connection.kind,
-        health: connection.connected.provider().health().map(|health| health.report()),
+        health: connection.connected.provider().health().map(scopegate_provider::Health::report),
     };
     Greeting {
         url: format!("{}{}", app.0.public_url, config.server.base_path),
@@ -209,8 +216,10 @@ fn greeting(app: &App, source: &ConfigSource, listen: &str, operations: &str) ->
         built_in: matches!(source, ConfigSource::BuiltIn),
         without_store: config.store.is_none(),
         warnings: config.warnings.iter().map(ToString::to_string).collect(),
-        token_endpoint: config.token_endpoint,
-        docs: config.docs,
-        sample_api: config.sample_api,
+        served: Served {
+            token_endpoint: config.token_endpoint,
+            docs: config.docs,
+            sample_api: config.sample_api,
+        },
     }
 }

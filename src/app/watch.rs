@@ -35,7 +35,9 @@ impl Watch {
                 let names = std::fs::read_dir(path).into_iter().flatten().flatten();
                 let mut names: Vec<_> = names.map(|entry| entry.file_name()).collect();
                 names.sort();
-                names.iter().for_each(|name| hasher.write(name.as_encoded_bytes()));
+                for name in &names {
+                    hasher.write(name.as_encoded_bytes());
+                }
             } else if let Ok(bytes) = std::fs::read(path) {
                 hasher.write_usize(bytes.len());
                 hasher.write(&bytes);

@@ -71,7 +71,7 @@ fn health(report: &HealthReport) -> String {
 
 /// What to copy for a first call.
 fn first_call(out: &mut impl Write, greeting: &Greeting) -> io::Result<()> {
-    if greeting.token_endpoint && greeting.sample_api {
+    if greeting.served.token_endpoint && greeting.served.sample_api {
         let client = if greeting.built_in { "demo:demo-secret" } else { "CLIENT_ID:CLIENT_SECRET" };
         let provider = match greeting.providers.as_slice() {
             [_] => String::new(),
@@ -86,7 +86,7 @@ fn first_call(out: &mut impl Write, greeting: &Greeting) -> io::Result<()> {
         )?;
         writeln!(out, "  curl {url}/items -H \"Authorization: Bearer $TOKEN\"\n")?;
     }
-    if greeting.docs {
+    if greeting.served.docs {
         writeln!(out, "The documentation, where it can be tried out: {}/docs\n", greeting.url)?;
     }
     Ok(())

@@ -35,11 +35,13 @@ fn anonymous() -> TestGate {
 }
 
 #[handler]
+#[expect(clippy::needless_pass_by_value, reason = "poem hands arguments over")]
 fn me(principal: Principal) -> String {
     principal.subject().map(ToString::to_string).unwrap_or_default()
 }
 
 #[handler]
+#[expect(clippy::needless_pass_by_value, reason = "poem hands arguments over")]
 fn welcome(caller: Caller) -> &'static str {
     match caller {
         Caller::Anonymous => "stranger",

@@ -37,7 +37,7 @@ routes: [ {{ match: GET /items/**, require: items }} ]
 fn both(auth0: &Issuer, okta: &Issuer) -> Server {
     server(&format!(
         "  auth0: {{ domain: {}, audience: {API} }}\n  okta: {{ issuer: {}, audience: api://default }}",
-        auth0.issuer, okta.issuer
+        auth0.name, okta.name
     ))
 }
 
@@ -71,7 +71,7 @@ async fn tokens_of_both_open_items_each_with_its_own_keys_and_audience() {
     let client = Client::new(&server.url);
     for issuer in [&auth0, &okta] {
         let answer = client.get_with("/items", &token(issuer).await).await;
-        assert_eq!(answer.status, 200, "{}: {answer:?}", issuer.issuer);
+        assert_eq!(answer.status, 200, "{}: {answer:?}", issuer.name);
     }
 }
 
@@ -98,7 +98,7 @@ async fn invariant_2_a_token_of_one_presented_under_the_others_issuer_is_refused
     let server = both(&auth0, &okta);
     let client = Client::new(&server.url);
     for (of, as_if, typ) in [(&auth0, &okta, None), (&okta, &auth0, Some("JWT"))] {
-        let answer = client.get_with("/items", &disguised(&token(of).await, &as_if.issuer, typ)).await;
+        let answer = client.get_with("/items", &disguised(&token(of).await, &as_if.name, typ)).await;
         assert_eq!(answer.status, 401, "{answer:?}");
         assert_eq!(answer.json()["reason"], "unknown_key");
     }
@@ -107,7 +107,7 @@ async fn invariant_2_a_token_of_one_presented_under_the_others_issuer_is_refused
 #[tokio::test]
 async fn an_opaque_token_of_auth0_is_refused_with_what_the_client_forgot() {
     let issuer = auth0(&[]);
-    let server = server(&format!("  auth0: {{ domain: {}, audience: {API} }}", issuer.issuer));
+    let server = server(&format!("  auth0: {{ domain: {}, audience: {API} }}", issuer.name));
     let form = "grant_type=client_credentials&client_id=demo&client_secret=demo-secret";
     let opaque =
         Client::new(&issuer.token).form("", form).await.json()["access_token"].as_str().unwrap().to_owned();
@@ -123,10 +123,8 @@ async fn an_opaque_token_of_auth0_is_refused_with_what_the_client_forgot() {
 #[tokio::test]
 async fn while_keys_are_rotated_no_call_with_a_good_token_fails() {
     let issuer = okta(&[]);
-    let provider = format!(
-        "  okta: {{ issuer: {}, audience: api://default, jwks: {{ cool_down: 1s }} }}",
-        issuer.issuer
-    );
+    let provider =
+        format!("  okta: {{ issuer: {}, audience: api://default, jwks: {{ cool_down: 1s }} }}", issuer.name);
     let server = server(&provider);
     let (client, control) = (Client::new(&server.url), Client::new(&issuer.origin()));
     let old = token(&issuer).await;
@@ -144,7 +142,7 @@ async fn known_keys_outlast_the_issuer_and_new_ones_are_picked_up_when_it_is_bac
     let issuer = okta(&[]);
     let address = issuer.address();
     let jwks = "jwks: { cool_down: 1s }";
-    let server = server(&format!("  okta: {{ issuer: {}, audience: api://default, {jwks} }}", issuer.issuer));
+    let server = server(&format!("  okta: {{ issuer: {}, audience: api://default, {jwks} }}", issuer.name));
     let client = Client::new(&server.url);
     let (first, second) = (token(&issuer).await, token(&issuer).await);
     assert_eq!(client.get_with("/items", &first).await.status, 200);
@@ -163,7 +161,7 @@ async fn invariant_9_introspection_that_is_down_is_503_with_retry_after_and_neve
     let server = server(&format!(
         "  okta: {{ issuer: {}, audience: api://default, validate: introspect, client_id: demo, \
          client_secret: demo-secret, introspection: {{ cache: 0s }} }}",
-        issuer.issuer
+        issuer.name
     ));
     let client = Client::new(&server.url);
     let token = token(&issuer).await;
@@ -177,7 +175,7 @@ async fn invariant_9_introspection_that_is_down_is_503_with_retry_after_and_neve
 #[tokio::test]
 async fn a_start_while_the_issuer_is_away_is_not_ready_and_recovers_by_itself() {
     let issuer = okta(&[]);
-    let (name, address) = (issuer.issuer.clone(), issuer.address());
+    let (name, address) = (issuer.name.clone(), issuer.address());
     drop(issuer);
     let server = server(&format!("  okta: {{ issuer: {name}, audience: api://default }}"));
     let operations = Client::new(&server.operations);

@@ -62,7 +62,7 @@ async fn reason(response: Response) -> (StatusCode, String) {
     (status, body["reason"].as_str().unwrap_or_default().to_owned())
 }
 
-fn forwarded<'a>(path: &'a str) -> Vec<(&'static str, &'a str)> {
+fn forwarded(path: &str) -> Vec<(&'static str, &str)> {
     vec![
         ("x-forwarded-method", "GET"),
         ("x-forwarded-proto", "https"),

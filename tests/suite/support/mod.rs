@@ -7,7 +7,7 @@ mod upstream;
 
 pub(crate) use browser::Browser;
 pub(crate) use client::{Answer, Client};
-pub(crate) use program::{Issuer, Run, Server, run};
+pub(crate) use program::{Issuer, Server, run};
 pub(crate) use upstream::{Upstream, raw};
 
 use std::time::{Duration, Instant};

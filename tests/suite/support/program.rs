@@ -19,8 +19,6 @@ pub(crate) struct Server {
     folder: TempDir,
     pub(crate) url: String,
     pub(crate) operations: String,
-    /// What it printed when it had started.
-    pub(crate) greeting: Vec<String>,
 }
 
 impl Server {
@@ -47,7 +45,7 @@ impl Server {
             line.unwrap_or_else(|| panic!("no line {label:?} in {greeting:#?}")).trim().to_owned()
         };
         let (url, operations) = (after("listening on"), after("operations on"));
-        Self { child, folder, url, operations, greeting }
+        Self { child, folder, url, operations }
     }
 
     /// The folder that it runs in, with its configuration as `scopegate.yaml`.
@@ -90,7 +88,7 @@ fn greeting(child: &mut Child) -> Vec<String> {
         match lines.recv_timeout(PATIENCE) {
             Ok(line) if line.starts_with("ready") => return greeting,
             Ok(line) => greeting.push(line),
-            Err(_) => panic!("the program did not start; it printed {greeting:#?}"),
+            Err(error) => panic!("the program did not start ({error}); it printed {greeting:#?}"),
         }
     }
 }
@@ -106,7 +104,7 @@ pub(crate) struct Issuer {
     child: Child,
     _folder: TempDir,
     /// Its issuer, byte for byte.
-    pub(crate) issuer: String,
+    pub(crate) name: String,
     /// Its token endpoint.
     pub(crate) token: String,
 }
@@ -127,13 +125,13 @@ impl Issuer {
             let line = greeting.iter().find_map(|line| line.strip_prefix(label));
             line.unwrap_or_else(|| panic!("no line {label:?} in {greeting:#?}")).trim().to_owned()
         };
-        let (issuer, token) = (after("issuer "), after("token "));
-        Self { child, _folder: folder, issuer, token }
+        let (name, token) = (after("issuer "), after("token "));
+        Self { child, _folder: folder, name, token }
     }
 
     /// Scheme, host and port.
     pub(crate) fn origin(&self) -> String {
-        self.issuer.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
+        self.name.splitn(4, '/').take(3).collect::<Vec<_>>().join("/")
     }
 
     /// Where it listens, for starting another in its place.
