@@ -8,6 +8,7 @@ mod failure;
 mod health;
 mod issuer;
 mod routes;
+mod scope;
 mod serve;
 mod store;
 mod token;
@@ -58,6 +59,9 @@ enum Command {
     Migrate,
     /// Withdraw tokens, acting on the store itself: for the day when no admin token can be had.
     Revoke(store::Revoke),
+    /// List, put or delete scopes of the store, acting on the store itself.
+    #[command(subcommand)]
+    Scope(scope::Scope),
     /// Disable or enable a provider, distrust or trust a key, acting on the store itself.
     #[command(subcommand)]
     Provider(store::Provider),
@@ -101,6 +105,7 @@ async fn run(command: &Command, task: &Task) -> Result<Verdict, Failure> {
         Command::Schema => schema(task),
         Command::Migrate => store::migrate(task).await,
         Command::Revoke(revoke) => revoke.run(task).await,
+        Command::Scope(scope) => scope.run(task).await,
         Command::Provider(provider) => provider.run(task).await,
         Command::Health(health) => health.run(task).await,
     }

@@ -157,13 +157,13 @@ impl Provider {
     }
 }
 
-fn done(task: &Task, message: String) -> Result<Verdict, Failure> {
+pub(super) fn done(task: &Task, message: String) -> Result<Verdict, Failure> {
     let done = Done { good: true, message };
     task.console.show(&done, |out, _| writeln!(out, "{}", done.message))?;
     Ok(Verdict::Yes)
 }
 
-async fn open(config: &Config) -> Result<Store, Failure> {
+pub(super) async fn open(config: &Config) -> Result<Store, Failure> {
     let settings = durable(config)?;
     Store::open(Some(&settings), Arc::new(SystemClock::new())).await.map_err(Failure::other)
 }

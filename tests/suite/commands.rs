@@ -167,3 +167,19 @@ fn acting_on_a_store_that_nobody_else_sees_is_a_wrong_use() {
     let file = format!("store: {{ url: 'memory:' }}\n{OKTA}");
     assert_eq!(run(&[("scopegate.yaml", &file)], &["revoke", "--subject", "mallory"]).code, 2);
 }
+
+#[test]
+fn a_scope_is_put_without_an_admin_token() {
+    let file = format!("{STORED}{OKTA}");
+    let put = ["scope", "put", "reports", "--description", "Read reports", "--route", "GET /reports/**"];
+    let run = run(&[("scopegate.yaml", &file)], &put);
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[test]
+fn invariant_15_a_scope_that_loosens_the_file_is_refused_here_too() {
+    let file = format!("{STORED}{}", okta());
+    let run = run(&[("scopegate.yaml", &file)], &["scope", "put", "reports", "--route", "GET /items/{id}"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains("loosen"), "{run:?}");
+}

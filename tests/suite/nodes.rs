@@ -166,3 +166,19 @@ async fn while_the_store_is_away_known_tokens_pass_and_writes_are_refused() {
     let made = client.json("PUT", "/admin/scopes/x", root, &json!({ "routes": ["GET /x"] })).await;
     assert_eq!(made.status, 201, "{made:?}");
 }
+
+#[tokio::test]
+async fn what_is_done_by_command_holds_at_a_running_node() {
+    let folder = tempfile::tempdir().unwrap();
+    let site = crate::admin::site(&format!("sqlite://{}/s.db", folder.path().display())).await;
+    let (server, client, user) = (&site._server, &site.client, &site.user);
+    assert_eq!(server.command(&["scope", "put", "reports", "--route", "GET /reports"]), 0);
+    let start = Instant::now();
+    while client.get_with("/reports", user).await.json()["reason"] == "no_route" {
+        assert!(start.elapsed() < Duration::from_secs(1), "the scope has not arrived");
+    }
+    assert_eq!(server.command(&["provider", "disable", "local"]), 0);
+    until(503, client, "/items", user).await;
+    assert_eq!(server.command(&["provider", "enable", "local"]), 0);
+    until(200, client, "/items", user).await;
+}

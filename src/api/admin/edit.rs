@@ -11,7 +11,7 @@ use crate::{
     gate::fit,
     policy::{Definition, PolicyError, Problem as PolicyProblem, Source, settings::RouteSettings},
     problem::Problem,
-    store::{Actor, ChangeNumber, Edit, Edited, Policies, RecordId, StoreError, StoredPolicy},
+    store::{Actor, ChangeNumber, Edit, Edited, Policies, RecordId, Store, StoreError, StoredPolicy},
 };
 
 /// Why an edit of the policy was not made.
@@ -43,29 +43,9 @@ impl Admin {
     /// # Errors
     /// [`EditError`]; nothing was changed.
     pub async fn edit(&self, by: &Actor, edit: Edit) -> Result<Edited, EditError> {
-        check_route(&edit)?;
-        for _ in 1..TRIES {
-            let before = self.store.policy();
-            match self.try_edit(by, &before, &edit).await {
-                Err(_) if self.has_moved(before.change).await? => {}
-                outcome => return outcome,
-            }
-        }
-        let before = self.store.policy();
-        self.try_edit(by, &before, &edit).await
-    }
-
-    async fn try_edit(&self, by: &Actor, before: &StoredPolicy, edit: &Edit) -> Result<Edited, EditError> {
-        judge(&self.node.definition(), before, edit)?;
-        let (edited, _) = self.store.edit_policy(by, before, edit.clone()).await?;
+        let edited = edit_store(|| self.node.definition(), &self.store, by, &edit).await?;
         self.node.take_over().await;
         Ok(edited)
-    }
-
-    /// Whether somebody else has changed the policy, so that what was judged may be judged otherwise now.
-    async fn has_moved(&self, seen: ChangeNumber) -> Result<bool, StoreError> {
-        self.store.refresh().await?;
-        Ok(self.store.policy().change != seen)
     }
 
     /// The problem, with the place in the file of what is in the way.
@@ -93,6 +73,46 @@ impl Admin {
             },
         }
     }
+}
+
+/// Edits what is stored, judged against what `file` declares. Made anew as long as somebody else was faster.
+///
+/// # Errors
+/// [`EditError`]; nothing was changed.
+pub async fn edit_store(
+    file: impl Fn() -> Definition,
+    store: &Store,
+    by: &Actor,
+    edit: &Edit,
+) -> Result<Edited, EditError> {
+    check_route(edit)?;
+    for _ in 1..TRIES {
+        let before = store.policy();
+        match try_edit(&file(), store, by, &before, edit).await {
+            Err(_) if has_moved(store, before.change).await? => {}
+            outcome => return outcome,
+        }
+    }
+    let before = store.policy();
+    try_edit(&file(), store, by, &before, edit).await
+}
+
+async fn try_edit(
+    file: &Definition,
+    store: &Store,
+    by: &Actor,
+    before: &StoredPolicy,
+    edit: &Edit,
+) -> Result<Edited, EditError> {
+    judge(file, before, edit)?;
+    let (edited, _) = store.edit_policy(by, before, edit.clone()).await?;
+    Ok(edited)
+}
+
+/// Whether somebody else has changed the policy, so that what was judged may be judged otherwise now.
+async fn has_moved(store: &Store, seen: ChangeNumber) -> Result<bool, StoreError> {
+    store.refresh().await?;
+    Ok(store.policy().change != seen)
 }
 
 /// Without the id of a route that was not made.

@@ -16,8 +16,13 @@ use scopegate_provider::{ProviderName, Timestamp};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub use self::{
-    audit::AuditApi, edit::EditError, explain::ExplainApi, providers::ProvidersApi,
-    revocations::RevocationsApi, routes::RoutesApi, scopes::ScopesApi,
+    audit::AuditApi,
+    edit::{EditError, edit_store},
+    explain::ExplainApi,
+    providers::ProvidersApi,
+    revocations::RevocationsApi,
+    routes::RoutesApi,
+    scopes::ScopesApi,
 };
 use super::etag;
 use crate::{

@@ -53,6 +53,11 @@ impl Server {
         self.folder.path()
     }
 
+    /// Runs another command in its folder, with its configuration; how it ended.
+    pub(crate) fn command(&self, arguments: &[&str]) -> i32 {
+        command(self.folder.path()).args(arguments).status().unwrap().code().unwrap()
+    }
+
     /// Sends it a signal, such as `HUP`.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
