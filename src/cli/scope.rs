@@ -56,7 +56,7 @@ impl Scope {
         let (edit, told) = match self {
             Self::List => return list(task).await,
             Self::Put(put) => {
-                (put.edit(), format!("the scope `{}` opens {} patterns", put.name, put.routes.len()))
+                (put.edit(), format!("the scope `{}` opens {}", put.name, put.routes.join(", ")))
             }
             Self::Delete(Delete { name }) => {
                 let edit = Edit::DeleteScope { name: name.clone(), expected: Expected::Any };
