@@ -3,12 +3,15 @@
 use std::{io, time::Duration};
 
 use scopegate_provider::HealthReport;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
 
 use super::{App, BuildError, Watch};
 use crate::{
     config::{Config, ConfigErrors, ConfigSource, Loader},
-    server::{BindError, Bound, ListenerSettings, Shutdown, raise_descriptor_limit},
+    server::{BindError, Bound, Listen, ListenerSettings, Outcome, Shutdown, raise_descriptor_limit},
 };
 
 /// How long the greeting waits for providers, so that it can name their keys.
@@ -90,30 +93,17 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     raise_descriptor_limit();
     let mut signals = Signals::new()?;
-    let server = &config.server;
-    let (listen, tls, limits) = (server.listen.clone(), server.tls.clone(), server.limits.clone());
-    let listener = ListenerSettings { listen, tls, limits };
-    let main = Bound::bind(&listener).await?;
-    let operations =
-        ListenerSettings { listen: config.operations.listen.clone(), ..ListenerSettings::default() };
-    let operations = Bound::bind(&operations).await?;
-    let administration = administration(&config).await?;
-    let shutdown = Shutdown::new();
+    let listeners = Listeners::bind(&config).await?;
     let (delay, grace) = (config.server.shutdown_delay.get(), config.server.shutdown_grace.get());
     let watch = Watch::new(config.watched.clone());
-    let public_url = public_url(&config, &main);
+    let (listen, operations) =
+        (listeners.main.local_addr().clone(), listeners.operations.local_addr().clone());
+    let public_url = public_url(&config, &listen);
+    let shutdown = Shutdown::new();
     let app = App::build(config, public_url, shutdown.clone()).await?;
-    let address = operations.local_addr().to_string();
-    let ending = shutdown.clone();
-    let main_address = main.local_addr().to_string();
-    let serving = tokio::spawn(main.serve(app.endpoint(), shutdown.clone()));
-    if let Some(administration) = administration {
-        tracing::info!(address = %administration.local_addr(), "administrators are served");
-        tokio::spawn(administration.serve(app.administration(), shutdown.clone()));
-    }
-    let operating = tokio::spawn(operations.serve(app.operations(), shutdown));
+    let serving = listeners.serve(&app, &shutdown);
     app.settle(PATIENCE).await;
-    greet(&greeting(&app, source, &main_address, &address));
+    greet(&greeting(&app, source, &listen, &operations));
     let reloading = reload(&app, loader, source, watch, &mut signals.hangup);
     tokio::select! {
         () = reloading => {}
@@ -121,20 +111,46 @@ pub async fn serve(
     }
     tracing::info!("ending: requests in flight are finished");
     tokio::select! {
-        () = ending.run(delay, grace) => {}
+        () = shutdown.run(delay, grace) => {}
         _ = serving => {}
     }
-    ending.cut();
-    // The operations listener has nothing to lose.
-    operating.abort();
+    shutdown.cut();
     Ok(())
 }
 
-/// The listener for administrators, where they have one of their own. It is secured as the main one is.
-async fn administration(config: &Config) -> Result<Option<Bound>, BindError> {
-    let Some(listen) = config.admin.as_ref().and_then(|admin| admin.listen.clone()) else { return Ok(None) };
-    let (tls, limits) = (config.server.tls.clone(), config.server.limits.clone());
-    Bound::bind(&ListenerSettings { listen, tls, limits }).await.map(Some)
+struct Listeners {
+    main: Bound,
+    operations: Bound,
+    /// Of administrators, where they have one of their own.
+    administration: Option<Bound>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Self, BindError> {
+        // Administrators are secured as callers are; the operations listener is for the inside.
+        let secured = |listen: &Listen| {
+            let (tls, limits) = (config.server.tls.clone(), config.server.limits.clone());
+            ListenerSettings { listen: listen.clone(), tls, limits }
+        };
+        let operations =
+            ListenerSettings { listen: config.operations.listen.clone(), ..ListenerSettings::default() };
+        let administration = match config.admin.as_ref().and_then(|admin| admin.listen.as_ref()) {
+            Some(listen) => Some(Bound::bind(&secured(listen)).await?),
+            None => None,
+        };
+        let main = Bound::bind(&secured(&config.server.listen)).await?;
+        Ok(Self { main, operations: Bound::bind(&operations).await?, administration })
+    }
+
+    /// Serves on all of them; what is returned ends with the main one, which alone has something to lose.
+    fn serve(self, app: &App, shutdown: &Shutdown) -> JoinHandle<Outcome> {
+        if let Some(administration) = self.administration {
+            tracing::info!(address = %administration.local_addr(), "administrators are served");
+            tokio::spawn(administration.serve(app.administration(), shutdown.clone()));
+        }
+        tokio::spawn(self.operations.serve(app.operations(), shutdown.clone()));
+        tokio::spawn(self.main.serve(app.endpoint(), shutdown.clone()))
+    }
 }
 
 struct Signals {
@@ -192,15 +208,24 @@ async fn changed(watch: &mut Watch) {
     }
 }
 
-fn public_url(config: &Config, bound: &Bound) -> String {
+fn public_url(config: &Config, listen: &Listen) -> String {
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     match &config.server.public_url {
         Some(url) => url.to_string(),
-        None => format!("{scheme}://{}", bound.local_addr()),
+        None => format!("{scheme}://{listen}"),
     }
 }
 
-fn greeting(app: &App, source: &ConfigSource, listen: &str, operations: &str) -> Greeting {
+/// How people write where something listens.
+fn shown(listen: &Listen, secured: bool) -> String {
+    match (listen, secured) {
+        (Listen::Unix(_), _) => listen.to_string(),
+        (Listen::Tcp(address), true) => format!("https://{address}"),
+        (Listen::Tcp(address), false) => format!("http://{address}"),
+    }
+}
+
+fn greeting(app: &App, source: &ConfigSource, listen: &Listen, operations: &Listen) -> Greeting {
     let generation = app.0.current.load_full();
     let config = &generation.config;
     let provider = |connection: &super::Connection| ProviderGreeting {
@@ -210,8 +235,8 @@ fn greeting(app: &App, source: &ConfigSource, listen: &str, operations: &str) ->
     };
     Greeting {
         url: format!("{}{}", app.0.public_url, config.server.base_path),
-        listen: listen.to_owned(),
-        operations: operations.to_owned(),
+        listen: shown(listen, config.server.tls.is_some()),
+        operations: shown(operations, false),
         providers: generation.connections.iter().map(provider).collect(),
         built_in: matches!(source, ConfigSource::BuiltIn),
         without_store: config.store.is_none(),

@@ -23,8 +23,8 @@ pub(super) async fn serve(loader: &Loader, source: &ConfigSource, config: Config
 
 fn print(out: &mut impl Write, greeting: &Greeting) -> io::Result<()> {
     writeln!(out, "scopegate {}", env!("CARGO_PKG_VERSION"))?;
-    writeln!(out, "  listening on   {}", url(&greeting.listen))?;
-    writeln!(out, "  operations on  {}", url(&greeting.operations))?;
+    writeln!(out, "  listening on   {}", greeting.listen)?;
+    writeln!(out, "  operations on  {}", greeting.operations)?;
     for provider in &greeting.providers {
         writeln!(out, "  provider {} ({}): {}", provider.name, provider.kind, told(provider))?;
     }
@@ -43,10 +43,6 @@ fn print(out: &mut impl Write, greeting: &Greeting) -> io::Result<()> {
     first_call(out, greeting)?;
     writeln!(out, "ready")?;
     out.flush()
-}
-
-fn url(listen: &str) -> String {
-    if listen.starts_with("unix:") { listen.to_owned() } else { format!("http://{listen}") }
 }
 
 fn told(provider: &ProviderGreeting) -> String {
