@@ -7,6 +7,7 @@ mod denials;
 mod front;
 mod inner;
 mod library;
+mod metrics;
 mod readiness;
 mod serve;
 mod watch;
@@ -20,13 +21,14 @@ use std::{
 use arc_swap::ArcSwap;
 use poem::{Endpoint, EndpointExt, Request, Response, Result, Route, get};
 use scopegate_oidc::{Http, HttpSettings, HttpSettingsError, Workers};
-use scopegate_provider::{Clock, ConnectError, HttpClient, Offload, ProviderName, SystemClock};
+use scopegate_provider::{Clock, ConnectError, HttpClient, Offload, ProviderName, SystemClock, Timestamp};
 
 use self::{
     administer::Hand,
     assemble::{Built, Endpoints},
     connect::Connection,
     denials::Denials,
+    metrics::Scrape,
     readiness::NodeReport,
 };
 use crate::{
@@ -39,6 +41,7 @@ use crate::{
     },
     server::Shutdown,
     store::{ChangeNumber, Heads, OpenError, Store},
+    telemetry::Metrics,
 };
 
 pub use self::{
@@ -71,6 +74,8 @@ struct Fixed {
     /// What administrators act with.
     hand: Arc<Hand>,
     denials: Denials,
+    metrics: Arc<Metrics>,
+    started: Timestamp,
 }
 
 /// What a configuration made.
@@ -133,6 +138,8 @@ impl App {
             http: Arc::new(Http::new(HttpSettings::default())?),
             offload: Arc::new(Workers::start()?),
             tokens: VerifiedTokens::new(config.cache.tokens),
+            metrics: Arc::default(),
+            started: clock.now(),
             clock,
             denials: Denials::start(store.clone()),
             store,
@@ -181,7 +188,9 @@ impl App {
     /// The endpoint of the operations listener.
     pub fn operations(&self) -> impl Endpoint<Output = Response> + use<> {
         let readyz = Readyz(Arc::new(NodeReport(Arc::downgrade(&self.0))));
-        Route::new().at("/healthz", get(healthz)).at("/readyz", get(readyz)).map_to_response()
+        let metrics = get(Scrape(Arc::downgrade(&self.0)));
+        let health = Route::new().at("/healthz", get(healthz)).at("/readyz", get(readyz));
+        health.at("/metrics", metrics).map_to_response()
     }
 
     /// The gate: for what decides beside the main endpoint.

@@ -79,7 +79,7 @@ pub(super) fn endpoints(
         let service = service.into_endpoint().catch_all_error(|error| async move { told(&error) });
         mounted(base, service.with(Guard::new(built.gate.clone(), rule.clone())))
     });
-    let trace = || Trace::new(config.server.request_id.0.clone());
+    let trace = || Trace::new(config.server.request_id.0.clone(), fixed.metrics.clone());
     let (here, there) = if apart { (None, guarded) } else { (guarded, None) };
     let nothing = Front::new(Inner::new(None));
     let administration = match there {

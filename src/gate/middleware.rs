@@ -3,7 +3,7 @@
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 
 use super::{Caller, Gate, Permit, Refusal, State, request};
-use crate::telemetry::Outcome;
+use crate::telemetry::{Outcome, Passed};
 
 impl<E: Endpoint> Middleware<E> for Gate {
     type Output = GateEndpoint<E>;
@@ -29,6 +29,7 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
                 let answer = self.inner.call(request).await;
                 let mut response =
                     answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
+                response.set_data(Passed);
                 // What failed behind the gate may have said so itself.
                 if response.data::<Outcome>().is_none() {
                     response.set_data(outcome);

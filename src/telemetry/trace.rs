@@ -6,7 +6,7 @@ use http::{HeaderName, StatusCode};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use tracing::Instrument;
 
-use super::{RequestId, RequestIds};
+use super::{Metrics, RequestId, RequestIds};
 
 /// What the gate decided, told to the log beside the response.
 #[derive(Debug, Clone)]
@@ -19,17 +19,55 @@ pub struct Outcome {
     pub provider: Option<scopegate_provider::ProviderName>,
 }
 
-/// Gives each request an id, a span, and a line in the log: refusals at `info`, the rest at `debug`.
+/// Beside an [`Outcome`]: a gate let the request through, whatever became of it behind.
+#[derive(Debug, Clone, Copy)]
+pub struct Passed;
+
+/// What a gate decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The request was let through.
+    Permit,
+    /// It was not.
+    Deny,
+    /// No gate was asked: scopegate's own endpoints are in no policy.
+    None,
+}
+
+impl Verdict {
+    fn of(response: &Response) -> Self {
+        match response.data::<Outcome>() {
+            Some(outcome) if outcome.reason == "permitted" || response.data::<Passed>().is_some() => {
+                Self::Permit
+            }
+            Some(_) => Self::Deny,
+            None => Self::None,
+        }
+    }
+
+    /// Its name in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Permit => "permit",
+            Self::Deny => "deny",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Gives each request an id, a span, and a line in the log (refusals at `info`, the rest at `debug`), and counts its
+/// answer.
 #[derive(Debug, Clone)]
 pub struct Trace {
     header: HeaderName,
     ids: Arc<RequestIds>,
+    metrics: Arc<Metrics>,
 }
 
 impl Trace {
     /// Reads and writes ids under this header.
-    pub fn new(header: HeaderName) -> Self {
-        Self { header, ids: Arc::new(RequestIds::new()) }
+    pub fn new(header: HeaderName, metrics: Arc<Metrics>) -> Self {
+        Self { header, ids: Arc::new(RequestIds::new()), metrics }
     }
 }
 
@@ -60,6 +98,7 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
         let answer = self.inner.call(request).instrument(span).await;
         let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
         response.headers_mut().insert(self.trace.header.clone(), id.header().clone());
+        self.trace.metrics.requests.count(response.data(), Verdict::of(&response), response.status());
         log(&id, &method, &response, start);
         Ok(response)
     }

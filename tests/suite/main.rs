@@ -15,6 +15,7 @@ mod emulation;
 mod examples;
 mod forward_auth;
 mod items;
+mod metrics;
 mod nodes;
 mod proxy;
 mod reload;

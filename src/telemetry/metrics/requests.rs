@@ -1,0 +1,233 @@
+//! Answers by route, decision, reason, provider and class of status. What is told apart is bounded: by the routes, reasons
+//! and providers that there are, and by the room for them.
+
+use std::{
+    fmt,
+    hash::Hash,
+    sync::{Arc, OnceLock},
+};
+
+use http::StatusCode;
+use scopegate_provider::ProviderName;
+
+use super::{Counter, Exposition, Kind};
+use crate::telemetry::{Outcome, Verdict};
+
+/// How many kinds of answers are told apart.
+const ROOM: usize = 4096;
+
+/// How far from its place a kind may stand.
+const PROBES: usize = 32;
+
+const CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Counts answers in a table that is only ever added to, so that nobody waits. What finds no room any more is counted by
+/// its class of status alone.
+pub struct Requests {
+    places: Box<[OnceLock<Series>]>,
+    others: [Counter; CLASSES.len()],
+    hasher: ahash::RandomState,
+}
+
+#[derive(Debug)]
+struct Series {
+    hash: u64,
+    route: Option<Arc<str>>,
+    decision: &'static str,
+    reason: &'static str,
+    provider: Option<ProviderName>,
+    class: usize,
+    count: Counter,
+}
+
+/// What an answer is counted by.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key<'o> {
+    route: Option<&'o str>,
+    decision: &'static str,
+    reason: &'static str,
+    provider: Option<&'o str>,
+    class: usize,
+}
+
+impl Requests {
+    fn with_room(places: usize) -> Self {
+        Self {
+            places: (0..places).map(|_| OnceLock::new()).collect(),
+            others: Default::default(),
+            hasher: ahash::RandomState::new(),
+        }
+    }
+
+    /// Counts an answer, and what a gate said of it if it came to one.
+    pub fn count(&self, outcome: Option<&Outcome>, verdict: Verdict, status: StatusCode) {
+        let key = Key::of(outcome, verdict, status);
+        let hash = self.hasher.hash_one(key);
+        let mut near = self.near(hash);
+        let found = near.find_map(|place| {
+            let series = place.get_or_init(|| Series::new(hash, key, outcome));
+            (series.hash == hash && series.key() == key).then_some(&series.count)
+        });
+        if let Some(counter) = found.or_else(|| self.others.get(key.class)) {
+            counter.increment();
+        }
+    }
+
+    /// Writes what was counted.
+    pub fn write(&self, page: &mut Exposition) {
+        let help = "Answers, by the pattern of the route that decided, what was decided and why.";
+        let mut family = page.family("scopegate_requests_total", Kind::Counter, help);
+        for series in self.places.iter().filter_map(OnceLock::get) {
+            let key = series.key();
+            let labels = [
+                ("route", key.route.unwrap_or_default()),
+                ("decision", key.decision),
+                ("reason", key.reason),
+                ("provider", key.provider.unwrap_or_default()),
+                ("status", class(key.class)),
+            ];
+            family.sample(&labels, series.count.count());
+        }
+        for (index, counter) in self.others.iter().enumerate().filter(|(_, counter)| counter.count() > 0) {
+            let (route, decision) = (("route", "others"), ("decision", "others"));
+            let labels =
+                [route, decision, ("reason", "others"), ("provider", "others"), ("status", class(index))];
+            family.sample(&labels, counter.count());
+        }
+    }
+
+    /// Where a kind may stand.
+    fn near(&self, hash: u64) -> impl Iterator<Item = &OnceLock<Series>> {
+        let start = usize::try_from(hash).unwrap_or_default() % self.places.len().max(1);
+        self.places.iter().cycle().skip(start).take(PROBES.min(self.places.len()))
+    }
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self::with_room(ROOM)
+    }
+}
+
+impl<'o> Key<'o> {
+    fn of(outcome: Option<&'o Outcome>, verdict: Verdict, status: StatusCode) -> Self {
+        Self {
+            route: outcome.and_then(|outcome| outcome.route.as_deref()),
+            decision: verdict.as_str(),
+            reason: outcome.map_or("", |outcome| outcome.reason),
+            provider: outcome.and_then(|outcome| outcome.provider.as_ref()).map(ProviderName::as_str),
+            class: Some(usize::from(status.as_u16() / 100))
+                .filter(|class| *class < CLASSES.len())
+                .unwrap_or(0),
+        }
+    }
+}
+
+impl Series {
+    fn new(hash: u64, key: Key<'_>, outcome: Option<&Outcome>) -> Self {
+        Self {
+            hash,
+            route: outcome.and_then(|outcome| outcome.route.clone()),
+            decision: key.decision,
+            reason: key.reason,
+            provider: outcome.and_then(|outcome| outcome.provider.clone()),
+            class: key.class,
+            count: Counter::default(),
+        }
+    }
+
+    fn key(&self) -> Key<'_> {
+        Key {
+            route: self.route.as_deref(),
+            decision: self.decision,
+            reason: self.reason,
+            provider: self.provider.as_ref().map(ProviderName::as_str),
+            class: self.class,
+        }
+    }
+}
+
+fn class(index: usize) -> &'static str {
+    CLASSES.get(index).copied().unwrap_or("other")
+}
+
+impl fmt::Debug for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds = self.places.iter().filter_map(OnceLock::get).count();
+        f.debug_struct("Requests").field("kinds", &kinds).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(route: &str, reason: &'static str) -> Outcome {
+        Outcome { route: Some(route.into()), reason, provider: None }
+    }
+
+    fn permit(requests: &Requests, outcome: &Outcome, status: StatusCode) {
+        requests.count(Some(outcome), Verdict::Permit, status);
+    }
+
+    fn page(requests: &Requests) -> String {
+        let mut page = Exposition::default();
+        requests.write(&mut page);
+        page.into_text()
+    }
+
+    #[test]
+    fn answers_are_counted_by_route_decision_reason_and_status() {
+        let requests = Requests::default();
+        let permitted = outcome("GET /items/**", "permitted");
+        permit(&requests, &permitted, StatusCode::OK);
+        permit(&requests, &permitted, StatusCode::CREATED);
+        let denied = outcome("GET /items/**", "no_token");
+        requests.count(Some(&denied), Verdict::Deny, StatusCode::UNAUTHORIZED);
+        requests.count(None, Verdict::None, StatusCode::OK);
+        let text = page(&requests);
+        let expected = [
+            r#"{route="GET /items/**",decision="permit",reason="permitted",provider="",status="2xx"} 2"#,
+            r#"{route="GET /items/**",decision="deny",reason="no_token",provider="",status="4xx"} 1"#,
+            r#"{route="",decision="none",reason="",provider="",status="2xx"} 1"#,
+        ];
+        assert_eq!(expected.into_iter().find(|line| !text.contains(line)), None, "{text}");
+    }
+
+    #[test]
+    fn providers_are_told_apart() {
+        let requests = Requests::default();
+        for name in ["okta", "auth0"] {
+            let provider = ProviderName::parse(name).ok();
+            let outcome = Outcome { provider, ..outcome("/a", "permitted") };
+            permit(&requests, &outcome, StatusCode::OK);
+        }
+        assert_eq!(page(&requests).matches(r#"status="2xx"} 1"#).count(), 2);
+    }
+
+    #[test]
+    fn however_many_kinds_come_the_page_does_not_grow_and_none_is_lost() {
+        let requests = Requests::with_room(8);
+        for number in 0..100 {
+            let outcome = outcome(&format!("/{number}"), "permitted");
+            permit(&requests, &outcome, StatusCode::OK);
+        }
+        let text = page(&requests);
+        let samples: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
+        assert_eq!(samples.len(), 9, "{text}");
+        let counts = samples.iter().map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap());
+        assert_eq!(counts.sum::<u64>(), 100);
+    }
+
+    #[test]
+    fn kinds_that_meet_at_a_place_are_counted_apart() {
+        let requests = Requests::with_room(PROBES);
+        let kinds: Vec<_> = (0..PROBES).map(|number| outcome(&format!("/{number}"), "permitted")).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| kinds.iter().for_each(|kind| permit(&requests, kind, StatusCode::OK)));
+            }
+        });
+        assert_eq!(page(&requests).matches(r#"status="2xx"} 4"#).count(), PROBES);
+    }
+}

@@ -1,0 +1,69 @@
+//! What operators count by.
+
+use crate::{
+    support::{Client, Server},
+    tutorial::DEVELOPMENT,
+};
+
+/// The value of the sample that begins with this name and holds these labels.
+fn sample(page: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let fits = |line: &&str| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']))
+            && labels.iter().all(|label| line.contains(label))
+    };
+    page.lines().find(fits)?.rsplit(' ').next()?.parse().ok()
+}
+
+async fn scrape(server: &Server) -> String {
+    let answer = Client::new(&server.operations).get("/metrics").await;
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (200, "text/plain; version=0.0.4; charset=utf-8")
+    );
+    answer.text
+}
+
+#[tokio::test]
+async fn answers_are_counted_by_route_decision_reason_and_provider() {
+    let server = Server::start(DEVELOPMENT);
+    let client = Client::new(&server.url);
+    let token = client.token("", "demo", "demo-secret", "items").await;
+    client.get_with("/items", &token).await;
+    client.get_with("/items/1", &token).await;
+    client.get("/items").await;
+    client.get("/nowhere/at/all").await;
+
+    let page = scrape(&server).await;
+    let requests = |labels: &[&str]| sample(&page, "scopegate_requests_total", labels);
+    assert_eq!(
+        requests(&["GET /items/**", "\"permit\"", "\"permitted\"", "\"local\"", "2xx"]),
+        Some(2.0),
+        "{page}"
+    );
+    assert_eq!(requests(&["GET /items/**", "\"deny\"", "\"no_token\"", "4xx"]), Some(1.0), "{page}");
+    assert_eq!(requests(&["route=\"\"", "\"deny\"", "\"no_route\"", "4xx"]), Some(1.0), "{page}");
+    assert!(!page.contains("nowhere"), "a raw path: {page}");
+}
+
+#[tokio::test]
+async fn metrics_are_not_served_where_callers_come() {
+    let server = Server::start(DEVELOPMENT);
+    assert_eq!(Client::new(&server.url).get("/metrics").await.status, 404);
+}
+
+#[tokio::test]
+async fn invariant_11_neither_token_nor_secret_is_among_the_metrics() {
+    let server = Server::start(DEVELOPMENT);
+    let client = Client::new(&server.url);
+    let token = client.token("", "demo", "demo-secret", "items").await;
+    client.get_with("/items", &token).await;
+    client.get_with("/items", "opaque-token-of-somebody").await;
+    client.get(&format!("/{token}?access_token={token}")).await;
+    client.get_with(&format!("/items/{token}"), &token).await;
+    client.send("GET", "/items", &[("authorization", "Basic ZGVtbzpkZW1vLXNlY3JldA==")], "").await;
+
+    let page = scrape(&server).await;
+    let others = ["demo-secret", "ZGVtbzpkZW1vLXNlY3JldA", "opaque-token-of-somebody"];
+    let shown = token.split('.').chain(others).find(|secret| page.contains(secret));
+    assert_eq!(shown, None, "{page}");
+}
