@@ -41,7 +41,7 @@ use crate::{
     },
     server::Shutdown,
     store::{ChangeNumber, Heads, OpenError, Store},
-    telemetry::Metrics,
+    telemetry::{Metrics, metrics::TimedOffload},
 };
 
 pub use self::{
@@ -134,11 +134,12 @@ impl App {
         // Before anything of it is read: what changes afterwards is told.
         let changes = store.subscribe();
         store.keep_audit(config.telemetry.audit.retention.get());
+        let metrics: Arc<Metrics> = Arc::default();
         let fixed = Fixed {
             http: Arc::new(Http::new(HttpSettings::default())?),
-            offload: Arc::new(Workers::start()?),
+            offload: Arc::new(TimedOffload::new(Workers::start()?, metrics.clone())),
             tokens: VerifiedTokens::new(config.cache.tokens),
-            metrics: Arc::default(),
+            metrics,
             started: clock.now(),
             clock,
             denials: Denials::start(store.clone()),
@@ -172,6 +173,7 @@ impl App {
         let connections = connect::all(&self.0.fixed, providers, &self.0.current.load().connections).await?;
         let proxy = self.0.current.load().proxy.with(&config.upstreams)?;
         self.0.take_over(connections, Arc::new(config), proxy)?;
+        self.0.fixed.metrics.good_reloads.increment();
         Ok(())
     }
 

@@ -110,6 +110,16 @@ impl VerifiedTokens {
     pub fn count(&self) -> usize {
         self.0.len()
     }
+
+    /// How many look-ups found a principal that could be used.
+    pub fn hits(&self) -> u64 {
+        self.0.hits.load(Ordering::Relaxed)
+    }
+
+    /// How many found none.
+    pub fn misses(&self) -> u64 {
+        self.0.misses.load(Ordering::Relaxed)
+    }
 }
 
 /// Turns tokens into principals.
@@ -184,7 +194,7 @@ impl Authenticator {
         freshness: Freshness,
     ) -> Result<Principal, AuthnError> {
         let known = match freshness {
-            Freshness::Cached => self.known(credentials),
+            Freshness::Cached => self.recall(credentials),
             Freshness::Fresh => None,
         };
         let principal = match known {
@@ -202,6 +212,14 @@ impl Authenticator {
     /// As [`RevocationCheck::check`].
     pub fn recheck(&self, principal: &Principal, credentials: &Credentials) -> Result<(), AuthnError> {
         self.revocations.check(principal, credentials)
+    }
+
+    fn recall(&self, credentials: &Credentials) -> Option<Principal> {
+        let known = self.known(credentials);
+        let cache = &self.verified.0;
+        let counter = if known.is_some() { &cache.hits } else { &cache.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        known
     }
 
     fn known(&self, credentials: &Credentials) -> Option<Principal> {

@@ -46,7 +46,7 @@ pub(super) fn state(
     let authenticator = Authenticator::new(connected, tokens, store, fixed.clock.clone())?;
     let policy = fit(&config.rules.definition, &fixed.store.policy()).adopt();
     let settings = GateSettings { token_limit: config.server.limits.token.get(), ..GateSettings::default() };
-    Ok(State::new(policy, authenticator, settings))
+    Ok(State::new(policy, authenticator, settings).timed(fixed.metrics.clone()))
 }
 
 /// What endpoints are made of, besides what lasts through reloads.

@@ -4,8 +4,9 @@ use std::{sync::Weak, time::Duration};
 
 use http::header;
 use poem::{Endpoint, Response, Result};
+use scopegate_provider::{HealthReport, IssuerHealth, Timestamp};
 
-use super::Node;
+use super::{Node, readiness::readiness};
 use crate::telemetry::metrics::{Exposition, Kind};
 
 /// `GET /metrics`, of a node for as long as there is one.
@@ -23,11 +24,84 @@ impl Endpoint for Scrape {
 fn page(node: &Node) -> Exposition {
     let mut page = Exposition::default();
     node.fixed.metrics.write(&mut page);
+    tokens(&mut page, node);
+    let reports = reports(node);
+    providers(&mut page, &reports);
+    keys(&mut page, &reports, node.fixed.clock.now());
     process(&mut page, node);
     page
 }
 
+fn tokens(page: &mut Exposition, node: &Node) {
+    let (verified, revocations) = (&node.fixed.tokens, node.fixed.store.revocation_index());
+    let help = "Verified tokens that are kept, expired ones that nothing has replaced yet included.";
+    page.single("scopegate_verified_tokens", Kind::Gauge, help, verified.count());
+    let help = "Tokens that were looked for among the verified ones.";
+    let mut lookups = page.family("scopegate_verified_token_lookups_total", Kind::Counter, help);
+    lookups.sample(&[("outcome", "hit")], verified.hits());
+    lookups.sample(&[("outcome", "miss")], verified.misses());
+    page.single("scopegate_revocations", Kind::Gauge, "Revocations in force.", revocations.len());
+}
+
+/// The name of each provider that can say how it is, and what it says.
+fn reports(node: &Node) -> Vec<(String, HealthReport)> {
+    let generation = node.current.load();
+    let report = |connection: &super::Connection| {
+        let health = connection.connected.provider().health()?;
+        Some((connection.name().to_string(), health.report()))
+    };
+    generation.connections.iter().filter_map(report).collect()
+}
+
+fn providers(page: &mut Exposition, reports: &[(String, HealthReport)]) {
+    let help = "Whether the provider can judge tokens.";
+    let mut ready = page.family("scopegate_provider_ready", Kind::Gauge, help);
+    for (name, report) in reports {
+        ready.sample(&[("provider", name)], u8::from(report.ready));
+    }
+    let asked = || reports.iter().filter_map(|(name, report)| Some((name, report.introspections?)));
+    let help = "Time of introspections that the provider answered.";
+    let mut answered = page.family("scopegate_introspection_seconds", Kind::Summary, help);
+    for (name, went) in asked() {
+        let sum = Duration::from_millis(went.answered_ms).as_secs_f64();
+        answered.summary(&[("provider", name)], went.answered, sum);
+    }
+    let help = "Introspections without an answer that could be used.";
+    let mut failed = page.family("scopegate_introspection_failures_total", Kind::Counter, help);
+    for (name, went) in asked() {
+        failed.sample(&[("provider", name)], went.failed);
+    }
+}
+
+fn keys(page: &mut Exposition, reports: &[(String, HealthReport)], now: Timestamp) {
+    let issuers = || {
+        reports.iter().flat_map(|(name, report)| report.issuers.iter().map(|issuer| (name.as_str(), issuer)))
+    };
+    let help = "Fetches of an issuer's keys.";
+    let mut refreshes = page.family("scopegate_key_refreshes_total", Kind::Counter, help);
+    for (provider, issuer) in issuers() {
+        let labels =
+            |outcome| [("provider", provider), ("issuer", issuer.issuer.as_str()), ("outcome", outcome)];
+        refreshes.sample(&labels("good"), issuer.refreshes);
+        refreshes.sample(&labels("bad"), issuer.failed_refreshes);
+    }
+    let mut gauge = |name, help, value: &dyn Fn(&IssuerHealth) -> Option<f64>| {
+        let mut family = page.family(name, Kind::Gauge, help);
+        for (provider, issuer) in issuers() {
+            if let Some(value) = value(issuer) {
+                family.sample(&[("provider", provider), ("issuer", issuer.issuer.as_str())], value);
+            }
+        }
+    };
+    let age = |issuer: &IssuerHealth| Some(now.since(issuer.last_refresh?).as_secs_f64());
+    gauge("scopegate_key_age_seconds", "Time since an issuer's keys were fetched.", &age);
+    let known = |issuer: &IssuerHealth| u32::try_from(issuer.keys.len()).ok().map(f64::from);
+    gauge("scopegate_keys", "Keys of an issuer that are known.", &known);
+}
+
 fn process(page: &mut Exposition, node: &Node) {
+    let ready = u8::from(readiness(node).ready);
+    page.single("scopegate_ready", Kind::Gauge, "Whether this node can decide, as /readyz says.", ready);
     let mut build = page.family("scopegate_build_info", Kind::Gauge, "Which scopegate this is.");
     build.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
     let started = Duration::from_millis(u64::try_from(node.fixed.started.millis()).unwrap_or_default());

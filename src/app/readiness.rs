@@ -18,7 +18,7 @@ fn gone() -> Readiness {
     Readiness { ready: false, reasons: vec!["the node has ended".to_owned()], degraded: Vec::new() }
 }
 
-fn readiness(node: &Node) -> Readiness {
+pub(super) fn readiness(node: &Node) -> Readiness {
     let (mut reasons, mut degraded) = (Vec::new(), Vec::new());
     if node.fixed.shutdown.is_leaving() {
         reasons.push("the node is shutting down".to_owned());

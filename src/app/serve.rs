@@ -183,6 +183,7 @@ async fn reload(app: &App, loader: &Loader, source: &ConfigSource, mut watch: Wa
             _ = hangup.recv() => { watch.has_changed(); }
             () = changed(&mut watch) => {}
         }
+        let bad_reloads = &app.0.fixed.metrics.bad_reloads;
         match loader.load(source) {
             Ok(config) => {
                 let (paths, warnings) = (config.watched.clone(), config.warnings.len());
@@ -191,10 +192,16 @@ async fn reload(app: &App, loader: &Loader, source: &ConfigSource, mut watch: Wa
                         tracing::info!(warnings, "the configuration was read again and is in force");
                         watch = Watch::new(paths);
                     }
-                    Err(error) => tracing::error!(%error, "the earlier configuration stays in force"),
+                    Err(error) => {
+                        bad_reloads.increment();
+                        tracing::error!(%error, "the earlier configuration stays in force");
+                    }
                 }
             }
-            Err(errors) => tracing::error!("the earlier configuration stays in force:\n{errors}"),
+            Err(errors) => {
+                bad_reloads.increment();
+                tracing::error!("the earlier configuration stays in force:\n{errors}");
+            }
         }
     }
 }

@@ -32,6 +32,9 @@ pub(super) struct TokenCache {
     sets: Box<[Set]>,
     hasher: RandomState,
     entries: AtomicUsize,
+    /// Look-ups that found what could be used, and those that did not.
+    pub(super) hits: AtomicU64,
+    pub(super) misses: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +52,8 @@ impl TokenCache {
             sets: (0..sets).map(|_| Set::default()).collect(),
             hasher: RandomState::new(),
             entries: AtomicUsize::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
         }
     }
 

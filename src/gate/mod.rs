@@ -12,7 +12,7 @@ pub mod proxy;
 mod request;
 mod trust;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
@@ -22,6 +22,7 @@ use crate::{
     authenticator::Authenticator,
     policy::{Decision, Handling, Policy, Resolved, Target, TokenUse},
     problem::Problem,
+    telemetry::Metrics,
 };
 
 pub use self::{
@@ -46,6 +47,7 @@ pub struct State {
     policy: Arc<Policy>,
     authenticator: Authenticator,
     settings: GateSettings,
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// What else a gate is told.
@@ -91,7 +93,13 @@ pub struct Refusal {
 impl State {
     /// What a gate decides by.
     pub fn new(policy: Arc<Policy>, authenticator: Authenticator, settings: GateSettings) -> Self {
-        Self { policy, authenticator, settings }
+        Self { policy, authenticator, settings, metrics: None }
+    }
+
+    /// The same, with decisions timed.
+    #[must_use]
+    pub fn timed(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics: Some(metrics), ..self }
     }
 
     /// The policy.
@@ -114,6 +122,14 @@ impl State {
     /// # Errors
     /// [`Refusal`] holds the answer to the caller.
     pub async fn authorize(&self, target: &Target, headers: &HeaderMap) -> Result<Permit, Refusal> {
+        let Some(metrics) = &self.metrics else { return self.judge(target, headers).await };
+        let start = Instant::now();
+        let answer = self.judge(target, headers).await;
+        metrics.decisions.observe(start.elapsed());
+        answer
+    }
+
+    async fn judge(&self, target: &Target, headers: &HeaderMap) -> Result<Permit, Refusal> {
         self.authenticator
             .policy_is_fresh()
             .map_err(|outage| refusal(Problem::unavailable(&outage), None))?;

@@ -1,6 +1,7 @@
 //! What is counted and timed, for Prometheus. Counting takes no lock and allocates nothing; what something else knows
 //! already is asked for when somebody scrapes.
 
+mod checks;
 mod exposition;
 mod histogram;
 mod requests;
@@ -8,6 +9,7 @@ mod requests;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::{
+    checks::{Checks, TimedOffload},
     exposition::{Exposition, Family, Kind},
     histogram::Histogram,
     requests::Requests,
@@ -18,6 +20,14 @@ pub use self::{
 pub struct Metrics {
     /// Answers.
     pub requests: Requests,
+    /// How long decisions take, whatever was waited for meanwhile included.
+    pub decisions: Histogram,
+    /// Checks of signatures.
+    pub checks: Checks,
+    /// Configurations that were taken over while the node ran.
+    pub good_reloads: Counter,
+    /// Configurations that were refused while the node ran.
+    pub bad_reloads: Counter,
 }
 
 /// A number that only grows.
@@ -40,5 +50,14 @@ impl Metrics {
     /// Writes what was counted.
     pub fn write(&self, page: &mut Exposition) {
         self.requests.write(page);
+        let help = "Time to decide about a request, what was waited for included.";
+        page.family("scopegate_decision_seconds", Kind::Histogram, help).histogram(&[], &self.decisions);
+        self.checks.write(page);
+        let help = "Configurations that were read while the node ran; a bad one changes nothing.";
+        let mut reloads = page.family("scopegate_config_reloads_total", Kind::Counter, help);
+        reloads.sample(&[("outcome", "good")], self.good_reloads.count());
+        reloads.sample(&[("outcome", "bad")], self.bad_reloads.count());
+        let help = "The number of the configuration in force; the one that the node started with is 1.";
+        page.single("scopegate_config_generation", Kind::Gauge, help, self.good_reloads.count() + 1);
     }
 }

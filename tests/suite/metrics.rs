@@ -1,7 +1,7 @@
 //! What operators count by.
 
 use crate::{
-    support::{Client, Server},
+    support::{Client, Server, eventually},
     tutorial::DEVELOPMENT,
 };
 
@@ -66,4 +66,43 @@ async fn invariant_11_neither_token_nor_secret_is_among_the_metrics() {
     let others = ["demo-secret", "ZGVtbzpkZW1vLXNlY3JldA", "opaque-token-of-somebody"];
     let shown = token.split('.').chain(others).find(|secret| page.contains(secret));
     assert_eq!(shown, None, "{page}");
+}
+
+#[tokio::test]
+async fn checks_look_ups_keys_and_revocations_are_told() {
+    let server = Server::start(DEVELOPMENT);
+    let client = Client::new(&server.url);
+    let token = client.token("", "demo", "demo-secret", "items").await;
+    let other = client.token("", "reader", "reader-secret", "items").await;
+    client.get_with("/items", &token).await;
+    client.get_with("/items", &token).await;
+    client.form("/revoke", &format!("token={other}")).await;
+
+    let page = scrape(&server).await;
+    let told = |name: &str, labels: &[&str]| sample(&page, name, labels);
+    assert_eq!(told("scopegate_decision_seconds_count", &[]), Some(2.0), "{page}");
+    assert_eq!(told("scopegate_verified_token_lookups_total", &["\"hit\""]), Some(1.0), "{page}");
+    assert!(told("scopegate_verified_token_lookups_total", &["\"miss\""]) >= Some(1.0), "{page}");
+    assert!(told("scopegate_verified_tokens", &[]) >= Some(1.0), "{page}");
+    assert!(told("scopegate_signature_check_seconds_count", &[]) >= Some(1.0), "{page}");
+    assert_eq!(told("scopegate_signature_checks_shed_total", &[]), Some(0.0), "{page}");
+    assert_eq!(told("scopegate_revocations", &[]), Some(1.0), "{page}");
+    assert!(told("scopegate_key_refreshes_total", &["\"local\"", "\"good\""]) >= Some(1.0), "{page}");
+    assert!(told("scopegate_key_age_seconds", &["\"local\""]) < Some(60.0), "{page}");
+    assert_eq!(told("scopegate_provider_ready", &["\"local\""]), Some(1.0), "{page}");
+    assert_eq!(told("scopegate_ready", &[]), Some(1.0), "{page}");
+}
+
+#[tokio::test]
+async fn configurations_that_are_read_anew_are_counted_by_whether_they_are_good() {
+    let server = Server::start(DEVELOPMENT);
+    let reloads =
+        async |outcome: &str| sample(&scrape(&server).await, "scopegate_config_reloads_total", &[outcome]);
+    let write = |text: &str| std::fs::write(server.folder().join("scopegate.yaml"), text).unwrap();
+
+    write("nonsense: 1\n");
+    eventually(async || reloads("\"bad\"").await, |count| *count >= Some(1.0)).await;
+    write(&DEVELOPMENT.replace("docs: true", "docs: false"));
+    eventually(async || reloads("\"good\"").await, |count| *count == Some(1.0)).await;
+    assert_eq!(sample(&scrape(&server).await, "scopegate_config_generation", &[]), Some(2.0));
 }

@@ -15,7 +15,8 @@ use bytes::Bytes;
 use futures_util::future::{FutureExt, Shared};
 use http::{Response, StatusCode};
 use scopegate_provider::{
-    AuthnError, BearerToken, Clock, HttpClient, HttpError, Issuer, Outage, OutageCause, Rejection, Timestamp,
+    AuthnError, BearerToken, Clock, HttpClient, HttpError, IntrospectionHealth, Issuer, Outage, OutageCause,
+    Rejection, Timestamp,
 };
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
@@ -63,6 +64,9 @@ struct Line {
     permits: Semaphore,
     /// How long the last answer took, in milliseconds; `u64::MAX` before the first.
     latency: AtomicU64,
+    answered: AtomicU64,
+    answered_ms: AtomicU64,
+    failed: AtomicU64,
     /// Whether the last call failed.
     failing: AtomicBool,
 }
@@ -108,6 +112,9 @@ impl Introspector {
             timeout: settings.timeout.get(),
             permits: Semaphore::new(CONCURRENT),
             latency: AtomicU64::new(u64::MAX),
+            answered: AtomicU64::new(0),
+            answered_ms: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
             failing: AtomicBool::new(false),
         };
         Self { line: Arc::new(line), flights: Arc::default() }
@@ -138,6 +145,15 @@ impl Introspector {
     /// How long the last answer took, in milliseconds.
     pub(crate) fn latency(&self) -> Option<u64> {
         Some(self.line.latency.load(Ordering::Relaxed)).filter(|millis| *millis != u64::MAX)
+    }
+
+    /// How the calls have gone.
+    pub(crate) fn health(&self) -> IntrospectionHealth {
+        IntrospectionHealth {
+            answered: self.line.answered.load(Ordering::Relaxed),
+            answered_ms: self.line.answered_ms.load(Ordering::Relaxed),
+            failed: self.line.failed.load(Ordering::Relaxed),
+        }
     }
 
     fn join(&self, issuer: &Issuer, endpoint: &Url, token: &BearerToken) -> Flight {
@@ -194,6 +210,7 @@ impl Line {
     /// Tells the log of the first failure and of the recovery; what fails in between only those who look closely.
     fn note(&self, endpoint: &Url, answer: &Result<Map<String, Value>, NoAnswer>) {
         let failing = self.failing.swap(answer.is_err(), Ordering::Relaxed);
+        self.failed.fetch_add(u64::from(answer.is_err()), Ordering::Relaxed);
         match answer {
             Err(error) if failing => tracing::debug!(%endpoint, %error, "introspection failed again"),
             Err(error) => tracing::warn!(%endpoint, %error, "introspection failed"),
@@ -209,7 +226,10 @@ impl Line {
             () = self.clock.sleep(self.timeout) => return Err(NoAnswer::Timeout(self.timeout)),
         };
         let took = self.clock.uptime().saturating_sub(start).as_millis();
-        self.latency.store(u64::try_from(took).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let took = u64::try_from(took).unwrap_or(u64::MAX);
+        self.latency.store(took, Ordering::Relaxed);
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        self.answered_ms.fetch_add(took, Ordering::Relaxed);
         read(&answer, self.clock.now())
     }
 

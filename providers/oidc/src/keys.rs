@@ -76,6 +76,8 @@ pub(crate) struct Status {
     pub(crate) last_refresh: Option<Timestamp>,
     pub(crate) next_refresh: Option<Timestamp>,
     pub(crate) last_error: Option<String>,
+    pub(crate) refreshes: u64,
+    pub(crate) failed_refreshes: u64,
 }
 
 impl LiveIssuer {

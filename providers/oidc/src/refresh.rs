@@ -143,12 +143,14 @@ fn conclude(issuer: &LiveIssuer, outcome: &Result<Duration, RefreshError>, failu
             *failures = 0;
             status.last_refresh = Some(issuer.clock.now());
             status.last_error = None;
+            status.refreshes += 1;
             shorten(*wait, 0.1)
         }
         Err(error) => {
             *failures = failures.saturating_add(1);
             tracing::warn!(issuer = %issuer.issuer, %error, failures, "the issuer's keys cannot be fetched");
             status.last_error = Some(error.to_string());
+            status.failed_refreshes += 1;
             let longest = if issuer.ready() { FLOOR } else { LONGEST_WITHOUT_KEYS };
             back_off(*failures, longest).max(error.retry_after().unwrap_or_default())
         }

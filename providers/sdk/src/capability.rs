@@ -99,6 +99,19 @@ pub struct HealthReport {
     pub issuers: Vec<IssuerHealth>,
     /// How long the last introspection took, in milliseconds.
     pub introspection_latency_ms: Option<u64>,
+    /// How introspections have gone, where tokens are introspected.
+    pub introspections: Option<IntrospectionHealth>,
+}
+
+/// How introspections have gone since the provider was connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct IntrospectionHealth {
+    /// How many the provider answered.
+    pub answered: u64,
+    /// How long these took together, in milliseconds.
+    pub answered_ms: u64,
+    /// How many brought no answer that could be used.
+    pub failed: u64,
 }
 
 /// How the keys of one issuer are.
@@ -112,6 +125,10 @@ pub struct IssuerHealth {
     pub last_refresh: Option<Timestamp>,
     /// When they will be fetched next.
     pub next_refresh: Option<Timestamp>,
+    /// How often the keys were fetched since the provider was connected.
+    pub refreshes: u64,
+    /// How often they could not be fetched.
+    pub failed_refreshes: u64,
     /// Why the last fetch failed, if it did.
     pub last_error: Option<String>,
 }

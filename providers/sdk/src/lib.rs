@@ -107,8 +107,8 @@ mod token;
 mod units;
 
 pub use capability::{
-    ClientCredentials, Health, HealthReport, IssuerHealth, KeyControl, KeyHealth, RequestToken, RevokeToken,
-    TokenRequest, TokenRequestError, TokenResponse,
+    ClientCredentials, Health, HealthReport, IntrospectionHealth, IssuerHealth, KeyControl, KeyHealth,
+    RequestToken, RevokeToken, TokenRequest, TokenRequestError, TokenResponse,
 };
 pub use claims::{ClaimPath, ClaimPathError, Claims};
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};

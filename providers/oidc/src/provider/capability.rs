@@ -54,6 +54,7 @@ impl Health for OidcProvider {
             disabled,
             issuers: self.live.iter().map(|live| self.issuer_health(live)).collect(),
             introspection_latency_ms: self.introspector.as_ref().and_then(Introspector::latency),
+            introspections: self.introspector.as_ref().map(Introspector::health),
         }
     }
 
@@ -107,6 +108,8 @@ impl OidcProvider {
                 .unwrap_or_default(),
             last_refresh: status.last_refresh,
             next_refresh: status.next_refresh,
+            refreshes: status.refreshes,
+            failed_refreshes: status.failed_refreshes,
             last_error: status.last_error.clone(),
         }
     }
