@@ -1,8 +1,9 @@
-//! What was denied, counted by route, reason and minute for the audit. Bounded under a flood: what is too much is counted
-//! together, without its route.
+//! What was denied, counted by route, reason, client and minute for the audit. Bounded under a flood: what is too much is
+//! counted together, without its route.
 
 use std::{
     collections::HashMap,
+    mem,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -11,6 +12,7 @@ use std::{
 };
 
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use scopegate_provider::{ClientId, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -25,12 +27,13 @@ pub(super) struct Denials {
     missed: Arc<AtomicU64>,
 }
 
-type Denial = (Option<Arc<str>>, &'static str);
+/// What is told apart: route, reason and client.
+type Denial = (Option<Arc<str>>, &'static str, Option<ClientId>);
 
 /// How many denials wait to be counted.
 const QUEUE: usize = 4096;
 
-/// How many kinds of denials are told apart between two writes.
+/// How many kinds of denials are told apart in a minute.
 const KINDS: usize = 1000;
 
 /// How often the counts are written.
@@ -48,50 +51,84 @@ impl Denials {
     }
 
     fn see(&self, outcome: &Outcome) {
-        if outcome.reason == "permitted" {
+        if outcome.reason == Outcome::PERMITTED {
             return;
         }
-        if self.queue.try_send((outcome.route.clone(), outcome.reason)).is_err() {
+        let denial = (outcome.route.clone(), outcome.reason, outcome.client.clone());
+        if self.queue.try_send(denial).is_err() {
             self.missed.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
 async fn count(store: Store, mut denials: mpsc::Receiver<Denial>, missed: Arc<AtomicU64>) {
-    let mut counts: HashMap<Denial, u64> = HashMap::new();
+    let mut counts = Counts::from(minute(&store));
     let mut write = tokio::time::interval(WRITE);
     loop {
-        tokio::select! {
-            denial = denials.recv() => match denial {
-                Some(denial) if counts.len() < KINDS || counts.contains_key(&denial) => {
-                    *counts.entry(denial).or_default() += 1;
-                }
-                Some(_) => drop(missed.fetch_add(1, Ordering::Relaxed)),
-                None => return,
-            },
-            _ = write.tick() => {
-                let missed = missed.swap(0, Ordering::Relaxed);
-                flush(&store, counts.drain(), missed).await;
-            }
+        let denial = tokio::select! {
+            denial = denials.recv() => Some(denial),
+            _ = write.tick() => None,
+        };
+        let now = minute(&store);
+        if !matches!(denial, Some(Some(_))) || now != counts.minute {
+            counts.others += missed.swap(0, Ordering::Relaxed);
+            flush(&store, counts.take()).await;
+        }
+        if now != counts.minute {
+            counts = Counts::from(now);
+        }
+        match denial {
+            Some(Some(denial)) => counts.add(denial),
+            Some(None) => return,
+            None => {}
         }
     }
 }
 
-async fn flush(store: &Store, counts: impl Iterator<Item = (Denial, u64)>, missed: u64) {
-    let minute = scopegate_provider::Timestamp::from_millis(store.now().millis().div_euclid(MINUTE) * MINUTE);
-    let denial = |route: &str, reason: &str, count| DenialCount {
-        minute,
-        route: route.to_owned(),
-        reason: reason.to_owned(),
-        client: String::new(),
-        count,
-    };
-    let told =
-        |((route, reason), count): (Denial, u64)| denial(route.as_deref().unwrap_or_default(), reason, count);
-    let mut denials: Vec<_> = counts.map(told).collect();
-    if missed > 0 {
-        denials.push(denial("", "others", missed));
+fn minute(store: &Store) -> Timestamp {
+    Timestamp::from_millis(store.now().millis().div_euclid(MINUTE) * MINUTE)
+}
+
+/// What was denied in a minute since it was last written. A kind that was written stays, so that there are no more
+/// kinds in a minute than [`KINDS`], however often they are written.
+struct Counts {
+    minute: Timestamp,
+    kinds: HashMap<Denial, u64>,
+    others: u64,
+}
+
+impl Counts {
+    fn from(minute: Timestamp) -> Self {
+        Self { minute, kinds: HashMap::new(), others: 0 }
     }
+
+    fn add(&mut self, denial: Denial) {
+        if self.kinds.len() < KINDS || self.kinds.contains_key(&denial) {
+            *self.kinds.entry(denial).or_default() += 1;
+        } else {
+            self.others += 1;
+        }
+    }
+
+    /// What there is to write, which is then counted from nothing.
+    fn take(&mut self) -> Vec<DenialCount> {
+        let (minute, others) = (self.minute, mem::take(&mut self.others));
+        let told = |route: &str, reason: &str, client: &str, count| DenialCount {
+            minute,
+            route: route.to_owned(),
+            reason: reason.to_owned(),
+            client: client.to_owned(),
+            count,
+        };
+        let kinds = self.kinds.iter_mut().map(|((route, reason, client), count)| {
+            let (route, client) = (route.as_deref(), client.as_ref().map(ClientId::as_str));
+            told(route.unwrap_or_default(), reason, client.unwrap_or_default(), mem::take(count))
+        });
+        kinds.chain([told("", "others", "", others)]).filter(|denial| denial.count > 0).collect()
+    }
+}
+
+async fn flush(store: &Store, denials: Vec<DenialCount>) {
     if denials.is_empty() {
         return;
     }
@@ -124,5 +161,41 @@ impl<E: Endpoint> Endpoint for Counted<E> {
             self.denials.see(outcome);
         }
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: Timestamp = Timestamp::from_seconds(60);
+
+    fn denial(client: usize) -> Denial {
+        (Some("GET /x".into()), "insufficient_scope", ClientId::parse(&format!("c{client}")).ok())
+    }
+
+    #[test]
+    fn denials_are_told_apart_by_client() {
+        let mut counts = Counts::from(FIRST);
+        for client in [1, 2, 1] {
+            counts.add(denial(client));
+        }
+        let mut told: Vec<_> = counts.take().into_iter().map(|told| (told.client, told.count)).collect();
+        told.sort();
+        assert_eq!(told, [("c1".to_owned(), 2), ("c2".to_owned(), 1)]);
+        assert_eq!(counts.take(), []);
+    }
+
+    #[test]
+    fn a_flood_is_counted_but_makes_no_more_kinds_in_a_minute_than_are_told_apart() {
+        let (mut counts, mut kinds, mut sum) = (Counts::from(FIRST), std::collections::HashSet::new(), 0);
+        for round in 0..10 {
+            (0..KINDS).for_each(|client| counts.add(denial(round * KINDS + client)));
+            for told in counts.take() {
+                sum += told.count;
+                kinds.insert((told.route, told.reason, told.client));
+            }
+        }
+        assert_eq!((kinds.len(), sum), (KINDS + 1, 10 * KINDS as u64));
     }
 }

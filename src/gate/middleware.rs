@@ -2,7 +2,7 @@
 
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 
-use super::{Caller, Gate, Permit, Refusal, State, request};
+use super::{Caller, Gate, Permit, Refusal, State, refusal, request};
 use crate::telemetry::{Outcome, Passed};
 
 impl<E: Endpoint> Middleware<E> for Gate {
@@ -42,12 +42,11 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
 }
 
 async fn admit(state: &State, request: &mut Request) -> Result<Outcome, Refusal> {
-    let unrouted = |problem| Refusal { problem, route: None, provider: None };
+    let unrouted = |problem| refusal(problem, None);
     let target = request::target(request).map_err(unrouted)?;
     let permit = state.authorize(&target, request.headers()).await?;
     request::normalise(request, &target).map_err(unrouted)?;
-    let provider = permit.principal.as_ref().map(|principal| principal.provider().clone());
-    let outcome = Outcome { route: Some(permit.route.clone()), reason: "permitted", provider };
+    let outcome = Outcome::permitted(permit.route.clone(), permit.principal.as_ref());
     request.extensions_mut().insert(Caller::new(permit.principal.clone()));
     request.extensions_mut().insert::<Permit>(permit);
     Ok(outcome)
@@ -55,7 +54,11 @@ async fn admit(state: &State, request: &mut Request) -> Result<Outcome, Refusal>
 
 fn refused(refusal: &Refusal) -> Response {
     let mut response = refusal.problem.response();
-    let (route, provider) = (refusal.route.clone(), refusal.provider.clone());
-    response.set_data(Outcome { route, reason: refusal.problem.reason(), provider });
+    response.set_data(Outcome {
+        route: refusal.route.clone(),
+        reason: refusal.problem.reason(),
+        provider: refusal.provider.clone(),
+        client: refusal.client.clone(),
+    });
     response
 }

@@ -16,7 +16,7 @@ use std::{fmt, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
-use scopegate_provider::{Credentials, Freshness, ProviderName, Rejection};
+use scopegate_provider::{ClientId, Credentials, Freshness, ProviderName, Rejection};
 
 use crate::{
     authenticator::Authenticator,
@@ -88,6 +88,8 @@ pub struct Refusal {
     pub route: Option<Arc<str>>,
     /// The provider that vouched for the caller, if one did.
     pub provider: Option<ProviderName>,
+    /// The client of the token, if one was verified.
+    pub client: Option<ClientId>,
 }
 
 impl State {
@@ -145,8 +147,10 @@ impl State {
             }
             Decision::Deny(refused) => {
                 let route = refused.route.map(|route| route.label().clone());
-                let provider = principal.map(|principal| principal.provider().clone());
-                Err(Refusal { provider, ..self.point(refusal(Problem::from(&refused.denial), route)) })
+                let provider = principal.as_ref().map(|principal| principal.provider().clone());
+                let client = principal.and_then(|principal| principal.client().cloned());
+                let refusal = self.point(refusal(Problem::from(&refused.denial), route));
+                Err(Refusal { provider, client, ..refusal })
             }
         }
     }
@@ -213,7 +217,7 @@ impl fmt::Debug for Gate {
 }
 
 fn refusal(problem: Problem, route: Option<Arc<str>>) -> Refusal {
-    Refusal { problem, route, provider: None }
+    Refusal { problem, route, provider: None, client: None }
 }
 
 #[cfg(test)]

@@ -153,10 +153,26 @@ pub struct DenialCount {
 }
 
 impl DenialCount {
+    /// With texts of a length that an index takes: PostgreSQL's, at most 2,700 bytes for all of a key.
+    pub(crate) fn bounded(self) -> Self {
+        Self { route: cut(self.route), reason: cut(self.reason), client: cut(self.client), ..self }
+    }
+
     pub(crate) fn latest_first(&self, other: &Self) -> Ordering {
         let place = |denial: &Self| (denial.route.clone(), denial.reason.clone(), denial.client.clone());
         other.minute.cmp(&self.minute).then_with(|| place(self).cmp(&place(other)))
     }
+}
+
+/// At most this many bytes of a text are kept in a count of denials.
+const LONGEST: usize = 800;
+
+fn cut(mut text: String) -> String {
+    if text.len() > LONGEST {
+        text.truncate(text.floor_char_boundary(LONGEST - '…'.len_utf8()));
+        text.push('…');
+    }
+    text
 }
 
 /// A time range: from `from` on, before `to`.

@@ -311,6 +311,26 @@ pub(super) async fn denials_are_added_up(store: &dyn Backend) {
     assert_eq!(store.denials(Period::ALWAYS, 10).await.unwrap(), [denial(120, 1)]);
 }
 
+pub(super) async fn denials_of_very_long_routes_are_counted(store: &dyn Backend) {
+    // Of letters that do not compress.
+    let route = |end| {
+        let hex = (0..2_000_u64).map(|n| format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        format!("GET /ü{}{end}", hex.collect::<String>())
+    };
+    let denial = |end| DenialCount {
+        minute: Timestamp::from_seconds(60),
+        route: route(end),
+        reason: "x".repeat(3000),
+        client: route(end),
+        count: 1,
+    };
+    store.count_denials(vec![denial("a"), denial("b")]).await.unwrap();
+    let found = store.denials(Period::ALWAYS, 10).await.unwrap();
+    // Alike as far as they are kept.
+    let [found] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((found.count, found.route.len(), found.route.chars().last()), (2, 800, Some('…')));
+}
+
 /// Makes a test of each of these for an implementation; `$open` opens an empty store and what keeps it alive.
 macro_rules! conformance {
     ($open:ident) => {
@@ -337,6 +357,7 @@ macro_rules! conformance {
             every_change_has_its_audit_record,
             the_audit_is_read_by_time_and_in_pages,
             denials_are_added_up,
+            denials_of_very_long_routes_are_counted,
         );
     };
     ($open:ident: $($name:ident),+ $(,)?) => {

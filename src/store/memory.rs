@@ -297,7 +297,9 @@ impl Audit for MemoryStore {
 
     async fn count_denials(&self, denials: Vec<DenialCount>) -> Result<(), StoreError> {
         let mut state = self.write()?;
-        for DenialCount { minute, route, reason, client, count } in denials {
+        for DenialCount { minute, route, reason, client, count } in
+            denials.into_iter().map(DenialCount::bounded)
+        {
             *state.denials.entry((minute, route, reason, client)).or_default() += count;
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use http::{HeaderName, StatusCode};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use scopegate_provider::{ClientId, Principal, ProviderName};
 use tracing::Instrument;
 
 use super::{Metrics, RequestId, RequestIds};
@@ -16,7 +17,24 @@ pub struct Outcome {
     /// The reason in the one vocabulary; `permitted` for a request that was let through.
     pub reason: &'static str,
     /// The provider that vouched for the caller.
-    pub provider: Option<scopegate_provider::ProviderName>,
+    pub provider: Option<ProviderName>,
+    /// The client of the token, if one was verified.
+    pub client: Option<ClientId>,
+}
+
+impl Outcome {
+    /// A request that was let through by this route.
+    pub(crate) fn permitted(route: Arc<str>, principal: Option<&Principal>) -> Self {
+        Self {
+            route: Some(route),
+            reason: Self::PERMITTED,
+            provider: principal.map(|principal| principal.provider().clone()),
+            client: principal.and_then(|principal| principal.client().cloned()),
+        }
+    }
+
+    /// The reason of a request that was let through.
+    pub(crate) const PERMITTED: &str = "permitted";
 }
 
 /// Beside an [`Outcome`]: a gate let the request through, whatever became of it behind.
@@ -37,7 +55,7 @@ pub enum Verdict {
 impl Verdict {
     fn of(response: &Response) -> Self {
         match response.data::<Outcome>() {
-            Some(outcome) if outcome.reason == "permitted" || response.data::<Passed>().is_some() => {
+            Some(outcome) if outcome.reason == Outcome::PERMITTED || response.data::<Passed>().is_some() => {
                 Self::Permit
             }
             Some(_) => Self::Deny,

@@ -243,17 +243,29 @@ async fn administrators_may_have_a_listener_of_their_own() {
 }
 
 #[tokio::test]
-async fn denials_are_counted_by_route_and_reason() {
+async fn denials_are_counted_by_route_reason_and_client() {
     let Site { client, user, root, .. } = &site("memory:").await;
-    for _ in 0..3 {
-        assert_eq!(client.json("DELETE", "/items/1", user, &json!(null)).await.status, 403);
+    for token in [user, user, root] {
+        assert_eq!(client.json("DELETE", "/items/1", token, &json!(null)).await.status, 403);
     }
+    assert_eq!(client.get("/api/private").await.status, 401);
     for _ in 0..200 {
-        let denials = client.get_with("/admin/audit/denials", root).await.json();
-        let denials = denials["items"].as_array().unwrap();
-        let count = |denial: &Value| denial["count"].as_u64().unwrap();
-        if denials.iter().map(count).sum::<u64>() == 3 {
-            assert_eq!((&denials[0]["reason"]), &json!("insufficient_scope"));
+        let told = client.get_with("/admin/audit/denials", root).await.json();
+        let mut sums = std::collections::BTreeMap::<_, u64>::new();
+        for denial in told["items"].as_array().unwrap() {
+            let text = |name: &str| denial[name].as_str().unwrap().to_owned();
+            *sums.entry((text("client"), text("reason"), text("route"))).or_default() +=
+                denial["count"].as_u64().unwrap();
+        }
+        if sums.values().sum::<u64>() == 4 {
+            let kinds: Vec<_> =
+                sums.iter().map(|((client, reason, _), count)| (&**client, &**reason, *count)).collect();
+            let few = "insufficient_scope";
+            assert_eq!(kinds, [("", "no_token", 1), ("demo", few, 2), ("root", few, 1)]);
+            assert!(
+                sums.keys()
+                    .all(|(_, _, route)| route.contains("/items/**") || route.contains("/api/private"))
+            );
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;

@@ -22,7 +22,7 @@ pub use self::{
     nginx::{Nginx, NginxProblem},
     traefik::Traefik,
 };
-use super::{Gate, Refusal, TrustedProxies, identities::Identities};
+use super::{Gate, Refusal, TrustedProxies, identities::Identities, refusal};
 use crate::{policy::Target, problem::Problem, telemetry::Outcome};
 
 /// How a kind of proxy asks, and what it can relay.
@@ -54,7 +54,7 @@ impl<D: Dialect> ForwardAuth<D> {
     }
 
     async fn decide(&self, request: &Request) -> Result<Response, Refusal> {
-        let unrouted = |problem| Refusal { problem, route: None, provider: None };
+        let unrouted = |problem| refusal(problem, None);
         if !self.trusted.trusts(request.remote_addr()) {
             return Err(unrouted(untrusted()));
         }
@@ -65,8 +65,7 @@ impl<D: Dialect> ForwardAuth<D> {
         let headers = headers.ok_or_else(|| unrouted(not_ready()))?;
         let mut response = Response::builder().header("cache-control", "no-store").finish();
         headers.set(permit.principal.as_ref(), response.headers_mut());
-        let provider = permit.principal.as_ref().map(|principal| principal.provider().clone());
-        response.set_data(Outcome { route: Some(permit.route), reason: "permitted", provider });
+        response.set_data(Outcome::permitted(permit.route, permit.principal.as_ref()));
         Ok(response)
     }
 }
@@ -87,6 +86,7 @@ impl<D: Dialect> ForwardAuth<D> {
             route: refusal.route,
             reason: problem.reason(),
             provider: refusal.provider,
+            client: refusal.client,
         });
         response
     }

@@ -109,11 +109,10 @@ impl<E: Endpoint<Output = Response>> Endpoint for Onward<E> {
         let permit = request.extensions_mut().remove::<Permit>().ok_or_else(not_ready)?;
         let handling = Arc::clone(&permit.handling);
         let upstream = handling.upstream.as_deref().ok_or_else(not_ready)?;
-        let route = Some(Arc::clone(&permit.route));
-        let provider = permit.principal.as_ref().map(|principal| principal.provider().clone());
+        let outcome = Outcome::permitted(Arc::clone(&permit.route), permit.principal.as_ref());
         Ok(self.send_on(request, permit, upstream).await.unwrap_or_else(|problem| {
             let mut response = problem.response();
-            response.set_data(Outcome { route, reason: problem.reason(), provider });
+            response.set_data(Outcome { reason: problem.reason(), ..outcome });
             response
         }))
     }

@@ -100,6 +100,7 @@ impl Audit for SqlStore {
     }
 
     async fn count_denials(&self, denials: Vec<DenialCount>) -> Result<(), StoreError> {
+        let denials = denials.into_iter().map(DenialCount::bounded).collect();
         self.writer.write(Count { denials }).await
     }
 

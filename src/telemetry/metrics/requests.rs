@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     fn outcome(route: &str, reason: &'static str) -> Outcome {
-        Outcome { route: Some(route.into()), reason, provider: None }
+        Outcome { route: Some(route.into()), reason, provider: None, client: None }
     }
 
     fn permit(requests: &Requests, outcome: &Outcome, status: StatusCode) {
