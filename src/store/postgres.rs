@@ -25,7 +25,7 @@ const INSERT_REVOCATIONS: &str = "INSERT INTO revocations \
 
 const REVOCATIONS_SINCE: &str = "SELECT COALESCE(CAST(json_agg(json_build_array(id, provider, kind, value, \
     issued_before, expires_at, reason, created_at, change, deleted)) AS TEXT), '[]') FROM (SELECT * FROM revocations \
-    WHERE change > $1 AND expires_at > $2 AND (change, id) > ($3, $4) ORDER BY change, id LIMIT $5) AS page";
+    WHERE (change, id) > ($1, $2) AND expires_at > $3 ORDER BY change, id LIMIT $4) AS page";
 
 static LISTENED: Dialect =
     Dialect { notify: Some("SELECT CAST(pg_notify('scopegate', '') AS TEXT)"), ..POLLED };

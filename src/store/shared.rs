@@ -54,7 +54,7 @@ const POLL: Duration = Duration::from_millis(250);
 const SWEEP_EVERY: u64 = 240;
 
 /// How many revocations are read at once.
-const BATCH: usize = 10_000;
+const BATCH: usize = 20_000;
 
 impl Store {
     /// Opens the store that the settings name; without settings one in memory that refuses every write (invariant 14).

@@ -26,7 +26,7 @@ static DIALECT: Dialect = Dialect {
         value ->> 'change' FROM json_each($1)",
     revocations_since: "SELECT json_group_array(json_array(id, provider, kind, value, issued_before, expires_at, \
         reason, created_at, change, deleted)) FROM (SELECT * FROM revocations \
-        WHERE change > $1 AND expires_at > $2 AND (change, id) > ($3, $4) ORDER BY change, id LIMIT $5)",
+        WHERE (change, id) > ($1, $2) AND expires_at > $3 ORDER BY change, id LIMIT $4)",
     migrations: migrations!("sqlite":
         1 "items", 2 "heads", 3 "policy", 4 "revocations", 5 "providers", 6 "audit"),
 };
@@ -54,6 +54,7 @@ pub(super) async fn open(
         .map_err(failed)?;
     let writes = pool(path, 1).await.map_err(failed)?;
     migrate(&writes, &DIALECT, &settings.url, &*clock, settings.migrate).await?;
+    probe(&writes).await.map_err(failed)?;
     let reads = pool(path, READERS).await.map_err(failed)?;
     Ok(SqlStore::new(reads, writes, &DIALECT, clock))
 }
@@ -74,6 +75,11 @@ async fn pool(path: &Path, connections: u32) -> sqlx::Result<AnyPool> {
 async fn prepare(connection: &mut AnyConnection) -> sqlx::Result<()> {
     let sql = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;";
     sqlx::raw_sql(sql).execute(connection).await.map(drop)
+}
+
+/// Begins a write that changes nothing: SQLite opens a file that it may only read without a word.
+async fn probe(writes: &AnyPool) -> sqlx::Result<()> {
+    sqlx::query("UPDATE heads SET last = last WHERE id = 0").execute(writes).await.map(drop)
 }
 
 fn url(path: &Path) -> sqlx::Result<String> {

@@ -38,7 +38,7 @@ pub(super) struct Dialect {
     pub notify: Option<&'static str>,
     /// Inserts the revocations of the JSON array `$1`.
     pub insert_revocations: &'static str,
-    /// Reads many revocations as one JSON array.
+    /// Reads many revocations as one JSON array: those after change `$1` and id `$2` that end after `$3`, at most `$4`.
     pub revocations_since: &'static str,
     /// The migrations, in their order.
     pub migrations: &'static [Migration],

@@ -66,13 +66,13 @@ impl Revocations for SqlStore {
         after: Option<(ChangeNumber, RecordId)>,
         limit: usize,
     ) -> Result<Page<Revocation>, StoreError> {
+        // One condition, because with a second one on the change the index would be read from there for each page.
         let (change, id) =
-            after.map_or_else(|| (seen.0, String::new()), |(change, id)| (change.0, id.to_string()));
+            after.map_or_else(|| (seen.0 + 1, String::new()), |(change, id)| (change.0, id.to_string()));
         let query = sqlx::query_as(self.dialect.revocations_since)
-            .bind(seen.0)
-            .bind(self.clock.now().millis())
             .bind(change)
             .bind(id)
+            .bind(self.clock.now().millis())
             .bind(one_more(limit));
         let (rows,): (String,) = self.read(query.fetch_one(&self.reads)).await?;
         let rows: Vec<Row> = serde_json::from_str(&rows).map_err(corrupt("revocations"))?;

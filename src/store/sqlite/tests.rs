@@ -1,3 +1,6 @@
+use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use tempfile::TempDir;
 
 use super::*;
@@ -109,6 +112,47 @@ async fn a_file_that_cannot_be_made_is_named() {
     let settings = StoreSettings::new(StoreUrl::Sqlite(folder.path().join("no/such/folder.db")));
     let error = at(&settings).await.unwrap_err().to_string();
     assert!(error.contains("no/such/folder.db"), "{error}");
+}
+
+/// Opens it as a user who may do only what the modes of file and folder say, which root does not heed.
+async fn unprivileged(settings: &StoreSettings) -> Result<(), OpenError> {
+    let settings = settings.clone();
+    let open = move || {
+        let nothing = CapabilitySet::empty();
+        let sets = CapabilitySets { effective: nothing, permitted: nothing, inheritable: nothing };
+        set_capabilities(None, sets).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(at(&settings)).map(drop)
+    };
+    tokio::task::spawn_blocking(|| std::thread::spawn(open).join().unwrap()).await.unwrap()
+}
+
+fn allow(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_or_folder_that_may_only_be_read_is_told_at_open_and_left_alone() {
+    let (store, folder) = open().await;
+    let item = store.create(ItemName::parse("kept").unwrap()).await.unwrap();
+    drop(store);
+    let (known, settings) =
+        (settings(&folder), |name: &str| StoreSettings::new(StoreUrl::Sqlite(folder.path().join(name))));
+    let StoreUrl::Sqlite(file) = &known.url else { panic!("not SQLite") };
+    for (mode, folder_mode, opened) in
+        [(0o444, 0o755, &known), (0o444, 0o555, &known), (0o644, 0o555, &settings("new.db"))]
+    {
+        allow(file, mode);
+        allow(folder.path(), folder_mode);
+        let error = unprivileged(opened).await.unwrap_err();
+        allow(folder.path(), 0o755);
+        allow(file, 0o644);
+        let OpenError::Connect { url, problem } = &error else { panic!("{error}") };
+        assert!(url.ends_with(".db"), "{error}");
+        assert!(problem.contains("readonly") || problem.contains("unable to open"), "{error}");
+    }
+    assert_eq!(at(&known).await.unwrap().find(item.id).await.unwrap(), item);
+    assert!(!folder.path().join("new.db").exists());
 }
 
 #[tokio::test]
