@@ -38,7 +38,7 @@ routes:
 
 /// A running server, and the tokens of a user and an administrator.
 pub(crate) struct Site {
-    pub(crate) _server: Server,
+    pub(crate) server: Server,
     pub(crate) client: Client,
     pub(crate) user: String,
     pub(crate) root: String,
@@ -49,7 +49,7 @@ pub(crate) async fn site(store: &str) -> Site {
     let client = Client::new(&server.url);
     let user = client.token("", "demo", "demo-secret", "items%20reports").await;
     let root = client.token("", "root", "root-secret", "scopegate:admin").await;
-    Site { _server: server, client, user, root }
+    Site { server, client, user, root }
 }
 
 fn reason(body: &Value) -> &str {

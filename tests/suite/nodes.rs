@@ -171,7 +171,7 @@ async fn while_the_store_is_away_known_tokens_pass_and_writes_are_refused() {
 async fn what_is_done_by_command_holds_at_a_running_node() {
     let folder = tempfile::tempdir().unwrap();
     let site = crate::admin::site(&format!("sqlite://{}/s.db", folder.path().display())).await;
-    let (server, client, user) = (&site._server, &site.client, &site.user);
+    let (server, client, user) = (&site.server, &site.client, &site.user);
     assert_eq!(server.command(&["scope", "put", "reports", "--route", "GET /reports"]), 0);
     let start = Instant::now();
     while client.get_with("/reports", user).await.json()["reason"] == "no_route" {
