@@ -44,8 +44,16 @@ use crate::{
 /// # Errors
 /// None in practice: one provider shares its issuer with no other.
 pub fn gate(policy: Policy, principal: impl Into<Option<Principal>>) -> Result<TestGate, AuthenticatorError> {
-    let principal = principal.into();
-    let connected = principal.clone().map(|principal| {
+    gate_with(policy, principal.into().as_ref(), GateSettings::default())
+}
+
+/// As [`gate`], told more.
+pub(crate) fn gate_with(
+    policy: Policy,
+    principal: Option<&Principal>,
+    settings: GateSettings,
+) -> Result<TestGate, AuthenticatorError> {
+    let connected = principal.cloned().map(|principal| {
         let provider = Everybody { issuers: [principal.issuer().clone()], principal };
         Connected::new(provider.principal.provider().clone(), Arc::new(provider))
     });
@@ -53,7 +61,7 @@ pub fn gate(policy: Policy, principal: impl Into<Option<Principal>>) -> Result<T
     let providers = connected.into_iter().collect();
     let authenticator =
         Authenticator::new(providers, VerifiedTokens::new(0), Arc::new(NoRevocations), clock)?;
-    let state = State::new(Arc::new(policy), authenticator, GateSettings::default());
+    let state = State::new(Arc::new(policy), authenticator, settings);
     Ok(TestGate { gate: Gate::new(state), known: principal.is_some() })
 }
 

@@ -27,7 +27,7 @@ use crate::{
     authenticator::{Authenticator, AuthenticatorError},
     config::{Config, Dialect},
     gate::{
-        Gate, GateSettings, Guard, IdentityError, State, fit,
+        Cors, Gate, GateSettings, Guard, IdentityError, State, fit,
         forward_auth::{Caddy, Envoy, ForwardAuth, Nginx, NginxProblem, Traefik},
         identities::Identities,
         proxy::{Onward, OnwardSettings, Proxy},
@@ -45,7 +45,9 @@ pub(super) fn state(
     let (tokens, store) = (fixed.tokens.clone(), Arc::new(fixed.store.clone()));
     let authenticator = Authenticator::new(connected, tokens, store, fixed.clock.clone())?;
     let policy = fit(&config.rules.definition, &fixed.store.policy()).adopt();
-    let settings = GateSettings { token_limit: config.server.limits.token.get(), ..GateSettings::default() };
+    let cors = Cors::new(config.cors.clone(), &config.server.request_id.0);
+    let token_limit = config.server.limits.token.get();
+    let settings = GateSettings { token_limit, cors, ..GateSettings::default() };
     Ok(State::new(policy, authenticator, settings).timed(fixed.metrics.clone()))
 }
 

@@ -3,7 +3,11 @@
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 
 use super::{Caller, Gate, Permit, Refusal, State, refusal, request};
-use crate::telemetry::{Outcome, Passed};
+use crate::{
+    policy::Target,
+    problem::Problem,
+    telemetry::{Outcome, Passed},
+};
 
 impl<E: Endpoint> Middleware<E> for Gate {
     type Output = GateEndpoint<E>;
@@ -24,26 +28,41 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> Result<Response> {
-        match admit(&self.gate.current(), &mut request).await {
-            Ok(outcome) => {
-                let answer = self.inner.call(request).await;
-                let mut response =
-                    answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
-                response.set_data(Passed);
-                // What failed behind the gate may have said so itself.
-                if response.data::<Outcome>().is_none() {
-                    response.set_data(outcome);
-                }
-                Ok(response)
-            }
-            Err(refusal) => Ok(refused(&refusal)),
+        let state = self.gate.current();
+        if let Some(answer) = state.preflight(&request) {
+            return Ok(answer.unwrap_or_else(|refusal| refused(&refusal)));
         }
+        let target = request::target(&request);
+        let crossing = state.crossing(target.as_ref().ok(), request.headers());
+        let mut response = match admit(&state, target, &mut request).await {
+            Ok(outcome) => self.enter(request, outcome).await,
+            Err(refusal) => refused(&refusal),
+        };
+        crossing.tell(response.headers_mut());
+        Ok(response)
     }
 }
 
-async fn admit(state: &State, request: &mut Request) -> Result<Outcome, Refusal> {
+impl<E: Endpoint> GateEndpoint<E> {
+    async fn enter(&self, request: Request, outcome: Outcome) -> Response {
+        let answer = self.inner.call(request).await;
+        let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
+        response.set_data(Passed);
+        // What failed behind the gate may have said so itself.
+        if response.data::<Outcome>().is_none() {
+            response.set_data(outcome);
+        }
+        response
+    }
+}
+
+async fn admit(
+    state: &State,
+    target: Result<Target, Problem>,
+    request: &mut Request,
+) -> Result<Outcome, Refusal> {
     let unrouted = |problem| refusal(problem, None);
-    let target = request::target(request).map_err(unrouted)?;
+    let target = target.map_err(unrouted)?;
     let permit = state.authorize(&target, request.headers()).await?;
     request::normalise(request, &target).map_err(unrouted)?;
     let outcome = Outcome::permitted(permit.route.clone(), permit.principal.as_ref());

@@ -1,6 +1,7 @@
 //! What enforces: `authorize(target, credentials)` and its fronts.
 
 mod bearer;
+mod cors;
 mod fit;
 pub mod forward_auth;
 mod guard;
@@ -20,13 +21,14 @@ use scopegate_provider::{ClientId, Credentials, Freshness, ProviderName, Rejecti
 
 use crate::{
     authenticator::Authenticator,
-    policy::{Decision, Handling, Policy, Resolved, Target, TokenUse},
+    policy::{Decision, Handling, Policy, Refused, Resolved, Target, TokenUse},
     problem::Problem,
     telemetry::Metrics,
 };
 
 pub use self::{
     bearer::{BearerError, bearer},
+    cors::Cors,
     fit::{Fitted, fit},
     guard::{Guard, GuardEndpoint},
     identity::{IdentityError, IdentityHeaders, Stripped},
@@ -47,6 +49,8 @@ pub struct State {
     policy: Arc<Policy>,
     authenticator: Authenticator,
     settings: GateSettings,
+    /// Whether anything is said about cross-origin requests, for all routes or for one.
+    crossed: bool,
     metrics: Option<Arc<Metrics>>,
 }
 
@@ -57,11 +61,13 @@ pub struct GateSettings {
     pub token_limit: usize,
     /// Where challenges point for the metadata of the protected resource (RFC 9728).
     pub resource_metadata: Option<Box<str>>,
+    /// What browsers are told about cross-origin requests, where a route says nothing else.
+    pub cors: Cors,
 }
 
 impl Default for GateSettings {
     fn default() -> Self {
-        Self { token_limit: 16 * 1024, resource_metadata: None }
+        Self { token_limit: 16 * 1024, resource_metadata: None, cors: Cors::default() }
     }
 }
 
@@ -95,7 +101,8 @@ pub struct Refusal {
 impl State {
     /// What a gate decides by.
     pub fn new(policy: Arc<Policy>, authenticator: Authenticator, settings: GateSettings) -> Self {
-        Self { policy, authenticator, settings, metrics: None }
+        let crossed = settings.cors.is_told(&policy);
+        Self { policy, authenticator, settings, crossed, metrics: None }
     }
 
     /// The same, with decisions timed.
@@ -132,13 +139,7 @@ impl State {
     }
 
     async fn judge(&self, target: &Target, headers: &HeaderMap) -> Result<Permit, Refusal> {
-        self.authenticator
-            .policy_is_fresh()
-            .map_err(|outage| refusal(Problem::unavailable(&outage), None))?;
-        let resolved = self.policy.resolve(target).map_err(|refused| {
-            let route = refused.route.map(|route| route.label().clone());
-            refusal(Problem::from(&refused.denial), route)
-        })?;
+        let resolved = self.resolve(target).map_err(|refusal| *refusal)?;
         let (principal, credentials) = self.principal(&resolved, headers).await?.unzip();
         match resolved.decide(principal.as_ref()) {
             Decision::Permit { route } => {
@@ -146,13 +147,18 @@ impl State {
                 Ok(Permit { principal, credentials, route, handling })
             }
             Decision::Deny(refused) => {
-                let route = refused.route.map(|route| route.label().clone());
                 let provider = principal.as_ref().map(|principal| principal.provider().clone());
                 let client = principal.and_then(|principal| principal.client().cloned());
-                let refusal = self.point(refusal(Problem::from(&refused.denial), route));
-                Err(Refusal { provider, client, ..refusal })
+                Err(Refusal { provider, client, ..self.point(denied(&refused)) })
             }
         }
+    }
+
+    fn resolve(&self, target: &Target) -> Result<Resolved<'_>, Box<Refusal>> {
+        self.authenticator
+            .policy_is_fresh()
+            .map_err(|outage| refusal(Problem::unavailable(&outage), None))?;
+        Ok(self.policy.resolve(target).map_err(|refused| denied(&refused))?)
     }
 
     async fn principal(
@@ -214,6 +220,10 @@ impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate").finish_non_exhaustive()
     }
+}
+
+fn denied(refused: &Refused<'_>) -> Refusal {
+    refusal(Problem::from(&refused.denial), refused.route.map(|route| route.label().clone()))
 }
 
 fn refusal(problem: Problem, route: Option<Arc<str>>) -> Refusal {

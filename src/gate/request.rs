@@ -1,6 +1,6 @@
 //! A poem request as the policy sees it: what the handler will see, and nothing else.
 
-use http::{StatusCode, Uri, Version, header};
+use http::{Method, StatusCode, Uri, Version, header};
 use poem::{PathPattern, Request};
 
 use crate::{
@@ -13,7 +13,15 @@ use crate::{
 /// # Errors
 /// 400 for what no policy may accept, 500 where the path that the handler will see is not the end of the one sent.
 pub(super) fn target(request: &Request) -> Result<Target, Problem> {
-    parse(request, decided_uri(request)?)
+    target_as(request, request.method())
+}
+
+/// The target of a request, had it come with this method.
+///
+/// # Errors
+/// As [`target`].
+pub(super) fn target_as(request: &Request, method: &Method) -> Result<Target, Problem> {
+    parse(request, method, decided_uri(request)?)
 }
 
 /// Makes the path that the handler sees the normal form of what was decided on; an irregular path that its route
@@ -22,7 +30,7 @@ pub(super) fn normalise(request: &mut Request, target: &Target) -> Result<(), Pr
     if target.normal_path() == target.path_as_sent() || !target.irregularities().is_empty() {
         return Ok(());
     }
-    let inner = parse(request, request.uri())?;
+    let inner = parse(request, request.method(), request.uri())?;
     let query = inner.query().map(|query| format!("?{query}")).unwrap_or_default();
     let mut parts = request.uri().clone().into_parts();
     parts.path_and_query = format!("{}{query}", inner.normal_path()).parse().ok();
@@ -48,7 +56,7 @@ fn misplaced() -> Problem {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "misplaced_gate", description)
 }
 
-fn parse(request: &Request, uri: &Uri) -> Result<Target, Problem> {
+fn parse(request: &Request, method: &Method, uri: &Uri) -> Result<Target, Problem> {
     let http2 = request.version() >= Version::HTTP_2;
     let authority = uri.authority().map(|authority| authority.as_str().as_bytes());
     let whole;
@@ -63,6 +71,6 @@ fn parse(request: &Request, uri: &Uri) -> Result<Target, Problem> {
     let scheme = if request.scheme() == &http::uri::Scheme::HTTPS { Scheme::Https } else { Scheme::Http };
     let hosts = request.headers().get_all(header::HOST);
     let authority = authority.filter(|_| http2);
-    let raw = RawTarget { method: request.method(), scheme, authority, hosts, path_and_query };
+    let raw = RawTarget { method, scheme, authority, hosts, path_and_query };
     Ok(Target::parse(raw)?)
 }

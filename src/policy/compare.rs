@@ -66,6 +66,17 @@ impl Handling {
         (self.fresh || !other.fresh)
             && self.accept.without(other.accept).is_empty()
             && self.accept_token.iter().all(|source| other.accept_token.contains(source))
+            && self.crosses_at_most(other)
+    }
+
+    /// Whether a page that may call under this may call under `other` too, whatever is said for all routes.
+    fn crosses_at_most(&self, other: &Self) -> bool {
+        match (&self.cors, &other.cors) {
+            (None, None) => true,
+            (Some(ours), None) => ours.origins.is_empty(),
+            (None, Some(_)) => false,
+            (Some(ours), Some(theirs)) => ours.allows_at_most(theirs),
+        }
     }
 }
 

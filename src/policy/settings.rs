@@ -1,15 +1,17 @@
 //! Scopes and routes as they are written. What parses here is well-formed; [`Policy::compile`](super::Policy::compile)
 //! says whether it makes sense.
 
+mod cors;
 mod shape;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use scopegate_provider::{Audience, ClientId, ProviderName, Role, Scope, Span};
+use scopegate_provider::{Audience, ClientId, ProviderName, Role, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::cors::{CorsHeader, CorsHeaderError, CorsOrigin, CorsOriginError, CorsSettings};
 use super::Irregularity;
 
 /// A scope under its name in `scopes:`: its description, or the long form.
@@ -194,21 +196,6 @@ pub enum Forward {
     Strip,
     /// It is replaced by a short-lived one of our own.
     Mint,
-}
-
-/// Cross-origin requests (the Fetch standard, CORS protocol).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CorsSettings {
-    /// Origins that may call, such as `https://app.example.com`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub origins: Vec<String>,
-    /// Request headers that they may send.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub headers: Vec<String>,
-    /// How long a browser may remember a preflight's answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_age: Option<Span>,
 }
 
 /// Where a token may come from besides `Authorization`.

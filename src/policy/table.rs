@@ -208,17 +208,17 @@ impl<'p> Resolved<'p> {
         if self.closed().is_some() {
             return TokenUse::Ignored;
         }
-        self.rules().map(|route| route.rule.token_use()).max().unwrap_or(TokenUse::Required)
+        self.routes().map(|route| route.rule.token_use()).max().unwrap_or(TokenUse::Required)
     }
 
     /// Whether the provider must be asked about the token now.
     pub fn fresh(&self) -> bool {
-        self.rules().any(|route| route.handling.fresh)
+        self.routes().any(|route| route.handling.fresh)
     }
 
     /// Whether a token may come from `source`.
     pub fn accepts_token_from(&self, source: TokenSource) -> bool {
-        self.rules().all(|route| route.handling.accept_token.contains(&source))
+        self.routes().all(|route| route.handling.accept_token.contains(&source))
     }
 
     /// What the rules say to `principal`, none if no token came: all must permit.
@@ -226,7 +226,7 @@ impl<'p> Resolved<'p> {
         if let Some(route) = self.closed() {
             return Decision::Deny(Refused { route: Some(route), denial: Denial::Nobody });
         }
-        for route in self.rules() {
+        for route in self.routes() {
             if let Err(denial) = route.rule.decide(principal) {
                 return Decision::Deny(Refused { route: Some(route), denial });
             }
@@ -236,10 +236,11 @@ impl<'p> Resolved<'p> {
 
     /// A route that lets nobody in, so that no token needs to be looked at.
     fn closed(&self) -> Option<&'p Route> {
-        self.rules().find(|route| *route.rule == Rule::Nobody)
+        self.routes().find(|route| *route.rule == Rule::Nobody)
     }
 
-    fn rules(&self) -> impl Iterator<Item = &'p Route> {
+    /// Every route that decides: of the target as it was read first, then those of its other readings.
+    pub fn routes(&self) -> impl Iterator<Item = &'p Route> {
         [self.route].into_iter().chain(self.others.iter().copied())
     }
 }

@@ -10,6 +10,7 @@
 mod admin;
 mod attacks;
 mod commands;
+mod cors;
 mod docs;
 mod emulation;
 mod examples;

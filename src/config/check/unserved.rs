@@ -10,21 +10,14 @@ pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
             findings.warning(&at(keys), format!("this does nothing in this version: {meaning}"));
         }
     };
-    say(
-        sections.cors.is_some(),
-        &["cors"],
-        "preflight requests of browsers are decided like any other request",
-    );
     let grpc = sections.forward_auth.grpc_listen.is_some();
     say(grpc, &["forward_auth", "grpc_listen"], "Envoy is answered over HTTP at `/auth/envoy`");
     for (index, route) in &parts.routes {
-        let mut path = vec![Step::Key("routes".to_owned()), Step::Index(*index)];
-        let (key, meaning) = match (&route.cors, route.accept_token.is_empty()) {
-            (Some(_), _) => ("cors", "preflight requests of browsers are decided like any other request"),
-            (None, false) => ("accept_token", "tokens are taken from `Authorization` only"),
-            (None, true) => continue,
-        };
-        path.push(Step::Key(key.to_owned()));
-        findings.warning(&path, format!("this does nothing in this version: {meaning}"));
+        if !route.accept_token.is_empty() {
+            let key = Step::Key("accept_token".to_owned());
+            let path = [Step::Key("routes".to_owned()), Step::Index(*index), key];
+            let meaning = "tokens are taken from `Authorization` only";
+            findings.warning(&path, format!("this does nothing in this version: {meaning}"));
+        }
     }
 }

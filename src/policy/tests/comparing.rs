@@ -20,6 +20,7 @@ routes:
 - { match: /public/**, allow: anonymous }
 - { match: /closed/**, allow: nobody }
 - { match: '/closed/{x}', require: read, open_to_admin: true }
+- { match: /pages/**, allow: anonymous, cors: { origins: ['https://a', 'https://b'], headers: [x-a] } }
 ";
 
 /// What the stored route would loosen.
@@ -53,6 +54,10 @@ fn invariant_15_a_narrower_pattern_does_not_loosen_the_file() {
         ("{ match: 'GET /items/{x}', require: read, accept: [encoded_slash] }", "GET /items/**"),
         ("{ match: GET /items/1, require: read, accept_token: [websocket_protocol] }", "GET /items/**"),
         ("{ match: /closed/a/b, require: admin }", "/closed/**"),
+        ("{ match: GET /items/1, require: read, cors: { origins: ['https://a'] } }", "GET /items/**"),
+        ("{ match: /pages/1, allow: anonymous }", "/pages/**"),
+        ("{ match: /pages/1, allow: anonymous, cors: { origins: ['*'], headers: [x-a] } }", "/pages/**"),
+        ("{ match: /pages/1, allow: anonymous, cors: { origins: ['https://a'] } }", "/pages/**"),
         ("{ match: GET /listed/1, require: read }", "GET /listed/**"),
         (
             "{ match: GET /items/1, require: { any_of: [{ all: [read, write] }, { all: write }] } }",
@@ -77,6 +82,8 @@ fn invariant_15_asking_for_more_elsewhere_or_where_the_file_opens_it_is_free() {
         "{ match: /fresh/1, require: read, fresh: true }",
         "{ match: /public/1, require: read }",
         "{ match: /closed/a, allow: anonymous }",
+        "{ match: GET /items/1, require: read, cors: {} }",
+        "{ match: /pages/1, allow: anonymous, cors: { origins: ['https://b'], headers: [x-a] } }",
     ] {
         assert_eq!(loosens(route), None, "{route}");
     }

@@ -1,0 +1,201 @@
+//! Cross-origin requests (the Fetch standard, section 3.2): what browsers are told, decided here for whatever stands
+//! behind the gate.
+//!
+//! Nothing here lets a request pass or keeps one out: it says which pages may read what is answered anyway. No answer
+//! allows credentials, so that a browser never sends its cookies along.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use poem::{Request, Response};
+
+use super::{Refusal, State, denied, refusal, request};
+use crate::{
+    policy::{
+        Decision, Denial, Policy, Resolved, Route, Target,
+        settings::{CorsHeader, CorsSettings},
+    },
+    problem::Problem,
+    telemetry::Outcome,
+};
+
+/// What pages of other origins may read besides what the Fetch standard lets them.
+const EXPOSED: &str = "www-authenticate, retry-after, link, location";
+
+/// What a gate says about cross-origin requests, where a route says nothing else.
+#[derive(Debug, Clone)]
+pub struct Cors {
+    general: Option<CorsSettings>,
+    exposed: HeaderValue,
+}
+
+/// What is said about one answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Crossing {
+    /// Nothing is configured: the service may have its own say.
+    Undecided,
+    /// Nobody but pages of the same origin may read it.
+    Closed,
+    /// Pages of this origin may read it.
+    Open { origin: HeaderValue, exposed: HeaderValue },
+}
+
+impl Cors {
+    /// `general`, and pages may read the request's id under this header.
+    pub fn new(general: Option<CorsSettings>, request_id: &HeaderName) -> Self {
+        let exposed = HeaderValue::try_from(format!("{EXPOSED}, {request_id}"));
+        Self { general, exposed: exposed.unwrap_or(const { HeaderValue::from_static(EXPOSED) }) }
+    }
+
+    /// Whether there is anything to tell, under this policy.
+    pub(super) fn is_told(&self, policy: &Policy) -> bool {
+        self.general.is_some() || policy.routes().iter().any(|route| route.handling().cors.is_some())
+    }
+
+    fn settings<'s>(&'s self, route: Option<&'s Route>) -> Option<&'s CorsSettings> {
+        route.and_then(|route| route.handling().cors.as_ref()).or(self.general.as_ref())
+    }
+
+    /// What all of these routes say: a page may read only what each of them lets it read.
+    fn judge<'r>(
+        &self,
+        routes: impl IntoIterator<Item = Option<&'r Route>>,
+        origin: Option<&HeaderValue>,
+    ) -> Crossing {
+        let (mut decided, mut allowed) = (false, true);
+        for route in routes {
+            let settings = self.settings(route);
+            decided |= settings.is_some();
+            allowed &= settings.zip(origin).is_some_and(|(cors, origin)| cors.allows(origin.as_bytes()));
+        }
+        match (decided, origin.filter(|_| allowed)) {
+            (false, _) => Crossing::Undecided,
+            (true, None) => Crossing::Closed,
+            (true, Some(origin)) => Crossing::Open { origin: origin.clone(), exposed: self.exposed.clone() },
+        }
+    }
+}
+
+impl Default for Cors {
+    fn default() -> Self {
+        Self { general: None, exposed: const { HeaderValue::from_static(EXPOSED) } }
+    }
+}
+
+impl State {
+    /// The answer to a preflight; none if the request is not one, or nothing is configured for what it announces, so
+    /// that it needs a rule like any other OPTIONS. It is decided as the method that it announces, and no token is
+    /// looked at, as browsers send none.
+    pub(super) fn preflight(&self, request: &Request) -> Option<Result<Response, Box<Refusal>>> {
+        let announced = if self.crossed { announced(request) } else { None }?;
+        // What cannot be read is refused like any other request.
+        let target = request::target_as(request, &announced).ok()?;
+        match self.crossing(Some(&target), request.headers()) {
+            Crossing::Undecided => None,
+            crossing => Some(self.answer(&target, crossing)),
+        }
+    }
+
+    /// What is said about the answer to a request, whether it is let through or refused.
+    pub(super) fn crossing(&self, target: Option<&Target>, headers: &HeaderMap) -> Crossing {
+        if !self.crossed {
+            return Crossing::Undecided;
+        }
+        let (origin, cors) = (one(headers, &header::ORIGIN), &self.settings.cors);
+        match target.map(|target| self.policy.resolve(target)) {
+            Some(Ok(resolved)) => cors.judge(resolved.routes().map(Some), origin),
+            Some(Err(refused)) => cors.judge([refused.route], origin),
+            None => cors.judge([None], origin),
+        }
+    }
+
+    fn answer(&self, target: &Target, crossing: Crossing) -> Result<Response, Box<Refusal>> {
+        let resolved = self.resolve(target)?;
+        if let Decision::Deny(refused) = resolved.decide(None)
+            && refused.denial == Denial::Nobody
+        {
+            return Err(denied(&refused).into());
+        }
+        let route = resolved.route().label().clone();
+        let Crossing::Open { origin, .. } = crossing else {
+            let description = "pages of this origin may not call this";
+            let problem = Problem::new(StatusCode::FORBIDDEN, "origin_not_allowed", description);
+            return Err(refusal(problem, Some(route)).into());
+        };
+        let mut response = Response::builder().status(StatusCode::NO_CONTENT).finish();
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::VARY, const { HeaderValue::from_static("origin") });
+        self.tell_terms(&resolved, target.method(), headers);
+        response.set_data(Outcome::permitted(route, None));
+        Ok(response)
+    }
+
+    /// With what the request may come that was announced.
+    fn tell_terms(&self, resolved: &Resolved<'_>, method: &Method, headers: &mut HeaderMap) {
+        let cors = &self.settings.cors;
+        if let Ok(method) = HeaderValue::from_str(method.as_str()) {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, method);
+        }
+        let Some(own) = cors.settings(Some(resolved.route())) else { return };
+        let everywhere = |name: &&CorsHeader| {
+            let mut all = resolved.routes().filter_map(|route| cors.settings(Some(route)));
+            all.all(|settings| settings.headers.contains(name))
+        };
+        let names: Vec<&str> = own.headers.iter().filter(everywhere).map(CorsHeader::as_str).collect();
+        if let Some(names) = HeaderValue::from_str(&names.join(", ")).ok().filter(|names| !names.is_empty()) {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
+        }
+        if let Some(age) = own.max_age {
+            headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from(age.get().as_secs()));
+        }
+    }
+}
+
+impl Crossing {
+    /// Says it, instead of whatever the service said; what the service lets pages read, they may read all the same.
+    pub(super) fn tell(self, headers: &mut HeaderMap) {
+        if self == Self::Undecided {
+            return;
+        }
+        let names = headers.get_all(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+        let names: Vec<HeaderValue> = names.iter().cloned().collect();
+        while let Some(name) =
+            headers.keys().find(|name| name.as_str().starts_with("access-control-")).cloned()
+        {
+            headers.remove(name);
+        }
+        if !varies(headers) {
+            headers.append(header::VARY, const { HeaderValue::from_static("origin") });
+        }
+        if let Self::Open { origin, exposed } = self {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            for value in std::iter::once(exposed).chain(names) {
+                headers.append(header::ACCESS_CONTROL_EXPOSE_HEADERS, value);
+            }
+        }
+    }
+}
+
+/// The method that a preflight announces, if this is one.
+fn announced(request: &Request) -> Option<Method> {
+    if request.method() != Method::OPTIONS {
+        return None;
+    }
+    one(request.headers(), &header::ORIGIN)?;
+    Method::from_bytes(one(request.headers(), &header::ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+}
+
+/// The value of a header that is there once.
+fn one<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// Whether caches are told already that the answer is another for another origin.
+fn varies(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok());
+    let mut names = values.flat_map(|value| value.split(',')).map(str::trim);
+    names.any(|name| name == "*" || name.eq_ignore_ascii_case("origin"))
+}
+
+#[cfg(test)]
+mod tests;
