@@ -1,7 +1,7 @@
 //! Verified tokens, kept until what they rest on has gone: bounded for ever, read without a lock.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
@@ -11,6 +11,10 @@ use scopegate_provider::{BearerToken, Principal, Timestamp};
 
 /// How many tokens share a place. Eight tags fill one cache line.
 const WAYS: usize = 8;
+
+/// How many sets get their memory at once, when the first token comes that belongs to one of them: a node that has
+/// seen few tokens is small.
+const BLOCK: usize = 64;
 
 /// What is known about a token (invariant 4: a fact, never a decision).
 #[derive(Debug)]
@@ -29,7 +33,9 @@ pub(super) struct Entry {
 /// is one cache line of tags, and a writer never makes a reader wait.
 #[derive(Debug)]
 pub(super) struct TokenCache {
-    sets: Box<[Set]>,
+    blocks: Box<[OnceLock<Box<[Set]>>]>,
+    /// Sets in a block: a power of two, like the number of blocks.
+    block: usize,
     hasher: RandomState,
     entries: AtomicUsize,
     /// Look-ups that found what could be used, and those that did not.
@@ -48,8 +54,10 @@ impl TokenCache {
     pub(super) fn new(capacity: usize) -> Self {
         // Twice the room that an even spread would need, so that few sets overflow before the cache is full.
         let sets = if capacity == 0 { 0 } else { (capacity * 2).div_ceil(WAYS).next_power_of_two() };
+        let block = sets.clamp(1, BLOCK);
         Self {
-            sets: (0..sets).map(|_| Set::default()).collect(),
+            blocks: (0..sets / block).map(|_| OnceLock::new()).collect(),
+            block,
             hasher: RandomState::new(),
             entries: AtomicUsize::new(0),
             hits: AtomicU64::new(0),
@@ -64,7 +72,8 @@ impl TokenCache {
 
     /// What is known about `token`.
     pub(super) fn find(&self, token: &BearerToken) -> Option<Arc<Entry>> {
-        let (set, tag) = self.place(token)?;
+        let (block, set, tag) = self.place(token)?;
+        let set = block.get()?.get(set)?;
         let matching =
             set.tags.iter().zip(&set.entries).filter(|(found, _)| found.load(Ordering::Acquire) == tag);
         matching.filter_map(|(_, entry)| entry.load_full()).find(|entry| entry.token == *token)
@@ -72,7 +81,9 @@ impl TokenCache {
 
     /// Keeps an entry, in place of an earlier one of the same token, an expired one, or the one that ends first.
     pub(super) fn insert(&self, entry: Entry, now: Timestamp) {
-        let Some((set, tag)) = self.place(&entry.token) else { return };
+        let Some((block, set, tag)) = self.place(&entry.token) else { return };
+        let block = block.get_or_init(|| (0..self.block).map(|_| Set::default()).collect());
+        let Some(set) = block.get(set) else { return };
         let until =
             |way: &ArcSwapOption<Entry>| way.load().as_ref().map(|entry| entry.principal.cache_until());
         let same =
@@ -90,11 +101,13 @@ impl TokenCache {
         }
     }
 
-    fn place(&self, token: &BearerToken) -> Option<(&Set, u64)> {
+    /// The block and the set in it where a token belongs, and its tag.
+    fn place(&self, token: &BearerToken) -> Option<(&OnceLock<Box<[Set]>>, usize, u64)> {
         let hash = self.hasher.hash_one(token.as_bytes());
-        let index = usize::try_from(hash).unwrap_or_default() & self.sets.len().checked_sub(1)?;
+        let index = usize::try_from(hash).unwrap_or_default();
+        let block = self.blocks.get((index / self.block) & self.blocks.len().checked_sub(1)?)?;
         // 0 marks a place that was never filled.
-        Some((self.sets.get(index)?, hash | 1))
+        Some((block, index & (self.block - 1), hash | 1))
     }
 }
 
