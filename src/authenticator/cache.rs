@@ -33,7 +33,7 @@ pub(super) struct Entry {
 /// is one cache line of tags, and a writer never makes a reader wait.
 #[derive(Debug)]
 pub(super) struct TokenCache {
-    blocks: Box<[OnceLock<Box<[Set]>>]>,
+    blocks: Box<[Block]>,
     /// Sets in a block: a power of two, like the number of blocks.
     block: usize,
     hasher: RandomState,
@@ -42,6 +42,9 @@ pub(super) struct TokenCache {
     pub(super) hits: AtomicU64,
     pub(super) misses: AtomicU64,
 }
+
+/// Sets, once there is something to keep in one of them.
+type Block = OnceLock<Box<[Set]>>;
 
 #[derive(Debug, Default)]
 struct Set {
@@ -102,7 +105,7 @@ impl TokenCache {
     }
 
     /// The block and the set in it where a token belongs, and its tag.
-    fn place(&self, token: &BearerToken) -> Option<(&OnceLock<Box<[Set]>>, usize, u64)> {
+    fn place(&self, token: &BearerToken) -> Option<(&Block, usize, u64)> {
         let hash = self.hasher.hash_one(token.as_bytes());
         let index = usize::try_from(hash).unwrap_or_default();
         let block = self.blocks.get((index / self.block) & self.blocks.len().checked_sub(1)?)?;
