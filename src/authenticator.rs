@@ -15,7 +15,7 @@ use std::{
 
 use scopegate_provider::{
     AuthnError, Clock, Credentials, Excerpt, Freshness, Issuer, Outage, Principal, Provider, ProviderName,
-    Rejection,
+    Rejection, Timestamp,
 };
 
 use self::{
@@ -25,11 +25,16 @@ use self::{
 
 /// What knows which tokens have been withdrawn. Asked on every request, cached or not.
 pub trait RevocationCheck: Send + Sync + fmt::Debug {
-    /// Lets the principal of a good token pass, or not.
+    /// Lets the principal of a good token pass `now`, or not.
     ///
     /// # Errors
     /// [`Rejection::Revoked`], or an outage if this node has not heard of revocations for too long.
-    fn check(&self, principal: &Principal, credentials: &Credentials) -> Result<(), AuthnError>;
+    fn check(
+        &self,
+        principal: &Principal,
+        credentials: &Credentials,
+        now: Timestamp,
+    ) -> Result<(), AuthnError>;
 
     /// Lets this node decide, or not because its policy may be too old (`store.max_staleness.policy`).
     fn policy_is_fresh(&self) -> Result<(), Outage> {
@@ -42,7 +47,7 @@ pub trait RevocationCheck: Send + Sync + fmt::Debug {
 pub struct NoRevocations;
 
 impl RevocationCheck for NoRevocations {
-    fn check(&self, _: &Principal, _: &Credentials) -> Result<(), AuthnError> {
+    fn check(&self, _: &Principal, _: &Credentials, _: Timestamp) -> Result<(), AuthnError> {
         Ok(())
     }
 }
@@ -193,15 +198,16 @@ impl Authenticator {
         credentials: &Credentials,
         freshness: Freshness,
     ) -> Result<Principal, AuthnError> {
+        let now = self.clock.now();
         let known = match freshness {
-            Freshness::Cached => self.recall(credentials),
+            Freshness::Cached => self.recall(credentials, now),
             Freshness::Fresh => None,
         };
-        let principal = match known {
-            Some(principal) => principal,
+        let (principal, now) = match known {
+            Some(principal) => (principal, now),
             None => self.ask(credentials, freshness).await?,
         };
-        self.revocations.check(&principal, credentials)?;
+        self.revocations.check(&principal, credentials, now)?;
         Ok(principal)
     }
 
@@ -211,26 +217,30 @@ impl Authenticator {
     /// # Errors
     /// As [`RevocationCheck::check`].
     pub fn recheck(&self, principal: &Principal, credentials: &Credentials) -> Result<(), AuthnError> {
-        self.revocations.check(principal, credentials)
+        self.revocations.check(principal, credentials, self.clock.now())
     }
 
-    fn recall(&self, credentials: &Credentials) -> Option<Principal> {
-        let known = self.known(credentials);
+    fn recall(&self, credentials: &Credentials, now: Timestamp) -> Option<Principal> {
+        let known = self.known(credentials, now);
         let cache = &self.verified.0;
         let counter = if known.is_some() { &cache.hits } else { &cache.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         known
     }
 
-    fn known(&self, credentials: &Credentials) -> Option<Principal> {
+    fn known(&self, credentials: &Credentials, now: Timestamp) -> Option<Principal> {
         let entry = self.verified.0.find(&credentials.token)?;
         let connected = self.providers.iter().find(|connected| connected.id == entry.provider)?;
-        let holds =
-            connected.provider.epoch() == entry.epoch && self.clock.now() < entry.principal.cache_until();
+        let holds = connected.provider.epoch() == entry.epoch && now < entry.principal.cache_until();
         holds.then(|| entry.principal.clone())
     }
 
-    async fn ask(&self, credentials: &Credentials, freshness: Freshness) -> Result<Principal, AuthnError> {
+    /// Whom the token speaks for, and when that was known.
+    async fn ask(
+        &self,
+        credentials: &Credentials,
+        freshness: Freshness,
+    ) -> Result<(Principal, Timestamp), AuthnError> {
         let connected = self.provider_of(credentials)?;
         // Read before asking: what is withdrawn meanwhile makes the answer one of an earlier epoch.
         let epoch = connected.provider.epoch();
@@ -240,7 +250,7 @@ impl Authenticator {
             let (token, principal) = (credentials.token.clone(), principal.clone());
             self.verified.0.insert(Entry { token, provider: connected.id, epoch, principal }, now);
         }
-        Ok(principal)
+        Ok((principal, now))
     }
 }
 

@@ -4,7 +4,7 @@ mod challenge;
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::Response;
 use scopegate_provider::{AuthnError, Outage, Rejection, Scope, ScopeSet};
 use serde::Serialize;
@@ -48,10 +48,11 @@ pub struct Problem {
     code: Option<ErrorCode>,
     reason: &'static str,
     description: String,
-    missing_scopes: Vec<Scope>,
+    missing_scopes: Box<[Scope]>,
     challenge: Option<Box<Challenge>>,
     retry_after: Option<Duration>,
-    allow: Vec<Method>,
+    allow: Box<[Method]>,
+    pages: Option<Box<HeaderMap>>,
 }
 
 /// What would satisfy the rule (RFC 6750, section 3).
@@ -82,10 +83,11 @@ impl Problem {
             code: None,
             reason,
             description: description.into(),
-            missing_scopes: Vec::new(),
+            missing_scopes: Box::default(),
             challenge: None,
             retry_after: None,
-            allow: Vec::new(),
+            allow: Box::default(),
+            pages: None,
         }
     }
 
@@ -135,6 +137,7 @@ impl Problem {
         scope: Option<ScopeSet>,
     ) -> Self {
         let problem = Self::new(StatusCode::FORBIDDEN, reason, description);
+        let missing_scopes = missing_scopes.into();
         Self { code: Some(ErrorCode::InsufficientScope), missing_scopes, ..problem }.challenged(scope)
     }
 
@@ -144,7 +147,7 @@ impl Problem {
         description: impl Into<String>,
         allow: Vec<Method>,
     ) -> Self {
-        Self { allow, ..Self::new(StatusCode::METHOD_NOT_ALLOWED, reason, description) }
+        Self { allow: allow.into(), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, reason, description) }
     }
 
     /// Nothing is there: 404.
@@ -169,6 +172,12 @@ impl Problem {
             challenge.resource_metadata = Some(url.to_owned());
         }
         self
+    }
+
+    /// With headers that say whose pages may read it (the Fetch standard, CORS protocol).
+    #[must_use]
+    pub(crate) fn with_pages(self, headers: HeaderMap) -> Self {
+        Self { pages: (!headers.is_empty()).then(|| Box::new(headers)), ..self }
     }
 
     /// The same refusal under another status, for a dialect whose proxy passes on only some (RFC 9110 keeps a
@@ -232,6 +241,7 @@ impl Problem {
         if let Some(allow) = HeaderValue::from_str(&allow).ok().filter(|_| !self.allow.is_empty()) {
             headers.insert(header::ALLOW, allow);
         }
+        headers.extend(self.pages.iter().flat_map(|pages| (**pages).clone()));
         response
     }
 }

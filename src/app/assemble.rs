@@ -28,7 +28,7 @@ use crate::{
     config::{Config, Dialect},
     gate::{
         Cors, Gate, GateSettings, Guard, IdentityError, State, fit,
-        forward_auth::{Caddy, Envoy, ForwardAuth, Nginx, NginxProblem, Traefik},
+        forward_auth::{Caddy, Desk, Envoy, ForwardAuth, Nginx, NginxProblem, Traefik},
         identities::Identities,
         proxy::{Onward, OnwardSettings, Proxy},
     },
@@ -47,7 +47,8 @@ pub(super) fn state(
     let policy = fit(&config.rules.definition, &fixed.store.policy()).adopt();
     let cors = Cors::new(config.cors.clone(), &config.server.request_id.0);
     let token_limit = config.server.limits.token.get();
-    let settings = GateSettings { token_limit, cors, ..GateSettings::default() };
+    let trusted_proxies = config.server.trusted_proxies.clone();
+    let settings = GateSettings { token_limit, cors, trusted_proxies, ..GateSettings::default() };
     Ok(State::new(policy, authenticator, settings).timed(fixed.metrics.clone()))
 }
 
@@ -141,19 +142,18 @@ fn forward_auth(mut front: Front, gate: &Gate, config: &Config) -> Result<Front,
     let at = |path: &str| format!("{}{path}", config.server.base_path.as_str());
     let trusted = &config.server.trusted_proxies;
     let identities = Identities::of_policy(&config.identity, gate.current().policy())?;
+    let desk = Desk::new(gate.clone(), identities);
     for dialect in &config.forward_auth.dialects {
-        let (gate, trusted, identities) = (gate.clone(), trusted.clone(), identities.clone());
+        let (desk, trusted) = (desk.clone(), trusted.clone());
         front = match dialect {
             Dialect::Nginx => front
                 .at(at("/auth/nginx/problem"), NginxProblem::new(trusted.clone()))
-                .at(at("/auth/nginx"), ForwardAuth::new(gate, trusted, identities, Nginx)),
-            Dialect::Traefik => {
-                front.at(at("/auth/traefik"), ForwardAuth::new(gate, trusted, identities, Traefik))
-            }
-            Dialect::Caddy => front.at(at("/auth/caddy"), ForwardAuth::new(gate, trusted, identities, Caddy)),
+                .at(at("/auth/nginx"), ForwardAuth::new(desk, trusted, Nginx)),
+            Dialect::Traefik => front.at(at("/auth/traefik"), ForwardAuth::new(desk, trusted, Traefik)),
+            Dialect::Caddy => front.at(at("/auth/caddy"), ForwardAuth::new(desk, trusted, Caddy)),
             Dialect::Envoy => {
                 let envoy = Envoy::at(&at("/auth/envoy"));
-                front.below(at("/auth/envoy"), ForwardAuth::new(gate, trusted, identities, envoy))
+                front.below(at("/auth/envoy"), ForwardAuth::new(desk, trusted, envoy))
             }
         };
     }

@@ -39,8 +39,8 @@ pub enum GateBuildError {
 }
 
 impl Gate {
-    /// A gate for one's own program. Only `providers`, `scopes`, `routes`, `cors`, `store`, `cache` and `server.limits` of
-    /// the configuration matter to it.
+    /// A gate for one's own program. Only `providers`, `scopes`, `routes`, `cors`, `store`, `cache`, `server.limits` and
+    /// `server.trusted_proxies` of the configuration matter to it.
     ///
     /// ```no_run
     /// use poem::{EndpointExt, Route, handler};

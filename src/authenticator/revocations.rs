@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use scopegate_provider::{AuthnError, Credentials, Outage, OutageCause, Principal, Rejection};
+use scopegate_provider::{AuthnError, Credentials, Outage, OutageCause, Principal, Rejection, Timestamp};
 
 use super::RevocationCheck;
 use crate::store::{Store, TokenHash};
@@ -11,9 +11,14 @@ use crate::store::{Store, TokenHash};
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl RevocationCheck for Store {
-    fn check(&self, principal: &Principal, credentials: &Credentials) -> Result<(), AuthnError> {
+    fn check(
+        &self,
+        principal: &Principal,
+        credentials: &Credentials,
+        now: Timestamp,
+    ) -> Result<(), AuthnError> {
         let token_hash = || TokenHash::of(&credentials.token);
-        if self.revocation_index().is_revoked(principal, self.now(), token_hash) {
+        if self.revocation_index().is_revoked(principal, now, token_hash) {
             return Err(Rejection::Revoked.into());
         }
         if self.revocations_are_stale() {

@@ -70,7 +70,7 @@ impl Provider for Counting {
 struct AllRevoked;
 
 impl RevocationCheck for AllRevoked {
-    fn check(&self, _: &Principal, _: &Credentials) -> Result<(), AuthnError> {
+    fn check(&self, _: &Principal, _: &Credentials, _: Timestamp) -> Result<(), AuthnError> {
         Err(Rejection::Revoked.into())
     }
 }

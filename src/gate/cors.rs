@@ -4,17 +4,17 @@
 //! Nothing here lets a request pass or keeps one out: it says which pages may read what is answered anyway. No answer
 //! allows credentials, so that a browser never sends its cookies along.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use poem::{Request, Response};
+use std::sync::Arc;
 
-use super::{Refusal, State, denied, refusal, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+
+use super::{Matter, Refusal, State, denied, refusal};
 use crate::{
     policy::{
-        Decision, Denial, Policy, Resolved, Route, Target,
+        Decision, Denial, Handling, Policy, Resolved, Route, Target,
         settings::{CorsHeader, CorsSettings},
     },
     problem::Problem,
-    telemetry::Outcome,
 };
 
 /// What pages of other origins may read besides what the Fetch standard lets them.
@@ -25,6 +25,16 @@ const EXPOSED: &str = "www-authenticate, retry-after, link, location";
 pub struct Cors {
     general: Option<CorsSettings>,
     exposed: HeaderValue,
+}
+
+/// A preflight that may be answered.
+pub(super) struct Preflight {
+    /// The pattern of the route that decided.
+    pub(super) route: Arc<str>,
+    /// What else it says.
+    pub(super) handling: Arc<Handling>,
+    /// What the browser is told.
+    pub(super) headers: HeaderMap,
 }
 
 /// What is said about one answer.
@@ -83,32 +93,42 @@ impl Default for Cors {
 impl State {
     /// The answer to a preflight; none if the request is not one, or nothing is configured for what it announces, so
     /// that it needs a rule like any other OPTIONS. It is decided as the method that it announces, and no token is
-    /// looked at, as browsers send none.
-    pub(super) fn preflight(&self, request: &Request) -> Option<Result<Response, Box<Refusal>>> {
-        let announced = if self.crossed { announced(request) } else { None }?;
+    /// looked at, as browsers send none. `target` says what it asks for, had it come with that method.
+    pub(super) fn preflight(
+        &self,
+        method: &Method,
+        headers: &HeaderMap,
+        target: impl FnOnce(&Method) -> Result<Target, Problem>,
+    ) -> Option<Result<Preflight, Box<Refusal>>> {
+        let announced = if self.crossed { announced(method, headers) } else { None }?;
         // What cannot be read is refused like any other request.
-        let target = request::target_as(request, &announced).ok()?;
-        match self.crossing(Some(&target), request.headers()) {
+        let matter = self.look_up(&target(&announced).ok()?);
+        match self.crossing(Some(&matter), headers) {
             Crossing::Undecided => None,
-            crossing => Some(self.answer(&target, crossing)),
+            crossing => Some(self.answer(matter, &announced, crossing)),
         }
     }
 
     /// What is said about the answer to a request, whether it is let through or refused.
-    pub(super) fn crossing(&self, target: Option<&Target>, headers: &HeaderMap) -> Crossing {
+    pub(super) fn crossing(&self, matter: Option<&Matter<'_>>, headers: &HeaderMap) -> Crossing {
         if !self.crossed {
             return Crossing::Undecided;
         }
         let (origin, cors) = (one(headers, &header::ORIGIN), &self.settings.cors);
-        match target.map(|target| self.policy.resolve(target)) {
+        match matter.map(|matter| &matter.found) {
             Some(Ok(resolved)) => cors.judge(resolved.routes().map(Some), origin),
             Some(Err(refused)) => cors.judge([refused.route], origin),
             None => cors.judge([None], origin),
         }
     }
 
-    fn answer(&self, target: &Target, crossing: Crossing) -> Result<Response, Box<Refusal>> {
-        let resolved = self.resolve(target)?;
+    fn answer(
+        &self,
+        matter: Matter<'_>,
+        announced: &Method,
+        crossing: Crossing,
+    ) -> Result<Preflight, Box<Refusal>> {
+        let resolved = self.current(matter)?;
         if let Decision::Deny(refused) = resolved.decide(None)
             && refused.denial == Denial::Nobody
         {
@@ -120,13 +140,11 @@ impl State {
             let problem = Problem::new(StatusCode::FORBIDDEN, "origin_not_allowed", description);
             return Err(refusal(problem, Some(route)).into());
         };
-        let mut response = Response::builder().status(StatusCode::NO_CONTENT).finish();
-        let headers = response.headers_mut();
+        let mut headers = HeaderMap::new();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::VARY, const { HeaderValue::from_static("origin") });
-        self.tell_terms(&resolved, target.method(), headers);
-        response.set_data(Outcome::permitted(route, None));
-        Ok(response)
+        self.tell_terms(&resolved, announced, &mut headers);
+        Ok(Preflight { route, handling: resolved.route().handling().clone(), headers })
     }
 
     /// With what the request may come that was announced.
@@ -176,12 +194,12 @@ impl Crossing {
 }
 
 /// The method that a preflight announces, if this is one.
-fn announced(request: &Request) -> Option<Method> {
-    if request.method() != Method::OPTIONS {
+fn announced(method: &Method, headers: &HeaderMap) -> Option<Method> {
+    if method != Method::OPTIONS {
         return None;
     }
-    one(request.headers(), &header::ORIGIN)?;
-    Method::from_bytes(one(request.headers(), &header::ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
+    one(headers, &header::ORIGIN)?;
+    Method::from_bytes(one(headers, &header::ACCESS_CONTROL_REQUEST_METHOD)?.as_bytes()).ok()
 }
 
 /// The value of a header that is there once.

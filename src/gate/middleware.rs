@@ -1,8 +1,9 @@
 //! The gate as poem middleware.
 
+use http::StatusCode;
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 
-use super::{Caller, Gate, Permit, Refusal, State, refusal, request};
+use super::{Caller, Gate, Matter, Permit, Refusal, State, cors::Preflight, refusal, request};
 use crate::{
     policy::Target,
     problem::Problem,
@@ -29,12 +30,14 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
 
     async fn call(&self, mut request: Request) -> Result<Response> {
         let state = self.gate.current();
-        if let Some(answer) = state.preflight(&request) {
-            return Ok(answer.unwrap_or_else(|refusal| refused(&refusal)));
+        let trusted = &state.settings().trusted_proxies;
+        let announced = |method: &_| request::target_as(&request, method, trusted);
+        if let Some(answer) = state.preflight(request.method(), request.headers(), announced) {
+            return Ok(answer.map_or_else(|refusal| refused(&refusal), answered));
         }
-        let target = request::target(&request);
-        let crossing = state.crossing(target.as_ref().ok(), request.headers());
-        let mut response = match admit(&state, target, &mut request).await {
+        let asked = request::target(&request, trusted).map(|target| (state.look_up(&target), target));
+        let crossing = state.crossing(asked.as_ref().ok().map(|(matter, _)| matter), request.headers());
+        let mut response = match admit(&state, asked, &mut request).await {
             Ok(outcome) => self.enter(request, outcome).await,
             Err(refusal) => refused(&refusal),
         };
@@ -58,17 +61,24 @@ impl<E: Endpoint> GateEndpoint<E> {
 
 async fn admit(
     state: &State,
-    target: Result<Target, Problem>,
+    asked: Result<(Matter<'_>, Target), Problem>,
     request: &mut Request,
 ) -> Result<Outcome, Refusal> {
     let unrouted = |problem| refusal(problem, None);
-    let target = target.map_err(unrouted)?;
-    let permit = state.authorize(&target, request.headers()).await?;
+    let (matter, target) = asked.map_err(unrouted)?;
+    let permit = state.decide(matter, request.headers()).await?;
     request::normalise(request, &target).map_err(unrouted)?;
     let outcome = Outcome::permitted(permit.route.clone(), permit.principal.as_ref());
     request.extensions_mut().insert(Caller::new(permit.principal.clone()));
     request.extensions_mut().insert::<Permit>(permit);
     Ok(outcome)
+}
+
+fn answered(preflight: Preflight) -> Response {
+    let mut response = Response::builder().status(StatusCode::NO_CONTENT).finish();
+    *response.headers_mut() = preflight.headers;
+    response.set_data(Outcome::permitted(preflight.route, None));
+    response
 }
 
 fn refused(refusal: &Refusal) -> Response {

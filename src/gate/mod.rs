@@ -7,13 +7,14 @@ pub mod forward_auth;
 mod guard;
 pub(crate) mod identities;
 mod identity;
+mod matter;
 mod middleware;
 mod principal;
 pub mod proxy;
 mod request;
 mod trust;
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
@@ -26,6 +27,7 @@ use crate::{
     telemetry::Metrics,
 };
 
+use self::matter::Matter;
 pub use self::{
     bearer::{BearerError, bearer},
     cors::Cors,
@@ -63,11 +65,18 @@ pub struct GateSettings {
     pub resource_metadata: Option<Box<str>>,
     /// What browsers are told about cross-origin requests, where a route says nothing else.
     pub cors: Cors,
+    /// Whose word is believed about the scheme and host that a caller used (`server.trusted_proxies`).
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for GateSettings {
     fn default() -> Self {
-        Self { token_limit: 16 * 1024, resource_metadata: None, cors: Cors::default() }
+        Self {
+            token_limit: 16 * 1024,
+            resource_metadata: None,
+            cors: Cors::default(),
+            trusted_proxies: TrustedProxies::default(),
+        }
     }
 }
 
@@ -131,15 +140,21 @@ impl State {
     /// # Errors
     /// [`Refusal`] holds the answer to the caller.
     pub async fn authorize(&self, target: &Target, headers: &HeaderMap) -> Result<Permit, Refusal> {
-        let Some(metrics) = &self.metrics else { return self.judge(target, headers).await };
-        let start = Instant::now();
-        let answer = self.judge(target, headers).await;
-        metrics.decisions.observe(start.elapsed());
+        self.decide(self.look_up(target), headers).await
+    }
+
+    /// As [`State::authorize`], where the routes were looked up already.
+    async fn decide(&self, matter: Matter<'_>, headers: &HeaderMap) -> Result<Permit, Refusal> {
+        let begun = matter.begun;
+        let answer = self.judge(matter, headers).await;
+        if let Some((metrics, begun)) = self.metrics.as_ref().zip(begun) {
+            metrics.decisions.observe(begun.elapsed());
+        }
         answer
     }
 
-    async fn judge(&self, target: &Target, headers: &HeaderMap) -> Result<Permit, Refusal> {
-        let resolved = self.resolve(target).map_err(|refusal| *refusal)?;
+    async fn judge(&self, matter: Matter<'_>, headers: &HeaderMap) -> Result<Permit, Refusal> {
+        let resolved = self.current(matter).map_err(|refusal| *refusal)?;
         let (principal, credentials) = self.principal(&resolved, headers).await?.unzip();
         match resolved.decide(principal.as_ref()) {
             Decision::Permit { route } => {
@@ -154,11 +169,12 @@ impl State {
         }
     }
 
-    fn resolve(&self, target: &Target) -> Result<Resolved<'_>, Box<Refusal>> {
+    /// The routes that were found, if this node may still decide by them.
+    fn current<'s>(&self, matter: Matter<'s>) -> Result<Resolved<'s>, Box<Refusal>> {
         self.authenticator
             .policy_is_fresh()
             .map_err(|outage| refusal(Problem::unavailable(&outage), None))?;
-        Ok(self.policy.resolve(target).map_err(|refused| denied(&refused))?)
+        Ok(matter.found.map_err(|refused| denied(&refused))?)
     }
 
     async fn principal(

@@ -1,27 +1,40 @@
 //! A poem request as the policy sees it: what the handler will see, and nothing else.
 
-use http::{Method, StatusCode, Uri, Version, header};
+use http::{HeaderValue, Method, StatusCode, Uri, Version, header};
 use poem::{PathPattern, Request};
 
+use super::{ForwardedError, TrustedProxies, trust::peer_scheme};
 use crate::{
-    policy::{RawTarget, Scheme, Target},
+    policy::{RawTarget, Target},
     problem::Problem,
 };
 
-/// The target of a request.
+/// The target of a request. Its scheme and host are those that a proxy of `trusted` tells, if one stands before.
 ///
 /// # Errors
 /// 400 for what no policy may accept, 500 where the path that the handler will see is not the end of the one sent.
-pub(super) fn target(request: &Request) -> Result<Target, Problem> {
-    target_as(request, request.method())
+pub(super) fn target(request: &Request, trusted: &TrustedProxies) -> Result<Target, Problem> {
+    target_as(request, request.method(), trusted)
 }
 
 /// The target of a request, had it come with this method.
 ///
 /// # Errors
 /// As [`target`].
-pub(super) fn target_as(request: &Request, method: &Method) -> Result<Target, Problem> {
-    parse(request, method, decided_uri(request)?)
+pub(super) fn target_as(
+    request: &Request,
+    method: &Method,
+    trusted: &TrustedProxies,
+) -> Result<Target, Problem> {
+    let target = parse(request, method, decided_uri(request)?)?;
+    let origin = trusted.origin(request.remote_addr(), target.scheme(), request.headers());
+    let origin = origin.map_err(|error| contradiction(&error))?;
+    Ok(target.received_at(origin.scheme, origin.host.map(HeaderValue::as_bytes))?)
+}
+
+/// What a trusted proxy says contradicts itself.
+pub(super) fn contradiction(error: &ForwardedError) -> Problem {
+    Problem::invalid_request("forwarded_headers", error.to_string())
 }
 
 /// Makes the path that the handler sees the normal form of what was decided on; an irregular path that its route
@@ -68,7 +81,7 @@ fn parse(request: &Request, method: &Method, uri: &Uri) -> Result<Target, Proble
         }
         _ => uri.path_and_query().map_or(b"".as_slice(), |path| path.as_str().as_bytes()),
     };
-    let scheme = if request.scheme() == &http::uri::Scheme::HTTPS { Scheme::Https } else { Scheme::Http };
+    let scheme = peer_scheme(request);
     let hosts = request.headers().get_all(header::HOST);
     let authority = authority.filter(|_| http2);
     let raw = RawTarget { method, scheme, authority, hosts, path_and_query };

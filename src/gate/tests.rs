@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::{
     Caller, Principal,
+    gate::GateSettings,
     policy::{Definition, Policy},
     testing::{self, TestGate},
 };
@@ -172,4 +173,54 @@ async fn invariant_6_a_method_that_the_most_specific_pattern_does_not_name_is_40
 #[tokio::test]
 async fn a_token_in_the_query_is_no_token() {
     app(anonymous()).get("/me?access_token=a").send().await.assert_status(StatusCode::UNAUTHORIZED);
+}
+
+/// A gate behind a proxy at 10.42.0.7, asked by `peer` with these headers.
+async fn behind_a_proxy(peer: &str, headers: &[(&str, &str)]) -> StatusCode {
+    let mut definition = Definition::default();
+    for (pattern, rule) in [("api.example/**", "anonymous"), ("inside.example/**", "nobody")] {
+        let route = json!({ "match": pattern, "allow": rule });
+        definition.add_route(serde_json::from_value(route).unwrap());
+    }
+    let policy = Policy::compile(&definition).unwrap().policy;
+    let trusted_proxies = serde_json::from_value(json!(["10.42.0.0/16"])).unwrap();
+    let settings = GateSettings { trusted_proxies, ..GateSettings::default() };
+    let gate = testing::gate_with(policy, None, settings).unwrap();
+    let http = hyper::Request::builder().uri("/");
+    let http = headers.iter().fold(http, |http, (name, value)| http.header(*name, *value));
+    let (parts, ()) = http.body(()).unwrap().into_parts();
+    let peer = poem::web::RemoteAddr(poem::Addr::SocketAddr(peer.parse().unwrap()));
+    let request =
+        Request::from_parts((parts, local(), peer, http::uri::Scheme::HTTP).into(), poem::Body::empty());
+    welcome.data(Caller::Anonymous).with(gate).get_response(request).await.status()
+}
+
+#[tokio::test]
+async fn invariant_7_the_host_that_a_trusted_proxy_tells_is_decided_on() {
+    let (own, told) = (("host", "10.0.0.1:8080"), ("x-forwarded-host", "api.example"));
+    assert_eq!(behind_a_proxy("10.42.0.7:1", &[own, told]).await, StatusCode::OK);
+    assert_eq!(behind_a_proxy("10.42.0.7:1", &[own]).await, StatusCode::NOT_FOUND);
+    let told = ("x-forwarded-host", "inside.example");
+    assert_eq!(behind_a_proxy("10.42.0.7:1", &[("host", "api.example"), told]).await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn invariant_7_the_host_that_a_stranger_tells_is_not_decided_on() {
+    let forged = [("host", "inside.example"), ("x-forwarded-host", "api.example")];
+    assert_eq!(behind_a_proxy("192.0.2.1:1", &forged).await, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn invariant_7_a_trusted_proxy_that_contradicts_itself_is_400() {
+    let own = ("host", "api.example");
+    for contradiction in [
+        vec![own, ("x-forwarded-host", "api.example"), ("x-forwarded-host", "inside.example")],
+        vec![own, ("x-forwarded-host", "api.example, inside.example")],
+        vec![own, ("x-forwarded-host", "")],
+        vec![own, ("x-forwarded-proto", "gopher")],
+        vec![own, own, ("x-forwarded-host", "api.example")],
+    ] {
+        let status = behind_a_proxy("10.42.0.7:1", &contradiction).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{contradiction:?}");
+    }
 }

@@ -191,6 +191,16 @@ impl Target {
         })
     }
 
+    /// The same request as a proxy received it that stands before: the scheme that its caller used, and the host that
+    /// it asked, where the proxy tells another one.
+    ///
+    /// # Errors
+    /// [`TargetError`] if the host cannot be read.
+    pub fn received_at(self, scheme: Scheme, host: Option<&[u8]>) -> Result<Self, TargetError> {
+        let host = host.map(|host| one_host(None, [host])).transpose()?.unwrap_or(self.host);
+        Ok(Self { scheme, host, ..self })
+    }
+
     /// The method.
     pub fn method(&self) -> &Method {
         &self.method

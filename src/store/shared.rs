@@ -18,7 +18,7 @@ use super::{
     Actor, Audit, AuditRecord, Backend, ChangeNumber, Changes, DenialCount, Edit, Edited, Heads, Item,
     ItemId, ItemName, Items, MaxStaleness, MemoryStore, NewRevocation, OpenError, Page, Period, Policies,
     ProviderState, ProviderStates, RecordId, Revocation, RevocationIndex, RevocationKey, Revocations,
-    StateChange, StoreError, StoreSettings, StoreUrl, StoredPolicy, Version, postgres, sqlite,
+    StateChange, StoreError, StoreSettings, StoreUrl, StoredPolicy, Tolerance, Version, postgres, sqlite,
 };
 
 /// The store of a node. Clones are the same store.
@@ -65,7 +65,9 @@ impl Store {
     pub async fn open(settings: Option<&StoreSettings>, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         let Some(settings) = settings else {
             let nothing = Arc::new(MemoryStore::read_only(clock.clone()));
-            return Self::over(nothing, &StoreUrl::Memory, MaxStaleness::default(), clock).await;
+            // What never changes is never stale.
+            let never = MaxStaleness { policy: Tolerance::Unlimited, revocations: Tolerance::Unlimited };
+            return Self::over(nothing, &StoreUrl::Memory, never, clock).await;
         };
         let backend: Arc<dyn Backend> = match &settings.url {
             StoreUrl::Memory => Arc::new(MemoryStore::new(clock.clone())),
@@ -138,12 +140,17 @@ impl Store {
     /// Whether this node may no longer let tokens pass, as it may not know of revocations
     /// (`store.max_staleness.revocations`).
     pub fn revocations_are_stale(&self) -> bool {
-        self.0.max_staleness.revocations.is_exceeded_by(self.silence())
+        self.is_silent_beyond(self.0.max_staleness.revocations)
     }
 
     /// Whether this node may no longer decide, as its policy may be old (`store.max_staleness.policy`).
     pub fn policy_is_stale(&self) -> bool {
-        self.0.max_staleness.policy.is_exceeded_by(self.silence())
+        self.is_silent_beyond(self.0.max_staleness.policy)
+    }
+
+    /// Asked on every request: the clock is read only where the answer depends on it.
+    fn is_silent_beyond(&self, tolerance: Tolerance) -> bool {
+        tolerance != Tolerance::Unlimited && tolerance.is_exceeded_by(self.silence())
     }
 
     /// Reads what has changed since the last time. Done all the time by itself.

@@ -1,6 +1,6 @@
 use http::Method;
 use poem::{
-    Endpoint, EndpointExt, Request,
+    Endpoint, EndpointExt, Request, Response,
     endpoint::make_sync,
     test::{TestClient, TestResponse},
 };
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    gate::GateSettings,
+    gate::{GateSettings, TrustedProxies, request},
     policy::Definition,
     testing::{self, TestGate},
 };
@@ -229,8 +229,9 @@ async fn invariant_5_an_irregular_path_is_open_to_an_origin_only_under_every_rea
     let gate = gate(Some(&json!({ "origins": [APP] })), true);
     let find = |path: &str| {
         let request = Request::builder().uri_str(path).header("host", "a").header("origin", APP).finish();
-        let target = request::target(&request).unwrap();
-        gate.inner().current().crossing(Some(&target), request.headers())
+        let target = request::target(&request, &TrustedProxies::default()).unwrap();
+        let state = gate.inner().current();
+        state.crossing(Some(&state.look_up(&target)), request.headers())
     };
     assert!(matches!(find("/files/a"), Crossing::Open { .. }));
     assert_eq!(find("/files/a%2Fb"), Crossing::Closed);

@@ -3,7 +3,7 @@
 use http::{HeaderMap, Method, StatusCode};
 
 use crate::{
-    policy::{RawTarget, Scheme},
+    policy::{RawTarget, Scheme, Target, TargetError},
     problem::Problem,
 };
 
@@ -30,6 +30,11 @@ impl Asked {
             hosts: [self.host.as_slice()],
             path_and_query: &self.path_and_query,
         }
+    }
+
+    /// The target, had it come with this method.
+    pub(super) fn target_as(&self, method: &Method) -> Result<Target, TargetError> {
+        Target::parse(RawTarget { method, ..self.raw() })
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod asked;
 mod caddy;
+mod desk;
 mod envoy;
 mod nginx;
 mod traefik;
@@ -15,6 +16,7 @@ use std::fmt;
 use http::StatusCode;
 use poem::{Endpoint, Request, Response, Result};
 
+pub(crate) use self::desk::Desk;
 pub use self::{
     asked::{Asked, Incomplete},
     caddy::Caddy,
@@ -22,8 +24,8 @@ pub use self::{
     nginx::{Nginx, NginxProblem},
     traefik::Traefik,
 };
-use super::{Gate, Refusal, TrustedProxies, identities::Identities, refusal};
-use crate::{policy::Target, problem::Problem, telemetry::Outcome};
+use super::{Refusal, TrustedProxies, refusal};
+use crate::{problem::Problem, telemetry::Outcome};
 
 /// How a kind of proxy asks, and what it can relay.
 pub trait Dialect: Send + Sync + fmt::Debug + 'static {
@@ -41,16 +43,15 @@ pub trait Dialect: Send + Sync + fmt::Debug + 'static {
 
 /// The endpoint of a dialect.
 pub struct ForwardAuth<D> {
-    gate: Gate,
+    desk: Desk,
     trusted: TrustedProxies,
-    identities: Identities,
     dialect: D,
 }
 
 impl<D: Dialect> ForwardAuth<D> {
-    /// An endpoint where proxies of `trusted` ask `gate`.
-    pub(crate) fn new(gate: Gate, trusted: TrustedProxies, identities: Identities, dialect: D) -> Self {
-        Self { gate, trusted, identities, dialect }
+    /// An endpoint where proxies of `trusted` ask.
+    pub(crate) fn new(desk: Desk, trusted: TrustedProxies, dialect: D) -> Self {
+        Self { desk, trusted, dialect }
     }
 
     async fn decide(&self, request: &Request) -> Result<Response, Refusal> {
@@ -59,13 +60,11 @@ impl<D: Dialect> ForwardAuth<D> {
             return Err(unrouted(untrusted()));
         }
         let asked = self.dialect.asked(request).map_err(|error| unrouted(error.into()))?;
-        let target = Target::parse(asked.raw()).map_err(|error| unrouted(error.into()))?;
-        let permit = self.gate.current().authorize(&target, request.headers()).await?;
-        let headers = self.identities.find(permit.handling.identity.as_ref());
-        let headers = headers.ok_or_else(|| unrouted(not_ready()))?;
+        let pass = self.desk.decide(&asked, request.headers()).await?;
         let mut response = Response::builder().header("cache-control", "no-store").finish();
-        headers.set(permit.principal.as_ref(), response.headers_mut());
-        response.set_data(Outcome::permitted(permit.route, permit.principal.as_ref()));
+        response.headers_mut().extend(pass.response);
+        response.headers_mut().extend(pass.request);
+        response.set_data(pass.outcome);
         Ok(response)
     }
 }
@@ -80,11 +79,10 @@ impl<D: Dialect> Endpoint for ForwardAuth<D> {
 
 impl<D: Dialect> ForwardAuth<D> {
     fn refused(&self, refusal: Refusal) -> Response {
-        let problem = elsewhere(refusal.problem);
-        let mut response = self.dialect.relay(&problem);
+        let mut response = self.dialect.relay(&refusal.problem);
         response.set_data(Outcome {
             route: refusal.route,
-            reason: problem.reason(),
+            reason: refusal.problem.reason(),
             provider: refusal.provider,
             client: refusal.client,
         });
@@ -98,24 +96,10 @@ impl<D: Dialect> fmt::Debug for ForwardAuth<D> {
     }
 }
 
-/// What is not found is not scopegate's to say where another serves: no route is a denial.
-fn elsewhere(problem: Problem) -> Problem {
-    if problem.status() == StatusCode::NOT_FOUND {
-        problem.with_status(StatusCode::FORBIDDEN)
-    } else {
-        problem
-    }
-}
-
 fn untrusted() -> Problem {
     let description =
         "this peer is not among `server.trusted_proxies`, so nothing that it says of a request is believed";
     Problem::new(StatusCode::FORBIDDEN, "untrusted_proxy", description)
-}
-
-fn not_ready() -> Problem {
-    let description = "the policy is newer than this endpoint";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", description)
 }
 
 #[cfg(test)]

@@ -86,7 +86,14 @@ struct Told {
 
 impl Told {
     fn of(response: &Response, body: Vec<u8>) -> Self {
-        let carried = [header::WWW_AUTHENTICATE, header::RETRY_AFTER, header::ALLOW];
+        let carried = [
+            header::WWW_AUTHENTICATE,
+            header::RETRY_AFTER,
+            header::ALLOW,
+            header::ACCESS_CONTROL_ALLOW_ORIGIN,
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            header::VARY,
+        ];
         let text = |name: &HeaderName| {
             let value = response.headers().get(name)?.to_str().ok()?;
             Some((name.to_string(), value.to_owned()))

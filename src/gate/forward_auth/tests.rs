@@ -6,17 +6,19 @@ use serde_json::json;
 use super::*;
 use crate::{
     authenticator::{Authenticator, NoRevocations, VerifiedTokens},
-    gate::{GateSettings, State},
+    gate::{Cors, Gate, GateSettings, State, identities::Identities},
     policy::{Definition, Policy, settings::IdentitySettings},
 };
 
 const PROXY: &str = "10.42.0.7:4711";
+const APP: &str = "https://app.example";
 
 fn gate() -> (Gate, Policy) {
     let mut definition = Definition::default();
     let routes = json!([
         { "match": "GET api.example/public/**", "allow": "anonymous" },
         { "match": "GET api.example/items/**", "allow": "authenticated" },
+        { "match": "OPTIONS api.example/open", "allow": "anonymous" },
     ]);
     for route in routes.as_array().unwrap() {
         definition.add_route(serde_json::from_value(route.clone()).unwrap());
@@ -26,7 +28,10 @@ fn gate() -> (Gate, Policy) {
     let tokens = VerifiedTokens::new(0);
     let authenticator =
         Authenticator::new(Vec::new(), tokens, std::sync::Arc::new(NoRevocations), clock).unwrap();
-    let state = State::new(std::sync::Arc::new(policy.clone()), authenticator, GateSettings::default());
+    let cors = serde_json::from_value(json!({ "origins": [APP] })).unwrap();
+    let cors = Cors::new(Some(cors), &http::HeaderName::from_static("x-request-id"));
+    let settings = GateSettings { cors, ..GateSettings::default() };
+    let state = State::new(std::sync::Arc::new(policy.clone()), authenticator, settings);
     (Gate::new(state), policy)
 }
 
@@ -36,7 +41,7 @@ fn endpoint<D: Dialect>(dialect: D) -> ForwardAuth<D> {
         IdentitySettings { headers: [("X-User".to_owned(), "sub".to_owned())].into(), ..Default::default() };
     let identities = Identities::of_policy(&settings, &policy).unwrap();
     let trusted = serde_json::from_value(json!(["10.42.0.0/16"])).unwrap();
-    ForwardAuth::new(gate, trusted, identities, dialect)
+    ForwardAuth::new(Desk::new(gate, identities), trusted, dialect)
 }
 
 async fn ask<D: Dialect>(
@@ -184,4 +189,52 @@ async fn restore(peer: &str, problem: &str) -> Response {
     let parts = (parts, poem::web::LocalAddr::default(), remote, http::uri::Scheme::HTTP).into();
     let trusted = serde_json::from_value(json!(["10.42.0.0/16"])).unwrap();
     NginxProblem::new(trusted).get_response(Request::from_parts(parts, Body::empty())).await
+}
+
+/// What Traefik is answered about a request of a page of `origin`.
+async fn page(method: &str, path: &str, origin: &str, announced: Option<&str>) -> Response {
+    let mut headers = forwarded(path);
+    headers[0].1 = method;
+    headers.push(("origin", origin));
+    headers.extend(announced.map(|announced| ("access-control-request-method", announced)));
+    ask(Traefik, PROXY, Method::GET, "/auth/traefik", &headers).await
+}
+
+fn allowed(response: &Response) -> Option<&str> {
+    response.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_preflight_is_decided_as_the_method_that_it_announces_and_tells_nobody_s_identity() {
+    let passed = page("OPTIONS", "/items/1", APP, Some("GET")).await;
+    assert_eq!((passed.status(), allowed(&passed)), (StatusCode::OK, Some(APP)));
+    assert_eq!(passed.headers()["x-user"], "");
+    for (path, origin, announced, status, reason) in [
+        ("/items/1", APP, Some("DELETE"), StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        ("/items/1", "https://evil.example", Some("GET"), StatusCode::FORBIDDEN, "origin_not_allowed"),
+        ("/elsewhere", APP, Some("GET"), StatusCode::FORBIDDEN, "no_route"),
+        ("/items/1", APP, None, StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+    ] {
+        let refused = self::reason(page("OPTIONS", path, origin, announced).await).await;
+        assert_eq!(refused, (status, reason.to_owned()), "{path} {origin} {announced:?}");
+    }
+    assert_eq!(page("OPTIONS", "/open", "https://evil.example", None).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_refusal_may_be_read_by_pages_of_an_allowed_origin_only() {
+    let refused = page("GET", "/items/1", APP, None).await;
+    assert_eq!((refused.status(), allowed(&refused)), (StatusCode::UNAUTHORIZED, Some(APP)));
+    let exposed = refused.headers()["access-control-expose-headers"].to_str().unwrap();
+    assert!(exposed.contains("www-authenticate"), "{exposed}");
+    assert_eq!(refused.headers()["vary"], "origin");
+    assert_eq!(allowed(&page("GET", "/items/1", "https://evil.example", None).await), None);
+}
+
+#[tokio::test]
+async fn what_nginx_restores_may_be_read_by_the_same_pages() {
+    let (method, url) = (("x-original-method", "GET"), ("x-original-url", "https://api.example/items/1"));
+    let refused = nginx(&[method, url, ("origin", APP)]).await;
+    let problem = refused.headers()["x-scopegate-problem"].to_str().unwrap().to_owned();
+    assert_eq!(allowed(&restore(PROXY, &problem).await), Some(APP));
 }

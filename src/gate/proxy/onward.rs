@@ -9,7 +9,7 @@ use scopegate_provider::{Clock, Rejection};
 use super::{Forwarded, Proxy, ProxyError, StreamGuard};
 use crate::{
     gate::{
-        ForwardedError, Gate, IdentityError, Permit, TrustedProxies, identities::Identities,
+        Gate, IdentityError, Permit, TrustedProxies, identities::Identities, request::contradiction,
         trust::peer_scheme,
     },
     policy::settings::{Forward, IdentitySettings},
@@ -65,7 +65,7 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
         if let Some(prefix) = &handling.strip_prefix {
             strip_prefix(&mut request, prefix)?;
         }
-        let forwarded = self.forwarded(&request)?;
+        let forwarded = self.forwarded(&mut request)?;
         let headers = self.identities.find(handling.identity.as_ref()).ok_or_else(not_ready)?;
         headers.set(permit.principal.as_ref(), request.headers_mut());
         let own = handling.identity.as_ref().and_then(|identity| identity.forward);
@@ -79,14 +79,21 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
         answer.map_err(|error| told(upstream, &error))
     }
 
-    fn forwarded(&self, request: &Request) -> Result<Forwarded, Problem> {
+    /// How the request came. The upstream gets the host that was decided on.
+    fn forwarded(&self, request: &mut Request) -> Result<Forwarded, Problem> {
         let scheme = peer_scheme(request);
         let origin = self.settings.trusted_proxies.origin(request.remote_addr(), scheme, request.headers());
         let origin = origin.map_err(|error| contradiction(&error))?;
         let own = request.uri().authority().map(http::uri::Authority::as_str);
         let sent = own.or_else(|| request.header(header::HOST)).unwrap_or_default();
-        let host = origin.host.and_then(|host| host.to_str().ok()).unwrap_or(sent);
-        Ok(Forwarded::new(&origin, host))
+        let told = origin.host.cloned();
+        let forwarded =
+            Forwarded::new(&origin, told.as_ref().and_then(|host| host.to_str().ok()).unwrap_or(sent));
+        if let Some(host) = told {
+            request.headers_mut().insert(header::HOST, host);
+            *request.uri_mut() = request.uri().path_and_query().cloned().map(Uri::from).unwrap_or_default();
+        }
+        Ok(forwarded)
     }
 
     /// Cuts the exchange when the token ends or is revoked; a caller without a token has nothing that could end.
@@ -131,10 +138,6 @@ fn strip_prefix(request: &mut Request, prefix: &str) -> Result<(), Problem> {
     parts.path_and_query = path.parse().ok();
     *request.uri_mut() = Uri::from_parts(parts).map_err(|_| not_ready())?;
     Ok(())
-}
-
-fn contradiction(error: &ForwardedError) -> Problem {
-    Problem::invalid_request("forwarded_headers", error.to_string())
 }
 
 /// What a route asks for is not there: its policy is newer than this endpoint, or asks for what no endpoint can do.

@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    gate::proxy::tests::support::{at, nobody, serve},
+    gate::{
+        GateSettings,
+        proxy::tests::support::{at, nobody, serve},
+    },
     policy::{Definition, Policy},
     testing,
 };
@@ -33,6 +36,11 @@ fn report(request: &Request) -> String {
 }
 
 async fn client(routes: Value, identity: Value) -> TestClient<impl Endpoint> {
+    TestClient::new(endpoint(routes, identity, json!([])).await)
+}
+
+async fn endpoint(routes: Value, identity: Value, trusted: Value) -> impl Endpoint<Output = Response> {
+    let trusted_proxies: TrustedProxies = serde_json::from_value(trusted).unwrap();
     let upstream = serve(make(|request: Request| async move { report(&request) })).await;
     let upstreams = [("it".to_owned(), at(upstream)), ("dead".to_owned(), at(nobody().await))];
     let mut definition = Definition::default();
@@ -41,14 +49,17 @@ async fn client(routes: Value, identity: Value) -> TestClient<impl Endpoint> {
         definition.add_route(serde_json::from_value(route.clone()).unwrap());
     }
     let policy = Policy::compile(&definition).map_err(|errors| errors[0].to_string()).unwrap().policy;
-    let gate = testing::gate(policy, testing::principal("items items:write").unwrap()).unwrap();
+    let principal = testing::principal("items items:write").unwrap();
+    let gate = GateSettings { trusted_proxies: trusted_proxies.clone(), ..GateSettings::default() };
+    let gate = testing::gate_with(policy, Some(&principal), gate).unwrap();
     let settings = OnwardSettings {
-        trusted_proxies: TrustedProxies::default(),
+        trusted_proxies,
         identity: serde_json::from_value(identity).unwrap(),
         grace: Duration::ZERO,
     };
     let (proxy, clock) = (Proxy::new(&upstreams).unwrap(), Arc::new(SystemClock::new()));
-    TestClient::new(Onward::new(gate.inner(), proxy, clock, settings, Inner).unwrap().with(gate))
+    let onward = Onward::new(gate.inner(), proxy, clock, settings, Inner).unwrap();
+    onward.with(gate)
 }
 
 async fn seen(client: &TestClient<impl Endpoint>, path: &str, headers: &[(&str, &str)]) -> Value {
@@ -121,4 +132,18 @@ async fn an_upstream_that_is_not_there_is_a_problem_that_tells_nothing_about_it(
     answer.assert_content_type("application/problem+json");
     let body = answer.0.into_body().into_string().await.unwrap();
     assert!(body.contains("upstream_unreachable") && !body.contains("127.0.0.1"), "{body}");
+}
+
+#[tokio::test]
+async fn invariant_7_the_upstream_gets_the_host_that_was_decided_on() {
+    let routes = json!([{"match": "api.example/**", "allow": "anonymous", "upstream": "it"}]);
+    let endpoint = endpoint(routes, json!({}), json!(["10.42.0.0/16"])).await;
+    let http = hyper::Request::builder().uri("/a").header("host", "10.0.0.1:8080");
+    let (parts, ()) = http.header("x-forwarded-host", "api.example").body(()).unwrap().into_parts();
+    let proxy = poem::web::RemoteAddr(poem::Addr::SocketAddr("10.42.0.7:1".parse().unwrap()));
+    let parts = (parts, poem::web::LocalAddr::default(), proxy, http::uri::Scheme::HTTP).into();
+    let answer = endpoint.get_response(Request::from_parts(parts, poem::Body::empty())).await;
+    let seen: Value = serde_json::from_slice(&answer.into_body().into_vec().await.unwrap()).unwrap();
+    assert_eq!(seen["headers"]["host"], "api.example", "{seen}");
+    assert_eq!(seen["headers"]["x-forwarded-host"], "api.example", "{seen}");
 }
