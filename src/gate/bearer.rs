@@ -51,11 +51,22 @@ fn token(value: &HeaderValue) -> Result<Option<BearerToken>, BearerError> {
     let scheme = bytes.iter().position(|byte| *byte == b' ').unwrap_or(bytes.len());
     let (scheme, rest) = bytes.split_at(scheme);
     if !scheme.eq_ignore_ascii_case(b"bearer") {
-        return Ok(None);
+        return if holds_another(bytes) { Err(BearerError::Several) } else { Ok(None) };
     }
     let rest = rest.trim_ascii();
     // A header's value shares its buffer with the connection's; a token kept in the cache must not keep that alive.
     Ok(Some(BearerToken::from_bytes(Bytes::copy_from_slice(rest))?))
+}
+
+/// Whether a token follows credentials of another scheme: Envoy joins several headers into one by a comma, and what is
+/// behind it may take the last.
+fn holds_another(value: &[u8]) -> bool {
+    let mut joined = value.split(|byte| *byte == b',').skip(1).map(<[u8]>::trim_ascii_start);
+    joined.any(|next| {
+        next.split_at_checked(6).is_some_and(|(scheme, rest)| {
+            scheme.eq_ignore_ascii_case(b"bearer") && matches!(rest.first(), None | Some(b' ' | b'\t'))
+        })
+    })
 }
 
 #[cfg(test)]
@@ -93,6 +104,15 @@ mod tests {
     #[test]
     fn two_tokens_in_one_header_are_malformed() {
         assert_eq!(read(&["Bearer a, Bearer b"]), Err(BearerError::Malformed(TokenError::Character)));
+    }
+
+    #[test]
+    fn a_token_that_a_proxy_has_joined_to_other_credentials_is_not_overlooked() {
+        for joined in ["Basic YTpi,Bearer a", "Basic YTpi, bearer a", "Basic YTpi , BEARER", "a,b, Bearer c"]
+        {
+            assert_eq!(read(&[joined]), Err(BearerError::Several), "{joined}");
+        }
+        assert_eq!(read(&["Digest realm=\"bearers\", nonce=\"bearer\""]), Ok(None));
     }
 
     #[test]

@@ -12,18 +12,18 @@ use tempfile::TempDir;
 use crate::support::{Client, Server, Upstream, raw};
 
 /// A proxy under test: its program, its configuration, and how it is told where that is.
-struct Kind {
-    dialect: &'static str,
+pub(crate) struct Kind {
+    pub(crate) dialect: &'static str,
     configuration: &'static str,
     command: fn(&str, &TempDir) -> Command,
 }
 
-const NGINX: Kind = Kind {
+pub(crate) const NGINX: Kind = Kind {
     dialect: "nginx",
     configuration: include_str!("../../src/manual/proxies/nginx.conf"),
     command: nginx,
 };
-const CADDY: Kind = Kind {
+pub(crate) const CADDY: Kind = Kind {
     dialect: "caddy",
     configuration: include_str!("../../src/manual/proxies/Caddyfile"),
     command: caddy,
@@ -42,26 +42,22 @@ fn caddy(file: &str, folder: &TempDir) -> Command {
     command
 }
 
-/// A proxy, scopegate beside it and a service behind it.
-struct Scene {
-    proxy: Child,
-    address: String,
+/// A running proxy, configured as the manual shows.
+pub(crate) struct Proxy {
+    child: Child,
+    pub(crate) address: String,
     _folder: TempDir,
-    server: Server,
-    upstream: Upstream,
 }
 
-impl Scene {
-    fn of(kind: &Kind) -> Self {
-        let upstream = Upstream::start();
-        let server = Server::start(&configuration(kind.dialect));
+impl Proxy {
+    /// Starts one that asks scopegate at one address and sends what may pass on to a service at another.
+    pub(crate) fn start(kind: &Kind, scopegate: &str, service: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
-        let scopegate = server.url.trim_start_matches("http://");
         let text = kind
             .configuration
             .replace("127.0.0.1:8080", scopegate)
-            .replace("127.0.0.1:9001", &upstream.address.to_string())
+            .replace("127.0.0.1:9001", service)
             .replace("127.0.0.1:8000", &format!("127.0.0.1:{port}"))
             .replace("http://:8000", &format!("http://:{port}"));
         // nginx' temporary files default to where only an installed one may write.
@@ -71,31 +67,48 @@ impl Scene {
         let file = folder.path().join("configuration");
         std::fs::write(&file, text).unwrap();
         let mut command = (kind.command)(file.to_str().unwrap(), &folder);
-        let proxy = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let proxy = proxy.unwrap_or_else(|error| panic!("{}: {error}; tests/run installs it", kind.dialect));
-        let address = format!("127.0.0.1:{port}");
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.unwrap_or_else(|error| panic!("{}: {error}; tests/run installs it", kind.dialect));
+        let proxy = Self { child, address: format!("127.0.0.1:{port}"), _folder: folder };
         let begun = Instant::now();
-        while TcpStream::connect(&address).is_err() {
+        while TcpStream::connect(&proxy.address).is_err() {
             assert!(begun.elapsed() < Duration::from_secs(30), "{} did not start", kind.dialect);
             std::thread::sleep(Duration::from_millis(20));
         }
-        Self { proxy, address, _folder: folder, server, upstream }
+        proxy
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // Asked to end, so that its own children end with it; it may have ended already.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// A proxy, scopegate beside it and a service behind it.
+struct Scene {
+    proxy: Proxy,
+    server: Server,
+    upstream: Upstream,
+}
+
+impl Scene {
+    fn of(kind: &Kind) -> Self {
+        let upstream = Upstream::start();
+        let server = Server::start(&configuration(kind.dialect));
+        let scopegate = server.url.trim_start_matches("http://");
+        let proxy = Proxy::start(kind, scopegate, &upstream.address.to_string());
+        Self { proxy, server, upstream }
     }
 
     fn client(&self) -> Client {
-        Client::new(&format!("http://{}", self.address))
+        Client::new(&format!("http://{}", self.proxy.address))
     }
 
     async fn token(&self) -> String {
         Client::new(&self.server.url).token("", "demo", "demo-secret", "items").await
-    }
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        // Asked to end, so that its own children end with it; it may have ended already.
-        let _ = Command::new("kill").arg(self.proxy.id().to_string()).status();
-        let _ = self.proxy.wait();
     }
 }
 
@@ -210,7 +223,7 @@ fn lets_no_trick_through(kind: &Kind) {
     let scene = Scene::of(kind);
     for trick in TRICKS {
         let request = format!("GET {trick} HTTP/1.1\r\nHost: api.example\r\nConnection: close\r\n\r\n");
-        let answer = raw(&scene.address, request.as_bytes());
+        let answer = raw(&scene.proxy.address, request.as_bytes());
         let status: u16 = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
         assert!(status != 200, "{trick} was let through: {answer}");
     }

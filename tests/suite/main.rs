@@ -18,6 +18,7 @@ mod forward_auth;
 mod items;
 mod metrics;
 mod nodes;
+mod parity;
 mod proxy;
 mod reload;
 mod revocation;

@@ -3,8 +3,8 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
-        TRANSFER_ENCODING, UPGRADE,
+        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
     },
 };
 
@@ -51,6 +51,18 @@ pub(super) fn towards_upstream(headers: &mut HeaderMap, forwarded: &Forwarded) {
     }
 }
 
+/// Takes off what a caller's `Connection` lists, and the list itself: nothing that is set afterwards can be taken off by
+/// the caller.
+pub(in crate::gate) fn unlist(headers: &mut HeaderMap) {
+    let upgrades = headers.get_all(CONNECTION).iter().any(|value| lists(value, "upgrade"));
+    for name in listed(headers).into_iter().filter(|name| *name != UPGRADE) {
+        headers.remove(name);
+    }
+    if headers.remove(CONNECTION).is_some() && upgrades {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+}
+
 /// Makes an upstream's headers the caller's.
 pub(super) fn towards_caller(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
@@ -74,7 +86,8 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// What `Connection` lists, save what the message needs: a caller could otherwise have it taken off.
+/// What `Connection` lists, save what the message needs and the token that was decided on: a caller could otherwise have
+/// it taken off.
 fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
     let mut values = headers.get_all(CONNECTION).iter().peekable();
     if values.peek().is_none() {
@@ -82,7 +95,7 @@ fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
     }
     let tokens = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let names = tokens.filter_map(|token| token.trim().parse().ok());
-    names.filter(|name| *name != HOST && *name != CONTENT_LENGTH).collect()
+    names.filter(|name| ![HOST, CONTENT_LENGTH, AUTHORIZATION].contains(name)).collect()
 }
 
 fn lists(value: &HeaderValue, token: &str) -> bool {
@@ -152,6 +165,23 @@ mod tests {
         let sent = sent_on(&[("connection", "host, content-length"), ("host", "b"), ("content-length", "3")]);
         assert_eq!(sent.get(HOST).unwrap(), "b");
         assert_eq!(sent.get(CONTENT_LENGTH).unwrap(), "3");
+    }
+
+    #[test]
+    fn a_caller_cannot_have_the_token_taken_off_that_was_decided_on() {
+        let sent = sent_on(&[("connection", "authorization"), ("authorization", "Bearer a")]);
+        assert_eq!(sent.get(AUTHORIZATION).unwrap(), "Bearer a");
+    }
+
+    #[test]
+    fn once_the_list_is_gone_nothing_else_can_be_taken_off_by_it() {
+        let mut headers =
+            headers(&[("connection", "X-User, Upgrade"), ("upgrade", "websocket"), ("x-user", "a")]);
+        unlist(&mut headers);
+        assert_eq!((headers.get("x-user"), upgrade(&headers)), (None, Some("websocket")));
+        headers.insert("x-user", HeaderValue::from_static("ours"));
+        strip_hop_by_hop(&mut headers);
+        assert_eq!(headers.get("x-user").unwrap(), "ours");
     }
 
     #[test]

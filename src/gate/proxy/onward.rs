@@ -6,7 +6,7 @@ use http::{StatusCode, Uri, header};
 use poem::{Endpoint, Request, Response, Result};
 use scopegate_provider::{Clock, Rejection};
 
-use super::{Forwarded, Proxy, ProxyError, StreamGuard};
+use super::{Forwarded, Proxy, ProxyError, StreamGuard, headers::unlist};
 use crate::{
     gate::{
         Gate, IdentityError, Permit, TrustedProxies, identities::Identities, request::contradiction,
@@ -67,6 +67,7 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
         }
         let forwarded = self.forwarded(&mut request)?;
         let headers = self.identities.find(handling.identity.as_ref()).ok_or_else(not_ready)?;
+        unlist(request.headers_mut());
         headers.set(permit.principal.as_ref(), request.headers_mut());
         let own = handling.identity.as_ref().and_then(|identity| identity.forward);
         match own.or(self.settings.identity.forward).unwrap_or_default() {

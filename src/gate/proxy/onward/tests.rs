@@ -99,6 +99,14 @@ async fn invariant_8_identity_headers_are_stripped_before_what_is_served_here_to
 }
 
 #[tokio::test]
+async fn invariant_8_a_caller_cannot_have_identity_taken_off_as_a_header_of_its_connection() {
+    let routes = json!([{"match": "/**", "allow": "authenticated", "upstream": "it"}]);
+    let client = client(routes, json!({"headers": {"X-Auth-Subject": "sub"}})).await;
+    let seen = seen(&client, "/", &[("connection", "x-auth-subject, close")]).await;
+    assert_eq!(seen["headers"]["x-auth-subject"], "tester");
+}
+
+#[tokio::test]
 async fn a_route_may_tell_something_else_about_the_caller() {
     let own = json!({"headers": {"X-User": "sub"}, "forward": "strip"});
     let routes = json!([
