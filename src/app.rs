@@ -9,6 +9,7 @@ mod inner;
 mod library;
 mod metrics;
 mod readiness;
+mod restart;
 mod serve;
 mod watch;
 
@@ -57,6 +58,8 @@ pub struct App(Arc<Node>);
 struct Node {
     fixed: Fixed,
     public_url: String,
+    /// The configuration that it was made from.
+    first: Arc<Config>,
     gate: Gate,
     current: ArcSwap<Generation>,
     /// Held while a configuration or a change of the store is taken over, so that none is lost.
@@ -152,17 +155,18 @@ impl App {
         let proxy = Proxy::new(&config.upstreams)?;
         let built = Built { gate: &gate, connections: &connections, config: &config, proxy: &proxy };
         let endpoints = assemble::endpoints(&fixed, built, &public_url)?;
-        let config = Arc::new(config);
+        let first = Arc::new(config);
+        let config = first.clone();
         let current = ArcSwap::from_pointee(Generation { connections, config, proxy, endpoints });
         let changing = tokio::sync::Mutex::default();
-        let node = Arc::new(Node { fixed, public_url, gate, current, changing });
+        let node = Arc::new(Node { fixed, public_url, first, gate, current, changing });
         node.fixed.hand.hold(&node);
         tokio::spawn(follow_store(Arc::downgrade(&node), changes));
         Ok(Self(node))
     }
 
     /// Goes on by another configuration: providers whose settings are the same are kept, requests in flight end as
-    /// they began. Listeners, the store and the log stay as they were until the program starts anew.
+    /// they began. Listeners, the store and the log stay as they were until the program starts anew, which the log says.
     ///
     /// # Errors
     /// [`BuildError`]; everything is as before.
@@ -172,8 +176,12 @@ impl App {
         let providers = std::mem::take(&mut config.providers);
         let connections = connect::all(&self.0.fixed, providers, &self.0.current.load().connections).await?;
         let proxy = self.0.current.load().proxy.with(&config.upstreams)?;
+        let waiting = restart::waiting(&self.0.first, &config).join(", ");
         self.0.take_over(connections, Arc::new(config), proxy)?;
         self.0.fixed.metrics.good_reloads.increment();
+        if !waiting.is_empty() {
+            tracing::warn!(keys = waiting, "these keys have changed and wait for a restart");
+        }
         Ok(())
     }
 

@@ -101,6 +101,23 @@ pub enum AuthenticatorError {
     },
 }
 
+/// Why a token gives no principal.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{error}")]
+pub struct Unauthenticated {
+    /// The token is bad, or nobody can tell.
+    #[source]
+    pub error: AuthnError,
+    /// Whom the token speaks for all the same, where it was verified before it was refused: one that is revoked.
+    pub verified: Option<Principal>,
+}
+
+impl From<AuthnError> for Unauthenticated {
+    fn from(error: AuthnError) -> Self {
+        Self { error, verified: None }
+    }
+}
+
 /// Keeps verified tokens beyond the life of one [`Authenticator`]: shared by those before and after a reload.
 #[derive(Debug, Clone)]
 pub struct VerifiedTokens(Arc<TokenCache>);
@@ -198,6 +215,18 @@ impl Authenticator {
         credentials: &Credentials,
         freshness: Freshness,
     ) -> Result<Principal, AuthnError> {
+        self.judge(credentials, freshness).await.map_err(|refused| refused.error)
+    }
+
+    /// As [`Authenticator::authenticate`], and tells whose token it was that was refused, if that was verified.
+    ///
+    /// # Errors
+    /// [`Unauthenticated`]: the token is bad, or nobody can tell.
+    pub async fn judge(
+        &self,
+        credentials: &Credentials,
+        freshness: Freshness,
+    ) -> Result<Principal, Unauthenticated> {
         let now = self.clock.now();
         let known = match freshness {
             Freshness::Cached => self.recall(credentials, now),
@@ -207,8 +236,10 @@ impl Authenticator {
             Some(principal) => (principal, now),
             None => self.ask(credentials, freshness).await?,
         };
-        self.revocations.check(&principal, credentials, now)?;
-        Ok(principal)
+        match self.revocations.check(&principal, credentials, now) {
+            Ok(()) => Ok(principal),
+            Err(error) => Err(Unauthenticated { error, verified: Some(principal) }),
+        }
     }
 
     /// Whether a principal that was authenticated before is still good, as far as revocations tell: for streams that

@@ -185,6 +185,10 @@ async fn a_revocation_is_heeded_for_a_token_that_is_known() {
     let after = Authenticator::new(providers, tokens, Arc::new(AllRevoked), house.clock.clone()).unwrap();
     let refused = after.authenticate(&jwt("a"), Freshness::Cached).await.unwrap_err();
     assert_eq!(refused, AuthnError::Rejected(Rejection::Revoked));
+    let refused = after.judge(&jwt("a"), Freshness::Cached).await.unwrap_err();
+    assert!(refused.verified.is_some(), "whose token it was is known");
+    let refused = after.judge(&jwt("x"), Freshness::Cached).await.unwrap_err();
+    assert!(refused.verified.is_none(), "nobody vouches for it");
 }
 
 #[tokio::test]

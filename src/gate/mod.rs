@@ -21,7 +21,7 @@ use http::HeaderMap;
 use scopegate_provider::{ClientId, Credentials, Freshness, ProviderName, Rejection};
 
 use crate::{
-    authenticator::Authenticator,
+    authenticator::{Authenticator, Unauthenticated},
     policy::{Decision, Handling, Policy, Refused, Resolved, Target, TokenUse},
     problem::Problem,
     telemetry::Metrics,
@@ -103,7 +103,7 @@ pub struct Refusal {
     pub route: Option<Arc<str>>,
     /// The provider that vouched for the caller, if one did.
     pub provider: Option<ProviderName>,
-    /// The client of the token, if one was verified.
+    /// The client of the token, if one was verified: also of one that is revoked, never of one that only says so.
     pub client: Option<ClientId>,
 }
 
@@ -161,11 +161,7 @@ impl State {
                 let (route, handling) = (route.label().clone(), route.handling().clone());
                 Ok(Permit { principal, credentials, route, handling })
             }
-            Decision::Deny(refused) => {
-                let provider = principal.as_ref().map(|principal| principal.provider().clone());
-                let client = principal.and_then(|principal| principal.client().cloned());
-                Err(Refusal { provider, client, ..self.point(denied(&refused)) })
-            }
+            Decision::Deny(refused) => Err(self.point(denied(&refused)).of(principal.as_ref())),
         }
     }
 
@@ -196,10 +192,13 @@ impl State {
         }
         let freshness = if resolved.fresh() { Freshness::Fresh } else { Freshness::Cached };
         let credentials = Credentials::bearer(token);
-        let answer = self.authenticator.authenticate(&credentials, freshness).await;
-        answer
-            .map(|principal| Some((principal, credentials)))
-            .map_err(|error| refused(Problem::authentication(&error, route.rule().smallest_scopes())))
+        match self.authenticator.judge(&credentials, freshness).await {
+            Ok(principal) => Ok(Some((principal, credentials))),
+            Err(Unauthenticated { error, verified }) => {
+                let problem = Problem::authentication(&error, route.rule().smallest_scopes());
+                Err(refused(problem).of(verified.as_ref()))
+            }
+        }
     }
 
     fn point(&self, refusal: Refusal) -> Refusal {
@@ -207,6 +206,15 @@ impl State {
             Some(url) => Refusal { problem: refusal.problem.with_resource_metadata(url), ..refusal },
             None => refusal,
         }
+    }
+}
+
+impl Refusal {
+    /// Of a caller whose token was verified.
+    fn of(self, caller: Option<&scopegate_provider::Principal>) -> Self {
+        let provider = caller.map(|principal| principal.provider().clone());
+        let client = caller.and_then(|principal| principal.client().cloned());
+        Self { provider, client, ..self }
     }
 }
 

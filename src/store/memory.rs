@@ -1,5 +1,8 @@
 //! The store in memory: for development, for tests, and for reading where no store is configured.
 
+mod audit;
+mod revocations;
+
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -8,15 +11,14 @@ use std::{
 
 use async_trait::async_trait;
 use scopegate_provider::{Clock, ProviderName, Timestamp};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
-    Action, Actor, Audit, AuditRecord, ChangeNumber, Changes, DenialCount, Edit, Edited, Heads, Item, ItemId,
-    ItemName, Items, NewRevocation, Page, Period, Policies, ProviderState, ProviderStates, RecordId,
-    Revocation, RevocationKey, Revocations, StateChange, StoreError, StoredPolicy, Version,
+    Action, Actor, AuditRecord, ChangeNumber, Changes, Edit, Edited, Heads, Item, ItemId, ItemName, Items,
+    Page, Policies, ProviderState, ProviderStates, RecordId, Revocation, StateChange, StoreError,
+    StoredPolicy, Version,
     changes::Part,
     items::{FIRST_ITEMS, check_version, no_item},
-    revocation::{AUDITED_ONE_BY_ONE, no_revocation},
 };
 
 /// The store in memory. Its lock is held for the time of one look-up or change, never while something is waited for.
@@ -87,17 +89,6 @@ impl State {
             change,
         };
         self.audit.insert(id, record);
-    }
-
-    fn record_revocations(&mut self, by: &Actor, at: Timestamp, made: &[Revocation], change: ChangeNumber) {
-        if made.len() > AUDITED_ONE_BY_ONE {
-            let detail = json!({ "count": made.len() });
-            return self.record(change, 0, Entry { at, by, action: Action::Revoke, name: "*", detail });
-        }
-        for (index, revocation) in made.iter().enumerate() {
-            let (name, detail) = (revocation.id.as_str(), revocation.detail());
-            self.record(change, index, Entry { at, by, action: Action::Revoke, name, detail });
-        }
     }
 }
 
@@ -177,88 +168,6 @@ impl Policies for MemoryStore {
 }
 
 #[async_trait]
-impl Revocations for MemoryStore {
-    async fn revoke(&self, by: &Actor, records: Vec<NewRevocation>) -> Result<Vec<Revocation>, StoreError> {
-        let now = self.clock.now();
-        let mut state = self.write()?;
-        let change = state.heads.advance(Part::Revocations);
-        let made: Vec<_> = Revocation::numbered(records, now, change).collect();
-        state.revocations.extend(made.iter().map(|made| (made.id.clone(), made.clone())));
-        state.record_revocations(by, now, &made, change);
-        Ok(made)
-    }
-
-    async fn revocations(
-        &self,
-        after: Option<&RecordId>,
-        limit: usize,
-    ) -> Result<Page<Revocation>, StoreError> {
-        let now = self.clock.now();
-        let state = self.read();
-        let found = state.revocations.values().filter(|found| found.in_force(now));
-        let found = found.filter(|found| after.is_none_or(|after| found.id > *after));
-        Ok(Page::cut(found.take(limit.saturating_add(1)).cloned().collect(), limit))
-    }
-
-    async fn revocation(&self, id: &RecordId) -> Result<Revocation, StoreError> {
-        let now = self.clock.now();
-        let found = self.read().revocations.get(id).filter(|found| found.in_force(now)).cloned();
-        found.ok_or_else(|| no_revocation(id))
-    }
-
-    async fn delete_revocation(&self, by: &Actor, id: &RecordId) -> Result<Revocation, StoreError> {
-        let at = self.clock.now();
-        let mut state = self.write()?;
-        let mut heads = state.heads;
-        let found = state.revocations.get_mut(id).filter(|found| found.in_force(at));
-        let found = found.ok_or_else(|| no_revocation(id))?;
-        (found.deleted, found.change) = (true, heads.advance(Part::Revocations));
-        let found = found.clone();
-        state.heads = heads;
-        let (action, detail) = (Action::DeleteRevocation, found.detail());
-        state.record(found.change, 0, Entry { at, by, action, name: id.as_str(), detail });
-        Ok(found)
-    }
-
-    async fn revocations_since(
-        &self,
-        seen: ChangeNumber,
-        after: Option<(ChangeNumber, RecordId)>,
-        limit: usize,
-    ) -> Result<Page<Revocation>, StoreError> {
-        let now = self.clock.now();
-        let position = |found: &Revocation| (found.change, found.id.clone());
-        let state = self.read();
-        let found = state.revocations.values().filter(|found| found.change > seen);
-        let found = found.filter(|found| now < found.record.expires_at);
-        let found = found.filter(|found| after.as_ref().is_none_or(|after| position(found) > *after));
-        let mut found: Vec<_> = found.cloned().collect();
-        found.sort_by_key(position);
-        Ok(Page::cut(found, limit))
-    }
-
-    async fn revocations_of(
-        &self,
-        provider: &ProviderName,
-        key: &RevocationKey,
-    ) -> Result<Vec<Revocation>, StoreError> {
-        let now = self.clock.now();
-        let state = self.read();
-        let found = state.revocations.values().filter(|found| found.in_force(now));
-        let found = found.filter(|found| found.record.provider == *provider && found.record.key == *key);
-        Ok(found.cloned().collect())
-    }
-
-    async fn purge_revocations(&self) -> Result<u64, StoreError> {
-        let now = self.clock.now();
-        let mut state = self.write()?;
-        let before = state.revocations.len();
-        state.revocations.retain(|_, found| now < found.record.expires_at);
-        Ok(u64::try_from(before - state.revocations.len()).unwrap_or(u64::MAX))
-    }
-}
-
-#[async_trait]
 impl ProviderStates for MemoryStore {
     async fn provider_states(&self) -> Result<Vec<ProviderState>, StoreError> {
         Ok(self.read().providers.values().cloned().collect())
@@ -282,55 +191,6 @@ impl ProviderStates for MemoryStore {
 }
 
 #[async_trait]
-impl Audit for MemoryStore {
-    async fn audit(
-        &self,
-        period: Period,
-        after: Option<&RecordId>,
-        limit: usize,
-    ) -> Result<Page<AuditRecord>, StoreError> {
-        let state = self.read();
-        let found = state.audit.values().filter(|found| period.contains(found.at));
-        let found = found.filter(|found| after.is_none_or(|after| found.id > *after));
-        Ok(Page::cut(found.take(limit.saturating_add(1)).cloned().collect(), limit))
-    }
-
-    async fn count_denials(&self, denials: Vec<DenialCount>) -> Result<(), StoreError> {
-        let mut state = self.write()?;
-        for DenialCount { minute, route, reason, client, count } in
-            denials.into_iter().map(DenialCount::bounded)
-        {
-            *state.denials.entry((minute, route, reason, client)).or_default() += count;
-        }
-        Ok(())
-    }
-
-    async fn denials(&self, period: Period, limit: usize) -> Result<Vec<DenialCount>, StoreError> {
-        let state = self.read();
-        let found = state.denials.iter().filter(|((minute, ..), _)| period.contains(*minute));
-        let mut found: Vec<_> = found
-            .map(|((minute, route, reason, client), count)| DenialCount {
-                minute: *minute,
-                route: route.clone(),
-                reason: reason.clone(),
-                client: client.clone(),
-                count: *count,
-            })
-            .collect();
-        found.sort_by(DenialCount::latest_first);
-        found.truncate(limit);
-        Ok(found)
-    }
-
-    async fn forget_audit(&self, before: Timestamp) -> Result<(), StoreError> {
-        let mut state = self.write()?;
-        state.audit.retain(|_, record| record.at >= before);
-        state.denials.retain(|(minute, ..), _| *minute >= before);
-        Ok(())
-    }
-}
-
-#[async_trait]
 impl Changes for MemoryStore {
     async fn heads(&self) -> Result<Heads, StoreError> {
         Ok(self.read().heads)
@@ -345,8 +205,13 @@ impl fmt::Debug for MemoryStore {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::store::conformance::{actor, conformance, record, still, token_id};
+    use crate::store::{
+        Revocations,
+        conformance::{actor, conformance, record, still, token_id},
+    };
 
     async fn open() -> (MemoryStore, ()) {
         (MemoryStore::new(still()), ())

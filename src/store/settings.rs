@@ -7,7 +7,7 @@ use scopegate_provider::{Secret, Span, UnitError};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// The section `store`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StoreSettings {
     /// `sqlite://PATH`, `postgres://…` or `memory:`; a string, `{ env: NAME }` or `{ file: PATH }`.

@@ -20,7 +20,7 @@ pub struct TelemetrySettings {
 }
 
 /// `telemetry.log:`
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
     /// How much: `error`, `warn`, `info`, `debug`, `trace`, or by module as in `info,scopegate_oidc=debug`.
@@ -55,7 +55,7 @@ pub enum LogFormat {
 }
 
 /// How much is logged.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogLevel(Targets);
 
 /// Why a string is no log level.

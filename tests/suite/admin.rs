@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Server};
+use crate::support::{Client, Server, eventually};
 
 /// A server with an administrator, on this store.
 pub(crate) fn config(store: &str) -> String {
@@ -45,7 +45,11 @@ pub(crate) struct Site {
 }
 
 pub(crate) async fn site(store: &str) -> Site {
-    let server = Server::start(&config(store));
+    site_of(&config(store)).await
+}
+
+pub(crate) async fn site_of(config: &str) -> Site {
+    let server = Server::start(config);
     let client = Client::new(&server.url);
     let user = client.token("", "demo", "demo-secret", "items%20reports").await;
     let root = client.token("", "root", "root-secret", "scopegate:admin").await;
@@ -242,33 +246,48 @@ async fn administrators_may_have_a_listener_of_their_own() {
     assert_eq!(there.get_with("/items", &root).await.status, 404);
 }
 
+/// Client, reason and count of the denials, once there are so many.
+async fn denials(site: &Site, count: u64) -> Vec<(String, String, u64)> {
+    let counted = async || {
+        let told = site.client.get_with("/admin/audit/denials", &site.root).await.json();
+        let mut sums = std::collections::BTreeMap::<_, u64>::new();
+        for denial in told["items"].as_array().unwrap() {
+            let text = |name: &str| denial[name].as_str().unwrap().to_owned();
+            assert!(text("route").contains("/items/**") || text("route").contains("/api/private"));
+            *sums.entry((text("client"), text("reason"))).or_default() += denial["count"].as_u64().unwrap();
+        }
+        sums
+    };
+    let sums = eventually(counted, |sums| sums.values().sum::<u64>() == count).await;
+    sums.into_iter().map(|((client, reason), count)| (client, reason, count)).collect()
+}
+
+fn told(client: &str, reason: &str, count: u64) -> (String, String, u64) {
+    (client.to_owned(), reason.to_owned(), count)
+}
+
 #[tokio::test]
 async fn denials_are_counted_by_route_reason_and_client() {
-    let Site { client, user, root, .. } = &site("memory:").await;
+    let site = site("memory:").await;
+    let Site { client, user, root, .. } = &site;
     for token in [user, user, root] {
         assert_eq!(client.json("DELETE", "/items/1", token, &json!(null)).await.status, 403);
     }
     assert_eq!(client.get("/api/private").await.status, 401);
-    for _ in 0..200 {
-        let told = client.get_with("/admin/audit/denials", root).await.json();
-        let mut sums = std::collections::BTreeMap::<_, u64>::new();
-        for denial in told["items"].as_array().unwrap() {
-            let text = |name: &str| denial[name].as_str().unwrap().to_owned();
-            *sums.entry((text("client"), text("reason"), text("route"))).or_default() +=
-                denial["count"].as_u64().unwrap();
-        }
-        if sums.values().sum::<u64>() == 4 {
-            let kinds: Vec<_> =
-                sums.iter().map(|((client, reason, _), count)| (&**client, &**reason, *count)).collect();
-            let few = "insufficient_scope";
-            assert_eq!(kinds, [("", "no_token", 1), ("demo", few, 2), ("root", few, 1)]);
-            assert!(
-                sums.keys()
-                    .all(|(_, _, route)| route.contains("/items/**") || route.contains("/api/private"))
-            );
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-    }
-    panic!("they were not counted");
+    let few = "insufficient_scope";
+    let expected = [told("", "no_token", 1), told("demo", few, 2), told("root", few, 1)];
+    assert_eq!(denials(&site, 4).await, expected);
+}
+
+#[tokio::test]
+async fn a_denied_token_is_counted_for_its_client_if_it_was_verified_and_only_then() {
+    let site = site("memory:").await;
+    let Site { client, user, .. } = &site;
+    let tampered = format!("{}AAAA", user.get(..user.len() - 4).unwrap());
+    assert_eq!(client.get_with("/items", &tampered).await.status, 401);
+    assert_eq!(client.form("/revoke", &format!("token={user}")).await.status, 200);
+    assert_eq!(client.get_with("/items", user).await.status, 401);
+    assert_eq!(client.get_with("/items", &tampered).await.status, 401);
+    let expected = [told("", "signature_invalid", 2), told("demo", "revoked", 1)];
+    assert_eq!(denials(&site, 3).await, expected);
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{
-    admin::{Site, config},
+    admin::config,
     support::{Client, Server},
 };
 
@@ -65,84 +65,6 @@ async fn invariant_14_two_servers_on_one_sqlite_file_hold_to_each_others_changes
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite://{}", folder.path().join("gate.db").display());
     what_is_done_at_one_node_holds_at_the_other(&url).await;
-}
-
-/// Creates items and revocations from many sides until the server is killed; then asks a new one for all that was
-/// acknowledged.
-async fn what_is_acknowledged_survives_kill(store: &str) {
-    let mut server = Server::start(&config(store));
-    let client = Client::new(&server.url);
-    let token = client.token("", "demo", "demo-secret", "items%20items:write").await;
-    let root = client.token("", "root", "root-secret", "scopegate:admin").await;
-    let create = async |n: usize| {
-        let mut made = Vec::new();
-        for round in 0.. {
-            let name = format!("{n}/{round}");
-            let Some(answer) = client.try_json("POST", "/items", &token, &json!({ "name": name })).await
-            else {
-                return made;
-            };
-            assert_eq!(answer.status, 201, "{answer:?}");
-            made.push((answer.json()["id"].as_i64().unwrap(), name));
-        }
-        made
-    };
-    let revoke = async |n: usize| {
-        let mut made = Vec::new();
-        for round in 0.. {
-            let body = json!({ "provider": "local", "token_id": format!("{n}/{round}") });
-            let Some(answer) = client.try_json("POST", "/admin/revocations", &root, &body).await else {
-                return made;
-            };
-            assert_eq!(answer.status, 201, "{answer:?}");
-            made.push(answer.json()["id"].as_str().unwrap().to_owned());
-        }
-        made
-    };
-    let kill = async {
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        server.signal("KILL");
-    };
-    let creating = futures_util::future::join_all((0..48).map(create));
-    let revoking = futures_util::future::join_all((0..48).map(revoke));
-    let (items, revocations, ()) = futures_util::join!(creating, revoking, kill);
-    server.wait();
-    let (items, revocations): (Vec<_>, Vec<_>) = (items.concat(), revocations.concat());
-    assert!(items.len() > 50 && revocations.len() > 50, "{} {}", items.len(), revocations.len());
-
-    let Site { client, user, root, .. } = &crate::admin::site(store).await;
-    let mut kept = std::collections::HashMap::new();
-    let mut after = 0;
-    loop {
-        let page = client.get_with(&format!("/items?limit=1000&after={after}"), user).await.json();
-        let page = page.as_array().unwrap();
-        kept.extend(
-            page.iter().map(|item| (item["id"].as_i64().unwrap(), item["name"].as_str().unwrap().to_owned())),
-        );
-        match page.last() {
-            Some(last) => after = last["id"].as_i64().unwrap(),
-            None => break,
-        }
-    }
-    let lost = items.iter().filter(|(id, name)| kept.get(id) != Some(name)).count();
-    assert_eq!(lost, 0, "of {} acknowledged items", items.len());
-    for id in &revocations {
-        let found = client.get_with(&format!("/admin/revocations/{id}"), root).await;
-        assert_eq!(found.status, 200, "{found:?}");
-    }
-}
-
-#[tokio::test]
-async fn invariant_14_what_sqlite_acknowledged_survives_kill() {
-    let folder = TempDir::new().unwrap();
-    what_is_acknowledged_survives_kill(&format!("sqlite://{}", folder.path().join("gate.db").display()))
-        .await;
-}
-
-#[tokio::test]
-async fn invariant_14_what_postgresql_acknowledged_survives_kill() {
-    let url = tokio::task::spawn_blocking(|| Postgres::shared().database()).await.unwrap();
-    what_is_acknowledged_survives_kill(&url).await;
 }
 
 #[tokio::test]

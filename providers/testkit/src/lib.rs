@@ -7,12 +7,14 @@
     reason = "a failed expectation fails the test"
 )]
 
+mod cable;
 mod clock;
 mod conformance;
 mod issuer;
 mod mint;
 mod postgres;
 
+pub use cable::Cable;
 pub use clock::TestClock;
 pub use conformance::{Bench, Emulation, conforms};
 pub use issuer::{Fault, Paths, Reply, Request, TestIssuer};

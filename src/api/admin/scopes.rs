@@ -117,7 +117,20 @@ impl ScopesApi {
         #[oai(name = "If-None-Match")]
         Header(if_none_match): Header<Option<String>>,
     ) -> poem::Result<Put> {
-        Ok(self.write(&principal, &name, scope, if_match.as_deref(), if_none_match.as_deref()).await?)
+        let expected = expected(if_match.as_deref(), if_none_match.as_deref())?;
+        let (description, routes) = (scope.description, scope.routes);
+        let edit = Edit::PutScope { name: parse(&name)?, description, routes, expected };
+        match self.edit(&principal, edit).await? {
+            Edited::Scope { scope, created: true } => {
+                Ok(Put::Created(Json(of_store(&scope)), etag(scope.version)))
+            }
+            Edited::Scope { scope, created: false } => {
+                Ok(Put::Replaced(Json(of_store(&scope)), etag(scope.version)))
+            }
+            Edited::Route { .. } | Edited::ScopeDeleted(_) | Edited::RouteDeleted(_) => {
+                Err(unexpected().into())
+            }
+        }
     }
 
     /// Create or replace a scope whose name holds a slash.
@@ -135,7 +148,7 @@ impl ScopesApi {
         #[oai(name = "If-None-Match")]
         Header(if_none_match): Header<Option<String>>,
     ) -> poem::Result<Put> {
-        Ok(self.write(&principal, &name, scope, if_match.as_deref(), if_none_match.as_deref()).await?)
+        self.put(principal, Path(name), Json(scope), Header(if_match), Header(if_none_match)).await
     }
 
     /// Delete a scope that no route requires.
@@ -148,7 +161,9 @@ impl ScopesApi {
         #[oai(name = "If-Match")]
         Header(if_match): Header<Option<String>>,
     ) -> poem::Result<Deleted> {
-        Ok(self.remove(&principal, &name, if_match.as_deref()).await?)
+        let expected = expected(if_match.as_deref(), None)?;
+        self.edit(&principal, Edit::DeleteScope { name: parse(&name)?, expected }).await?;
+        Ok(Deleted::Gone)
     }
 
     /// Delete a scope whose name holds a slash.
@@ -162,7 +177,7 @@ impl ScopesApi {
         #[oai(name = "If-Match")]
         Header(if_match): Header<Option<String>>,
     ) -> poem::Result<Deleted> {
-        Ok(self.remove(&principal, &name, if_match.as_deref()).await?)
+        self.delete(principal, Path(name), Header(if_match)).await
     }
 }
 
@@ -179,39 +194,8 @@ impl ScopesApi {
         scopes
     }
 
-    async fn write(
-        &self,
-        principal: &Principal,
-        name: &str,
-        scope: PutScope,
-        if_match: Option<&str>,
-        if_none_match: Option<&str>,
-    ) -> Result<Put, Problem> {
-        let expected = expected(if_match, if_none_match)?;
-        let (description, routes) = (scope.description, scope.routes);
-        let edit = Edit::PutScope { name: parse(name)?, description, routes, expected };
-        let edited =
-            self.0.edit(&Actor::from(&**principal), edit).await.map_err(|error| self.0.problem(error))?;
-        match edited {
-            Edited::Scope { scope, created: true } => {
-                Ok(Put::Created(Json(of_store(&scope)), etag(scope.version)))
-            }
-            Edited::Scope { scope, created: false } => {
-                Ok(Put::Replaced(Json(of_store(&scope)), etag(scope.version)))
-            }
-            Edited::Route { .. } | Edited::ScopeDeleted(_) | Edited::RouteDeleted(_) => Err(unexpected()),
-        }
-    }
-
-    async fn remove(
-        &self,
-        principal: &Principal,
-        name: &str,
-        if_match: Option<&str>,
-    ) -> Result<Deleted, Problem> {
-        let edit = Edit::DeleteScope { name: parse(name)?, expected: expected(if_match, None)? };
-        self.0.edit(&Actor::from(&**principal), edit).await.map_err(|error| self.0.problem(error))?;
-        Ok(Deleted::Gone)
+    async fn edit(&self, principal: &Principal, edit: Edit) -> Result<Edited, Problem> {
+        self.0.edit(&Actor::from(&**principal), edit).await.map_err(|error| self.0.problem(error))
     }
 }
 

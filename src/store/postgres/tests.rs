@@ -1,8 +1,10 @@
+use std::{collections::HashSet, sync::Mutex};
+
 use scopegate_testkit::Postgres;
 
 use super::*;
 use crate::store::{
-    Changes, Heads, ItemName, Items, Revocations, StoreError, StoreUrl,
+    Changes, Heads, ItemId, ItemName, Items, RecordId, Revocations, StoreError, StoreUrl,
     conformance::{actor, conformance, record, still, token_id},
 };
 
@@ -104,31 +106,74 @@ async fn without_listen_no_advisory_lock_and_no_notification_is_used() {
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "the probe does not probe");
 }
 
+/// What was acknowledged until the database was gone.
+#[derive(Default)]
+struct Acknowledged {
+    items: Mutex<HashSet<ItemId>>,
+    revocations: Mutex<HashSet<RecordId>>,
+    taken_back: Mutex<HashSet<RecordId>>,
+}
+
+impl Acknowledged {
+    fn count(&self) -> usize {
+        self.items.lock().unwrap().len() + self.revocations.lock().unwrap().len()
+    }
+
+    /// Writes until the database is gone: creates items, or records revocations and takes every third back.
+    async fn write(&self, store: &SqlStore, n: usize) {
+        for round in 0.. {
+            if n.is_multiple_of(2) {
+                let name = ItemName::parse(&format!("item {n}/{round}")).unwrap();
+                let Ok(item) = store.create(name).await else { return };
+                self.items.lock().unwrap().insert(item.id);
+                continue;
+            }
+            let record = record(token_id(&format!("{n}/{round}")));
+            let Ok(made) = store.revoke(&actor(), vec![record]).await else { return };
+            let id = made[0].id.clone();
+            if round % 3 < 2 {
+                self.revocations.lock().unwrap().insert(id);
+            } else if store.delete_revocation(&actor(), &id).await.is_ok() {
+                self.taken_back.lock().unwrap().insert(id);
+            } else {
+                return;
+            }
+        }
+    }
+
+    async fn check(&self, store: &SqlStore) {
+        let kept = store.list(None, 1_000_000).await.unwrap().items;
+        let kept: HashSet<_> = kept.into_iter().map(|item| item.id).collect();
+        let (made, lost) = (&*self.items.lock().unwrap(), |made: &HashSet<_>| made.difference(&kept).count());
+        assert_eq!(lost(made), 0, "of {} acknowledged items", made.len());
+        let kept = store.revocations(None, 1_000_000).await.unwrap().items;
+        let kept: HashSet<_> = kept.into_iter().map(|revocation| revocation.id).collect();
+        let made = &*self.revocations.lock().unwrap();
+        assert_eq!(made.difference(&kept).count(), 0, "of {} acknowledged revocations", made.len());
+        assert!(self.taken_back.lock().unwrap().is_disjoint(&kept), "what was taken back is there again");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn invariant_14_a_killed_and_restarted_database_has_every_acknowledged_write() {
     let server = Arc::new(Postgres::start());
     let store = at(&settings(&server.database())).await.unwrap();
-    // Each goes on until the database is gone.
-    let write = async |n: usize| {
-        let mut made = Vec::new();
-        while let Ok(item) = store.create(ItemName::parse(&format!("item {n}")).unwrap()).await {
-            made.push(item);
-        }
-        made
-    };
-    let killed = server.clone();
-    let kill = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        tokio::task::spawn_blocking(move || killed.kill()).await.unwrap();
-    };
-    let (made, ()) = futures_util::join!(futures_util::future::join_all((0..64).map(write)), kill);
-    let restarted = server.clone();
-    tokio::task::spawn_blocking(move || restarted.restart()).await.unwrap();
-    let kept = store.list(None, 1_000_000).await.unwrap().items;
-    let made: Vec<_> = made.into_iter().flatten().collect();
-    assert!(made.len() > 100, "{}", made.len());
-    let lost =
-        made.iter().filter(|made| kept.binary_search_by_key(&made.id, |kept| kept.id).is_err()).count();
-    assert_eq!(lost, 0, "of {} acknowledged items", made.len());
+    let acknowledged = Acknowledged::default();
+    for more in [50, 300, 1200] {
+        let deadly = acknowledged.count() + more;
+        let killed = server.clone();
+        let kill = async {
+            while acknowledged.count() < deadly {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            tokio::task::spawn_blocking(move || killed.kill()).await.unwrap();
+        };
+        let writing = futures_util::future::join_all((0..64).map(|n| acknowledged.write(&store, n)));
+        futures_util::join!(writing, kill);
+        let restarted = server.clone();
+        tokio::task::spawn_blocking(move || restarted.restart()).await.unwrap();
+        acknowledged.check(&store).await;
+    }
+    assert!(!acknowledged.revocations.lock().unwrap().is_empty());
     store.create(ItemName::parse("after").unwrap()).await.unwrap();
 }

@@ -27,6 +27,17 @@ impl Client {
         Self { base: base.to_owned(), http }
     }
 
+    /// A client that sends everything over one connection, without waiting for answers (HTTP/2).
+    pub(crate) fn http2(base: &str) -> Self {
+        let http = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+        Self { base: base.to_owned(), http }
+    }
+
+    /// The same client, asking another server.
+    pub(crate) fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), http: self.http.clone() }
+    }
+
     /// Sends a request with these headers and this body.
     pub(crate) async fn send(
         &self,

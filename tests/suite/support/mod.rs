@@ -1,11 +1,13 @@
 //! What the tests start and ask.
 
 mod browser;
+mod chance;
 mod client;
 mod program;
 mod upstream;
 
 pub(crate) use browser::Browser;
+pub(crate) use chance::Chance;
 pub(crate) use client::{Answer, Client};
 pub(crate) use program::{Issuer, Server, run};
 pub(crate) use upstream::{Upstream, raw};

@@ -1,0 +1,67 @@
+//! What a reload cannot change: told, so that nobody takes it for done.
+
+use crate::config::Config;
+
+/// The keys that hold something else than when the program was started, and are in force only after a restart.
+pub(super) fn waiting(started: &Config, now: &Config) -> Vec<&'static str> {
+    let (before, after) = (&started.server, &now.server);
+    let limits = |config: &Config| {
+        let mut limits = config.server.limits.clone();
+        // In force at once.
+        limits.token = crate::server::Limits::default().token;
+        limits
+    };
+    let administrators = |config: &Config| config.admin.as_ref().and_then(|admin| admin.listen.clone());
+    let changed = [
+        ("server.listen", before.listen != after.listen),
+        ("server.public_url", before.public_url != after.public_url),
+        ("server.tls", before.tls != after.tls),
+        ("server.limits", limits(started) != limits(now)),
+        ("server.shutdown_delay", before.shutdown_delay != after.shutdown_delay),
+        ("server.shutdown_grace", before.shutdown_grace != after.shutdown_grace),
+        ("operations.listen", started.operations != now.operations),
+        ("admin.listen", administrators(started) != administrators(now)),
+        ("store", started.store != now.store),
+        ("cache.tokens", started.cache != now.cache),
+        ("telemetry.log", started.telemetry.log != now.telemetry.log),
+    ];
+    changed.into_iter().filter(|(_, is)| *is).map(|(key, _)| key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{ConfigSource, Loader};
+
+    fn config(text: &str) -> Config {
+        let source = ConfigSource::Text { name: "scopegate.yaml".to_owned(), text: text.to_owned() };
+        Loader::new().without_environment().load(&source).unwrap()
+    }
+
+    fn waiting_for(text: &str) -> Vec<&'static str> {
+        waiting(&config("store: { url: 'memory:' }"), &config(text))
+    }
+
+    #[test]
+    fn keys_that_are_read_at_the_start_only_are_named() {
+        let changed = "
+            server: { listen: 127.0.0.1:1, shutdown_grace: 1s, limits: { connections: 5 } }
+            operations: { listen: 127.0.0.1:2 }
+            store: { url: sqlite://other.db }
+            cache: { tokens: 5 }
+            telemetry: { log: { level: debug } }";
+        let keys = ["server.listen", "server.limits", "server.shutdown_grace", "operations.listen", "store"];
+        assert_eq!(waiting_for(changed), [&keys[..], &["cache.tokens", "telemetry.log"]].concat());
+    }
+
+    #[test]
+    fn what_is_in_force_at_once_waits_for_nothing() {
+        let changed = "
+            server: { limits: { token: 1KiB }, request_id: X-Id, trusted_proxies: [10.0.0.0/8] }
+            store: { url: 'memory:' }
+            docs: true
+            telemetry: { audit: { retention: 1d } }
+            routes: [ { match: /a, allow: nobody } ]";
+        assert_eq!(waiting_for(changed), [""; 0]);
+    }
+}

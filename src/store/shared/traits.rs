@@ -1,0 +1,157 @@
+//! What the store of a node does by its implementation; what it has changed is in its memory before it answers.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use scopegate_provider::{ProviderName, Timestamp};
+
+use super::Store;
+use crate::store::{
+    Actor, Audit, AuditRecord, ChangeNumber, Changes, DenialCount, Edit, Edited, Heads, Item, ItemId,
+    ItemName, Items, NewRevocation, Page, Period, Policies, ProviderState, ProviderStates, RecordId,
+    Revocation, RevocationKey, Revocations, StateChange, StoreError, StoredPolicy, Version,
+};
+
+#[async_trait]
+impl Items for Store {
+    async fn list(&self, after: Option<ItemId>, limit: usize) -> Result<Page<Item>, StoreError> {
+        self.0.backend.list(after, limit).await
+    }
+
+    async fn find(&self, id: ItemId) -> Result<Item, StoreError> {
+        self.0.backend.find(id).await
+    }
+
+    async fn create(&self, name: ItemName) -> Result<Item, StoreError> {
+        self.0.backend.create(name).await
+    }
+
+    async fn replace(
+        &self,
+        id: ItemId,
+        expected: Option<Version>,
+        name: ItemName,
+    ) -> Result<Item, StoreError> {
+        self.0.backend.replace(id, expected, name).await
+    }
+
+    async fn delete(&self, id: ItemId, expected: Option<Version>) -> Result<(), StoreError> {
+        self.0.backend.delete(id, expected).await
+    }
+}
+
+#[async_trait]
+impl Policies for Store {
+    async fn stored_policy(&self) -> Result<Arc<StoredPolicy>, StoreError> {
+        self.0.backend.stored_policy().await
+    }
+
+    async fn edit_policy(
+        &self,
+        by: &Actor,
+        before: &StoredPolicy,
+        edit: Edit,
+    ) -> Result<(Edited, Arc<StoredPolicy>), StoreError> {
+        let (edited, after) = self.0.backend.edit_policy(by, before, edit).await?;
+        self.0.take_policy(&after);
+        Ok((edited, after))
+    }
+}
+
+#[async_trait]
+impl Revocations for Store {
+    async fn revoke(&self, by: &Actor, records: Vec<NewRevocation>) -> Result<Vec<Revocation>, StoreError> {
+        let made = self.0.backend.revoke(by, records).await?;
+        let _nobody_reconciles = self.0.reconciling.lock().await;
+        self.0.index.extend(made.iter().map(|made| &made.record));
+        Ok(made)
+    }
+
+    async fn revocations(
+        &self,
+        after: Option<&RecordId>,
+        limit: usize,
+    ) -> Result<Page<Revocation>, StoreError> {
+        self.0.backend.revocations(after, limit).await
+    }
+
+    async fn revocation(&self, id: &RecordId) -> Result<Revocation, StoreError> {
+        self.0.backend.revocation(id).await
+    }
+
+    async fn delete_revocation(&self, by: &Actor, id: &RecordId) -> Result<Revocation, StoreError> {
+        let deleted = self.0.backend.delete_revocation(by, id).await?;
+        self.catch_up().await;
+        Ok(deleted)
+    }
+
+    async fn revocations_since(
+        &self,
+        seen: ChangeNumber,
+        after: Option<(ChangeNumber, RecordId)>,
+        limit: usize,
+    ) -> Result<Page<Revocation>, StoreError> {
+        self.0.backend.revocations_since(seen, after, limit).await
+    }
+
+    async fn revocations_of(
+        &self,
+        provider: &ProviderName,
+        key: &RevocationKey,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        self.0.backend.revocations_of(provider, key).await
+    }
+
+    async fn purge_revocations(&self) -> Result<u64, StoreError> {
+        self.0.backend.purge_revocations().await
+    }
+}
+
+#[async_trait]
+impl ProviderStates for Store {
+    async fn provider_states(&self) -> Result<Vec<ProviderState>, StoreError> {
+        self.0.backend.provider_states().await
+    }
+
+    async fn change_provider(
+        &self,
+        by: &Actor,
+        provider: &ProviderName,
+        change: StateChange,
+    ) -> Result<ChangeNumber, StoreError> {
+        let number = self.0.backend.change_provider(by, provider, change).await?;
+        self.catch_up().await;
+        Ok(number)
+    }
+}
+
+#[async_trait]
+impl Audit for Store {
+    async fn audit(
+        &self,
+        period: Period,
+        after: Option<&RecordId>,
+        limit: usize,
+    ) -> Result<Page<AuditRecord>, StoreError> {
+        self.0.backend.audit(period, after, limit).await
+    }
+
+    async fn count_denials(&self, denials: Vec<DenialCount>) -> Result<(), StoreError> {
+        self.0.backend.count_denials(denials).await
+    }
+
+    async fn denials(&self, period: Period, limit: usize) -> Result<Vec<DenialCount>, StoreError> {
+        self.0.backend.denials(period, limit).await
+    }
+
+    async fn forget_audit(&self, before: Timestamp) -> Result<(), StoreError> {
+        self.0.backend.forget_audit(before).await
+    }
+}
+
+#[async_trait]
+impl Changes for Store {
+    async fn heads(&self) -> Result<Heads, StoreError> {
+        self.0.backend.heads().await
+    }
+}
