@@ -127,12 +127,20 @@ impl App {
     ///
     /// # Errors
     /// [`BuildError`]: what no waiting will mend.
-    pub async fn build(
+    pub async fn build(config: Config, public_url: String, shutdown: Shutdown) -> Result<Self, BuildError> {
+        Self::with_clock(config, public_url, shutdown, Arc::new(SystemClock::new())).await
+    }
+
+    /// As [`App::build`], by another clock than the system's.
+    ///
+    /// # Errors
+    /// [`BuildError`]: what no waiting will mend.
+    pub async fn with_clock(
         mut config: Config,
         public_url: String,
         shutdown: Shutdown,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, BuildError> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let store = Store::open(config.store.as_ref(), clock.clone()).await?;
         // Before anything of it is read: what changes afterwards is told.
         let changes = store.subscribe();

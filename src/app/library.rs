@@ -1,8 +1,8 @@
 //! The gate alone, for other people's programs: configured as the server is, without listeners of its own.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use scopegate_provider::Settings;
+use scopegate_provider::{Clock, Settings, SystemClock};
 
 use super::{App, BuildError};
 use crate::{
@@ -24,6 +24,7 @@ const LOOK: Duration = Duration::from_secs(10);
 pub struct GateBuilder {
     source: ConfigSource,
     kinds: Kinds,
+    clock: Option<Arc<dyn Clock>>,
 }
 
 /// Why there is no gate.
@@ -65,7 +66,7 @@ impl Gate {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn builder() -> GateBuilder {
-        GateBuilder { source: ConfigSource::find(None), kinds: Kinds::builtin() }
+        GateBuilder { source: ConfigSource::find(None), kinds: Kinds::builtin(), clock: None }
     }
 }
 
@@ -87,6 +88,11 @@ impl GateBuilder {
         Self { kinds: self.kinds.with::<S>(), ..self }
     }
 
+    /// By this clock instead of the system's: for tests.
+    pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock: Some(clock), ..self }
+    }
+
     /// Makes the gate. Providers that cannot be reached within two seconds are waited for in the background.
     ///
     /// # Errors
@@ -94,7 +100,8 @@ impl GateBuilder {
     pub async fn build(self) -> Result<Gate, GateBuildError> {
         let config = Loader::new().kinds(self.kinds).load(&self.source)?;
         let public_url = config.server.public_url();
-        let app = App::build(config, public_url, Shutdown::new()).await?;
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let app = App::with_clock(config, public_url, Shutdown::new(), clock).await?;
         app.settle(PATIENCE).await;
         let gate = app.gate().clone();
         tokio::spawn(keep(app));

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use scopegate_provider::Timestamp;
 use serde::Serialize;
 
 use super::StoreError;
@@ -58,6 +59,10 @@ impl Heads {
 pub trait Changes: Send + Sync {
     /// The numbers of the last changes.
     async fn heads(&self) -> Result<Heads, StoreError>;
+
+    /// The time by which is told what has ended for good: this node's or the store's own, whichever is earlier. What a
+    /// node took for ended while its clock was fast would be gone for all of them, and for itself afterwards.
+    async fn time(&self) -> Result<Timestamp, StoreError>;
 
     /// Waits until something may have changed, where the store can tell; for ever where it can't. Who relies on it alone
     /// misses changes.

@@ -195,6 +195,10 @@ impl Changes for MemoryStore {
     async fn heads(&self) -> Result<Heads, StoreError> {
         Ok(self.read().heads)
     }
+
+    async fn time(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.clock.now())
+    }
 }
 
 impl fmt::Debug for MemoryStore {

@@ -33,6 +33,7 @@ static LISTENED: Dialect =
 static POLLED: Dialect = Dialect {
     begin_write: "BEGIN",
     begin_read: "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    now: "SELECT CAST(EXTRACT(EPOCH FROM CURRENT_TIMESTAMP) * 1000 AS BIGINT)",
     notify: None,
     insert_revocations: INSERT_REVOCATIONS,
     revocations_since: REVOCATIONS_SINCE,

@@ -215,13 +215,19 @@ impl Shared {
     }
 
     async fn sweep(&self) {
-        self.index.sweep(self.clock.now());
+        if let Err(error) = self.try_sweep().await {
+            tracing::warn!(%error, "cannot remove what has expired from the store");
+        }
+    }
+
+    async fn try_sweep(&self) -> Result<(), StoreError> {
+        let now = self.backend.time().await?;
+        self.index.sweep(now);
         let retention = Duration::from_millis(self.retention.load(Ordering::Relaxed));
         let purged = self.backend.purge_revocations().await.map(drop);
-        let forgotten = self.backend.forget_audit(self.clock.now() - retention).await;
-        match purged.and(forgotten) {
-            Ok(()) | Err(StoreError::NoStore) => {}
-            Err(error) => tracing::warn!(%error, "cannot remove what has expired from the store"),
+        match purged.and(self.backend.forget_audit(now - retention).await) {
+            Err(StoreError::NoStore) => Ok(()),
+            outcome => outcome,
         }
     }
 

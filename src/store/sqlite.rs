@@ -18,6 +18,7 @@ static DIALECT: Dialect = Dialect {
     // Takes the lock at once: who reads first and then wants to write may be told that another was faster.
     begin_write: "BEGIN IMMEDIATE",
     begin_read: "BEGIN",
+    now: "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)",
     notify: None,
     insert_revocations: "INSERT INTO revocations \
         (id, provider, kind, value, key_hash, issued_before, expires_at, reason, created_at, change) \

@@ -1,12 +1,15 @@
-//! A clock that a test moves by hand.
+//! Clocks that a test moves by hand.
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
-use scopegate_provider::{Clock, Sleep, Timestamp};
+use scopegate_provider::{Clock, Sleep, SystemClock, Timestamp};
 use tokio::sync::watch;
 
 /// A clock that stands still until a test moves it; whoever sleeps wakes when it passes the end of the sleep.
@@ -77,6 +80,42 @@ impl Clock for TestClock {
 impl fmt::Debug for TestClock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TestClock").field("now", &self.now()).field("uptime", &self.uptime()).finish()
+    }
+}
+
+/// The clock of the system, whose time of day a test may step as an administrator or a time server may. The uptime goes
+/// on as it does.
+#[derive(Debug, Default)]
+pub struct SteppedClock {
+    system: SystemClock,
+    /// In milliseconds.
+    step: AtomicI64,
+}
+
+impl SteppedClock {
+    /// A clock that is right.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From now on it is fast by this much, or slow.
+    pub fn step_to(&self, wrong_by: Duration, slow: bool) {
+        let millis = i64::try_from(wrong_by.as_millis()).unwrap();
+        self.step.store(if slow { -millis } else { millis }, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SteppedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.system.now().millis() + self.step.load(Ordering::SeqCst))
+    }
+
+    fn uptime(&self) -> Duration {
+        self.system.uptime()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep<'_> {
+        self.system.sleep(duration)
     }
 }
 

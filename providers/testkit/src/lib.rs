@@ -15,7 +15,7 @@ mod mint;
 mod postgres;
 
 pub use cable::Cable;
-pub use clock::TestClock;
+pub use clock::{SteppedClock, TestClock};
 pub use conformance::{Bench, Emulation, conforms};
 pub use issuer::{Fault, Paths, Reply, Request, TestIssuer};
 pub use mint::{MintKey, base64url, key_set};

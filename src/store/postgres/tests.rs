@@ -142,15 +142,17 @@ impl Acknowledged {
     }
 
     async fn check(&self, store: &SqlStore) {
-        let kept = store.list(None, 1_000_000).await.unwrap().items;
-        let kept: HashSet<_> = kept.into_iter().map(|item| item.id).collect();
-        let (made, lost) = (&*self.items.lock().unwrap(), |made: &HashSet<_>| made.difference(&kept).count());
-        assert_eq!(lost(made), 0, "of {} acknowledged items", made.len());
-        let kept = store.revocations(None, 1_000_000).await.unwrap().items;
-        let kept: HashSet<_> = kept.into_iter().map(|revocation| revocation.id).collect();
-        let made = &*self.revocations.lock().unwrap();
-        assert_eq!(made.difference(&kept).count(), 0, "of {} acknowledged revocations", made.len());
-        assert!(self.taken_back.lock().unwrap().is_disjoint(&kept), "what was taken back is there again");
+        let items = store.list(None, 1_000_000).await.unwrap().items;
+        let items: HashSet<_> = items.into_iter().map(|item| item.id).collect();
+        let revocations = store.revocations(None, 1_000_000).await.unwrap().items;
+        let revocations: HashSet<_> = revocations.into_iter().map(|revocation| revocation.id).collect();
+        assert_eq!(self.items.lock().unwrap().difference(&items).count(), 0, "of {} items", items.len());
+        let lost = self.revocations.lock().unwrap().difference(&revocations).count();
+        assert_eq!(lost, 0, "of {} revocations", revocations.len());
+        assert!(
+            self.taken_back.lock().unwrap().is_disjoint(&revocations),
+            "what was taken back is there again"
+        );
     }
 }
 

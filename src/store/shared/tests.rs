@@ -3,12 +3,13 @@ mod order;
 use std::time::Instant;
 
 use scopegate_provider::{BearerToken, Claims, Issuer, Principal, Scope, ScopeSet, TokenId, Verified};
-use scopegate_testkit::{Cable, Postgres};
+use scopegate_testkit::{Cable, Postgres, SteppedClock};
 use tempfile::TempDir;
 
 use super::*;
 use crate::store::{
-    Actor, Changes, Edit, Expected, Items, Policies, ProviderStates, Revocations, StateChange, TokenHash,
+    Actor, Audit, Changes, Edit, Expected, Items, Period, Policies, ProviderStates, Revocations, StateChange,
+    TokenHash,
     conformance::{actor, okta, record, ticking, token_id},
 };
 
@@ -122,6 +123,25 @@ async fn a_cut_connection_loses_no_change_and_stale_memory_is_told() {
     cable.mend();
     until(|| !far.revocations_are_stale()).await;
     assert!((0..50).all(|n| is_revoked(&far, &format!("t{n}"))), "fresh before it was up to date");
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_fast_neither_removes_nor_overlooks_what_is_in_force() {
+    let settings = StoreSettings::new(Postgres::shared().database().parse().unwrap());
+    let right = Store::open(Some(&settings), ticking()).await.unwrap();
+    let soon = right.now() + Duration::from_hours(1);
+    let ends = |token| vec![NewRevocation { expires_at: soon, ..revocation(token) }];
+    right.revoke(&actor(), ends("before")).await.unwrap();
+    let clock = Arc::new(SteppedClock::new());
+    clock.step_to(Duration::from_hours(24), false);
+    let fast = Store::open(Some(&settings), clock.clone()).await.unwrap();
+    right.revoke(&actor(), ends("after")).await.unwrap();
+    fast.refresh().await.unwrap();
+    fast.0.sweep().await;
+    clock.step_to(Duration::ZERO, false);
+    assert!(is_revoked(&fast, "before") && is_revoked(&fast, "after"));
+    assert_eq!(right.revocations(None, 10).await.unwrap().items.len(), 2);
+    assert_eq!(right.audit(Period::ALWAYS, None, 10).await.unwrap().items.len(), 2);
 }
 
 #[tokio::test]

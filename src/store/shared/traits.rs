@@ -154,4 +154,8 @@ impl Changes for Store {
     async fn heads(&self) -> Result<Heads, StoreError> {
         self.0.backend.heads().await
     }
+
+    async fn time(&self) -> Result<Timestamp, StoreError> {
+        self.0.backend.time().await
+    }
 }

@@ -1,6 +1,7 @@
 //! The numbers of changes, in the one row that each change locks.
 
 use async_trait::async_trait;
+use scopegate_provider::Timestamp;
 use sqlx::AnyConnection;
 
 use super::SqlStore;
@@ -48,6 +49,12 @@ impl Changes for SqlStore {
     async fn heads(&self) -> Result<Heads, StoreError> {
         let query = async { heads(&mut *self.reads.acquire().await?).await };
         self.read(query).await
+    }
+
+    async fn time(&self) -> Result<Timestamp, StoreError> {
+        let query = sqlx::query_as(self.dialect.now);
+        let (there,): (i64,) = self.read(query.fetch_one(&self.reads)).await?;
+        Ok(self.clock.now().min(Timestamp::from_millis(there)))
     }
 
     async fn news(&self) {

@@ -34,6 +34,8 @@ pub(super) struct Dialect {
     pub begin_write: &'static str,
     /// Begins a transaction that reads everything as it was at one moment.
     pub begin_read: &'static str,
+    /// The database's own time, in milliseconds since 1970.
+    pub now: &'static str,
     /// Tells other nodes of a change, once the transaction is committed.
     pub notify: Option<&'static str>,
     /// Inserts the revocations of the JSON array `$1`.

@@ -15,8 +15,8 @@ use super::{
     writer::{Failure, Write},
 };
 use crate::store::{
-    Action, Actor, ChangeNumber, NewRevocation, Page, RecordId, Revocation, RevocationKey, Revocations,
-    StoreError,
+    Action, Actor, ChangeNumber, Changes, NewRevocation, Page, RecordId, Revocation, RevocationKey,
+    Revocations, StoreError,
     changes::Part,
     revocation::{AUDITED_ONE_BY_ONE, no_revocation},
 };
@@ -72,7 +72,7 @@ impl Revocations for SqlStore {
         let query = sqlx::query_as(self.dialect.revocations_since)
             .bind(change)
             .bind(id)
-            .bind(self.clock.now().millis())
+            .bind(self.time().await?.millis())
             .bind(one_more(limit));
         let (rows,): (String,) = self.read(query.fetch_one(&self.reads)).await?;
         let rows: Vec<Row> = serde_json::from_str(&rows).map_err(corrupt("revocations"))?;
@@ -100,7 +100,7 @@ impl Revocations for SqlStore {
     }
 
     async fn purge_revocations(&self) -> Result<u64, StoreError> {
-        let (now, mut removed) = (self.clock.now(), 0);
+        let (now, mut removed) = (self.time().await?, 0);
         loop {
             let batch = self.writer.write(Purge { now }).await?;
             removed += batch;
