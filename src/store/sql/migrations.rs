@@ -64,11 +64,16 @@ async fn create_table(pool: &AnyPool, url: &StoreUrl) -> Result<(), OpenError> {
     let sql = "CREATE TABLE IF NOT EXISTS scopegate_migrations \
                (version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)";
     let mut outcome = sqlx::raw_sql(sql).execute(pool).await;
-    if matches!(&outcome, Err(sqlx::Error::Database(error)) if error.is_unique_violation()) {
-        // PostgreSQL says so to one of two who create it at the same time.
+    if matches!(&outcome, Err(sqlx::Error::Database(error)) if is_made_meanwhile(&**error)) {
         outcome = sqlx::raw_sql(sql).execute(pool).await;
     }
     outcome.map(drop).map_err(|error| connect_error(url, &error))
+}
+
+/// What PostgreSQL says, by how far they have come, to one of two who create a table at the same time: that a row of its
+/// catalogue, the table's type or the table is there already.
+fn is_made_meanwhile(error: &dyn sqlx::error::DatabaseError) -> bool {
+    matches!(error.code().as_deref(), Some("23505" | "42710" | "42P07"))
 }
 
 /// What has been done; nothing where there is no table yet.
