@@ -113,6 +113,9 @@ pub enum BuildError {
     /// The HTTP client cannot be made.
     #[error(transparent)]
     Http(#[from] HttpSettingsError),
+    /// Nothing is configured any more, though something was: the file was probably looked at while it was written.
+    #[error("nothing is configured any more: end the program if that is meant")]
+    Empty,
     /// The system gives no threads.
     #[error("cannot start the threads that check signatures: {0}")]
     Workers(#[from] io::Error),
@@ -180,6 +183,9 @@ impl App {
     /// [`BuildError`]; everything is as before.
     pub async fn reload(&self, mut config: Config) -> Result<(), BuildError> {
         let _changing = self.0.changing.lock().await;
+        if config.rules.definition.is_empty() && !self.config().rules.definition.is_empty() {
+            return Err(BuildError::Empty);
+        }
         self.0.fixed.store.keep_audit(config.telemetry.audit.retention.get());
         let providers = std::mem::take(&mut config.providers);
         let connections = connect::all(&self.0.fixed, providers, &self.0.current.load().connections).await?;

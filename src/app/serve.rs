@@ -20,6 +20,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// For how long files must stay as they are before they are read.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// How often that is waited for.
+const TRIES: u32 = 50;
+
 /// What a node says when it has started.
 #[derive(Debug, Clone)]
 pub struct Greeting {
@@ -180,17 +186,17 @@ async fn end(terminate: &mut Signal, interrupt: &mut Signal) {
 async fn reload(app: &App, loader: &Loader, source: &ConfigSource, mut watch: Watch, hangup: &mut Signal) {
     loop {
         tokio::select! {
-            _ = hangup.recv() => { watch.has_changed(); }
+            _ = hangup.recv() => {}
             () = changed(&mut watch) => {}
         }
         let bad_reloads = &app.0.fixed.metrics.bad_reloads;
-        match loader.load(source) {
-            Ok(config) => {
-                let (paths, warnings) = (config.watched.clone(), config.warnings.len());
+        match read(loader, source, &mut watch).await {
+            Ok((config, next)) => {
+                let warnings = config.warnings.len();
                 match app.reload(config).await {
                     Ok(()) => {
                         tracing::info!(warnings, "the configuration was read again and is in force");
-                        watch = Watch::new(paths);
+                        watch = next;
                     }
                     Err(error) => {
                         bad_reloads.increment();
@@ -202,6 +208,32 @@ async fn reload(app: &App, loader: &Loader, source: &ConfigSource, mut watch: Wa
                 bad_reloads.increment();
                 tracing::error!("the earlier configuration stays in force:\n{errors}");
             }
+        }
+    }
+}
+
+/// Reads the configuration once nobody is writing it: the first half of a file may be a good configuration, too. With what
+/// looks at its files from then on.
+async fn read(
+    loader: &Loader,
+    source: &ConfigSource,
+    watch: &mut Watch,
+) -> Result<(Config, Watch), ConfigErrors> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        watch.has_changed();
+        tokio::time::sleep(SETTLE).await;
+        let is_last = tries == TRIES;
+        if watch.has_changed() && !is_last {
+            continue;
+        }
+        let read = loader.load(source).map(|config| {
+            let next = Watch::new(config.watched.clone());
+            (config, next)
+        });
+        if !watch.has_changed() || is_last {
+            return read;
         }
     }
 }

@@ -102,6 +102,11 @@ impl Definition {
         self.routes.push((Source::StoredRoute { id: id.into() }, settings));
     }
 
+    /// Whether it declares nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.providers.is_empty() && self.scopes.is_empty() && self.routes.is_empty()
+    }
+
     /// The scopes, each with where it was declared.
     pub fn scopes(&self) -> impl Iterator<Item = (&Source, &Scope, &ScopeSettings)> {
         self.scopes.iter().map(|(source, name, settings)| (source, name, settings))

@@ -166,6 +166,8 @@ async fn a_disabled_provider_judges_no_token_until_it_is_enabled() {
         (&listed["items"][0]["name"], &listed["items"][0]["health"]["ready"]),
         (&json!("local"), &json!(true))
     );
+    let refreshed = listed["items"][0]["health"]["issuers"][0]["last_refresh"].as_str().unwrap();
+    assert!(refreshed.ends_with('Z'), "a moment as people read it: {refreshed}");
     assert_eq!(client.json("POST", "/admin/providers/local/refresh", root, &json!(null)).await.status, 200);
     assert_eq!(client.json("POST", "/admin/providers/local/disable", root, &json!(null)).await.status, 200);
     let refused = client.get_with("/items", user).await;

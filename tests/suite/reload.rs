@@ -56,6 +56,17 @@ async fn invariant_13_a_bad_file_changes_nothing_and_a_good_one_after_it_does() 
 }
 
 #[tokio::test]
+async fn an_emptied_file_changes_nothing() {
+    let server = Server::start(DEVELOPMENT);
+    let (client, operations) = (Client::new(&server.url), Client::new(&server.operations));
+    fs::write(server.folder().join("scopegate.yaml"), "").unwrap();
+    let metrics = async || operations.get("/metrics").await.text;
+    let refused = r#"scopegate_config_reloads_total{outcome="bad"} 1"#;
+    eventually(metrics, |page| page.contains(refused)).await;
+    assert_eq!(client.get("/api/public").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_mounted_file_behind_links_is_noticed_when_the_link_moves() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().to_owned();

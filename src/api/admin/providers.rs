@@ -7,9 +7,10 @@ use poem_openapi::{
     param::{Path, Query},
     payload::Json,
 };
+use scopegate_provider::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Admin, bodies::List, unprocessable};
+use super::{Admin, bodies::List, rfc3339, unprocessable};
 use crate::{
     authenticator::Connected,
     gate::Principal,
@@ -115,12 +116,25 @@ impl ProvidersApi {
         json!({
             "name": connected.name(),
             "disabled": state.is_some_and(|state| state.disabled),
-            "distrusted": state.map(|state| &state.distrusted),
+            "distrusted": state.map(|state| state.distrusted.clone()).unwrap_or_default(),
             "issuers": connected.provider().issuers(),
             "takes_opaque_tokens": connected.provider().takes_opaque_tokens(),
-            "health": connected.provider().health().map(scopegate_provider::Health::report),
+            "health": health(connected),
         })
     }
+}
+
+/// How the provider is, with moments as people read them.
+fn health(connected: &Connected) -> Value {
+    let mut health = json!(connected.provider().health().map(scopegate_provider::Health::report));
+    for issuer in health.get_mut("issuers").and_then(Value::as_array_mut).into_iter().flatten() {
+        for name in ["last_refresh", "next_refresh"] {
+            if let Some(at) = issuer.get_mut(name) {
+                *at = json!(at.as_i64().map(|millis| rfc3339(Timestamp::from_millis(millis))));
+            }
+        }
+    }
+    health
 }
 
 fn no_keys(name: &str) -> Problem {
