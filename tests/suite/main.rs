@@ -15,6 +15,7 @@ mod docs;
 mod durability;
 mod emulation;
 mod examples;
+mod faults;
 mod forward_auth;
 mod items;
 mod metrics;

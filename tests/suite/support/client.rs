@@ -87,6 +87,26 @@ impl Client {
         Some(Answer { status, headers, text: answer.text().await.ok()? })
     }
 
+    /// `GET`, with a token or without.
+    pub(crate) async fn try_get(&self, path: &str, token: Option<&str>) -> reqwest::Result<Answer> {
+        let mut request = self.http.get(format!("{}{path}", self.base));
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let answer = request.send().await?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Ok(Answer { status, headers, text: answer.text().await? })
+    }
+
+    /// A form; nothing if the server went away.
+    pub(crate) async fn try_form(&self, path: &str, form: &str) -> Option<Answer> {
+        let request = self.http.post(format!("{}{path}", self.base));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let answer = request.body(form.to_owned()).send().await.ok()?;
+        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
+        Some(Answer { status, headers, text: answer.text().await.ok()? })
+    }
+
     /// A form.
     pub(crate) async fn form(&self, path: &str, form: &str) -> Answer {
         self.send("POST", path, &[("content-type", "application/x-www-form-urlencoded")], form).await
