@@ -1,0 +1,60 @@
+//! What a node needs: memory, and time until its first answer.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use super::{Section, World};
+use crate::{
+    load::Load,
+    peers::{self, GUARDED, Peer},
+    report::Limit::{None as NoLimit, Under},
+    round::Effort,
+};
+
+const CACHED: usize = 100_000;
+
+/// At rest, and with as many tokens in the cache as it has room for.
+#[expect(clippy::cast_precision_loss, reason = "a few hundred megabytes")]
+pub(crate) fn memory(world: &World, effort: Effort) -> Result<Section, String> {
+    let megabytes = |bytes: u64| bytes as f64 / 1e6;
+    let mut section = Section::new("Memory");
+    let server = peers::scopegate(world, GUARDED)?;
+    first_answer(&server);
+    let (whole, own) = server.process.memory();
+    section.figure("at rest, resident", megabytes(whole), " MB", Under(20.0));
+    section.figure("of which not the program's file", megabytes(own), " MB", NoLimit);
+    let tokens = world.tokens("cached", &world.keys[1], CACHED);
+    let load = Load::new(server.port, "/", &tokens);
+    load.run(&server.process, effort.time.max(Duration::from_secs(10)));
+    section.figure("100,000 cached tokens", megabytes(server.process.memory().0), " MB", Under(150.0));
+    let more = world.tokens("more", &world.keys[2], CACHED);
+    Load { tokens: more, ..load }.run(&server.process, effort.time.max(Duration::from_secs(10)));
+    section.figure("after 100,000 others", megabytes(server.process.memory().0), " MB", Under(150.0));
+    Ok(section)
+}
+
+/// From the start of the program to its first answer.
+pub(crate) fn start(world: &World, effort: Effort) -> Result<Section, String> {
+    let mut section = Section::new("Start");
+    let mut times = Vec::new();
+    for _ in 0..effort.rounds * 3 {
+        let server = peers::scopegate(world, GUARDED)?;
+        times.push(server.process.started + first_answer(&server));
+    }
+    times.sort();
+    let middle = times.get(times.len() / 2).copied().unwrap_or_default();
+    section.figure("to the first answer", middle.as_secs_f64() * 1e3, " ms", Under(50.0));
+    Ok(section)
+}
+
+fn first_answer(server: &Peer) -> Duration {
+    let begin = Instant::now();
+    let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    begin.elapsed()
+}
