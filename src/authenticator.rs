@@ -234,7 +234,8 @@ impl Authenticator {
         };
         let (principal, now) = match known {
             Some(principal) => (principal, now),
-            None => self.ask(credentials, freshness).await?,
+            // Apart from the way of a known token, which stays small for it.
+            None => Box::pin(self.ask(credentials, freshness)).await?,
         };
         match self.revocations.check(&principal, credentials, now) {
             Ok(()) => Ok(principal),

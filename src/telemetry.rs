@@ -10,4 +10,4 @@ pub use log::{
 };
 pub use metrics::Metrics;
 pub use request_id::{RequestId, RequestIds};
-pub use trace::{Outcome, Passed, Trace, TraceEndpoint, Verdict};
+pub use trace::{Outcome, Trace, TraceEndpoint, Verdict};

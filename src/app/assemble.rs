@@ -14,6 +14,7 @@ use serde_json::Value;
 use super::{
     Fixed,
     connect::Connection,
+    denials::Counted,
     front::Front,
     inner::{Inner, told},
 };
@@ -27,12 +28,12 @@ use crate::{
     authenticator::{Authenticator, AuthenticatorError},
     config::{Config, Dialect},
     gate::{
-        Cors, Gate, GateSettings, Guard, IdentityError, State, fit,
+        Cors, Gate, GateEndpoint, GateSettings, Guard, IdentityError, State, fit,
         forward_auth::{Caddy, Desk, Envoy, ForwardAuth, Nginx, NginxProblem, Traefik},
         identities::Identities,
         proxy::{Onward, OnwardSettings, Proxy},
     },
-    telemetry::Trace,
+    telemetry::{Trace, TraceEndpoint},
 };
 
 /// What the gate decides by, now.
@@ -61,9 +62,13 @@ pub(super) struct Built<'a> {
     pub(super) proxy: &'a Proxy,
 }
 
+/// What stands behind scopegate's own endpoints on the main listener.
+type Gated = GateEndpoint<Onward<Inner>>;
+
 /// The endpoints of the listeners.
 pub(super) struct Endpoints {
-    pub(super) main: BoxEndpoint<'static>,
+    /// A type of its own: a request does not pay for what a boxed endpoint would allocate.
+    pub(super) main: TraceEndpoint<Counted<Front<Gated>>>,
     /// Of `admin.listen`; nothing, where administrators use the main listener or there are none.
     pub(super) administration: BoxEndpoint<'static>,
 }
@@ -90,7 +95,7 @@ pub(super) fn endpoints(
         None => nothing,
     };
     let document = config.docs.then(|| document(fixed, built, public_url, &admin));
-    let main = main(fixed, built, document, here)?.with(fixed.denials.clone()).with(trace()).boxed();
+    let main = main(fixed, built, document, here)?.with(fixed.denials.clone()).with(trace());
     Ok(Endpoints { main, administration: administration.with(trace()).boxed() })
 }
 
@@ -99,7 +104,7 @@ fn main(
     built: Built<'_>,
     document: Option<Arc<str>>,
     admin: Option<Route>,
-) -> Result<Front, IdentityError> {
+) -> Result<Front<Gated>, IdentityError> {
     let Built { gate, config, proxy, .. } = built;
     let base = config.server.base_path.as_str();
     let at = |path: &str| format!("{base}{path}");
@@ -138,7 +143,11 @@ fn introspection(gate: &Gate, config: &Config) -> Option<IntrospectEndpoint> {
 }
 
 /// The endpoints where proxies ask, one for each dialect that is configured.
-fn forward_auth(mut front: Front, gate: &Gate, config: &Config) -> Result<Front, IdentityError> {
+fn forward_auth(
+    mut front: Front<Gated>,
+    gate: &Gate,
+    config: &Config,
+) -> Result<Front<Gated>, IdentityError> {
     let at = |path: &str| format!("{}{path}", config.server.base_path.as_str());
     let trusted = &config.server.trusted_proxies;
     let identities = Identities::of_policy(&config.identity, gate.current().policy())?;
@@ -165,8 +174,9 @@ fn operations(fixed: &Fixed, base: &str) -> OpenApiService<(SampleApi, ItemsApi)
     OpenApiService::new((SampleApi, items), "scopegate", env!("CARGO_PKG_VERSION"))
 }
 
-fn sample(fixed: &Fixed, base: &str) -> Route {
-    mounted(base, operations(fixed, base))
+fn sample(fixed: &Fixed, base: &str) -> BoxEndpoint<'static> {
+    let operations = operations(fixed, base).into_endpoint();
+    if base.is_empty() { operations } else { mounted(base, operations).boxed() }
 }
 
 /// poem's mounts are paths with a slash at the end of nothing.

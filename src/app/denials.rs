@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::TryFutureExt;
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use scopegate_provider::{ClientId, Timestamp};
 use tokio::sync::mpsc;
@@ -155,12 +156,14 @@ pub(super) struct Counted<E> {
 impl<E: Endpoint> Endpoint for Counted<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> Result<Response> {
-        let response = self.inner.call(request).await?.into_response();
-        if let Some(outcome) = response.data::<Outcome>() {
-            self.denials.see(outcome);
-        }
-        Ok(response)
+    fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {
+        self.inner.call(request).map_ok(|answer| {
+            let response = answer.into_response();
+            if let Some(outcome) = response.data::<Outcome>() {
+                self.denials.see(outcome);
+            }
+            response
+        })
     }
 }
 

@@ -2,22 +2,23 @@
 
 use std::collections::HashMap;
 
+use futures_util::{FutureExt, future::Either};
 use poem::{Endpoint, EndpointExt, Request, Response, Result, endpoint::BoxEndpoint};
 
 type Boxed = BoxEndpoint<'static>;
 
 /// Scopegate's own endpoints are in no policy: they are found first, by the path as it was sent, so that no other
 /// spelling of it reaches them.
-pub(super) struct Front {
+pub(super) struct Front<G> {
     exact: HashMap<String, Boxed>,
     below: Vec<(String, Boxed)>,
-    gated: Boxed,
+    gated: G,
 }
 
-impl Front {
+impl<G: Endpoint<Output = Response>> Front<G> {
     /// Everything through `gated`.
-    pub(super) fn new(gated: impl Endpoint<Output = Response> + 'static) -> Self {
-        Self { exact: HashMap::new(), below: Vec::new(), gated: gated.boxed() }
+    pub(super) fn new(gated: G) -> Self {
+        Self { exact: HashMap::new(), below: Vec::new(), gated }
     }
 
     /// With an endpoint at this path.
@@ -32,19 +33,22 @@ impl Front {
         self
     }
 
-    fn find(&self, path: &str) -> &Boxed {
+    fn own(&self, path: &str) -> Option<&Boxed> {
         let under =
             |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         let below = || self.below.iter().find(|(root, _)| under(root)).map(|(_, endpoint)| endpoint);
-        self.exact.get(path).or_else(below).unwrap_or(&self.gated)
+        self.exact.get(path).or_else(below)
     }
 }
 
-impl Endpoint for Front {
+impl<G: Endpoint<Output = Response>> Endpoint for Front<G> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> Result<Response> {
-        let answer = self.find(request.uri().path()).call(request).await;
-        Ok(answer.unwrap_or_else(poem::Error::into_response))
+    fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {
+        let answer = match self.own(request.uri().path()) {
+            Some(own) => Either::Left(own.call(request)),
+            None => Either::Right(self.gated.call(request)),
+        };
+        answer.map(|answer| Ok(answer.unwrap_or_else(poem::Error::into_response)))
     }
 }

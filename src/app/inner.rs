@@ -1,7 +1,11 @@
 //! What stands behind the gate: the sample API, or nothing.
 
+use futures_util::{
+    FutureExt,
+    future::{Either, ready},
+};
 use http::StatusCode;
-use poem::{Endpoint, EndpointExt, Request, Response, Result, Route, endpoint::BoxEndpoint};
+use poem::{Endpoint, Request, Response, Result, endpoint::BoxEndpoint};
 
 use crate::problem::Problem;
 
@@ -12,18 +16,20 @@ pub(super) struct Inner {
 
 impl Inner {
     /// The sample API, if it is served.
-    pub(super) fn new(sample: Option<Route>) -> Self {
-        Self { sample: sample.map(|route| route.map_to_response().boxed()) }
+    pub(super) fn new(sample: Option<BoxEndpoint<'static>>) -> Self {
+        Self { sample }
     }
 }
 
 impl Endpoint for Inner {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> Result<Response> {
+    fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {
         match &self.sample {
-            Some(sample) => sample.call(request).await.or_else(|error| Ok(told(&error))),
-            None => Err(nothing_here().into()),
+            Some(sample) => {
+                Either::Left(sample.call(request).map(|answer| answer.or_else(|error| Ok(told(&error)))))
+            }
+            None => Either::Right(ready(Err(nothing_here().into()))),
         }
     }
 }

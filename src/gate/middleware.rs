@@ -1,14 +1,11 @@
 //! The gate as poem middleware.
 
+use futures_util::FutureExt;
 use http::StatusCode;
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 
 use super::{Caller, Gate, Matter, Permit, Refusal, State, cors::Preflight, refusal, request};
-use crate::{
-    policy::Target,
-    problem::Problem,
-    telemetry::{Outcome, Passed},
-};
+use crate::{policy::Target, problem::Problem, telemetry::Outcome};
 
 impl<E: Endpoint> Middleware<E> for Gate {
     type Output = GateEndpoint<E>;
@@ -28,35 +25,42 @@ pub struct GateEndpoint<E> {
 impl<E: Endpoint> Endpoint for GateEndpoint<E> {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> Result<Response> {
+    // Not an `async fn`, which would hold the request twice.
+    fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
         let state = self.gate.current();
-        let trusted = &state.settings().trusted_proxies;
-        let announced = |method: &_| request::target_as(&request, method, trusted);
-        if let Some(answer) = state.preflight(request.method(), request.headers(), announced) {
-            return Ok(answer.map_or_else(|refusal| refused(&refusal), answered));
+        async move {
+            let trusted = &state.settings().trusted_proxies;
+            let announced = |method: &_| request::target_as(&request, method, trusted);
+            if let Some(answer) = state.preflight(request.method(), request.headers(), announced) {
+                return Ok(answer.map_or_else(|refusal| refused(&refusal), answered));
+            }
+            let asked = request::target(&request, trusted).map(|target| (state.look_up(&target), target));
+            let crossing = state.crossing(asked.as_ref().ok().map(|(matter, _)| matter), request.headers());
+            let mut response = match admit(&state, asked, &mut request).await {
+                Ok(outcome) => self.enter(request, outcome).await,
+                Err(refusal) => refused(&refusal),
+            };
+            crossing.tell(response.headers_mut());
+            Ok(response)
         }
-        let asked = request::target(&request, trusted).map(|target| (state.look_up(&target), target));
-        let crossing = state.crossing(asked.as_ref().ok().map(|(matter, _)| matter), request.headers());
-        let mut response = match admit(&state, asked, &mut request).await {
-            Ok(outcome) => self.enter(request, outcome).await,
-            Err(refusal) => refused(&refusal),
-        };
-        crossing.tell(response.headers_mut());
-        Ok(response)
     }
 }
 
 impl<E: Endpoint> GateEndpoint<E> {
-    async fn enter(&self, request: Request, outcome: Outcome) -> Response {
-        let answer = self.inner.call(request).await;
-        let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
-        response.set_data(Passed);
-        // What failed behind the gate may have said so itself.
-        if response.data::<Outcome>().is_none() {
-            response.set_data(outcome);
-        }
-        response
+    fn enter(&self, request: Request, outcome: Outcome) -> impl Future<Output = Response> + Send {
+        self.inner.call(request).map(|answer| told(answer, outcome))
     }
+}
+
+/// What came of a request that was let through.
+fn told(answer: Result<impl IntoResponse>, outcome: Outcome) -> Response {
+    let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
+    // What failed behind the gate may have said so itself.
+    match response.extensions_mut().get_mut::<Outcome>() {
+        Some(told) => told.passed = true,
+        None => response.set_data(outcome),
+    }
+    response
 }
 
 async fn admit(
@@ -88,6 +92,7 @@ fn refused(refusal: &Refusal) -> Response {
         reason: refusal.problem.reason(),
         provider: refusal.provider.clone(),
         client: refusal.client.clone(),
+        passed: false,
     });
     response
 }

@@ -39,14 +39,24 @@ impl RequestIds {
     }
 
     fn make(&self) -> RequestId {
-        let id = format!("{:016x}{:08x}", self.process, self.next.fetch_add(1, Ordering::Relaxed));
-        RequestId(HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("-")))
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = u128::from(self.process) << 64 | u128::from(number);
+        let digits: [u8; 32] = std::array::from_fn(|at| digit(id >> (124 - at * 4)));
+        RequestId(HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("-")))
     }
 }
 
 impl Default for RequestIds {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// The last hexadecimal digit of a number.
+fn digit(number: u128) -> u8 {
+    match (number & 0xF) as u8 {
+        small @ 0..=9 => b'0' + small,
+        large => b'a' - 10 + large,
     }
 }
 
@@ -63,6 +73,12 @@ mod tests {
     fn a_harmless_id_of_the_caller_is_kept() {
         let given = HeaderValue::from_static("3f2b-4c");
         assert_eq!(RequestIds::new().of(Some(&given)).as_str(), "3f2b-4c");
+    }
+
+    #[test]
+    fn an_id_is_of_hexadecimal_digits() {
+        let ids = RequestIds { process: 0x00ab_cdef_0123_4567, next: AtomicU64::new(0x1f) };
+        assert_eq!(ids.of(None).as_str(), "00abcdef01234567000000000000001f");
     }
 
     #[test]

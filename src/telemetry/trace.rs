@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use futures_util::FutureExt;
 use http::{HeaderName, StatusCode};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use scopegate_provider::{ClientId, Principal, ProviderName};
@@ -20,6 +21,8 @@ pub struct Outcome {
     pub provider: Option<ProviderName>,
     /// The client of the token, if one was verified.
     pub client: Option<ClientId>,
+    /// Whether a gate let the request through, whatever became of it behind.
+    pub passed: bool,
 }
 
 impl Outcome {
@@ -30,16 +33,13 @@ impl Outcome {
             reason: Self::PERMITTED,
             provider: principal.map(|principal| principal.provider().clone()),
             client: principal.and_then(|principal| principal.client().cloned()),
+            passed: true,
         }
     }
 
     /// The reason of a request that was let through.
     pub(crate) const PERMITTED: &str = "permitted";
 }
-
-/// Beside an [`Outcome`]: a gate let the request through, whatever became of it behind.
-#[derive(Debug, Clone, Copy)]
-pub struct Passed;
 
 /// What a gate decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +55,7 @@ pub enum Verdict {
 impl Verdict {
     fn of(response: &Response) -> Self {
         match response.data::<Outcome>() {
-            Some(outcome) if outcome.reason == Outcome::PERMITTED || response.data::<Passed>().is_some() => {
-                Self::Permit
-            }
+            Some(outcome) if outcome.passed => Self::Permit,
             Some(_) => Self::Deny,
             None => Self::None,
         }
@@ -107,18 +105,20 @@ pub struct TraceEndpoint<E> {
 impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> Result<Response> {
+    // Not an `async fn`, which would hold the request twice: whatever a layer holds is copied with every request.
+    fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
         let id = self.trace.ids.of(request.headers().get(&self.trace.header));
         let method = request.method().clone();
         let start = tracing::enabled!(tracing::Level::DEBUG).then(Instant::now);
         let span = tracing::debug_span!("request", id = id.as_str(), %method);
         request.extensions_mut().insert(id.clone());
-        let answer = self.inner.call(request).instrument(span).await;
-        let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
-        response.headers_mut().insert(self.trace.header.clone(), id.header().clone());
-        self.trace.metrics.requests.count(response.data(), Verdict::of(&response), response.status());
-        log(&id, &method, &response, start);
-        Ok(response)
+        self.inner.call(request).instrument(span).map(move |answer| {
+            let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
+            response.headers_mut().insert(self.trace.header.clone(), id.header().clone());
+            self.trace.metrics.requests.count(response.data(), Verdict::of(&response), response.status());
+            log(&id, &method, &response, start);
+            Ok(response)
+        })
     }
 }
 

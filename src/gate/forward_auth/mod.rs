@@ -85,6 +85,7 @@ impl<D: Dialect> ForwardAuth<D> {
             reason: refusal.problem.reason(),
             provider: refusal.provider,
             client: refusal.client,
+            passed: false,
         });
         response
     }

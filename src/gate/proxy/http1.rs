@@ -17,13 +17,14 @@ use super::{Body, connect::Wire};
 /// A connection on which one request at a time is sent.
 pub(super) struct Http1 {
     sender: http1::SendRequest<Body>,
-    connection: http1::Connection<Wire, Body>,
+    /// Boxed, for it is large and goes from the pool to the request, to its answer, and back.
+    connection: Box<http1::Connection<Wire, Body>>,
 }
 
 impl Http1 {
     pub(super) async fn new(wire: Wire) -> hyper::Result<Self> {
         let (sender, connection) = http1::Builder::new().handshake(wire).await?;
-        Ok(Self { sender, connection })
+        Ok(Self { sender, connection: Box::new(connection) })
     }
 
     /// Whether the next request can be sent: the upstream has neither closed the connection nor sent anything that was

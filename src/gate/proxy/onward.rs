@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::Either;
 use http::{StatusCode, Uri, header};
 use poem::{Endpoint, Request, Response, Result};
 use scopegate_provider::{Clock, Rejection};
@@ -53,6 +54,19 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
         let state = gate.current();
         let identities = Identities::of_policy(&settings.identity, state.policy())?;
         Ok(Self { gate, proxy, clock, settings, identities, inner })
+    }
+
+    /// Asks the upstream of the route that permitted the request.
+    async fn exchange(&self, mut request: Request) -> Result<Response> {
+        let permit = request.extensions_mut().remove::<Permit>().ok_or_else(not_ready)?;
+        let handling = Arc::clone(&permit.handling);
+        let upstream = handling.upstream.as_deref().ok_or_else(not_ready)?;
+        let outcome = Outcome::permitted(Arc::clone(&permit.route), permit.principal.as_ref());
+        Ok(self.send_on(request, permit, upstream).await.unwrap_or_else(|problem| {
+            let mut response = problem.response();
+            response.set_data(Outcome { reason: problem.reason(), ..outcome });
+            response
+        }))
     }
 
     async fn send_on(
@@ -109,20 +123,14 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
 impl<E: Endpoint<Output = Response>> Endpoint for Onward<E> {
     type Output = Response;
 
-    async fn call(&self, mut request: Request) -> Result<Response> {
+    fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
         self.identities.stripped.strip(request.headers_mut());
-        if request.data::<Permit>().is_none_or(|permit| permit.handling.upstream.is_none()) {
-            return self.inner.call(request).await;
+        let permit = request.data::<Permit>().filter(|permit| permit.handling.upstream.is_some());
+        if permit.is_none() {
+            return Either::Left(self.inner.call(request));
         }
-        let permit = request.extensions_mut().remove::<Permit>().ok_or_else(not_ready)?;
-        let handling = Arc::clone(&permit.handling);
-        let upstream = handling.upstream.as_deref().ok_or_else(not_ready)?;
-        let outcome = Outcome::permitted(Arc::clone(&permit.route), permit.principal.as_ref());
-        Ok(self.send_on(request, permit, upstream).await.unwrap_or_else(|problem| {
-            let mut response = problem.response();
-            response.set_data(Outcome { reason: problem.reason(), ..outcome });
-            response
-        }))
+        // Boxed: what is served here is not to pay for what an exchange with an upstream needs.
+        Either::Right(Box::pin(self.exchange(request)))
     }
 }
 

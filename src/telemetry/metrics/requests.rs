@@ -163,7 +163,8 @@ mod tests {
     use super::*;
 
     fn outcome(route: &str, reason: &'static str) -> Outcome {
-        Outcome { route: Some(route.into()), reason, provider: None, client: None }
+        let passed = reason == Outcome::PERMITTED;
+        Outcome { route: Some(route.into()), reason, provider: None, client: None, passed }
     }
 
     fn permit(requests: &Requests, outcome: &Outcome, status: StatusCode) {
