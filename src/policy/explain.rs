@@ -3,7 +3,7 @@
 use scopegate_provider::{Principal, ScopeSet};
 use serde::Serialize;
 
-use super::{Decision, Irregularity, Policy, Reason, Refused, Route, Target, readings::readings};
+use super::{Decision, Found, Irregularity, Policy, Reason, Refused, Route, Target, readings::readings};
 
 /// A decision and how it came about, for people and as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -146,7 +146,11 @@ impl Policy {
     }
 
     fn readings(&self, target: &Target) -> Vec<Reading> {
-        let others = readings(target).unwrap_or_default();
+        let others = match self.find(target) {
+            Found::Route(route) => self.other_names(target, route),
+            Found::MethodNotAllowed { .. } | Found::NoRoute => readings(target),
+        };
+        let others = others.unwrap_or_default();
         [target].into_iter().chain(&others).map(|target| self.reading(target)).collect()
     }
 

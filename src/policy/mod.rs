@@ -43,6 +43,7 @@ mod route;
 mod rule;
 mod rules;
 pub mod settings;
+mod strip;
 mod table;
 mod target;
 #[cfg(test)]

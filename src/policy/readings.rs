@@ -5,8 +5,13 @@ use super::{Target, TargetError, path};
 /// More readings than this are not decided but refused. A path with one kind of irregularity has one or two.
 const MAX_READINGS: usize = 64;
 
-/// Every other reading of `target`: `%2F` as `/`, `%25` decoded again, without parameters, slashes merged, and all
-/// of these on top of each other until nothing new comes.
+/// What servers do to a path.
+const WAYS: [fn(&str) -> String; 5] =
+    [decode_slashes, decode_again, drop_parameters, merge_slashes, drop_authority];
+
+/// Every other reading of `target`: `%2F` as `/`, `%25` decoded again, without parameters, slashes merged, what
+/// stands between two slashes at the start taken for an authority, and all of these on top of each other until nothing
+/// new comes.
 pub(super) fn readings(target: &Target) -> Result<Vec<Target>, TargetError> {
     let mut found = vec![target.clone()];
     let mut next = 0;
@@ -14,7 +19,7 @@ pub(super) fn readings(target: &Target) -> Result<Vec<Target>, TargetError> {
         next += 1;
         let path = reading.normal_path();
         let mut others = Vec::new();
-        for other in [decode_slashes(path), decode_again(path), drop_parameters(path), merge_slashes(path)] {
+        for other in WAYS.map(|way| way(path)) {
             let other = target.at_path(other)?;
             if found.iter().all(|known| known.normal_path() != other.normal_path()) {
                 others.push(other);
@@ -63,4 +68,13 @@ fn merge_slashes(path: &str) -> String {
         }
     }
     merged
+}
+
+/// A path with two slashes at the start is a reference with an authority to those who resolve it as one (RFC 3986,
+/// section 4.2).
+fn drop_authority(path: &str) -> String {
+    match path.strip_prefix("//") {
+        Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/").to_owned(),
+        None => path.to_owned(),
+    }
 }

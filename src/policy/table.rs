@@ -4,8 +4,8 @@ use http::Method;
 use scopegate_provider::{Principal, Scope};
 
 use super::{
-    Decision, Denial, Methods, Place, Refused, Route, Rule, Source, Target, TokenUse, readings::readings,
-    settings::TokenSource, tree::Tree,
+    Decision, Denial, Methods, Place, Refused, Route, Rule, Source, Target, TargetError, TokenUse,
+    readings::readings, settings::TokenSource, tree::Tree,
 };
 
 /// All routes, compiled. Immutable: a change compiles a new one, and swaps.
@@ -53,7 +53,8 @@ pub enum Found<'p> {
     NoRoute,
 }
 
-/// The routes that decide a target: its own, and those of the other readings of an irregular path. All must permit.
+/// The routes that decide a target: its own, those of the other readings of an irregular path, and those of what is left
+/// where a prefix is stripped. All must permit.
 #[derive(Debug, Clone)]
 pub struct Resolved<'p> {
     route: &'p Route,
@@ -96,23 +97,42 @@ impl Policy {
         }
     }
 
-    /// The routes that decide `target`: found, accepting what is irregular about it, for each of its readings.
+    /// The routes that decide `target`: found, accepting what is irregular about it, for each of its readings, and for what
+    /// is left of it where a prefix is stripped.
     ///
     /// # Errors
     /// The refusal, where no rule needs to be asked.
     pub fn resolve(&self, target: &Target) -> Result<Resolved<'_>, Refused<'_>> {
         let route = self.accepting(target)?;
         let mut others: Vec<&Route> = Vec::new();
-        if !target.irregularities().is_empty() {
-            let refused = |error| Refused { route: Some(route), denial: Denial::Reading(error) };
-            for reading in readings(target).map_err(refused)? {
-                let other = self.accepting(&reading)?;
-                if !std::ptr::eq(other, route) && !others.iter().any(|known| std::ptr::eq(*known, other)) {
-                    others.push(other);
-                }
+        if target.irregularities().is_empty() && route.handling.strip_prefix.is_none() {
+            return Ok(Resolved { route, others });
+        }
+        let refused = |error| Refused { route: Some(route), denial: Denial::Reading(error) };
+        for name in self.other_names(target, route).map_err(refused)? {
+            let other = self.accepting(&name)?;
+            if !std::ptr::eq(other, route) && !others.iter().any(|known| std::ptr::eq(*known, other)) {
+                others.push(other);
             }
         }
         Ok(Resolved { route, others })
+    }
+
+    /// As what else `target` must be permitted, which `route` decides.
+    pub(super) fn other_names(&self, target: &Target, route: &Route) -> Result<Vec<Target>, TargetError> {
+        let irregular = !target.irregularities().is_empty();
+        let mut names = if irregular { readings(target)? } else { Vec::new() };
+        names.extend(self.names_of_rest(target, route)?);
+        Ok(names)
+    }
+
+    /// The routes of the place that decides `target`, whatever the method.
+    pub(super) fn of_place(&self, target: &Target) -> impl Iterator<Item = &Route> {
+        let site = self.site(target.host(), target.matched_path());
+        let indexes = site
+            .into_iter()
+            .flat_map(|site| site.by_method.iter().map(|(_, index)| *index).chain(site.otherwise));
+        indexes.filter_map(|index| self.routes.get(index))
     }
 
     /// What the policy says to a request of `principal`, none if no token came.

@@ -26,6 +26,7 @@ mod reload;
 mod revocation;
 mod secrecy;
 mod staleness;
+mod streams;
 mod support;
 mod threats;
 mod tutorial;

@@ -10,7 +10,9 @@ use scopegate_provider::{Clock, Rejection};
 use super::{Forwarded, Proxy, ProxyError, StreamGuard, headers::unlist};
 use crate::{
     gate::{
-        Gate, IdentityError, Permit, TrustedProxies, identities::Identities, request::contradiction,
+        Gate, IdentityError, Permit, TrustedProxies,
+        identities::Identities,
+        request::{contradiction, target},
         trust::peer_scheme,
     },
     policy::settings::{Forward, IdentitySettings},
@@ -77,7 +79,7 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
     ) -> Result<Response, Problem> {
         let handling = &permit.handling;
         if let Some(prefix) = &handling.strip_prefix {
-            strip_prefix(&mut request, prefix)?;
+            strip_prefix(&mut request, &self.settings.trusted_proxies, prefix)?;
         }
         let forwarded = self.forwarded(&mut request)?;
         let headers = self.identities.find(handling.identity.as_ref()).ok_or_else(not_ready)?;
@@ -134,17 +136,15 @@ impl<E: Endpoint<Output = Response>> Endpoint for Onward<E> {
     }
 }
 
-/// Takes whole segments off the front of the path. It is in normal form, or as sent where the route accepts that.
-fn strip_prefix(request: &mut Request, prefix: &str) -> Result<(), Problem> {
-    let whole = request.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-    let rest = whole.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
-    let rest = rest.ok_or_else(|| {
-        let description = "the path does not begin, byte for byte, with what is to be taken off it";
-        Problem::invalid_request("prefix_spelt_otherwise", description)
-    })?;
-    let path = if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
+/// Takes whole segments off the front of the path. What is left was decided on with the whole; it goes on as the whole
+/// would have: in normal form, or as sent where the route accepts what is irregular about it.
+fn strip_prefix(request: &mut Request, trusted: &TrustedProxies, prefix: &str) -> Result<(), Problem> {
+    let rest = target(request, trusted)?.without_prefix(prefix)?;
+    let regular = rest.irregularities().is_empty();
+    let path = if regular { rest.normal_path() } else { rest.path_as_sent() };
+    let query = rest.query().map(|query| format!("?{query}")).unwrap_or_default();
     let mut parts = request.uri().clone().into_parts();
-    parts.path_and_query = path.parse().ok();
+    parts.path_and_query = Some(format!("{path}{query}").parse().map_err(|_| not_ready())?);
     *request.uri_mut() = Uri::from_parts(parts).map_err(|_| not_ready())?;
     Ok(())
 }

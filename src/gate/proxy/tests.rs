@@ -1,3 +1,4 @@
+mod chaos;
 mod streams;
 pub(crate) mod support;
 mod upstreams;
@@ -88,7 +89,7 @@ async fn http2_trailers_come_through_as_grpc_needs_them() {
 
 #[tokio::test]
 async fn an_upstream_that_is_not_there_is_502() {
-    let front = proxy_to(at(nobody().await)).await;
+    let front = proxy_to(at(nobody())).await;
     assert_eq!(front.status("/").await, StatusCode::BAD_GATEWAY);
 }
 

@@ -8,6 +8,7 @@ mod finding;
 mod paths;
 mod settings;
 mod situations;
+mod stripping;
 mod upstreams;
 
 use std::collections::BTreeMap;

@@ -8,10 +8,11 @@ use super::{finding::place, *};
 
 /// What servers do to a path on its way to a handler.
 #[derive(Debug, Clone, Copy)]
-enum Step {
+pub(super) enum Step {
     Decode,
     DropParameters,
     MergeSlashes,
+    DropAuthority,
 }
 
 fn take(step: Step, path: &[u8]) -> Vec<u8> {
@@ -28,12 +29,19 @@ fn take(step: Step, path: &[u8]) -> Vec<u8> {
             merged.dedup_by(|a, b| *a == b'/' && *b == b'/');
             merged
         }
+        Step::DropAuthority => match path.strip_prefix(b"//") {
+            Some(rest) => {
+                let authority = rest.iter().take_while(|byte| **byte != b'/').count();
+                if authority == rest.len() { b"/".to_vec() } else { rest[authority..].to_vec() }
+            }
+            None => path.to_vec(),
+        },
     }
 }
 
 /// What an upstream serves once it has taken these steps: the segments, or nothing where it resolves dots, cuts the
 /// path off or fails.
-fn served(steps: &[Step], path: &str) -> Option<Vec<Vec<u8>>> {
+pub(super) fn served(steps: &[Step], path: &str) -> Option<Vec<Vec<u8>>> {
     let path = steps.iter().fold(path.as_bytes().to_vec(), |path, step| take(*step, &path));
     let path = path.strip_suffix(b"/").unwrap_or(&path);
     let segments: Vec<Vec<u8>> = path.split(|byte| *byte == b'/').skip(1).map(<[u8]>::to_vec).collect();
@@ -48,7 +56,7 @@ fn served(steps: &[Step], path: &str) -> Option<Vec<Vec<u8>>> {
 }
 
 /// The smallest place that matches segments which are compared as bytes.
-fn decides<'p>(policy: &'p Policy, segments: &[Vec<u8>]) -> Option<&'p Route> {
+pub(super) fn decides<'p>(policy: &'p Policy, segments: &[Vec<u8>]) -> Option<&'p Route> {
     let matches = |route: &&Route| {
         let path = &route.pattern().place.path;
         let fits = |(pattern, given): (&Segment, &Vec<u8>)| match pattern {
@@ -62,17 +70,25 @@ fn decides<'p>(policy: &'p Policy, segments: &[Vec<u8>]) -> Option<&'p Route> {
     policy.routes().iter().filter(matches).min_by(|a, b| a.pattern().place.cmp(&b.pattern().place))
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step =
-        prop::sample::select(vec![Step::Decode, Step::Decode, Step::DropParameters, Step::MergeSlashes]);
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop::sample::select(vec![
+        Step::Decode,
+        Step::Decode,
+        Step::DropParameters,
+        Step::MergeSlashes,
+        Step::DropAuthority,
+    ]);
     prop::collection::vec(step, 0..5).prop_map(|steps| [vec![Step::Decode], steps].concat())
 }
 
-fn before_decoding() -> impl Strategy<Value = Vec<Step>> {
-    prop::collection::vec(prop::sample::select(vec![Step::DropParameters, Step::MergeSlashes]), 0..3)
+pub(super) fn before_decoding() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(
+        prop::sample::select(vec![Step::DropParameters, Step::MergeSlashes, Step::DropAuthority]),
+        0..3,
+    )
 }
 
-fn path() -> impl Strategy<Value = String> {
+pub(super) fn path() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
         "/", "/", "a", "b", "a", "b", "%61", "%2f", "%2F", "%252f", "%25252F", "%2e", "%252e", ".", ";",
         "%3b", "%253B", ";x=y", "//", "%25", "%2561", "%255c", "%00", "%c3%a9",

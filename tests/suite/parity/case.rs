@@ -58,6 +58,15 @@ impl Case {
         bytes
     }
 
+    /// The same request with something before its path, if it has one.
+    pub(super) fn behind(&self, prefix: &str) -> Self {
+        let mut case = self.clone();
+        if self.target().starts_with(b"/") {
+            case.target.insert(0, prefix.as_bytes().to_vec());
+        }
+        case
+    }
+
     /// The request target.
     pub(super) fn target(&self) -> Vec<u8> {
         self.target.concat()

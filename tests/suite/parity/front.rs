@@ -76,6 +76,8 @@ impl Outcome {
 /// A front that is reached at an address.
 pub(super) struct At {
     address: String,
+    /// What stands before every path.
+    prefix: &'static str,
     log: Log,
     own_ways: &'static [Oddity],
     serves: bool,
@@ -85,7 +87,7 @@ pub(super) struct At {
 
 impl Front for At {
     fn line(&self) -> Box<dyn Line> {
-        Box::new(Wire { caller: Caller::new(&self.address), log: self.log.clone() })
+        Box::new(Wire { caller: Caller::new(&self.address), prefix: self.prefix, log: self.log.clone() })
     }
 
     fn log(&self) -> &Log {
@@ -103,12 +105,13 @@ impl Front for At {
 
 struct Wire {
     caller: Caller,
+    prefix: &'static str,
     log: Log,
 }
 
 impl Line for Wire {
     fn ask(&mut self, case: &Case) -> Outcome {
-        match self.caller.ask(&case.bytes(), case.method == "HEAD", case.alone) {
+        match self.caller.ask(&case.behind(self.prefix).bytes(), case.method == "HEAD", case.alone) {
             Ok(Some(reply)) => Outcome::of(&reply, &self.log),
             Ok(None) => Outcome::Ended,
             Err(what) => Outcome::Broken(what),
@@ -116,23 +119,31 @@ impl Line for Wire {
     }
 }
 
-/// scopegate as the proxy.
-pub(super) fn proxy(scene: &Scene) -> Box<dyn Front> {
+/// scopegate as the proxy; where there is a prefix, it stands before every path and is stripped.
+pub(super) fn proxy(scene: &Scene, prefix: &'static str) -> Box<dyn Front> {
     let (service, log) = service::start();
+    let strip = if prefix.is_empty() { String::new() } else { format!(", strip_prefix: {prefix}") };
     let server = Server::start(&format!(
         "server: {{ listen: 127.0.0.1:0, base_path: /.scopegate }}\noperations: {{ listen: 127.0.0.1:0 }}\n\
          upstreams: {{ it: {{ url: 'http://{service}' }} }}\n{}",
-        scene.configuration(", upstream: it")
+        scene.configuration(prefix, &format!(", upstream: it{strip}"))
     ));
     let address = server.url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
-    Box::new(At { address, log, own_ways: &[], serves: true, _running: Box::new(server) })
+    Box::new(At { address, prefix, log, own_ways: &[], serves: true, _running: Box::new(server) })
 }
 
 /// A real proxy that asks scopegate, configured as the manual shows.
 pub(super) fn real(scene: &Scene, kind: &'static Kind, own_ways: &'static [Oddity]) -> Box<dyn Front> {
     let (service, log) = service::start();
     let proxy = Proxy::start(kind, &scene.scopegate(), &service.to_string());
-    Box::new(At { address: proxy.address.clone(), log, own_ways, serves: false, _running: Box::new(proxy) })
+    Box::new(At {
+        address: proxy.address.clone(),
+        prefix: "",
+        log,
+        own_ways,
+        serves: false,
+        _running: Box::new(proxy),
+    })
 }
 
 /// The gate as middleware of a poem program, on poem's own server.
@@ -140,7 +151,7 @@ pub(super) fn middleware(scene: &Scene) -> Box<dyn Front> {
     let runtime = Runtime::new().unwrap();
     let log = Log::default();
     let noted = log.clone();
-    let configuration = scene.configuration("");
+    let configuration = scene.configuration("", "");
     let address = runtime.block_on(async move {
         let gate = Gate::builder().config_text(configuration).build().await.unwrap();
         let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await.unwrap();
@@ -149,7 +160,7 @@ pub(super) fn middleware(scene: &Scene) -> Box<dyn Front> {
         address
     });
     let own_ways = &[Oddity::Head];
-    Box::new(At { address, log, own_ways, serves: true, _running: Box::new(runtime) })
+    Box::new(At { address, prefix: "", log, own_ways, serves: true, _running: Box::new(runtime) })
 }
 
 /// Notes what a handler sees: the caller is the gate's to say, whatever the headers say.

@@ -45,7 +45,8 @@ type Start = fn(&Scene) -> Box<dyn Front>;
 
 /// Every front. Those that follow are compared with the first.
 const FRONTS: &[(&str, Start)] = &[
-    ("reverse proxy", proxy),
+    ("reverse proxy", |scene| proxy(scene, "")),
+    ("reverse proxy that strips", |scene| proxy(scene, "/p")),
     ("middleware", middleware),
     ("nginx", |scene| real(scene, &NGINX, NGINX_WAYS)),
     ("Caddy", |scene| real(scene, &CADDY, CADDY_WAYS)),
@@ -95,17 +96,17 @@ impl Scene {
         let mut scene = Self { issuer, tokens, server: None };
         let forward_auth = "server: { listen: 127.0.0.1:0, trusted_proxies: [127.0.0.1/32] }\n\
              operations: { listen: 127.0.0.1:0 }\nforward_auth: { dialects: [nginx, caddy, traefik, envoy] }\n";
-        scene.server = Some(Server::start(&(forward_auth.to_owned() + &scene.configuration(""))));
+        scene.server = Some(Server::start(&(forward_auth.to_owned() + &scene.configuration("", ""))));
         scene
     }
 
-    /// Providers, policy and identity; `more` stands on every route.
-    fn configuration(&self, more: &str) -> String {
+    /// Providers, policy and identity; each path behind `prefix`, and `more` on every route.
+    fn configuration(&self, prefix: &str, more: &str) -> String {
         format!(
             "store: {{ url: 'memory:' }}\ntelemetry: {{ log: {{ level: error }} }}\nidentity: {{ headers: {{ X-Auth-Subject: sub, X-Auth-Scopes: scope }} }}\n\
              providers:\n  local: {{ kind: oidc, issuer: '{}', audience: 'http://127.0.0.1:8080' }}\n{}",
             self.issuer.name,
-            model::yaml(more)
+            model::yaml(prefix, more)
         )
     }
 

@@ -74,8 +74,8 @@ const ROWS: &[Row] = &[
     accepting("/keys/locked/{name}", Rule::Scope("admin")),
 ];
 
-/// The routes and scopes as scopegate's configuration has them; `more` stands on every route.
-pub(super) fn yaml(more: &str) -> String {
+/// The routes and scopes as scopegate's configuration has them, each path behind `prefix`; `more` stands on every route.
+pub(super) fn yaml(prefix: &str, more: &str) -> String {
     let route = |row: &Row| {
         let methods = if row.methods.is_empty() { String::new() } else { row.methods.join("|") + " " };
         let rule = match row.rule {
@@ -87,7 +87,7 @@ pub(super) fn yaml(more: &str) -> String {
         };
         let accept = ", accept: [encoded_slash, encoded_percent, parameters, empty_segment]";
         let accept = if row.accept { accept } else { "" };
-        format!("  - {{ match: \"{methods}{}{}\", {rule}{accept}{more} }}\n", row.host, row.path)
+        format!("  - {{ match: \"{methods}{}{prefix}{}\", {rule}{accept}{more} }}\n", row.host, row.path)
     };
     let routes: String = ROWS.iter().map(route).collect();
     format!(
@@ -185,12 +185,12 @@ fn plain_host(host: &str) -> Result<String, Fault> {
     Ok(name)
 }
 
-/// Everything that a service may take a path for: parameters cut off, slashes merged, decoded once, and then any of
-/// these again.
+/// Everything that a service may take a path for: parameters cut off, slashes merged, two at the start taken for those of
+/// an authority, decoded once, and then any of these again.
 fn readings(path: &[u8]) -> Result<BTreeSet<Vec<u8>>, Fault> {
-    let raw = closure([path.to_vec()].into(), &[drop_parameters, merge_slashes]);
+    let raw = closure([path.to_vec()].into(), &[drop_parameters, merge_slashes, drop_authority]);
     let decoded = raw.iter().map(|path| decode(path)).collect();
-    let all = closure(decoded, &[decode, drop_parameters, merge_slashes]);
+    let all = closure(decoded, &[decode, drop_parameters, merge_slashes, drop_authority]);
     for reading in &all {
         let dots = |segment: &str| segment == "." || segment == "..";
         let unsafe_char = |char: char| char.is_control() || matches!(char, '\\' | '#');
@@ -250,4 +250,9 @@ fn merge_slashes(path: &[u8]) -> Vec<u8> {
     let mut merged = path.to_vec();
     merged.dedup_by(|a, b| *a == b'/' && *b == b'/');
     merged
+}
+
+fn drop_authority(path: &[u8]) -> Vec<u8> {
+    let Some(rest) = path.strip_prefix(b"//") else { return path.to_vec() };
+    rest.iter().position(|byte| *byte == b'/').map_or(b"/".to_vec(), |at| rest[at..].to_vec())
 }

@@ -66,8 +66,17 @@ impl Server {
 
     /// The memory that it has in the machine, in bytes.
     pub(crate) fn memory(&self) -> u64 {
+        self.of_memory("VmRSS:")
+    }
+
+    /// The most that it has held in memory so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.of_memory("VmHWM:")
+    }
+
+    fn of_memory(&self, label: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(label)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 

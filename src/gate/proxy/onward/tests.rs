@@ -42,7 +42,7 @@ async fn client(routes: Value, identity: Value) -> TestClient<impl Endpoint> {
 async fn endpoint(routes: Value, identity: Value, trusted: Value) -> impl Endpoint<Output = Response> {
     let trusted_proxies: TrustedProxies = serde_json::from_value(trusted).unwrap();
     let upstream = serve(make(|request: Request| async move { report(&request) })).await;
-    let upstreams = [("it".to_owned(), at(upstream)), ("dead".to_owned(), at(nobody().await))];
+    let upstreams = [("it".to_owned(), at(upstream)), ("dead".to_owned(), at(nobody()))];
     let mut definition = Definition::default();
     definition.upstreams = upstreams.iter().map(|(name, _)| name.clone()).collect();
     for route in routes.as_array().unwrap() {
@@ -130,6 +130,27 @@ async fn a_prefix_is_taken_off_after_the_decision() {
     for (sent, expected) in [("/api/a?q=1", "/a?q=1"), ("/api", "/"), ("/api/", "/"), ("/%61pi/b", "/b")] {
         assert_eq!(seen(&client, sent, &[]).await["path"], expected, "{sent}");
     }
+}
+
+#[tokio::test]
+async fn what_is_left_of_an_accepted_irregular_path_goes_on_as_it_was_sent() {
+    let accept = json!(["encoded_slash", "parameters"]);
+    let routes = json!([{"match": "/api/**", "allow": "authenticated", "upstream": "it", "strip_prefix": "/api", "accept": accept}]);
+    let client = client(routes, json!({})).await;
+    for (sent, expected) in [("/api/a%2fb", "/a%2fb"), ("/%61pi/%61;x=1?q", "/%61;x=1?q")] {
+        assert_eq!(seen(&client, sent, &[]).await["path"], expected, "{sent}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_left_of_a_path_is_as_guarded_as_if_it_had_been_asked_for() {
+    let routes = json!([
+        {"match": "/public/**", "allow": "anonymous", "upstream": "it", "strip_prefix": "/public"},
+        {"match": "/admin/**", "allow": "nobody", "upstream": "it"},
+    ]);
+    let client = client(routes, json!({})).await;
+    assert_eq!(seen(&client, "/public/x", &[]).await["path"], "/x");
+    client.get("/public/admin/x").send().await.assert_status(StatusCode::FORBIDDEN);
 }
 
 #[tokio::test]

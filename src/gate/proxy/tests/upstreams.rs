@@ -139,7 +139,7 @@ async fn an_upload_that_takes_longer_than_an_answer_may_is_not_cut() {
 
 #[tokio::test]
 async fn an_address_that_takes_no_connection_is_passed_over() {
-    let (alive, dead) = (raw(|_| OK.to_vec()).await, nobody().await);
+    let (alive, dead) = (raw(|_| OK.to_vec()).await, nobody());
     let addresses = vec![dead.to_string(), alive.to_string()];
     let front = proxy_to(UpstreamSettings { addresses, ..at(dead) }).await;
     for _ in 0..4 {
