@@ -23,4 +23,7 @@ pub mod telemetry;
 pub mod testing;
 pub mod yaml;
 
+pub use config::Operations;
+#[cfg(feature = "tower")]
+pub use gate::tower;
 pub use gate::{Caller, Gate, Principal};

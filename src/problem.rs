@@ -4,6 +4,7 @@ mod challenge;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::Response;
 use scopegate_provider::{AuthnError, Outage, Rejection, Scope, ScopeSet};
@@ -222,12 +223,19 @@ impl Problem {
 
     /// The response.
     pub fn response(&self) -> Response {
-        let mut response = Response::builder()
-            .status(self.status)
-            .header(header::CONTENT_TYPE, "application/problem+json")
-            .header(header::CACHE_CONTROL, "no-store")
-            .body(self.body());
+        let (parts, body) = self.http_response().into_parts();
+        let mut response = Response::builder().status(parts.status).body(body);
+        *response.headers_mut() = parts.headers;
+        response
+    }
+
+    /// The response, for whatever is no poem.
+    pub fn http_response(&self) -> http::Response<Bytes> {
+        let mut response = http::Response::new(Bytes::from(self.body()));
+        *response.status_mut() = self.status;
         let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, const { HeaderValue::from_static("application/problem+json") });
+        headers.insert(header::CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
         if let Some(challenge) = self.www_authenticate() {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }

@@ -113,8 +113,8 @@ pub struct TestGate {
 }
 
 impl TestGate {
-    #[cfg(test)]
-    pub(crate) fn inner(&self) -> Gate {
+    /// The gate itself: to it any bearer token is one of the principal, and a request without one is anonymous.
+    pub fn gate(&self) -> Gate {
         self.gate.clone()
     }
 }

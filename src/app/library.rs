@@ -6,7 +6,7 @@ use scopegate_provider::{Clock, Settings, SystemClock};
 
 use super::{App, BuildError};
 use crate::{
-    config::{ConfigErrors, ConfigSource, Loader},
+    config::{ConfigErrors, ConfigSource, Loader, Operations},
     gate::Gate,
     providers::Kinds,
     server::Shutdown,
@@ -25,6 +25,7 @@ pub struct GateBuilder {
     source: ConfigSource,
     kinds: Kinds,
     clock: Option<Arc<dyn Clock>>,
+    services: Vec<Operations>,
 }
 
 /// Why there is no gate.
@@ -66,7 +67,12 @@ impl Gate {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn builder() -> GateBuilder {
-        GateBuilder { source: ConfigSource::find(None), kinds: Kinds::builtin(), clock: None }
+        GateBuilder {
+            source: ConfigSource::find(None),
+            kinds: Kinds::builtin(),
+            services: Vec::new(),
+            clock: None,
+        }
     }
 }
 
@@ -93,12 +99,65 @@ impl GateBuilder {
         Self { clock: Some(clock), ..self }
     }
 
+    /// With a poem-openapi service behind it: what `#[oai(scope = …)]` declares is enforced, as if each operation were a
+    /// route. Where the service is nested, say so with [`Operations::nested_at`]. An operation that declares no security
+    /// scheme, is not named by [`Operations::public`] and is not decided by a route of the configuration is an error.
+    ///
+    /// ```no_run
+    /// use poem::{EndpointExt, Route};
+    /// use poem_openapi::{
+    ///     Enum, OAuthScopes, OpenApi, OpenApiService, SecurityScheme, auth::Bearer, payload::PlainText,
+    /// };
+    /// use scopegate::{Gate, Operations};
+    ///
+    /// #[derive(OAuthScopes)]
+    /// enum Scopes {
+    ///     /// Read orders
+    ///     #[oai(rename = "orders")]
+    ///     Orders,
+    /// }
+    ///
+    /// #[derive(SecurityScheme)]
+    /// #[oai(ty = "oauth2", flows(client_credentials(token_url = "/token", scopes = "Scopes")))]
+    /// struct Token(Bearer);
+    ///
+    /// struct Shop;
+    ///
+    /// #[OpenApi]
+    /// impl Shop {
+    ///     #[oai(path = "/orders", method = "get")]
+    ///     async fn orders(&self, #[oai(scope = "Scopes::Orders")] _token: Token) -> PlainText<&'static str> {
+    ///         PlainText("[]")
+    ///     }
+    ///
+    ///     #[oai(path = "/health", method = "get")]
+    ///     async fn health(&self) -> PlainText<&'static str> {
+    ///         PlainText("well")
+    ///     }
+    /// }
+    ///
+    /// # tokio::runtime::Runtime::new()?.block_on(async {
+    /// let service = OpenApiService::new(Shop, "shop", "1");
+    /// let operations = Operations::of(&service).nested_at("/api").public("GET /health");
+    /// let gate = Gate::builder().openapi(operations).build().await?;
+    /// let app = Route::new().nest("/api", service).with(gate);
+    /// # drop(app);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn openapi(mut self, service: impl Into<Operations>) -> Self {
+        self.services.push(service.into());
+        self
+    }
+
     /// Makes the gate. Providers that cannot be reached within two seconds are waited for in the background.
     ///
     /// # Errors
     /// [`GateBuildError`].
     pub async fn build(self) -> Result<Gate, GateBuildError> {
-        let config = Loader::new().kinds(self.kinds).load(&self.source)?;
+        let loader = Loader::new().kinds(self.kinds).services(self.services);
+        let config = loader.load_aside(&self.source).await?;
         let public_url = config.server.public_url();
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let app = App::with_clock(config, public_url, Shutdown::new(), clock).await?;

@@ -228,7 +228,7 @@ async fn read(
         if watch.has_changed() && !is_last {
             continue;
         }
-        let read = loader.load(source).map(|config| {
+        let read = loader.load_aside(source).await.map(|config| {
             let next = Watch::new(config.watched.clone());
             (config, next)
         });

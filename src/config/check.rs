@@ -1,6 +1,7 @@
 //! What no single value shows: settings that contradict each other, policies that do not compile, files that are not
 //! there.
 
+mod documents;
 mod hidden;
 mod identity;
 mod listeners;
@@ -12,7 +13,8 @@ mod upstreams;
 use super::{
     Warning,
     error::{Cause, ConfigError},
-    parts::Parts,
+    openapi::{DocumentError, Spot},
+    parts::{At, Parts},
 };
 use crate::{
     gate::IdentityError,
@@ -102,6 +104,9 @@ pub enum Conflict {
     /// Tokens of our own would have to be signed.
     #[error("`mint` is not available in this version; write `keep` or `strip`")]
     MintUnavailable,
+    /// An OpenAPI document is no policy.
+    #[error(transparent)]
+    Document(DocumentError),
     /// The policy does not compile.
     #[error(transparent)]
     Policy(crate::policy::Problem),
@@ -123,6 +128,7 @@ impl Conflict {
             Self::File { .. } => "file",
             Self::Identity(_) => "identity",
             Self::MintUnavailable => "mint_unavailable",
+            Self::Document(_) => "openapi",
             Self::Policy(_) => "policy",
         }
     }
@@ -139,6 +145,31 @@ impl Findings<'_> {
     fn error(&mut self, path: &[Step], conflict: Conflict) {
         let place = self.tree.place_of(path, false).clone();
         self.errors.push(ConfigError::new(Cause::Conflict(conflict), place, path));
+    }
+
+    /// An error of a route, at one of its keys.
+    fn route_error(&mut self, at: At<'_>, key: &[Step], conflict: Conflict) {
+        match at {
+            At::File(index) => {
+                let route = [Step::Key("routes".into()), Step::Index(index)];
+                self.error(&[&route, key].concat(), conflict);
+            }
+            At::Document(operation) => self.error_in(&operation.at, conflict),
+        }
+    }
+
+    /// An error of something in another document than the configuration.
+    fn error_in(&mut self, spot: &Spot, conflict: Conflict) {
+        self.errors.push(ConfigError::new(Cause::Conflict(conflict), spot.place.clone(), &spot.path));
+    }
+
+    /// A warning of something in another document than the configuration.
+    fn warning_in(&mut self, spot: &Spot, message: impl Into<String>) {
+        self.warnings.push(Warning {
+            place: Some(spot.place.clone()),
+            key: crate::yaml::path_text(&spot.path),
+            message: message.into(),
+        });
     }
 
     fn warning(&mut self, path: &[Step], message: impl Into<String>) {

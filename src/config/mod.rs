@@ -21,6 +21,7 @@ mod error;
 mod excerpt;
 mod files;
 mod layers;
+mod openapi;
 mod parts;
 mod schema;
 mod sections;
@@ -37,6 +38,7 @@ pub use self::{
     check::{Conflict, Rules},
     error::{Cause, ConfigError, ConfigErrors},
     files::ConfigSource,
+    openapi::{DocumentError, Operations},
     parts::ProviderConfig,
     sections::{
         AdminSettings, CacheSettings, Dialect, ForwardAuthSettings, HeaderName, HeaderNameError,
@@ -131,6 +133,7 @@ impl Config {
 pub struct Loader {
     kinds: Kinds,
     variables: Vec<(String, String)>,
+    services: Vec<Operations>,
 }
 
 impl Loader {
@@ -139,13 +142,20 @@ impl Loader {
         let text = |(name, text): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, text.into_string().ok()?))
         };
-        Self { kinds: Kinds::builtin(), variables: std::env::vars_os().filter_map(text).collect() }
+        let variables = std::env::vars_os().filter_map(text).collect();
+        Self { kinds: Kinds::builtin(), variables, services: Vec::new() }
     }
 
     /// With these kinds of providers.
     #[must_use]
     pub fn kinds(self, kinds: Kinds) -> Self {
         Self { kinds, ..self }
+    }
+
+    /// With the operations of these services as routes.
+    #[must_use]
+    pub fn services(self, services: Vec<Operations>) -> Self {
+        Self { services, ..self }
     }
 
     /// With these environment variables and no others.
@@ -165,12 +175,28 @@ impl Loader {
         self.whole_schema().into_value()
     }
 
-    /// Loads a configuration.
+    /// Loads a configuration. It reads files, and fetches the documents that `policy_from` has by their URLs: it blocks.
     ///
     /// # Errors
     /// Everything that is wrong with it.
     pub fn load(&self, source: &ConfigSource) -> Result<Config, ConfigErrors> {
         self.try_load(source).map_err(|(errors, secrets)| ConfigErrors::from_list(errors, &secrets))
+    }
+
+    /// As [`Loader::load`], for tasks, which must not block.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub async fn load_aside(&self, source: &ConfigSource) -> Result<Config, ConfigErrors> {
+        let (loader, source) = (self.clone(), source.clone());
+        match tokio::task::spawn_blocking(move || loader.load(&source)).await {
+            Ok(config) => config,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The program ends.
+                Err(_) => std::future::pending().await,
+            },
+        }
     }
 
     fn whole_schema(&self) -> schema::Schema {
@@ -189,7 +215,8 @@ impl Loader {
         let settled = settle::settle(&mut root, &schema, &variable);
         errors.extend(settled.errors);
         watched.extend(settled.files);
-        let parts = parts::read_parts(&root, &self.kinds, &watched, &mut errors);
+        let mut parts = parts::read_parts(&root, &self.kinds, &watched, &mut errors);
+        openapi::import(&mut parts, &root, &self.services, &mut watched, &mut errors);
         let (rules, findings) = check::check(&parts, &root);
         errors.extend(findings.errors);
         match rules {

@@ -8,6 +8,7 @@ use scopegate_provider::{Outline, ProviderName, Scope};
 use super::{
     check::Conflict,
     error::{Cause, ConfigError},
+    openapi::{Imported, Operation},
     sections::Sections,
 };
 use crate::{
@@ -29,6 +30,36 @@ pub(super) struct Parts {
     /// Each with its index in the file.
     pub(super) routes: Vec<(usize, RouteSettings)>,
     pub(super) upstreams: Vec<(String, UpstreamSettings)>,
+    /// What OpenAPI documents say.
+    pub(super) imported: Vec<Imported>,
+}
+
+/// A route, and where it stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written<'p> {
+    pub(super) at: At<'p>,
+    pub(super) route: &'p RouteSettings,
+}
+
+/// Where a route stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum At<'p> {
+    /// In `routes`, with this index.
+    File(usize),
+    /// In an OpenAPI document.
+    Document(&'p Operation),
+}
+
+impl Parts {
+    /// Every route, those of documents behind those of the file.
+    pub(super) fn written<'p>(&'p self) -> impl Iterator<Item = Written<'p>> {
+        let of_file = self.routes.iter().map(|(index, route)| Written { at: At::File(*index), route });
+        let operations = self.imported.iter().flat_map(|imported| &imported.operations);
+        let of_operation = |operation: &'p Operation| {
+            operation.routes.iter().map(move |route| Written { at: At::Document(operation), route })
+        };
+        of_file.chain(operations.flat_map(of_operation))
+    }
 }
 
 /// A provider of the configuration: its settings, parsed.
@@ -137,7 +168,8 @@ pub(super) fn read_parts(
     errors.extend(faults.into_iter().map(ConfigError::from));
     let sections_failed = sections.is_none();
     let sections = sections.unwrap_or_default();
-    Parts { sections, sections_failed, providers, failed_providers, scopes, routes, upstreams }
+    let imported = Vec::new();
+    Parts { sections, sections_failed, providers, failed_providers, scopes, routes, upstreams, imported }
 }
 
 fn entries<T>(

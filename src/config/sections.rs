@@ -9,7 +9,9 @@ use serde::{Deserialize, de::IgnoredAny};
 use super::values::{BasePath, PublicUrl};
 use crate::{
     gate::{TrustedProxies, proxy::UpstreamSettings},
-    policy::settings::{CorsSettings, IdentitySettings, RequireSettings, RouteSettings, ScopeSettings},
+    policy::settings::{
+        CorsSettings, DocumentSettings, IdentitySettings, RequireSettings, RouteSettings, ScopeSettings,
+    },
     server::{Limits, Listen},
     store::StoreSettings,
     telemetry::TelemetrySettings,
@@ -60,6 +62,8 @@ pub(super) struct Sections {
     pub(super) telemetry: TelemetrySettings,
     /// Streams that outlive their token.
     pub(super) streams: StreamSettings,
+    /// OpenAPI documents whose `security` becomes routes.
+    pub(super) policy_from: Vec<DocumentSettings>,
     /// Further files that hold scopes, routes and upstreams, such as `routes.d/*.yaml`.
     #[schemars(with = "Vec<String>")]
     include: Option<IgnoredAny>,

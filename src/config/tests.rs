@@ -1,4 +1,5 @@
 mod bad;
+mod documents;
 mod environment;
 mod files;
 mod good;

@@ -2,10 +2,16 @@
 
 use futures_util::FutureExt;
 use http::StatusCode;
-use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
+use poem::{Endpoint, IntoResponse, Middleware, PathPattern, Request, Response, Result};
 
-use super::{Caller, Gate, Matter, Permit, Refusal, State, cors::Preflight, refusal, request};
-use crate::{policy::Target, problem::Problem, telemetry::Outcome};
+use super::{
+    Gate, Refusal,
+    admission::{Admitted, Answer},
+    cors::Preflight,
+    request::Head,
+    trust::peer_scheme,
+};
+use crate::telemetry::Outcome;
 
 impl<E: Endpoint> Middleware<E> for Gate {
     type Output = GateEndpoint<E>;
@@ -29,16 +35,14 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
     fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
         let state = self.gate.current();
         async move {
-            let trusted = &state.settings().trusted_proxies;
-            let announced = |method: &_| request::target_as(&request, method, trusted);
-            if let Some(answer) = state.preflight(request.method(), request.headers(), announced) {
-                return Ok(answer.map_or_else(|refusal| refused(&refusal), answered));
-            }
-            let asked = request::target(&request, trusted).map(|target| (state.look_up(&target), target));
-            let crossing = state.crossing(asked.as_ref().ok().map(|(matter, _)| matter), request.headers());
-            let mut response = match admit(&state, asked, &mut request).await {
-                Ok(outcome) => self.enter(request, outcome).await,
-                Err(refusal) => refused(&refusal),
+            let (admission, crossing) = state.admit(head(&request)).await;
+            let mut response = match admission {
+                Ok(admitted) => {
+                    let outcome = enter(admitted, &mut request);
+                    self.pass(request, outcome).await
+                }
+                Err(Answer::Preflight(preflight)) => return Ok(answered(*preflight)),
+                Err(Answer::Refused(refusal)) => refused(&refusal),
             };
             crossing.tell(response.headers_mut());
             Ok(response)
@@ -47,9 +51,37 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
 }
 
 impl<E: Endpoint> GateEndpoint<E> {
-    fn enter(&self, request: Request, outcome: Outcome) -> impl Future<Output = Response> + Send {
+    fn pass(&self, request: Request, outcome: Outcome) -> impl Future<Output = Response> + Send {
         self.inner.call(request).map(|answer| told(answer, outcome))
     }
+}
+
+/// Where the gate stands inside a mounted part, poem has taken the mount's path off `uri` and kept the whole in
+/// `original_uri`. Before any routing, `uri` is what the handler will see, whatever was rewritten before.
+pub(super) fn head(request: &Request) -> Head<'_> {
+    let behind_a_router = request.data::<PathPattern>().is_some();
+    let parameters = || request.path_params::<Vec<String>>();
+    Head {
+        method: request.method(),
+        version: request.version(),
+        headers: request.headers(),
+        scheme: peer_scheme(request),
+        peer: Some(request.remote_addr()),
+        seen: request.uri(),
+        sent: behind_a_router.then(|| request.original_uri()),
+        // A mount has read its own front only, byte for byte.
+        routed: behind_a_router && parameters().map_or(true, |values| !values.is_empty()),
+    }
+}
+
+/// Makes the request what the handler is to see.
+fn enter(admitted: Admitted, request: &mut Request) -> Outcome {
+    let permit = admitted.permit();
+    let outcome = Outcome::permitted(permit.route.clone(), permit.principal.as_ref());
+    let mut uri = std::mem::take(request.uri_mut());
+    admitted.enter(&mut uri, request.extensions_mut());
+    *request.uri_mut() = uri;
+    outcome
 }
 
 /// What came of a request that was let through.
@@ -61,21 +93,6 @@ fn told(answer: Result<impl IntoResponse>, outcome: Outcome) -> Response {
         None => response.set_data(outcome),
     }
     response
-}
-
-async fn admit(
-    state: &State,
-    asked: Result<(Matter<'_>, Target), Problem>,
-    request: &mut Request,
-) -> Result<Outcome, Refusal> {
-    let unrouted = |problem| refusal(problem, None);
-    let (matter, target) = asked.map_err(unrouted)?;
-    let permit = state.decide(matter, request.headers()).await?;
-    request::normalise(request, &target).map_err(unrouted)?;
-    let outcome = Outcome::permitted(permit.route.clone(), permit.principal.as_ref());
-    request.extensions_mut().insert(Caller::new(permit.principal.clone()));
-    request.extensions_mut().insert::<Permit>(permit);
-    Ok(outcome)
 }
 
 fn answered(preflight: Preflight) -> Response {

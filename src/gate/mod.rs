@@ -1,5 +1,6 @@
 //! What enforces: `authorize(target, credentials)` and its fronts.
 
+mod admission;
 mod bearer;
 mod cors;
 mod fit;
@@ -12,6 +13,8 @@ mod middleware;
 mod principal;
 pub mod proxy;
 mod request;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod trust;
 
 use std::{fmt, sync::Arc};

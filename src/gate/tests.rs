@@ -69,13 +69,15 @@ async fn a_mounted_handler_is_decided_on_by_its_whole_path() {
 #[tokio::test]
 async fn a_gate_inside_a_mounted_part_decides_on_the_whole_path() {
     let mounted = |prefix| Route::new().nest(prefix, Route::new().at("/me", me).with(gate()));
-    let ask = |uri: &'static str| {
-        let http = hyper::Request::builder().uri(uri).header("host", "a.example").body(()).unwrap();
-        let (parts, ()) = http.into_parts();
-        Request::from_parts((parts, local(), remote(), http::uri::Scheme::HTTP).into(), poem::Body::empty())
-    };
     assert_eq!(mounted("/api").get_response(ask("/api/me")).await.status(), StatusCode::OK);
     assert_eq!(mounted("/other").get_response(ask("/other/me")).await.status(), StatusCode::NOT_FOUND);
+}
+
+/// A request as a server makes it, with its original path.
+fn ask(uri: &'static str) -> Request {
+    let http = hyper::Request::builder().uri(uri).header("host", "a.example").body(()).unwrap();
+    let (parts, ()) = http.into_parts();
+    Request::from_parts((parts, local(), remote(), http::uri::Scheme::HTTP).into(), poem::Body::empty())
 }
 
 fn local() -> poem::web::LocalAddr {
@@ -91,6 +93,13 @@ async fn a_mounted_path_that_is_not_the_end_of_the_one_asked_for_is_500() {
     let mounted = Route::new().nest("/api", Route::new().at("/me", me).with(gate()));
     // A request that poem's test client builds has no original path.
     TestClient::new(mounted).get("/api/me").send().await.assert_status(StatusCode::INTERNAL_SERVER_ERROR);
+}
+
+#[tokio::test]
+async fn invariant_5_what_a_router_before_the_gate_has_read_in_another_spelling_is_400() {
+    let endpoint = Route::new().at("/items/:id", me.with(gate()));
+    assert_eq!(endpoint.get_response(ask("/items/1")).await.status(), StatusCode::OK);
+    assert_eq!(endpoint.get_response(ask("/items/%31")).await.status(), StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! routes decide anything at all, and what would loosen what the file declares (invariant 15).
 
 use super::{
-    Alternative, ClaimTest, Handling, HostPattern, PathPattern, Place, Policy, Route, Rule, Segment,
+    Alternative, ClaimTest, Handling, HostPattern, PathPattern, Pattern, Place, Policy, Route, Rule, Segment,
 };
 
 /// A text that is no segment and no label of any pattern: it stands for all those that no pattern names.
@@ -156,6 +156,14 @@ impl Policy {
                     && candidate.handling().asks_at_least(route.handling()))
                 && self.decides_within(&route.pattern().place, &candidate.pattern().place)
         })
+    }
+
+    /// The route that decides a target which stands for all of `pattern`: by its first method, and with a text that no
+    /// pattern names wherever it names none itself.
+    pub fn route_for(&self, pattern: &Pattern) -> Option<&Route> {
+        let method = pattern.methods.named().first()?;
+        let (host, path) = self.representatives(&pattern.place).next()?;
+        self.route_at(&host, &path, method)
     }
 
     /// Whether `place` decides any target at all.

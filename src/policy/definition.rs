@@ -42,6 +42,20 @@ pub enum Source {
         /// The scope's name.
         name: Scope,
     },
+    /// The operation of an OpenAPI document.
+    Operation {
+        /// The document.
+        document: Box<str>,
+        /// The operation as the document writes it, such as `GET /items/{id}`.
+        operation: Box<str>,
+    },
+    /// The scope of this name that an OpenAPI document declares.
+    DocumentScope {
+        /// The document.
+        document: Box<str>,
+        /// The scope's name.
+        name: Scope,
+    },
     /// The stored route of this id.
     StoredRoute {
         /// The id.
@@ -55,10 +69,12 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whether the file declares it, so that what is stored may not loosen it.
+    /// Whether the file, or a document that it names, declares it, so that what is stored may not loosen it.
     pub fn is_file(&self) -> bool {
         match self {
-            Self::Route { .. } | Self::Scope { .. } => true,
+            Self::Route { .. } | Self::Scope { .. } | Self::Operation { .. } | Self::DocumentScope { .. } => {
+                true
+            }
             Self::StoredRoute { .. } | Self::StoredScope { .. } => false,
         }
     }
@@ -69,6 +85,8 @@ impl fmt::Display for Source {
         match self {
             Self::Route { index } => write!(f, "routes[{index}]"),
             Self::Scope { name } => write!(f, "scopes.{name}"),
+            Self::Operation { document, operation } => write!(f, "{operation} of {document}"),
+            Self::DocumentScope { document, name } => write!(f, "scopes.{name} of {document}"),
             Self::StoredRoute { id } => write!(f, "stored route {id}"),
             Self::StoredScope { name } => write!(f, "stored scope {name}"),
         }
@@ -90,6 +108,20 @@ impl Definition {
     pub fn add_route(&mut self, settings: RouteSettings) {
         self.routes.push((Source::Route { index: self.file_routes }, settings));
         self.file_routes += 1;
+    }
+
+    /// Adds an operation of an OpenAPI document.
+    pub fn add_operation(&mut self, document: &str, operation: &str, settings: RouteSettings) {
+        let source = Source::Operation { document: document.into(), operation: operation.into() };
+        self.routes.push((source, settings));
+    }
+
+    /// Adds a scope that an OpenAPI document declares, unless it is declared already.
+    pub fn add_document_scope(&mut self, document: &str, name: Scope, settings: ScopeSettings) {
+        if self.scopes.iter().all(|(_, known, _)| *known != name) {
+            let source = Source::DocumentScope { document: document.into(), name: name.clone() };
+            self.scopes.push((source, name, settings));
+        }
     }
 
     /// Adds a stored scope.

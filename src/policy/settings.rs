@@ -2,6 +2,7 @@
 //! says whether it makes sense.
 
 mod cors;
+mod document;
 mod shape;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,11 @@ use scopegate_provider::{Audience, ClientId, ProviderName, Role, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use self::cors::{CorsHeader, CorsHeaderError, CorsOrigin, CorsOriginError, CorsSettings};
+pub use self::{
+    cors::{CorsHeader, CorsHeaderError, CorsOrigin, CorsOriginError, CorsSettings},
+    document::{DocumentLong, DocumentSettings},
+    shape::Several,
+};
 use super::Irregularity;
 
 /// A scope under its name in `scopes:`: its description, or the long form.
@@ -204,6 +209,25 @@ pub enum Forward {
 pub enum TokenSource {
     /// `Sec-WebSocket-Protocol`, for browsers, which cannot send `Authorization` there.
     WebsocketProtocol,
+}
+
+impl RouteSettings {
+    /// A route of which nothing is said but where it is.
+    pub fn new(matches: MatchSettings) -> Self {
+        Self {
+            matches,
+            require: None,
+            allow: None,
+            fresh: false,
+            accept: Vec::new(),
+            open_to_admin: false,
+            upstream: None,
+            strip_prefix: None,
+            identity: None,
+            cors: None,
+            accept_token: Vec::new(),
+        }
+    }
 }
 
 impl ScopeSettings {

@@ -165,6 +165,11 @@ impl Policy {
         self.routes.get(self.site(host, path)?.first).map(|route| &route.pattern.place)
     }
 
+    /// The route that decides a host, path and method.
+    pub(super) fn route_at(&self, host: &str, path: &str, method: &Method) -> Option<&Route> {
+        self.routes.get(self.site(host, path)?.route(method)?)
+    }
+
     /// The most segments that a pattern has.
     pub(super) fn depth(&self) -> usize {
         self.depth

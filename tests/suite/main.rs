@@ -20,6 +20,7 @@ mod forward_auth;
 mod items;
 mod metrics;
 mod nodes;
+mod openapi;
 mod parity;
 mod proxy;
 mod reload;

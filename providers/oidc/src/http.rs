@@ -100,6 +100,7 @@ pub struct Http {
     settings: HttpSettings,
     timeout: Duration,
     proxy: Option<Proxy>,
+    limit: usize,
     plain: OnceLock<Result<Client, HttpError>>,
     secure: ArcSwapOption<Secure>,
 }
@@ -125,7 +126,13 @@ impl Http {
         }
         settings.ca.as_deref().map(read_authorities).transpose()?;
         let proxy = settings.proxy.as_ref().map(read_proxy).transpose()?;
-        Ok(Self { settings, timeout, proxy, plain: OnceLock::new(), secure: ArcSwapOption::empty() })
+        Ok(Self { settings, timeout, proxy, ..Self::default() })
+    }
+
+    /// The same client, which reads answers of this many bytes at most instead of [`MAX_ANSWER`].
+    #[must_use]
+    pub fn with_limit(self, limit: usize) -> Self {
+        Self { limit, ..self }
     }
 
     fn client(&self, url: &Url) -> Result<Client, HttpError> {
@@ -183,6 +190,7 @@ impl Default for Http {
             settings: HttpSettings::default(),
             timeout: DEFAULT_TIMEOUT,
             proxy: None,
+            limit: MAX_ANSWER,
             plain: OnceLock::new(),
             secure: ArcSwapOption::empty(),
         }
@@ -233,18 +241,22 @@ impl HttpClient for Http {
         let host = url.host_str().unwrap_or_default().to_owned();
         let request = reqwest::Request::try_from(request).map_err(|_| refused("the URL is not absolute"))?;
         let answer = client.execute(request).await.map_err(|error| failure(&host, &error))?;
-        read(answer, host).await
+        read(answer, host, self.limit).await
     }
 }
 
-async fn read(mut answer: reqwest::Response, host: String) -> Result<http::Response<Bytes>, HttpError> {
-    let too_large = |host| HttpError::TooLarge { host, limit: MAX_ANSWER };
+async fn read(
+    mut answer: reqwest::Response,
+    host: String,
+    limit: usize,
+) -> Result<http::Response<Bytes>, HttpError> {
+    let too_large = |host| HttpError::TooLarge { host, limit };
     let mut response = http::Response::new(Bytes::new());
     *response.status_mut() = answer.status();
     *response.headers_mut() = std::mem::take(answer.headers_mut());
     let mut body = BytesMut::new();
     while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&host, &error))? {
-        if body.len() + chunk.len() > MAX_ANSWER {
+        if body.len() + chunk.len() > limit {
             return Err(too_large(host));
         }
         body.extend_from_slice(&chunk);

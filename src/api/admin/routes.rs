@@ -186,7 +186,11 @@ impl RoutesApi {
 fn id(source: &Source) -> String {
     match source {
         Source::StoredRoute { id } => id.to_string(),
-        Source::Route { .. } | Source::Scope { .. } | Source::StoredScope { .. } => source.to_string(),
+        Source::Route { .. }
+        | Source::Scope { .. }
+        | Source::Operation { .. }
+        | Source::DocumentScope { .. }
+        | Source::StoredScope { .. } => source.to_string(),
     }
 }
 

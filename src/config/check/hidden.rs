@@ -3,7 +3,7 @@
 
 use super::{Conflict, Findings, Parts};
 use crate::{
-    config::sections::Sections,
+    config::{parts::Written, sections::Sections},
     policy::{PathPattern, Pattern, Segment, settings::MatchSettings},
     yaml::Step,
 };
@@ -11,7 +11,7 @@ use crate::{
 pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
     let base = parts.sections.server.base_path.as_str();
     let own = own_endpoints(&parts.sections);
-    for (index, route) in &parts.routes {
+    for Written { at, route } in parts.written() {
         if route.upstream.is_none() {
             continue;
         }
@@ -24,8 +24,11 @@ pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
             })
         };
         if let Some(endpoint) = own.iter().find(hides) {
-            let path = [Step::Key("routes".into()), Step::Index(*index), Step::Key("match".into())];
-            findings.error(&path, Conflict::Hidden { endpoint: endpoint.clone() });
+            findings.route_error(
+                at,
+                &[Step::Key("match".into())],
+                Conflict::Hidden { endpoint: endpoint.clone() },
+            );
         }
     }
 }

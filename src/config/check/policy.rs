@@ -6,7 +6,13 @@ use scopegate_provider::{ProviderName, Scope};
 
 use super::{Conflict, Findings, Parts, at};
 use crate::{
-    policy::{Definition, KnownProvider, Policy, PolicyError, Rule, Source, Vocabulary},
+    config::{
+        openapi::{Imported, Operation},
+        parts::Written,
+    },
+    policy::{
+        Definition, KnownProvider, Policy, PolicyError, Rule, Source, Vocabulary, settings::ScopeSettings,
+    },
     yaml::{Node, Place, Step},
 };
 
@@ -23,6 +29,7 @@ pub struct Rules {
     pub introspection: Option<Rule>,
     routes: Vec<Place>,
     scopes: HashMap<Scope, Place>,
+    operations: HashMap<Source, Place>,
 }
 
 impl Rules {
@@ -31,7 +38,8 @@ impl Rules {
         match source {
             Source::Route { index } => self.routes.get(*index),
             Source::Scope { name } => self.scopes.get(name),
-            Source::StoredRoute { .. } | Source::StoredScope { .. } => None,
+            Source::Operation { .. } => self.operations.get(source),
+            Source::DocumentScope { .. } | Source::StoredRoute { .. } | Source::StoredScope { .. } => None,
         }
     }
 }
@@ -52,19 +60,63 @@ pub(super) fn compile(parts: &Parts, findings: &mut Findings<'_>) -> Option<Rule
         Ok(compiled) => {
             for warning in &compiled.warnings {
                 let (at, message) = told(warning);
-                findings.warning(&source(at, parts), message);
+                match operation(at, parts) {
+                    Some(operation) => findings.warning_in(&operation.at, message),
+                    None => findings.warning(&source(at, parts), message),
+                }
             }
+            super::documents::check(&compiled.policy, parts, findings);
             let (routes, scopes) = (route_places(parts, findings), scope_places(parts, findings));
-            Some(Rules { definition, policy: compiled.policy, admin, introspection, routes, scopes })
+            let operations = operation_places(parts);
+            Some(Rules {
+                definition,
+                policy: compiled.policy,
+                admin,
+                introspection,
+                routes,
+                scopes,
+                operations,
+            })
         }
         Err(errors) => {
             for error in errors {
-                let path = place(&error, parts);
-                findings.error(&path, Conflict::Policy(error.problem));
+                tell(error, parts, findings);
             }
             None
         }
     }
+}
+
+/// An error of the policy, where it belongs.
+fn tell(error: PolicyError, parts: &Parts, findings: &mut Findings<'_>) {
+    let path = place(&error, parts);
+    let conflict = Conflict::Policy(error.problem);
+    match operation(&error.at, parts) {
+        Some(operation) if error.key.starts_with("require") => {
+            findings.error_in(&operation.security, conflict);
+        }
+        Some(operation) => findings.error_in(&operation.at, conflict),
+        None => findings.error(&path, conflict),
+    }
+}
+
+/// The operation that declares something.
+fn operation<'p>(source: &Source, parts: &'p Parts) -> Option<&'p Operation> {
+    let Source::Operation { document, operation } = source else { return None };
+    let imported = parts.imported.iter().filter(|imported| *imported.name == **document);
+    imported.flat_map(|imported| &imported.operations).find(|known| *known.label == **operation)
+}
+
+fn operation_places(parts: &Parts) -> HashMap<Source, Place> {
+    let of_document = |imported: &Imported| {
+        let document: Box<str> = imported.name.as_str().into();
+        let place = |operation: &Operation| {
+            let label = operation.label.as_str().into();
+            (Source::Operation { document: document.clone(), operation: label }, operation.at.place.clone())
+        };
+        imported.operations.iter().map(place).collect::<Vec<_>>()
+    };
+    parts.imported.iter().flat_map(of_document).collect()
 }
 
 fn route_places(parts: &Parts, findings: &Findings<'_>) -> Vec<Place> {
@@ -111,7 +163,21 @@ fn definition(parts: &Parts) -> Definition {
     for (_, settings) in &parts.routes {
         definition.add_route(settings.clone());
     }
+    parts.imported.iter().for_each(|imported| add(imported, &mut definition));
     definition
+}
+
+/// What a document says, behind what the file says.
+fn add(imported: &Imported, definition: &mut Definition) {
+    for (scope, description) in &imported.scopes {
+        let settings = ScopeSettings::Description(description.clone());
+        definition.add_document_scope(&imported.name, scope.clone(), settings);
+    }
+    for operation in &imported.operations {
+        for route in &operation.routes {
+            definition.add_operation(&imported.name, &operation.label, route.clone());
+        }
+    }
 }
 
 fn rule(
@@ -139,13 +205,14 @@ fn no_providers(parts: &Parts, findings: &mut Findings<'_>) {
         return;
     }
     let wants = |allow: Option<Allow>| matches!(allow, Some(Allow::Optional | Allow::Authenticated));
-    let mut routes = parts.routes.iter();
-    if let Some((index, _)) = routes.find(|(_, route)| route.require.is_some() || wants(route.allow)) {
-        findings.error(&[Step::Key("routes".into()), Step::Index(*index)], Conflict::NoProviders);
+    let mut routes = parts.written();
+    if let Some(written) = routes.find(|Written { route, .. }| route.require.is_some() || wants(route.allow))
+    {
+        findings.route_error(written.at, &[], Conflict::NoProviders);
     }
 }
 
-fn source(source: &Source, parts: &Parts) -> Vec<Step> {
+pub(super) fn source(source: &Source, parts: &Parts) -> Vec<Step> {
     match source {
         Source::Route { index } => {
             let index = parts.routes.get(*index).map_or(*index, |(index, _)| *index);
@@ -153,6 +220,7 @@ fn source(source: &Source, parts: &Parts) -> Vec<Step> {
         }
         Source::Scope { name } | Source::StoredScope { name } => at(&["scopes", name.as_str()]),
         Source::StoredRoute { .. } => at(&["routes"]),
+        Source::Operation { .. } | Source::DocumentScope { .. } => at(&["policy_from"]),
     }
 }
 

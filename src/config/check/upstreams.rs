@@ -7,7 +7,7 @@ pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
         if let Some(file) = &settings.ca {
             super::listeners::pem(file, "CERTIFICATE-----", &at(&["upstreams", name, "ca"]), findings);
         }
-        let reached = parts.routes.iter().any(|(_, route)| route.upstream.as_ref() == Some(name));
+        let reached = parts.written().any(|written| written.route.upstream.as_ref() == Some(name));
         if !reached {
             findings.warning(
                 &at(&["upstreams", name]),

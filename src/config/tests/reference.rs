@@ -6,6 +6,11 @@ use super::*;
 
 const REFERENCE: &str = include_str!("../../../config/scopegate.yaml");
 
+/// What the examples of `policy_from` name.
+const OPENAPI: &str = r#"{ "openapi": "3.1.0",
+  "paths": { "/health": { "get": {} }, "/projects/{id}": { "post": {}, "get": { "security": [{ "token": [] }] } } },
+  "components": { "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } } } }"#;
+
 fn builtin() -> Loader {
     Loader::new().environment(
         [("GATEWAY_SECRET", "x"), ("OKTA_CLIENT_SECRET", "x")].map(|(n, v)| (n.into(), v.into())),
@@ -26,10 +31,11 @@ fn what_the_reference_says_is_the_default() {
 }
 
 /// What is empty unless said, and what stands there when the examples do.
-const FILLED: [(&str, &str); 8] = [
+const FILLED: [(&str, &str); 9] = [
     ("providers: {}", "providers:"),
     ("scopes: {}", "scopes:"),
     ("routes: []", "routes:"),
+    ("policy_from: []", "policy_from:"),
     ("upstreams: {}", "upstreams:"),
     ("  headers: {}", "  headers:"),
     ("  dialects: []", "  dialects: [envoy]"),
@@ -63,6 +69,7 @@ fn every_example_of_the_reference_loads() {
         ("tls.key", pem),
         ("client.pem", pem),
         ("routes.d/a.yaml", ""),
+        ("openapi.json", OPENAPI),
     ];
     for (name, text) in files {
         let path = folder.path().join(name);

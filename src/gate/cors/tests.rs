@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    gate::{GateSettings, TrustedProxies, request},
+    gate::{GateSettings, TrustedProxies, middleware},
     policy::Definition,
     testing::{self, TestGate},
 };
@@ -229,8 +229,8 @@ async fn invariant_5_an_irregular_path_is_open_to_an_origin_only_under_every_rea
     let gate = gate(Some(&json!({ "origins": [APP] })), true);
     let find = |path: &str| {
         let request = Request::builder().uri_str(path).header("host", "a").header("origin", APP).finish();
-        let target = request::target(&request, &TrustedProxies::default()).unwrap();
-        let state = gate.inner().current();
+        let target = middleware::head(&request).target(&TrustedProxies::default()).unwrap();
+        let state = gate.gate().current();
         state.crossing(Some(&state.look_up(&target)), request.headers())
     };
     assert!(matches!(find("/files/a"), Crossing::Open { .. }));

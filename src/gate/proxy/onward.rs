@@ -10,10 +10,8 @@ use scopegate_provider::{Clock, Rejection};
 use super::{Forwarded, Proxy, ProxyError, StreamGuard, headers::unlist};
 use crate::{
     gate::{
-        Gate, IdentityError, Permit, TrustedProxies,
-        identities::Identities,
-        request::{contradiction, target},
-        trust::peer_scheme,
+        Gate, IdentityError, Permit, TrustedProxies, identities::Identities, middleware::head,
+        request::contradiction, trust::peer_scheme,
     },
     policy::settings::{Forward, IdentitySettings},
     problem::Problem,
@@ -139,7 +137,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Onward<E> {
 /// Takes whole segments off the front of the path. What is left was decided on with the whole; it goes on as the whole
 /// would have: in normal form, or as sent where the route accepts what is irregular about it.
 fn strip_prefix(request: &mut Request, trusted: &TrustedProxies, prefix: &str) -> Result<(), Problem> {
-    let rest = target(request, trusted)?.without_prefix(prefix)?;
+    let rest = head(request).target(trusted)?.without_prefix(prefix)?;
     let regular = rest.irregularities().is_empty();
     let path = if regular { rest.normal_path() } else { rest.path_as_sent() };
     let query = rest.query().map(|query| format!("?{query}")).unwrap_or_default();

@@ -5,11 +5,11 @@ use std::{fmt, marker::PhantomData};
 
 use scopegate_provider::Scope;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{self, MapAccess, SeqAccess, Unexpected, Visitor, value},
 };
 
-use super::{MatchSettings, RequireSettings, ScopeSettings};
+use super::{DocumentSettings, MatchSettings, RequireSettings, ScopeSettings};
 
 trait Shaped<'de>: Sized {
     const EXPECTED: &'static str;
@@ -99,6 +99,18 @@ impl<'de> Shaped<'de> for RequireSettings {
     }
 }
 
+impl<'de> Shaped<'de> for DocumentSettings {
+    const EXPECTED: &'static str = "a file such as `openapi.json`, a URL, or `{ document: openapi.json, upstream: orders, base_path: /orders }`";
+
+    fn text<E: de::Error>(text: &str) -> Result<Self, E> {
+        Ok(Self::Name(text.to_owned()))
+    }
+
+    fn map<A: MapAccess<'de>>(members: A) -> Result<Self, A::Error> {
+        long(members).map(Self::Long)
+    }
+}
+
 macro_rules! deserialize_by_shape {
     ($($name:ident)*) => {$(
         impl<'de> Deserialize<'de> for $name {
@@ -109,9 +121,18 @@ macro_rules! deserialize_by_shape {
     )*};
 }
 
-deserialize_by_shape!(ScopeSettings MatchSettings RequireSettings);
+deserialize_by_shape!(ScopeSettings MatchSettings RequireSettings DocumentSettings);
 
-struct Several<T>(Vec<T>);
+/// What is written as one thing or as a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Several<T>(pub Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Several<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ShapeVisitor(PhantomData))
+    }
+}
 
 impl<'de, T: Deserialize<'de>> Shaped<'de> for Several<T> {
     const EXPECTED: &'static str = "a name or a list of names";
@@ -131,6 +152,5 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    let several: Several<T> = deserializer.deserialize_any(ShapeVisitor(PhantomData))?;
-    Ok(Some(several.0))
+    Several::deserialize(deserializer).map(|several| Some(several.0))
 }

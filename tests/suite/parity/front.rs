@@ -1,19 +1,20 @@
 //! What requests are sent through.
 
-use http::HeaderMap;
+use http::{HeaderMap, Method, Uri, Version};
 use poem::{
     EndpointExt, Request, Response, handler,
     listener::{Acceptor, Listener, TcpListener},
     web::Data,
 };
-use scopegate::Gate;
+use scopegate::{Caller, Gate, tower::GateLayer};
 use tokio::runtime::Runtime;
+use tower_layer::Layer;
 
 use super::{
     Scene,
     case::{Case, Oddity},
     service::{self, Log, Seen},
-    wire::{Caller, Message, Reply},
+    wire::{self, Message, Reply},
 };
 use crate::{
     forward_auth::{Kind, Proxy},
@@ -87,7 +88,11 @@ pub(super) struct At {
 
 impl Front for At {
     fn line(&self) -> Box<dyn Line> {
-        Box::new(Wire { caller: Caller::new(&self.address), prefix: self.prefix, log: self.log.clone() })
+        Box::new(Wire {
+            caller: wire::Caller::new(&self.address),
+            prefix: self.prefix,
+            log: self.log.clone(),
+        })
     }
 
     fn log(&self) -> &Log {
@@ -104,7 +109,7 @@ impl Front for At {
 }
 
 struct Wire {
-    caller: Caller,
+    caller: wire::Caller,
     prefix: &'static str,
     log: Log,
 }
@@ -163,27 +168,67 @@ pub(super) fn middleware(scene: &Scene) -> Box<dyn Front> {
     Box::new(At { address, prefix: "", log, own_ways, serves: true, _running: Box::new(runtime) })
 }
 
-/// Notes what a handler sees: the caller is the gate's to say, whatever the headers say.
+/// Notes what a handler sees.
 #[handler]
-fn note(request: &Request, Data(log): Data<&Log>, caller: scopegate::Caller) -> Response {
+fn note(request: &Request, Data(log): Data<&Log>, caller: Caller) -> Response {
+    let (method, version) = (request.method(), request.version());
+    let place = noted(log, caller, method, request.uri(), version, request.headers());
+    Response::builder().header("x-seen", place).body("ok")
+}
+
+/// The gate as a tower layer around an axum program, on axum's own server.
+pub(super) fn tower(scene: &Scene) -> Box<dyn Front> {
+    let runtime = Runtime::new().unwrap();
+    let log = Log::default();
+    let program = axum::Router::new().fallback(note_of_axum).with_state(log.clone());
+    let configuration = scene.configuration("", "");
+    let address = runtime.block_on(async move {
+        let gate = Gate::builder().config_text(configuration).build().await.unwrap();
+        let gated = axum::Router::new().fallback_service(GateLayer::outermost(gate).layer(program));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(axum::serve(listener, gated).into_future());
+        address
+    });
+    let own_ways = &[Oddity::Head];
+    Box::new(At { address, prefix: "", log, own_ways, serves: true, _running: Box::new(runtime) })
+}
+
+async fn note_of_axum(
+    axum::extract::State(log): axum::extract::State<Log>,
+    axum::Extension(caller): axum::Extension<Caller>,
+    request: axum::extract::Request,
+) -> ([(&'static str, String); 1], &'static str) {
+    let (method, version) = (request.method(), request.version());
+    let place = noted(&log, caller, method, request.uri(), version, request.headers());
+    ([("x-seen", place.to_string())], "ok")
+}
+
+/// Where in the log it is what a handler sees: the caller is the gate's to say, whatever the headers say.
+fn noted(
+    log: &Log,
+    caller: Caller,
+    method: &Method,
+    uri: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+) -> usize {
     let (subject, scopes) = match caller {
-        scopegate::Caller::Anonymous => (String::new(), String::new()),
-        scopegate::Caller::Known(principal) => {
+        Caller::Anonymous => (String::new(), String::new()),
+        Caller::Known(principal) => {
             let subject = principal.subject().map(ToString::to_string).unwrap_or_default();
             (subject, principal.scopes().to_string())
         }
     };
-    let mut fields = shown(request.headers());
+    let mut fields = shown(headers);
     fields.push(("X-Auth-Subject".to_owned(), subject.into_bytes()));
     fields.push(("X-Auth-Scopes".to_owned(), scopes.into_bytes()));
-    let message = Message {
-        method: request.method().to_string(),
-        target: request.uri().path_and_query().unwrap().as_str().as_bytes().to_vec(),
-        version: format!("{:?}", request.version()),
+    log.note(Seen::Request(Message {
+        method: method.to_string(),
+        target: uri.path_and_query().unwrap().as_str().as_bytes().to_vec(),
+        version: format!("{version:?}"),
         fields,
-    };
-    let place = log.note(Seen::Request(message));
-    Response::builder().header("x-seen", place).body("ok")
+    }))
 }
 
 /// The headers that a handler has no better source for.

@@ -31,7 +31,7 @@ use tokio::runtime::Runtime;
 use self::{
     case::{Case, Oddity},
     driven::{ENVOY, TRAEFIK, driven},
-    front::{Front, Outcome, middleware, proxy, real},
+    front::{Front, Outcome, middleware, proxy, real, tower},
     generate::Tokens,
     service::Seen,
 };
@@ -48,6 +48,7 @@ const FRONTS: &[(&str, Start)] = &[
     ("reverse proxy", |scene| proxy(scene, "")),
     ("reverse proxy that strips", |scene| proxy(scene, "/p")),
     ("middleware", middleware),
+    ("tower layer", tower),
     ("nginx", |scene| real(scene, &NGINX, NGINX_WAYS)),
     ("Caddy", |scene| real(scene, &CADDY, CADDY_WAYS)),
     ("Traefik", |scene| driven(scene, &TRAEFIK)),

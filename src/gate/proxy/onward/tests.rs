@@ -58,7 +58,7 @@ async fn endpoint(routes: Value, identity: Value, trusted: Value) -> impl Endpoi
         grace: Duration::ZERO,
     };
     let (proxy, clock) = (Proxy::new(&upstreams).unwrap(), Arc::new(SystemClock::new()));
-    let onward = Onward::new(gate.inner(), proxy, clock, settings, Inner).unwrap();
+    let onward = Onward::new(gate.gate(), proxy, clock, settings, Inner).unwrap();
     onward.with(gate)
 }
 

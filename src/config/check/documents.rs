@@ -1,0 +1,63 @@
+//! OpenAPI documents beside the policy: operations without a rule, and rules without an operation.
+
+use super::{Conflict, Findings, Parts, policy};
+use crate::{
+    config::openapi::{DocumentError, Imported, Operation},
+    policy::{Pattern, Policy, Route, Source},
+};
+
+pub(super) fn check(compiled: &Policy, parts: &Parts, findings: &mut Findings<'_>) {
+    for imported in &parts.imported {
+        for (spot, note) in &imported.notes {
+            findings.warning_in(spot, note.clone());
+        }
+        for operation in imported.operations.iter().filter(|operation| !is_decided(operation, compiled)) {
+            no_rule(imported, operation, findings);
+        }
+        if !imported.of_program {
+            let idle = compiled.routes().iter().filter(|route| is_idle(route, imported));
+            idle.for_each(|route| no_operation(route, imported, parts, findings));
+        }
+    }
+}
+
+fn patterns(operation: &Operation) -> impl Iterator<Item = Pattern> {
+    let parsed = |long: &crate::policy::settings::MatchLong| {
+        Pattern::from_parts(&long.methods, long.host.as_deref(), &long.path).ok()
+    };
+    operation.patterns.iter().filter_map(parsed)
+}
+
+fn is_decided(operation: &Operation, compiled: &Policy) -> bool {
+    !operation.routes.is_empty() || patterns(operation).all(|pattern| compiled.route_for(&pattern).is_some())
+}
+
+fn no_rule(imported: &Imported, operation: &Operation, findings: &mut Findings<'_>) {
+    let name = operation.label.clone();
+    let error = |hint| DocumentError::NoRule { operation: name, hint };
+    if imported.of_program {
+        let hint =
+            "give its handler a security scheme, name it in `Operations::public`, or write a route for it";
+        findings.error_in(&operation.at, Conflict::Document(error(hint)));
+    } else {
+        let hint = "write `security` there, name it in `public`, or write a route for it";
+        findings.warning_in(&operation.at, error(hint).to_string());
+    }
+}
+
+/// Whether a route of the file leads to where the document's operations are, and to none of them.
+fn is_idle(route: &Route, imported: &Imported) -> bool {
+    let written = matches!(route.source(), Source::Route { .. } | Source::Scope { .. });
+    let same = route.handling().upstream.as_deref() == imported.upstream.as_deref();
+    let mut operations = imported.operations.iter().flat_map(patterns);
+    let reaches = |operation: Pattern| {
+        let pattern = route.pattern();
+        pattern.place.intersects(&operation.place) && route.methods().intersects(&operation.methods)
+    };
+    written && same && imported.upstream.is_some() && !operations.any(reaches)
+}
+
+fn no_operation(route: &Route, imported: &Imported, parts: &Parts, findings: &mut Findings<'_>) {
+    let message = format!("`{route}` is no operation of `{}`, to whose upstream it leads", imported.name);
+    findings.warning(&policy::source(route.source(), parts), message);
+}

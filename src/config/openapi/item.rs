@@ -1,0 +1,158 @@
+//! An item of `policy_from`: the document found, read, and mounted as the item says.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use scopegate_oidc::HttpSettings;
+
+use super::{Imported, Operations, document, error::DocumentError, fetch};
+use crate::{
+    config::{
+        check::Conflict,
+        error::{Cause, ConfigError},
+        parts::Parts,
+    },
+    policy::settings::DocumentLong,
+    yaml::{Document, Node, Origin, Place, Step, parse},
+};
+
+/// Reads every document that `policy_from` names, and the services; files go to `watched`.
+pub(in crate::config) fn import(
+    parts: &mut Parts,
+    tree: &Node,
+    services: &[Operations],
+    watched: &mut Vec<PathBuf>,
+    errors: &mut Vec<ConfigError>,
+) {
+    let items = std::mem::take(&mut parts.sections.policy_from);
+    for (index, settings) in items.into_iter().enumerate() {
+        let item = Item { tree, index, settings: settings.into_long() };
+        match item.import(parts, watched) {
+            Ok(imported) => parts.imported.push(imported),
+            Err(wrong) => errors.extend(wrong),
+        }
+    }
+    for service in services {
+        match service.import() {
+            Ok(imported) => parts.imported.push(imported),
+            Err(wrong) => errors.extend(wrong),
+        }
+    }
+}
+
+struct Item<'a> {
+    tree: &'a Node,
+    index: usize,
+    settings: DocumentLong,
+}
+
+impl Item<'_> {
+    fn import(&self, parts: &Parts, watched: &mut Vec<PathBuf>) -> Result<Imported, Vec<ConfigError>> {
+        let settings = &self.settings;
+        if let Some(base) = &settings.base_path
+            && let Err(error) = super::paths::base(base)
+        {
+            return Err(vec![self.error(&["base_path"], Conflict::Document(error))]);
+        }
+        let bytes = self.bytes(parts, watched);
+        let (origin, bytes) = bytes.map_err(|conflict| vec![self.error(&["document"], conflict)])?;
+        let name = origin.to_string();
+        let text = String::from_utf8(bytes)
+            .map_err(|_| vec![self.error(&["document"], Conflict::Document(DocumentError::NotUtf8))])?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text).into();
+        let root = parse(&Arc::new(Document { origin, text }));
+        let root = root.map_err(|faults| faults.into_iter().map(ConfigError::from).collect::<Vec<_>>())?;
+        let mut imported = document::read(&name, &root, settings)?;
+        let errors = self.check_names(&mut imported, &root);
+        self.lead(&mut imported);
+        if errors.is_empty() { Ok(imported) } else { Err(errors) }
+    }
+
+    /// The document as it is, and where it is from.
+    fn bytes(&self, parts: &Parts, watched: &mut Vec<PathBuf>) -> Result<(Origin, Vec<u8>), Conflict> {
+        if let Some(url) = fetch::url(&self.settings.document).map_err(Conflict::Document)? {
+            let bytes = fetch::fetch(&url, self.http(parts)).map_err(Conflict::Document)?;
+            return Ok((Origin::Text(url.to_string()), bytes));
+        }
+        let path = beside(self.place(&["document"]), &self.settings.document);
+        let unreadable = |error: std::io::Error| Conflict::File {
+            path: path.display().to_string(),
+            detail: error.to_string(),
+        };
+        let bytes = std::fs::read(&path).map_err(unreadable)?;
+        watched.push(path.clone());
+        Ok((Origin::File(path), bytes))
+    }
+
+    /// Upstreams that are spoken to in plain HTTP are asked so for their document.
+    fn http(&self, parts: &Parts) -> HttpSettings {
+        let plain = parts.upstreams.iter().filter(|(_, upstream)| !upstream.url.is_https());
+        let named = self.settings.upstream.as_ref();
+        let ours = parts.upstreams.iter().find(|(name, _)| Some(name) == named);
+        HttpSettings {
+            ca: ours.and_then(|(_, upstream)| upstream.ca.as_deref().map(Into::into)),
+            insecure_hosts: plain.map(|(_, upstream)| upstream.url.host().to_owned()).collect(),
+            ..HttpSettings::default()
+        }
+    }
+
+    /// What the item names must be in the document.
+    fn check_names(&self, imported: &mut Imported, root: &Node) -> Vec<ConfigError> {
+        let mut errors = Vec::new();
+        for (index, error) in imported.publish(&self.settings.public) {
+            errors.push(self.indexed("public", index, error));
+        }
+        for (index, name) in self.settings.leave_out.iter().enumerate() {
+            if imported.operations.iter().all(|operation| operation.label != *name) {
+                errors.push(self.indexed("leave_out", index, imported.no_such_operation(name)));
+            }
+        }
+        let schemes = root.get("components").and_then(|components| components.get("securitySchemes"));
+        for name in self.settings.schemes.keys() {
+            if schemes.and_then(|schemes| schemes.get(name)).is_none() {
+                let error = DocumentError::UnknownScheme { found: name.clone() };
+                errors.push(self.error(&["schemes", name], Conflict::Document(error)));
+            }
+        }
+        errors
+    }
+
+    /// Leads what is permitted to the upstream.
+    fn lead(&self, imported: &mut Imported) {
+        for route in imported.operations.iter_mut().flat_map(|operation| &mut operation.routes) {
+            route.upstream.clone_from(&self.settings.upstream);
+            route.strip_prefix.clone_from(&self.settings.strip_prefix);
+        }
+    }
+
+    fn indexed(&self, key: &str, index: usize, error: DocumentError) -> ConfigError {
+        let mut path = self.path(&[key]);
+        path.push(Step::Index(index));
+        let place = self.tree.place_of(&path, false).clone();
+        ConfigError::new(Cause::Conflict(Conflict::Document(error)), place, &path)
+    }
+
+    fn error(&self, keys: &[&str], conflict: Conflict) -> ConfigError {
+        ConfigError::new(Cause::Conflict(conflict), self.place(keys).clone(), &self.path(keys))
+    }
+
+    fn place(&self, keys: &[&str]) -> &Place {
+        self.tree.place_of(&self.path(keys), false)
+    }
+
+    fn path(&self, keys: &[&str]) -> Vec<Step> {
+        let item = [Step::Key("policy_from".to_owned()), Step::Index(self.index)];
+        // The short form has no keys.
+        let long = self.tree.get("policy_from").and_then(|node| node.items().get(self.index));
+        let keys = keys.iter().filter(|_| long.is_some_and(|node| !node.entries().is_empty()));
+        item.into_iter().chain(keys.map(|key| Step::Key((*key).to_owned()))).collect()
+    }
+}
+
+/// A relative path starts at the file that names it.
+fn beside(place: &Place, file: &str) -> PathBuf {
+    let folder = place.origin().file().and_then(Path::parent);
+    folder.map_or_else(|| PathBuf::from(file), |folder| folder.join(file))
+}

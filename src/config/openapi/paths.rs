@@ -1,0 +1,98 @@
+//! Paths of OpenAPI documents as patterns.
+
+use super::error::DocumentError;
+use crate::policy::{PathPattern, Segment};
+
+/// A path of a document as that of a pattern: the same segments, with names that patterns take.
+///
+/// # Errors
+/// A path that is none, or a template that is not a whole segment.
+pub(super) fn pattern(path: &str) -> Result<String, DocumentError> {
+    let inner = path.strip_prefix('/').filter(|_| !path.contains(['*', '?', '#']));
+    let inner = inner.ok_or_else(|| DocumentError::Path { found: path.to_owned() })?;
+    let segments: Result<Vec<String>, _> = inner.split('/').map(segment).collect();
+    Ok(format!("/{}", segments?.join("/")))
+}
+
+fn segment(text: &str) -> Result<String, DocumentError> {
+    let template = || DocumentError::Template { found: text.to_owned() };
+    if !text.contains(['{', '}']) {
+        // A colon is how other languages begin a parameter; here it is a colon.
+        return Ok(text.strip_prefix(':').map_or_else(|| text.to_owned(), |rest| format!("%3A{rest}")));
+    }
+    let name = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).ok_or_else(template)?;
+    if name.is_empty() || name.contains(['{', '}']) {
+        return Err(template());
+    }
+    let plain = |character: char| if character.is_ascii_alphanumeric() { character } else { '_' };
+    Ok(format!("{{{}}}", name.chars().map(plain).collect::<String>()))
+}
+
+/// The path of a server's URL (3.1.0, section 4.8.5), without a final slash.
+///
+/// # Errors
+/// It depends on a variable, or on where the document is.
+pub(super) fn of_server(url: &str) -> Result<String, DocumentError> {
+    let unclear = || DocumentError::Server { found: url.to_owned() };
+    let behind = url.split_once("://").map(|(_, rest)| rest).or_else(|| url.strip_prefix("//"));
+    let path = match behind {
+        Some(rest) => rest.find('/').and_then(|start| rest.get(start..)).unwrap_or_default(),
+        None if url.is_empty() || url.starts_with('/') => url,
+        None => return Err(unclear()),
+    };
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    base(path).map_err(|_| unclear())
+}
+
+/// A base path, without a final slash.
+///
+/// # Errors
+/// It is not one of literal segments.
+pub(super) fn base(path: &str) -> Result<String, DocumentError> {
+    let wrong = || DocumentError::BasePath { found: path.to_owned() };
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.is_empty() {
+        return Ok(String::new());
+    }
+    let pattern = PathPattern::parse(trimmed).map_err(|_| wrong())?;
+    let literal = pattern.segments().iter().all(|segment| matches!(segment, Segment::Literal(_)));
+    if literal && !pattern.takes_rest() { Ok(trimmed.to_owned()) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_that_are_whole_segments_are_parameters_whatever_their_name() {
+        assert_eq!(pattern("/items/{item id}/x{"), Err(DocumentError::Template { found: "x{".into() }));
+        assert_eq!(pattern("/items/{item.id}/").as_deref(), Ok("/items/{item_id}/"));
+        for part in ["{a}.json", "{a}-{b}", "{a}:cancel", "{}", "v{a}", "{a}{b}"] {
+            assert!(matches!(pattern(&format!("/x/{part}")), Err(DocumentError::Template { .. })), "{part}");
+        }
+    }
+
+    #[test]
+    fn a_path_cannot_smuggle_what_patterns_have_and_paths_have_not() {
+        for bad in ["/items/**", "items", "/a?b", "/a#b", "", "/*"] {
+            assert_eq!(pattern(bad), Err(DocumentError::Path { found: bad.into() }), "{bad}");
+        }
+        let colon = PathPattern::parse(&pattern("/a/:b").unwrap()).unwrap();
+        assert_eq!(colon.to_string(), "/a/:b");
+    }
+
+    #[test]
+    fn the_path_of_a_server_is_what_follows_its_host() {
+        let paths =
+            ["https://api.example/v1/", "https://{env}.example:{port}/v1", "/v1", "//api.example/v1?x"];
+        for url in paths {
+            assert_eq!(of_server(url).as_deref(), Ok("/v1"), "{url}");
+        }
+        for url in ["", "/", "https://api.example"] {
+            assert_eq!(of_server(url).as_deref(), Ok(""), "{url}");
+        }
+        for url in ["v1", "../v1", "https://api.example/{version}", "{url}", "https://a/**"] {
+            assert_eq!(of_server(url), Err(DocumentError::Server { found: url.into() }), "{url}");
+        }
+    }
+}

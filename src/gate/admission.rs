@@ -1,0 +1,71 @@
+//! What every gate before a handler does, whatever carries the request.
+
+use http::{Extensions, Method, Uri};
+
+use super::{
+    Caller, Matter, Permit, Refusal, State,
+    cors::{Crossing, Preflight},
+    refusal,
+    request::Head,
+};
+use crate::{policy::Target, problem::Problem};
+
+/// What is answered where nothing goes to the handler.
+pub(super) enum Answer {
+    /// The request is a browser's question, and this is the answer.
+    Preflight(Box<Preflight>),
+    /// The request may not pass.
+    Refused(Box<Refusal>),
+}
+
+/// What goes to the handler.
+pub(super) struct Admitted {
+    permit: Permit,
+    /// What the handler is to see instead.
+    uri: Option<Uri>,
+}
+
+impl State {
+    /// Decides about a request, and what pages of other origins may read of the answer.
+    pub(super) async fn admit(&self, head: Head<'_>) -> (Result<Admitted, Answer>, Crossing) {
+        let trusted = &self.settings.trusted_proxies;
+        let announced = |method: &Method| Head { method, ..head }.target(trusted);
+        match self.preflight(head.method, head.headers, announced) {
+            Some(Ok(answer)) => return (Err(Answer::Preflight(answer.into())), Crossing::Undecided),
+            Some(Err(refusal)) => return (Err(Answer::Refused(refusal)), Crossing::Undecided),
+            None => {}
+        }
+        let asked = head.target(trusted).map(|target| (self.look_up(&target), target));
+        let crossing = self.crossing(asked.as_ref().ok().map(|(matter, _)| matter), head.headers);
+        let admission = self.permit(head, asked).await;
+        (admission.map_err(|refusal| Answer::Refused(refusal.into())), crossing)
+    }
+
+    async fn permit(
+        &self,
+        head: Head<'_>,
+        asked: Result<(Matter<'_>, Target), Problem>,
+    ) -> Result<Admitted, Refusal> {
+        let unrouted = |problem| refusal(problem, None);
+        let (matter, target) = asked.map_err(unrouted)?;
+        let permit = self.decide(matter, head.headers).await?;
+        let uri = head.rewritten(&target).map_err(unrouted)?;
+        Ok(Admitted { permit, uri })
+    }
+}
+
+impl Admitted {
+    /// The permit.
+    pub(super) fn permit(&self) -> &Permit {
+        &self.permit
+    }
+
+    /// Makes the request what the handler is to see: its path, and who calls.
+    pub(super) fn enter(self, uri: &mut Uri, extensions: &mut Extensions) {
+        if let Some(normal) = self.uri {
+            *uri = normal;
+        }
+        extensions.insert(Caller::new(self.permit.principal.clone()));
+        extensions.insert::<Permit>(self.permit);
+    }
+}
