@@ -20,7 +20,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use poem::{Endpoint, EndpointExt, Request, Response, Result, Route, get};
+use poem::{Endpoint, EndpointExt, Request, Response, Result, Route, endpoint::BoxEndpoint, get};
 use scopegate_oidc::{Http, HttpSettings, HttpSettingsError, Workers};
 use scopegate_provider::{Clock, ConnectError, HttpClient, Offload, ProviderName, SystemClock, Timestamp};
 
@@ -29,17 +29,23 @@ use self::{
     assemble::{Built, Endpoints},
     connect::Connection,
     denials::Denials,
+    front::Front,
     metrics::Scrape,
     readiness::NodeReport,
 };
 use crate::{
-    api::health::{Readyz, healthz},
+    api::{
+        grpc_health::{self, GrpcHealth},
+        health::{Readyz, healthz},
+    },
     authenticator::{AuthenticatorError, VerifiedTokens},
     config::Config,
     gate::{
         Gate, IdentityError,
+        forward_auth::grpc,
         proxy::{Proxy, UpstreamError},
     },
+    grpc::Unimplemented,
     server::Shutdown,
     store::{ChangeNumber, Heads, OpenError, Store},
     telemetry::{Metrics, metrics::TimedOffload},
@@ -206,7 +212,18 @@ impl App {
 
     /// The endpoint of the listener for administrators, if there is one (`admin.listen`).
     pub fn administration(&self) -> impl Endpoint<Output = Response> + use<> {
-        CurrentAdministration(self.0.clone())
+        CurrentBeside(self.0.clone(), |endpoints| &endpoints.administration)
+    }
+
+    /// The endpoint of the gRPC listener (`forward_auth.grpc_listen`).
+    pub fn grpc(&self) -> impl Endpoint<Output = Response> + use<> {
+        let report = Arc::new(NodeReport(Arc::downgrade(&self.0)));
+        let health = GrpcHealth::new(report, &[grpc::SERVICE], self.0.fixed.shutdown.clone());
+        let check = CurrentBeside(self.0.clone(), |endpoints| &endpoints.authorization);
+        Front::new(Unimplemented)
+            .at(format!("/{}/Check", grpc::SERVICE), check)
+            .at("/grpc.health.v1.Health/Check".to_owned(), grpc_health::Check(health.clone()))
+            .at("/grpc.health.v1.Health/Watch".to_owned(), grpc_health::Watch(health))
     }
 
     /// The endpoint of the operations listener.
@@ -281,15 +298,15 @@ impl Endpoint for Current {
     }
 }
 
-/// Calls the admin endpoints of the configuration by which the node goes now.
-struct CurrentAdministration(Arc<Node>);
+/// Calls another endpoint of the configuration by which the node goes now.
+struct CurrentBeside(Arc<Node>, fn(&Endpoints) -> &BoxEndpoint<'static>);
 
-impl Endpoint for CurrentAdministration {
+impl Endpoint for CurrentBeside {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
         let generation = self.0.current.load_full();
-        generation.endpoints.administration.call(request).await
+        (self.1)(&generation.endpoints).call(request).await
     }
 }
 

@@ -13,6 +13,7 @@ pub mod authenticator;
 pub mod cli;
 pub mod config;
 pub mod gate;
+mod grpc;
 pub mod manual;
 pub mod policy;
 pub mod problem;

@@ -4,6 +4,7 @@ pub mod admin;
 mod docs;
 mod etag;
 mod form;
+pub mod grpc_health;
 pub mod health;
 mod introspect;
 mod items;

@@ -29,7 +29,10 @@ use crate::{
     config::{Config, Dialect},
     gate::{
         Cors, Gate, GateEndpoint, GateSettings, Guard, IdentityError, State, fit,
-        forward_auth::{Caddy, Desk, Envoy, ForwardAuth, Nginx, NginxProblem, Traefik},
+        forward_auth::{
+            Caddy, Desk, Envoy, ForwardAuth, Nginx, NginxProblem, Traefik,
+            grpc::{Authorization, EnvoyGrpc},
+        },
         identities::Identities,
         proxy::{Onward, OnwardSettings, Proxy},
     },
@@ -69,6 +72,8 @@ type Gated = GateEndpoint<Onward<Inner>>;
 pub(super) struct Endpoints {
     /// A type of its own: a request does not pay for what a boxed endpoint would allocate.
     pub(super) main: TraceEndpoint<Counted<Front<Gated>>>,
+    /// Where Envoy asks over gRPC.
+    pub(super) authorization: BoxEndpoint<'static>,
     /// Of `admin.listen`; nothing, where administrators use the main listener or there are none.
     pub(super) administration: BoxEndpoint<'static>,
 }
@@ -96,7 +101,8 @@ pub(super) fn endpoints(
     };
     let document = config.docs.then(|| document(fixed, built, public_url, &admin));
     let main = main(fixed, built, document, here)?.with(fixed.denials.clone()).with(trace());
-    Ok(Endpoints { main, administration: administration.with(trace()).boxed() })
+    let authorization = authorization(fixed, built, trace())?;
+    Ok(Endpoints { main, authorization, administration: administration.with(trace()).boxed() })
 }
 
 fn main(
@@ -167,6 +173,21 @@ fn forward_auth(
         };
     }
     Ok(front)
+}
+
+/// Where Envoy asks over gRPC: each check is counted and logged as a request.
+fn authorization(
+    fixed: &Fixed,
+    built: Built<'_>,
+    trace: Trace,
+) -> Result<BoxEndpoint<'static>, IdentityError> {
+    let Built { gate, config, .. } = built;
+    let trusted = &config.server.trusted_proxies;
+    let identities = Identities::of_policy(&config.identity, gate.current().policy())?;
+    let desk = Desk::new(gate.clone(), identities.clone());
+    let decided = ForwardAuth::new(desk, trusted.clone(), EnvoyGrpc);
+    let decided = decided.with(fixed.denials.clone()).with(trace);
+    Ok(Authorization::new(decided, trusted.clone(), &identities).boxed())
 }
 
 fn operations(fixed: &Fixed, base: &str) -> OpenApiService<(SampleApi, ItemsApi), ()> {

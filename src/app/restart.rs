@@ -21,6 +21,8 @@ pub(super) fn waiting(started: &Config, now: &Config) -> Vec<&'static str> {
         ("server.shutdown_grace", before.shutdown_grace != after.shutdown_grace),
         ("operations.listen", started.operations != now.operations),
         ("admin.listen", administrators(started) != administrators(now)),
+        ("forward_auth.grpc_listen", started.forward_auth.grpc_listen != now.forward_auth.grpc_listen),
+        ("forward_auth.grpc_tls", started.forward_auth.grpc_tls != now.forward_auth.grpc_tls),
         ("store", started.store != now.store),
         ("cache.tokens", started.cache != now.cache),
         ("telemetry.log", started.telemetry.log != now.telemetry.log),
@@ -45,13 +47,15 @@ mod tests {
     #[test]
     fn keys_that_are_read_at_the_start_only_are_named() {
         let changed = "
-            server: { listen: 127.0.0.1:1, shutdown_grace: 1s, limits: { connections: 5 } }
+            server: { trusted_proxies: [10.0.0.0/8], listen: 127.0.0.1:1, shutdown_grace: 1s, limits: { connections: 5 } }
             operations: { listen: 127.0.0.1:2 }
+            forward_auth: { grpc_listen: 127.0.0.1:3 }
             store: { url: sqlite://other.db }
             cache: { tokens: 5 }
             telemetry: { log: { level: debug } }";
-        let keys = ["server.listen", "server.limits", "server.shutdown_grace", "operations.listen", "store"];
-        assert_eq!(waiting_for(changed), [&keys[..], &["cache.tokens", "telemetry.log"]].concat());
+        let keys = ["server.listen", "server.limits", "server.shutdown_grace", "operations.listen"];
+        let others = ["forward_auth.grpc_listen", "store", "cache.tokens", "telemetry.log"];
+        assert_eq!(waiting_for(changed), [keys, others].concat());
     }
 
     #[test]

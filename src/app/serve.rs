@@ -3,15 +3,12 @@
 use std::{io, time::Duration};
 
 use scopegate_provider::HealthReport;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    task::JoinHandle,
-};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{App, BuildError, Watch};
 use crate::{
     config::{Config, ConfigErrors, ConfigSource, Loader},
-    server::{BindError, Bound, Listen, ListenerSettings, Outcome, Shutdown, raise_descriptor_limit},
+    server::{BindError, Bound, Listen, ListenerSettings, Shutdown, raise_descriptor_limit},
 };
 
 /// How long the greeting waits for providers, so that it can name their keys.
@@ -35,6 +32,8 @@ pub struct Greeting {
     pub listen: String,
     /// Where the operations endpoints are.
     pub operations: String,
+    /// Where Envoy asks over gRPC, if it does.
+    pub grpc: Option<String>,
     /// The providers.
     pub providers: Vec<ProviderGreeting>,
     /// Whether the built-in development configuration is used.
@@ -102,14 +101,13 @@ pub async fn serve(
     let listeners = Listeners::bind(&config).await?;
     let (delay, grace) = (config.server.shutdown_delay.get(), config.server.shutdown_grace.get());
     let watch = Watch::new(config.watched.clone());
-    let (listen, operations) =
-        (listeners.main.local_addr().clone(), listeners.operations.local_addr().clone());
-    let public_url = public_url(&config, &listen);
+    let places = listeners.places();
+    let public_url = public_url(&config, &places.main);
     let shutdown = Shutdown::new();
     let app = App::build(config, public_url, shutdown.clone()).await?;
     let serving = listeners.serve(&app, &shutdown);
     app.settle(PATIENCE).await;
-    greet(&greeting(&app, source, &listen, &operations));
+    greet(&greeting(&app, source, &places));
     let reloading = reload(&app, loader, source, watch, &mut signals.hangup);
     tokio::select! {
         () = reloading => {}
@@ -118,7 +116,7 @@ pub async fn serve(
     tracing::info!("ending: requests in flight are finished");
     tokio::select! {
         () = shutdown.run(delay, grace) => {}
-        _ = serving => {}
+        () = serving => {}
     }
     shutdown.cut();
     Ok(())
@@ -129,6 +127,15 @@ struct Listeners {
     operations: Bound,
     /// Of administrators, where they have one of their own.
     administration: Option<Bound>,
+    /// Of Envoy, if it asks over gRPC.
+    grpc: Option<Bound>,
+}
+
+/// Where is listened, with the ports that the system chose.
+struct Places {
+    main: Listen,
+    operations: Listen,
+    grpc: Option<Listen>,
 }
 
 impl Listeners {
@@ -136,7 +143,7 @@ impl Listeners {
         // Administrators are secured as callers are; the operations listener is for the inside.
         let secured = |listen: &Listen| {
             let (tls, limits) = (config.server.tls.clone(), config.server.limits.clone());
-            ListenerSettings { listen: listen.clone(), tls, limits }
+            ListenerSettings { listen: listen.clone(), tls, client_ca: None, limits }
         };
         let operations =
             ListenerSettings { listen: config.operations.listen.clone(), ..ListenerSettings::default() };
@@ -144,18 +151,38 @@ impl Listeners {
             Some(listen) => Some(Bound::bind(&secured(listen)).await?),
             None => None,
         };
+        let grpc = match config.forward_auth.grpc_listener(&config.server.limits) {
+            Some(settings) => Some(Bound::bind(&settings).await?),
+            None => None,
+        };
         let main = Bound::bind(&secured(&config.server.listen)).await?;
-        Ok(Self { main, operations: Bound::bind(&operations).await?, administration })
+        Ok(Self { main, operations: Bound::bind(&operations).await?, administration, grpc })
     }
 
-    /// Serves on all of them; what is returned ends with the main one, which alone has something to lose.
-    fn serve(self, app: &App, shutdown: &Shutdown) -> JoinHandle<Outcome> {
+    fn places(&self) -> Places {
+        Places {
+            main: self.main.local_addr().clone(),
+            operations: self.operations.local_addr().clone(),
+            grpc: self.grpc.as_ref().map(|grpc| grpc.local_addr().clone()),
+        }
+    }
+
+    /// Serves on all of them; what is returned ends with those that have something to lose: callers' requests and Envoy's
+    /// checks of them.
+    fn serve(self, app: &App, shutdown: &Shutdown) -> impl Future<Output = ()> + use<> {
         if let Some(administration) = self.administration {
             tracing::info!(address = %administration.local_addr(), "administrators are served");
             tokio::spawn(administration.serve(app.administration(), shutdown.clone()));
         }
+        let grpc = self.grpc.map(|grpc| tokio::spawn(grpc.serve(app.grpc(), shutdown.clone())));
         tokio::spawn(self.operations.serve(app.operations(), shutdown.clone()));
-        tokio::spawn(self.main.serve(app.endpoint(), shutdown.clone()))
+        let main = tokio::spawn(self.main.serve(app.endpoint(), shutdown.clone()));
+        async move {
+            for serving in [Some(main), grpc].into_iter().flatten() {
+                // One that failed has ended, too.
+                let _ = serving.await;
+            }
+        }
     }
 }
 
@@ -264,7 +291,7 @@ fn shown(listen: &Listen, secured: bool) -> String {
     }
 }
 
-fn greeting(app: &App, source: &ConfigSource, listen: &Listen, operations: &Listen) -> Greeting {
+fn greeting(app: &App, source: &ConfigSource, places: &Places) -> Greeting {
     let generation = app.0.current.load_full();
     let config = &generation.config;
     let provider = |connection: &super::Connection| ProviderGreeting {
@@ -274,8 +301,9 @@ fn greeting(app: &App, source: &ConfigSource, listen: &Listen, operations: &List
     };
     Greeting {
         url: format!("{}{}", app.0.public_url, config.server.base_path),
-        listen: shown(listen, config.server.tls.is_some()),
-        operations: shown(operations, false),
+        listen: shown(&places.main, config.server.tls.is_some()),
+        operations: shown(&places.operations, false),
+        grpc: places.grpc.as_ref().map(|grpc| shown(grpc, config.forward_auth.grpc_tls.is_some())),
         providers: generation.connections.iter().map(provider).collect(),
         built_in: matches!(source, ConfigSource::BuiltIn),
         without_store: config.store.is_none(),

@@ -25,6 +25,9 @@ fn print(out: &mut impl Write, greeting: &Greeting) -> io::Result<()> {
     writeln!(out, "scopegate {}", env!("CARGO_PKG_VERSION"))?;
     writeln!(out, "  listening on   {}", greeting.listen)?;
     writeln!(out, "  operations on  {}", greeting.operations)?;
+    if let Some(grpc) = &greeting.grpc {
+        writeln!(out, "  gRPC on        {grpc}")?;
+    }
     for provider in &greeting.providers {
         writeln!(out, "  provider {} ({}): {}", provider.name, provider.kind, told(provider))?;
     }

@@ -75,9 +75,9 @@ pub enum Conflict {
         "nobody could ask here: name the networks of the proxies in `server.trusted_proxies`, such as `[10.42.0.0/16]`"
     )]
     NobodyTrusted,
-    /// A gRPC listener without the dialect that it is for.
-    #[error("`grpc_listen` is for Envoy; add `envoy` to `forward_auth.dialects` or take it out")]
-    GrpcWithoutEnvoy,
+    /// TLS for a listener that is not there.
+    #[error("this is for the listener at `forward_auth.grpc_listen`; say where it is, or take this out")]
+    GrpcTlsWithoutListener,
     /// Nobody may introspect.
     #[error("nobody could ask here: give `require`, `clients`, or both")]
     NobodyIntrospects,
@@ -122,7 +122,7 @@ impl Conflict {
             Self::NoProviders => "no_providers",
             Self::SameListener { .. } => "same_listener",
             Self::NobodyTrusted => "nobody_trusted",
-            Self::GrpcWithoutEnvoy => "grpc_without_envoy",
+            Self::GrpcTlsWithoutListener => "grpc_tls_without_listener",
             Self::NobodyIntrospects => "nobody_introspects",
             Self::Hidden { .. } => "hidden_route",
             Self::File { .. } => "file",

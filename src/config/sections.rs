@@ -1,6 +1,6 @@
 //! The sections of a configuration, each defined by its owner and gathered here.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use scopegate_provider::{ClientId, Secret, Span};
@@ -12,7 +12,7 @@ use crate::{
     policy::settings::{
         CorsSettings, DocumentSettings, IdentitySettings, RequireSettings, RouteSettings, ScopeSettings,
     },
-    server::{Limits, Listen},
+    server::{Limits, Listen, ListenerSettings},
     store::StoreSettings,
     telemetry::TelemetrySettings,
 };
@@ -195,9 +195,42 @@ pub struct IntrospectionClient {
 pub struct ForwardAuthSettings {
     /// The proxies that ask.
     pub dialects: Vec<Dialect>,
-    /// Where Envoy's gRPC protocol is served; left out, only its HTTP one is.
+    /// Where Envoy asks over gRPC; left out, it does not.
     #[schemars(with = "Option<String>")]
     pub grpc_listen: Option<Listen>,
+    /// TLS there; left out, none.
+    pub grpc_tls: Option<GrpcTlsSettings>,
+}
+
+/// The key `grpc_tls` of the section `forward_auth`. All files are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrpcTlsSettings {
+    /// The certificate chain, the server's own first, in PEM.
+    #[schemars(with = "String", extend("format" = "path"))]
+    pub certificate: PathBuf,
+    /// The private key, in PEM.
+    #[schemars(with = "String", extend("format" = "path"))]
+    pub key: PathBuf,
+    /// The authorities that vouch for clients, in PEM: who comes with a certificate of theirs may ask, from anywhere.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", extend("format" = "path"))]
+    pub client_ca: Option<PathBuf>,
+}
+
+impl ForwardAuthSettings {
+    /// The listener where Envoy asks over gRPC, if there is one.
+    pub fn grpc_listener(&self, limits: &Limits) -> Option<ListenerSettings> {
+        let (listen, limits) = (self.grpc_listen.clone()?, limits.clone());
+        let (tls, client_ca) = self.grpc_tls.clone().map(GrpcTlsSettings::parts).unzip();
+        Some(ListenerSettings { listen, tls, client_ca: client_ca.flatten(), limits })
+    }
+}
+
+impl GrpcTlsSettings {
+    fn parts(self) -> (TlsSettings, Option<PathBuf>) {
+        (TlsSettings { certificate: self.certificate, key: self.key }, self.client_ca)
+    }
 }
 
 /// A way in which a proxy asks.

@@ -130,6 +130,20 @@ impl Stripped {
         }
     }
 
+    /// How these names are usually spelt: with `-`, and with `_`.
+    pub(super) fn spellings(&self) -> impl Iterator<Item = String> {
+        let spelt = |name: &str| {
+            let other = Some(name.replace('-', "_")).filter(|other| other != name);
+            std::iter::once(name.to_owned()).chain(other)
+        };
+        self.0.iter().flat_map(move |name| spelt(name))
+    }
+
+    /// Those that a request has, as it spells them.
+    pub(super) fn found(&self, headers: &HeaderMap) -> Vec<String> {
+        headers.keys().map(HeaderName::as_str).filter(|name| self.names(name)).map(str::to_owned).collect()
+    }
+
     fn names(&self, name: &str) -> bool {
         let candidates = self.0.iter().filter(|stripped| stripped.len() == name.len());
         let same = |(own, theirs): (u8, u8)| own == if theirs == b'_' { b'-' } else { theirs };

@@ -5,12 +5,12 @@ mod network;
 use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use poem::Addr;
+use poem::{Addr, Request};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::network::{Network, NetworkError};
-use crate::policy::Scheme;
+use crate::{policy::Scheme, server::Certified};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -78,6 +78,12 @@ impl TrustedProxies {
         }
     }
 
+    /// Whether what the sender of a request says is believed: its peer is, or it came with a client's certificate that the
+    /// listener verified.
+    pub fn trusts_sender(&self, request: &Request) -> bool {
+        self.trusts(request.remote_addr()) || request.data::<Certified>().is_some()
+    }
+
     /// How a request came: from its connection alone, unless the peer is trusted.
     ///
     /// # Errors
@@ -118,7 +124,7 @@ impl FromIterator<Network> for TrustedProxies {
 }
 
 /// The scheme of a request's own connection.
-pub(super) fn peer_scheme(request: &poem::Request) -> Scheme {
+pub(super) fn peer_scheme(request: &Request) -> Scheme {
     if *request.scheme() == http::uri::Scheme::HTTPS { Scheme::Https } else { Scheme::Http }
 }
 

@@ -72,7 +72,8 @@ impl Bound {
     /// # Errors
     /// [`BindError`]: the address is taken, is not this machine's, or may not be used.
     pub async fn bind(settings: &ListenerSettings) -> Result<Self, BindError> {
-        let tls = settings.tls.as_ref().map(Tls::new).transpose()?;
+        let tls =
+            settings.tls.as_ref().map(|own| Tls::new(own, settings.client_ca.as_deref())).transpose()?;
         if tls.is_some() && matches!(settings.listen, Listen::Unix(_)) {
             return Err(BindError::TlsOnUnix { listen: settings.listen.clone() });
         }
@@ -171,10 +172,14 @@ impl Bound {
         match (socket, &self.tls) {
             (Socket::Tcp(stream), Some(tls)) => {
                 ends.scheme = Scheme::HTTPS;
-                let handshake = tls.acceptor.accept(stream);
+                let handshake = tls.accept(stream);
                 tokio::spawn(async move {
                     match timeout(serving.limits.header_timeout.get(), handshake).await {
-                        Ok(Ok(stream)) => serving.serve(Socket::Tls(Box::new(stream)), ends, place).await,
+                        Ok(Ok(stream)) => {
+                            // The handshake fails where a certificate is presented that nobody vouches for.
+                            ends.certified = stream.get_ref().1.peer_certificates().is_some();
+                            serving.serve(Socket::Tls(Box::new(stream)), ends, place).await;
+                        }
                         Ok(Err(error)) => tracing::debug!(%error, "no TLS connection"),
                         Err(_) => tracing::debug!("no TLS connection in time"),
                     }
@@ -218,7 +223,7 @@ impl Listener {
 }
 
 fn ends(local: Addr, remote: Addr) -> Ends {
-    Ends { local: LocalAddr(local), remote: RemoteAddr(remote), scheme: Scheme::HTTP }
+    Ends { local: LocalAddr(local), remote: RemoteAddr(remote), scheme: Scheme::HTTP, certified: false }
 }
 
 /// Whether the error is about the one connection that was to be accepted, as accept(2) tells.

@@ -58,7 +58,13 @@ pub(super) struct Ends {
     pub(super) local: LocalAddr,
     pub(super) remote: RemoteAddr,
     pub(super) scheme: Scheme,
+    pub(super) certified: bool,
 }
+
+/// Among a request's data: it came over a connection whose client presented a certificate that the listener's authorities
+/// vouch for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Certified;
 
 /// hyper as these limits want it. What a timeout needs is watched by [`Vigil`].
 pub(super) fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
@@ -138,7 +144,11 @@ async fn answer<E: Endpoint>(
 ) -> Result<Response<Sent>, Infallible> {
     let is_http2 = request.version() == Version::HTTP_2;
     let asked_to_change = !is_http2 && changes_protocol(request.method(), request.headers());
-    let response = endpoint.get_response((request, ends.local, ends.remote, ends.scheme).into()).await;
+    let mut request: poem::Request = (request, ends.local, ends.remote, ends.scheme).into();
+    if ends.certified {
+        request.set_data(Certified);
+    }
+    let response = endpoint.get_response(request).await;
     let mut response: Response<BoxBody<Bytes, io::Error>> = response.into();
     let closes = asked_to_change || (!is_http2 && shutdown.is_leaving());
     if closes && !response.status().is_informational() {

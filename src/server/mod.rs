@@ -32,11 +32,12 @@ mod tls;
 mod vigil;
 
 pub use accept::{BindError, Bound, Outcome};
+pub use connection::Certified;
 pub use descriptors::raise_descriptor_limit;
 pub use drain::{Phase, Shutdown};
 pub use listen::{Listen, ListenError};
 pub use settings::{Limits, ListenerSettings};
-pub use tls::{TlsError, TlsSettings};
+pub use tls::{AuthorityError, TlsError, TlsSettings};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! What a listener may be told.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, path::PathBuf};
 
 use schemars::JsonSchema;
 use scopegate_provider::{ByteSize, Span};
@@ -18,6 +18,9 @@ pub struct ListenerSettings {
     pub listen: Listen,
     /// TLS; none means plain HTTP.
     pub tls: Option<TlsSettings>,
+    /// Over TLS, the authorities that vouch for clients, in PEM; none: no client is asked for a certificate. One may come
+    /// without all the same; who came with one is told to endpoints by [`Certified`](super::Certified).
+    pub client_ca: Option<PathBuf>,
     /// What a caller may use.
     pub limits: Limits,
 }
@@ -66,7 +69,7 @@ impl Default for Limits {
 
 impl Default for ListenerSettings {
     fn default() -> Self {
-        Self { listen: Listen::any_loopback_port(), tls: None, limits: Limits::default() }
+        Self { listen: Listen::any_loopback_port(), tls: None, client_ca: None, limits: Limits::default() }
     }
 }
 

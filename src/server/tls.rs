@@ -1,4 +1,4 @@
-//! TLS towards callers, with a certificate that is read again when it changes.
+//! TLS towards callers, with files that are read again when they change.
 
 use std::{
     fs, io,
@@ -10,15 +10,16 @@ use std::{
 
 use arc_swap::ArcSwap;
 use rustls::{
-    ServerConfig,
+    RootCertStore, ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert},
+    server::{ClientHello, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier},
     sign::CertifiedKey,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio_rustls::TlsAcceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::{Accept, TlsAcceptor};
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
@@ -54,6 +55,14 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
+    /// A certificate that is to vouch for clients cannot.
+    #[error("no client can be verified by `{path}`: {source}")]
+    Authority {
+        /// The file.
+        path: PathBuf,
+        /// What was wrong.
+        source: AuthorityError,
+    },
     /// Certificate and key do not go together, or the key is of a kind that is not known.
     #[error("the certificate in `{certificate}` and the key in `{key}` cannot be used: {source}")]
     Pair {
@@ -66,64 +75,65 @@ pub enum TlsError {
     },
 }
 
-/// The TLS side of a listener.
-pub(super) struct Tls {
-    pub(super) acceptor: TlsAcceptor,
-    certificate: Arc<Certificate>,
+/// Why a certificate cannot vouch for clients.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Certificate(#[from] rustls::Error),
+    /// Nothing can be verified by it.
+    #[error(transparent)]
+    Verifier(#[from] VerifierBuilderError),
 }
 
-#[derive(Debug)]
-struct Certificate {
-    settings: TlsSettings,
+/// The TLS side of a listener.
+pub(super) struct Tls {
+    files: Files,
     provider: Arc<CryptoProvider>,
-    current: ArcSwap<CertifiedKey>,
+    current: ArcSwap<ServerConfig>,
+}
+
+/// What is read.
+struct Files {
+    own: TlsSettings,
+    /// The authorities that vouch for clients; none: no client is asked for a certificate.
+    client_ca: Option<PathBuf>,
 }
 
 /// What tells a file from its successor, links followed.
 type Stamp = Option<(i64, i64, u64, u64)>;
 
 impl Tls {
-    pub(super) fn new(settings: &TlsSettings) -> Result<Self, TlsError> {
+    /// With this certificate. A client may come without one of its own; one that it presents must be vouched for by
+    /// `client_ca`.
+    pub(super) fn new(own: &TlsSettings, client_ca: Option<&Path>) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let current = ArcSwap::from_pointee(load(settings, &provider)?);
-        let certificate =
-            Arc::new(Certificate { settings: settings.clone(), provider: Arc::clone(&provider), current });
-        let versions = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Certificate>::clone(&certificate);
-        let mut config = versions
-            .map_err(|source| pair(settings, source))?
-            .with_no_client_auth()
-            .with_cert_resolver(resolver);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), certificate })
+        let files = Files { own: own.clone(), client_ca: client_ca.map(Path::to_owned) };
+        let current = ArcSwap::from_pointee(load(&files, &provider)?);
+        Ok(Self { files, provider, current })
     }
 
-    #[cfg(test)]
-    pub(super) fn certificate(&self) -> Vec<u8> {
-        self.certificate
-            .current
-            .load()
-            .cert
-            .first()
-            .map(|certificate| certificate.to_vec())
-            .unwrap_or_default()
+    /// Begins to speak TLS, by the files as they are now.
+    pub(super) fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Accept<S> {
+        TlsAcceptor::from(self.current.load_full()).accept(stream)
     }
 
-    /// Reads the certificate again whenever it changes; one that cannot be used changes nothing.
+    /// Reads the files again whenever they change; what cannot be used changes nothing. Sessions are not resumed from
+    /// before a change: an authority that is gone vouches for nobody.
     pub(super) async fn renew(&self) {
-        let Certificate { settings, provider, current } = &*self.certificate;
-        let mut seen = stamps(settings);
+        let mut seen = self.files.stamps();
         loop {
             tokio::time::sleep(LOOK).await;
-            let now = stamps(settings);
+            let now = self.files.stamps();
             if now == seen {
                 continue;
             }
             seen = now;
-            match load(settings, provider) {
+            match load(&self.files, &self.provider) {
                 Ok(renewed) => {
-                    current.store(Arc::new(renewed));
-                    tracing::info!(certificate = %settings.certificate.display(), "the certificate was read again");
+                    self.current.store(Arc::new(renewed));
+                    let certificate = self.files.own.certificate.display();
+                    tracing::info!(%certificate, "the certificate was read again");
                 }
                 Err(error) => tracing::error!(%error, "the earlier certificate stays in force"),
             }
@@ -131,34 +141,78 @@ impl Tls {
     }
 }
 
-impl ResolvesServerCert for Certificate {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.current.load_full())
+impl Files {
+    fn stamps(&self) -> [Stamp; 3] {
+        let stamp = |path: &Path| {
+            let found = fs::metadata(path).ok()?;
+            Some((found.mtime(), found.mtime_nsec(), found.len(), found.ino()))
+        };
+        let authority = self.client_ca.as_deref().and_then(stamp);
+        [stamp(&self.own.certificate), stamp(&self.own.key), authority]
     }
 }
 
-fn load(settings: &TlsSettings, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-    let (certificate, key) = (read(&settings.certificate)?, read(&settings.key)?);
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&certificate).collect();
-    let chain = chain.ok().filter(|chain| !chain.is_empty());
-    let pem = |expected, path: &Path| TlsError::Pem { expected, path: path.to_owned() };
-    let chain = chain.ok_or_else(|| pem("a certificate chain", &settings.certificate))?;
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| pem("a private key", &settings.key))?;
+/// The one certificate, whatever name a client asks for.
+#[derive(Debug)]
+struct Always(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Always {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+fn load(files: &Files, provider: &Arc<CryptoProvider>) -> Result<ServerConfig, TlsError> {
+    let certificate = certificate(&files.own, provider)?;
+    let versions =
+        ServerConfig::builder_with_provider(Arc::clone(provider)).with_safe_default_protocol_versions();
+    let versions = versions.map_err(|source| pair(&files.own, source))?;
+    let clients = match &files.client_ca {
+        None => versions.with_no_client_auth(),
+        Some(path) => {
+            let roots = Arc::new(authorities(path)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+            let verifier = verifier.allow_unauthenticated().build();
+            versions.with_client_cert_verifier(verifier.map_err(|source| unable(path, source))?)
+        }
+    };
+    let mut config = clients.with_cert_resolver(Arc::new(Always(Arc::new(certificate))));
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn certificate(settings: &TlsSettings, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
+    let chain = certificates(&settings.certificate, "a certificate chain")?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&settings.key)?);
+    let key = key.map_err(|_| pem("a private key", &settings.key))?;
     CertifiedKey::from_der(chain, key, provider).map_err(|source| pair(settings, source))
+}
+
+fn authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path, "the certificates of authorities")? {
+        roots.add(certificate).map_err(|source| unable(path, source))?;
+    }
+    Ok(roots)
+}
+
+fn certificates(path: &Path, expected: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(path)?).collect();
+    found.ok().filter(|found| !found.is_empty()).ok_or_else(|| pem(expected, path))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
+fn pem(expected: &'static str, path: &Path) -> TlsError {
+    TlsError::Pem { expected, path: path.to_owned() }
+}
+
 fn pair(settings: &TlsSettings, source: rustls::Error) -> TlsError {
     TlsError::Pair { certificate: settings.certificate.clone(), key: settings.key.clone(), source }
 }
 
-fn stamps(settings: &TlsSettings) -> [Stamp; 2] {
-    let stamp = |path: &Path| {
-        let found = fs::metadata(path).ok()?;
-        Some((found.mtime(), found.mtime_nsec(), found.len(), found.ino()))
-    };
-    [stamp(&settings.certificate), stamp(&settings.key)]
+fn unable(path: &Path, source: impl Into<AuthorityError>) -> TlsError {
+    TlsError::Authority { path: path.to_owned(), source: source.into() }
 }

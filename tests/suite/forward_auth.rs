@@ -190,7 +190,7 @@ async fn caddy_passes_what_is_permitted_and_relays_what_is_refused() {
 }
 
 /// What two parsers have read in two ways somewhere (paths and hosts that lead to `/admin` in one of them).
-const TRICKS: &[&str] = &[
+pub(crate) const TRICKS: &[&str] = &[
     "/public/../admin/x",
     "/public/%2e%2e/admin/x",
     "/public/%2E%2E/admin/x",

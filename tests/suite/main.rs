@@ -17,6 +17,7 @@ mod emulation;
 mod examples;
 mod faults;
 mod forward_auth;
+mod grpc;
 mod items;
 mod metrics;
 mod nodes;

@@ -3,11 +3,7 @@
 use std::path::Path;
 
 use super::{Conflict, Findings, at};
-use crate::{
-    config::sections::{Dialect, Sections},
-    server::Listen,
-    yaml::Step,
-};
+use crate::{config::sections::Sections, server::Listen, yaml::Step};
 
 pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
     same_address(sections, findings);
@@ -63,8 +59,29 @@ fn forward_auth(sections: &Sections, findings: &mut Findings<'_>) {
     if !settings.dialects.is_empty() && sections.server.trusted_proxies.is_empty() && !by_socket {
         findings.error(&at(&["forward_auth", "dialects"]), Conflict::NobodyTrusted);
     }
-    if settings.grpc_listen.is_some() && !settings.dialects.contains(&Dialect::Envoy) {
-        findings.error(&at(&["forward_auth", "grpc_listen"]), Conflict::GrpcWithoutEnvoy);
+    grpc(sections, findings);
+}
+
+fn grpc(sections: &Sections, findings: &mut Findings<'_>) {
+    let settings = &sections.forward_auth;
+    let Some(listen) = &settings.grpc_listen else {
+        if settings.grpc_tls.is_some() {
+            findings.error(&at(&["forward_auth", "grpc_tls"]), Conflict::GrpcTlsWithoutListener);
+        }
+        return;
+    };
+    let client_ca = settings.grpc_tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
+    let trusted = !sections.server.trusted_proxies.is_empty() || matches!(listen, Listen::Unix(_));
+    if !trusted && client_ca.is_none() {
+        findings.error(&at(&["forward_auth", "grpc_listen"]), Conflict::NobodyTrusted);
+    }
+    if let Some(tls) = &settings.grpc_tls {
+        let key = |name| at(&["forward_auth", "grpc_tls", name]);
+        pem(&tls.certificate, "CERTIFICATE-----", &key("certificate"), findings);
+        pem(&tls.key, "PRIVATE KEY-----", &key("key"), findings);
+    }
+    if let Some(client_ca) = client_ca {
+        pem(client_ca, "CERTIFICATE-----", &at(&["forward_auth", "grpc_tls", "client_ca"]), findings);
     }
 }
 

@@ -1,17 +1,9 @@
 //! What can be written but does nothing in this version: said at every start, so that nobody relies on it.
 
-use super::{Findings, Parts, at};
+use super::{Findings, Parts};
 use crate::yaml::Step;
 
 pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
-    let sections = &parts.sections;
-    let mut say = |there: bool, keys: &[&str], meaning: &str| {
-        if there {
-            findings.warning(&at(keys), format!("this does nothing in this version: {meaning}"));
-        }
-    };
-    let grpc = sections.forward_auth.grpc_listen.is_some();
-    say(grpc, &["forward_auth", "grpc_listen"], "Envoy is answered over HTTP at `/auth/envoy`");
     for (index, route) in &parts.routes {
         if !route.accept_token.is_empty() {
             let key = Step::Key("accept_token".to_owned());

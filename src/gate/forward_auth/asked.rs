@@ -71,6 +71,14 @@ pub enum Incomplete {
         /// The other.
         second: &'static str,
     },
+    /// Two places that must say the same do not.
+    #[error("`{first}` says something else than `{second}`")]
+    Contradicted {
+        /// One.
+        first: &'static str,
+        /// The other.
+        second: &'static str,
+    },
 }
 
 impl From<Incomplete> for Problem {

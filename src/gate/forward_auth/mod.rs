@@ -8,6 +8,7 @@ mod asked;
 mod caddy;
 mod desk;
 mod envoy;
+pub mod grpc;
 mod nginx;
 mod traefik;
 
@@ -56,7 +57,7 @@ impl<D: Dialect> ForwardAuth<D> {
 
     async fn decide(&self, request: &Request) -> Result<Response, Refusal> {
         let unrouted = |problem| refusal(problem, None);
-        if !self.trusted.trusts(request.remote_addr()) {
+        if !self.trusted.trusts_sender(request) {
             return Err(unrouted(untrusted()));
         }
         let asked = self.dialect.asked(request).map_err(|error| unrouted(error.into()))?;

@@ -10,8 +10,8 @@ use crate::{
     policy::{Definition, Policy, settings::IdentitySettings},
 };
 
-const PROXY: &str = "10.42.0.7:4711";
-const APP: &str = "https://app.example";
+pub(super) const PROXY: &str = "10.42.0.7:4711";
+pub(super) const APP: &str = "https://app.example";
 
 fn gate() -> (Gate, Policy) {
     let mut definition = Definition::default();
@@ -35,7 +35,7 @@ fn gate() -> (Gate, Policy) {
     (Gate::new(state), policy)
 }
 
-fn endpoint<D: Dialect>(dialect: D) -> ForwardAuth<D> {
+pub(super) fn endpoint<D: Dialect>(dialect: D) -> ForwardAuth<D> {
     let (gate, policy) = gate();
     let settings =
         IdentitySettings { headers: [("X-User".to_owned(), "sub".to_owned())].into(), ..Default::default() };
@@ -44,7 +44,7 @@ fn endpoint<D: Dialect>(dialect: D) -> ForwardAuth<D> {
     ForwardAuth::new(Desk::new(gate, identities), trusted, dialect)
 }
 
-async fn ask<D: Dialect>(
+pub(super) async fn ask<D: Dialect>(
     dialect: D,
     peer: &str,
     method: Method,
@@ -61,7 +61,7 @@ async fn ask<D: Dialect>(
     endpoint(dialect).get_response(Request::from_parts(parts, Body::empty())).await
 }
 
-async fn reason(response: Response) -> (StatusCode, String) {
+pub(super) async fn reason(response: Response) -> (StatusCode, String) {
     let status = response.status();
     let body: serde_json::Value = response.into_body().into_json().await.unwrap_or_default();
     (status, body["reason"].as_str().unwrap_or_default().to_owned())

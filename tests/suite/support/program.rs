@@ -19,6 +19,8 @@ pub(crate) struct Server {
     folder: TempDir,
     pub(crate) url: String,
     pub(crate) operations: String,
+    /// Where Envoy asks over gRPC; empty if it does not.
+    pub(crate) grpc: String,
 }
 
 impl Server {
@@ -40,12 +42,14 @@ impl Server {
             .spawn()
             .unwrap();
         let greeting = greeting(&mut child);
+        let line = |label: &str| greeting.iter().find_map(|line| line.trim().strip_prefix(label));
         let after = |label: &str| {
-            let line = greeting.iter().find_map(|line| line.trim().strip_prefix(label));
-            line.unwrap_or_else(|| panic!("no line {label:?} in {greeting:#?}")).trim().to_owned()
+            let line = line(label).unwrap_or_else(|| panic!("no line {label:?} in {greeting:#?}"));
+            line.trim().to_owned()
         };
         let (url, operations) = (after("listening on"), after("operations on"));
-        Self { child, folder, url, operations }
+        let grpc = line("gRPC on").unwrap_or_default().trim().to_owned();
+        Self { child, folder, url, operations, grpc }
     }
 
     /// The folder that it runs in, with its configuration as `scopegate.yaml`.

@@ -1,0 +1,133 @@
+//! `grpc.health.v1.Health`, on the gRPC listener: what `/readyz` says, for who asks over gRPC
+//! (<https://github.com/grpc/grpc/blob/master/doc/health-checking.md>).
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures_util::{Stream, StreamExt, stream};
+use poem::{Endpoint, Request, Response, Result};
+use tonic::Status;
+
+use super::health::Report;
+use crate::{
+    grpc::{self, Received},
+    server::{Phase, Shutdown},
+};
+
+/// How often it is looked for a change that a watcher is to be told.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// `grpc.health.v1.HealthCheckRequest` (`grpc/health/v1/health.proto`).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct HealthCheckRequest {
+    /// The service that is asked about; empty for all of them.
+    #[prost(string, tag = "1")]
+    pub service: String,
+}
+
+/// `grpc.health.v1.HealthCheckResponse`.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct HealthCheckResponse {
+    /// How it is.
+    #[prost(enumeration = "ServingStatus", tag = "1")]
+    pub status: i32,
+}
+
+/// `grpc.health.v1.HealthCheckResponse.ServingStatus`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
+#[repr(i32)]
+pub enum ServingStatus {
+    /// Not known.
+    Unknown = 0,
+    /// It can decide.
+    Serving = 1,
+    /// It cannot.
+    NotServing = 2,
+    /// There is no such service.
+    ServiceUnknown = 3,
+}
+
+/// Says how a node is, for the services of one listener.
+#[derive(Clone)]
+pub struct GrpcHealth {
+    report: Arc<dyn Report>,
+    services: &'static [&'static str],
+    shutdown: Shutdown,
+}
+
+impl GrpcHealth {
+    /// For these services; who watches is left when `shutdown` drains.
+    pub fn new(report: Arc<dyn Report>, services: &'static [&'static str], shutdown: Shutdown) -> Self {
+        Self { report, services, shutdown }
+    }
+
+    fn status(&self, service: &str) -> ServingStatus {
+        if !service.is_empty() && !self.services.contains(&service) {
+            ServingStatus::ServiceUnknown
+        } else if self.report.readiness().ready {
+            ServingStatus::Serving
+        } else {
+            ServingStatus::NotServing
+        }
+    }
+
+    /// The status now, and whenever it is another.
+    fn watch(self, service: String) -> impl Stream<Item = Result<HealthCheckResponse, Status>> {
+        let shutdown = self.shutdown.clone();
+        let changes = stream::unfold((self, service, None), async |(health, service, told)| {
+            loop {
+                let status = health.status(&service);
+                if told != Some(status) {
+                    return Some((Ok(response(status)), (health, service, Some(status))));
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        });
+        let end = stream::once(async { Err(Status::unavailable("this node ends")) });
+        changes.take_until(async move { shutdown.reached(Phase::Draining).await }).chain(end)
+    }
+}
+
+fn response(status: ServingStatus) -> HealthCheckResponse {
+    HealthCheckResponse { status: status.into() }
+}
+
+fn service(request: Received<HealthCheckRequest>) -> Result<String, Status> {
+    let unread = |error: prost::DecodeError| Status::invalid_argument(error.to_string());
+    request.map(|request| request.service).map_err(unread)
+}
+
+/// `Health/Check`.
+pub struct Check(pub GrpcHealth);
+
+impl Endpoint for Check {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let check = async |request| {
+            let status = self.0.status(&service(request)?);
+            if status == ServingStatus::ServiceUnknown {
+                return Err(Status::not_found("there is no such service here"));
+            }
+            Ok(tonic::Response::new(response(status)))
+        };
+        Ok(grpc::unary(request, check).await)
+    }
+}
+
+/// `Health/Watch`.
+pub struct Watch(pub GrpcHealth);
+
+impl Endpoint for Watch {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let watch = async |request| Ok(tonic::Response::new(self.0.clone().watch(service(request)?)));
+        Ok(grpc::streaming(request, watch).await)
+    }
+}
+
+impl fmt::Debug for GrpcHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrpcHealth").field("services", &self.services).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,89 @@
+//! An endpoint's answer in Envoy's words.
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use poem::Response;
+use tonic::Code;
+
+use super::messages::{
+    CheckResponse, DeniedHttpResponse, HeaderAppendAction, HeaderValue as Field, HeaderValueOption,
+    HttpResponse, HttpStatus, OkHttpResponse, Status,
+};
+use crate::telemetry::Outcome;
+
+/// What speaks of the answer itself, and not of the request that was asked about.
+const OWN: [HeaderName; 3] = [header::CACHE_CONTROL, header::CONTENT_LENGTH, header::CONTENT_TYPE];
+
+/// The request may pass, with the headers of `response` and without those of `taken_off` that are not among them.
+pub(super) fn permitted<'n>(
+    response: &Response,
+    taken_off: impl Iterator<Item = &'n String>,
+) -> CheckResponse {
+    let headers = response.headers();
+    let token = token(headers);
+    let goes_on = token.is_some_and(|token| !token.is_empty());
+    let is_set = |name: &&HeaderName| !OWN.contains(name) && (**name != header::AUTHORIZATION || goes_on);
+    let set = headers.keys().filter(is_set);
+    let no_token = token.is_some_and(HeaderValue::is_empty).then(|| header::AUTHORIZATION.to_string());
+    // Envoy takes off after it has set.
+    let taken_off = taken_off.filter(|name| !headers.contains_key(name.as_str())).cloned().chain(no_token);
+    let (to_caller, to_upstream): (Vec<_>, Vec<_>) = set.partition(|name| is_callers(name));
+    let told = OkHttpResponse {
+        headers: to_upstream.into_iter().map(|name| overwrite(headers, name)).collect(),
+        headers_to_remove: taken_off.collect(),
+        response_headers_to_add: to_caller.into_iter().map(|name| overwrite(headers, name)).collect(),
+    };
+    CheckResponse { status: Some(Status::default()), http_response: Some(HttpResponse::OkResponse(told)) }
+}
+
+/// The token that goes on, empty for none, if it is told at all. Several are the caller's own, and stay as they are.
+fn token(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
+/// What is told to the caller's browser, about whose pages may read the upstream's answer.
+fn is_callers(name: &HeaderName) -> bool {
+    *name == header::VARY || name.as_str().starts_with("access-control-")
+}
+
+/// The request may not pass; the caller gets this response.
+pub(super) async fn denied(mut response: Response) -> CheckResponse {
+    let body = response.take_body().into_string().await.unwrap_or_default();
+    let (status, headers) = (response.status(), response.headers());
+    let reason = response.data::<Outcome>().map_or("", |outcome| outcome.reason);
+    let set = headers.keys().filter(|name| *name != header::CONTENT_LENGTH);
+    let told = DeniedHttpResponse {
+        status: Some(HttpStatus { code: status.as_u16().into() }),
+        headers: set.map(|name| overwrite(headers, name)).collect(),
+        body,
+    };
+    CheckResponse {
+        status: Some(Status { code: code(status).into(), message: reason.to_owned() }),
+        http_response: Some(HttpResponse::DeniedResponse(told)),
+    }
+}
+
+/// Never [`Code::Ok`], which lets the request pass.
+fn code(status: StatusCode) -> Code {
+    match status {
+        StatusCode::UNAUTHORIZED => Code::Unauthenticated,
+        StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+        _ => Code::PermissionDenied,
+    }
+}
+
+/// A header in place of whatever is there; several of one name as one, as Envoy would join them.
+fn overwrite(headers: &HeaderMap, name: &HeaderName) -> HeaderValueOption {
+    let values: Vec<&str> = headers.get_all(name).iter().map(text).collect();
+    let header = Field { key: name.as_str().to_owned(), value: values.join(", "), ..Field::default() };
+    HeaderValueOption {
+        header: Some(header),
+        append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
+        keep_empty_value: true,
+    }
+}
+
+/// What is set here is ASCII.
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or_default()
+}

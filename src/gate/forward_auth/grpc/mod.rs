@@ -1,0 +1,137 @@
+//! Envoy's `ext_authz` over gRPC: `envoy.service.auth.v3.Authorization/Check`. The check becomes a request like every
+//! dialect's, and its answer Envoy's: what an upstream is told about the caller and what is taken off on the way to it, or
+//! the refusal as it is, with its status, challenge and body.
+//!
+//! Envoy joins the headers of one name unless it is told to `encode_raw_headers`. Told so, it shows each by itself, and
+//! nothing needs to be guessed here.
+
+mod answer;
+pub mod messages;
+mod told;
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, uri::Scheme};
+use poem::{
+    Body, Endpoint, Request, Response, Result,
+    web::{LocalAddr, RemoteAddr},
+};
+
+use self::{
+    answer::{denied, permitted},
+    messages::{CheckRequest, CheckResponse},
+    told::Told,
+};
+use super::{
+    Dialect,
+    asked::{Asked, Incomplete},
+};
+use crate::{
+    gate::{Stripped, TrustedProxies, identities::Identities},
+    grpc::{self, Received},
+    server::Certified,
+};
+
+/// Envoy, over gRPC: for a [`ForwardAuth`](super::ForwardAuth) behind [`Authorization`].
+#[derive(Debug, Clone, Copy)]
+pub struct EnvoyGrpc;
+
+impl Dialect for EnvoyGrpc {
+    fn asked(&self, request: &Request) -> Result<Asked, Incomplete> {
+        let asked = request.data::<Result<Asked, Incomplete>>().cloned();
+        asked.unwrap_or(Err(Incomplete::Missing { header: "attributes" }))
+    }
+}
+
+/// `Authorization/Check`: puts each check to an endpoint as a request.
+pub struct Authorization<E> {
+    inner: E,
+    trusted: TrustedProxies,
+    stripped: Stripped,
+    /// What is always taken off on the way to an upstream: Envoy may be told not to show a header here.
+    taken_off: Box<[String]>,
+}
+
+/// The service of [`Authorization`].
+pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
+
+impl<E: Endpoint> Authorization<E> {
+    /// Where peers of `trusted`, and those with a certificate that was verified, ask `inner`, which must refuse all others
+    /// and tell the upstream of `identities`.
+    pub(crate) fn new(inner: E, trusted: TrustedProxies, identities: &Identities) -> Self {
+        let stripped = identities.stripped.clone();
+        let taken_off = stripped.spellings().collect();
+        Self { inner, trusted, stripped, taken_off }
+    }
+
+    async fn check(&self, sender: &Sender, check: Received<CheckRequest>) -> CheckResponse {
+        let unread = |_| Incomplete::Malformed { header: "CheckRequest", expected: "a protocol buffer" };
+        let (asked, headers) = match check.map_err(unread).and_then(Told::read) {
+            Ok(told) => (Ok(told.asked), told.headers),
+            Err(incomplete) => (Err(incomplete), HeaderMap::new()),
+        };
+        let spelt = self.stripped.found(&headers);
+        let answer = self.inner.get_response(sender.ask(asked, headers)).await;
+        if answer.status().is_success() {
+            permitted(&answer, self.taken_off.iter().chain(&spelt))
+        } else {
+            denied(answer).await
+        }
+    }
+}
+
+impl<E: Endpoint> Endpoint for Authorization<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        let sender = Sender::of(&request);
+        if !self.trusted.trusts_sender(&request) {
+            // Whatever it says, it is refused; so what it says is not read.
+            request.set_body(EMPTY);
+        }
+        let check = |check| async { Ok(tonic::Response::new(self.check(&sender, check).await)) };
+        Ok(grpc::unary(request, check).await)
+    }
+}
+
+impl<E> fmt::Debug for Authorization<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorization").field("trusted", &self.trusted).finish_non_exhaustive()
+    }
+}
+
+/// A message without fields, in its frame.
+const EMPTY: Bytes = Bytes::from_static(&[0; 5]);
+
+/// Who asks.
+struct Sender {
+    local: LocalAddr,
+    remote: RemoteAddr,
+    scheme: Scheme,
+    certified: Option<Certified>,
+}
+
+impl Sender {
+    fn of(request: &Request) -> Self {
+        let (local, remote) = (request.local_addr().clone(), request.remote_addr().clone());
+        Self { local, remote, scheme: request.scheme().clone(), certified: request.data().copied() }
+    }
+
+    /// The request that it asks about, as if it came from this sender.
+    fn ask(&self, asked: Result<Asked, Incomplete>, headers: HeaderMap) -> Request {
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.method = asked.as_ref().map_or(Method::POST, |asked| asked.method.clone());
+        parts.headers = headers;
+        let parts = (parts, self.local.clone(), self.remote.clone(), self.scheme.clone()).into();
+        let mut request = Request::from_parts(parts, Body::empty());
+        request.set_data(asked);
+        if let Some(certified) = self.certified {
+            request.set_data(certified);
+        }
+        request
+    }
+}
+
+#[cfg(test)]
+mod tests;

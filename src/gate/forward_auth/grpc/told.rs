@@ -1,0 +1,92 @@
+//! What Envoy tells of a request.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::{
+    super::asked::{Asked, Incomplete, scheme},
+    messages::{CheckRequest, HttpRequest},
+};
+
+/// A request as Envoy tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) asked: Asked,
+    pub(super) headers: HeaderMap,
+}
+
+impl Told {
+    /// Reads what a check says. What it says twice must be the same both times.
+    pub(super) fn read(check: CheckRequest) -> Result<Self, Incomplete> {
+        let request = check.attributes.and_then(|attributes| attributes.request);
+        let http = request.and_then(|request| request.http).ok_or(missing("attributes.request.http"))?;
+        let nothing = "nothing, as `path` holds it";
+        let beside = [("query", &http.query), ("fragment", &http.fragment)];
+        if let Some((header, _)) = beside.into_iter().find(|(_, value)| !value.is_empty()) {
+            return Err(Incomplete::Malformed { header, expected: nothing });
+        }
+        let there = |header, value: &str| {
+            if value.is_empty() { Err(missing(header)) } else { Ok(value.as_bytes().to_vec()) }
+        };
+        let method = Method::from_bytes(&there("method", &http.method)?);
+        let asked = Asked {
+            method: method.map_err(|_| Incomplete::Malformed { header: "method", expected: "a method" })?,
+            scheme: scheme(&there("scheme", &http.scheme)?, "scheme")?,
+            host: there("host", &http.host)?,
+            path_and_query: there("path", &http.path)?,
+        };
+        let headers = headers(http)?;
+        Ok(Self { asked, headers })
+    }
+}
+
+fn missing(header: &'static str) -> Incomplete {
+    Incomplete::Missing { header }
+}
+
+fn headers(mut http: HttpRequest) -> Result<HeaderMap, Incomplete> {
+    let joined = std::mem::take(&mut http.headers);
+    let apart = http.header_map.take().map(|map| map.headers);
+    let mut headers = HeaderMap::new();
+    match apart {
+        Some(_) if !joined.is_empty() => {
+            return Err(Incomplete::Mixed { first: "headers", second: "header_map" });
+        }
+        Some(apart) => {
+            for header in apart {
+                let value = if header.raw_value.is_empty() { header.value.into() } else { header.raw_value };
+                take(&http, &mut headers, &header.key, value)?;
+            }
+        }
+        None => {
+            for (name, value) in joined {
+                take(&http, &mut headers, &name, value.into())?;
+            }
+        }
+    }
+    Ok(headers)
+}
+
+/// Takes a header; a pseudo-header, or `Host`, must say what its field says.
+fn take(
+    http: &HttpRequest,
+    headers: &mut HeaderMap,
+    name: &str,
+    value: bytes::Bytes,
+) -> Result<(), Incomplete> {
+    let (first, said) = match name {
+        ":method" => ("method", &http.method),
+        ":path" => ("path", &http.path),
+        ":scheme" => ("scheme", &http.scheme),
+        ":authority" | "host" => ("host", &http.host),
+        name if name.starts_with(':') => return Ok(()),
+        name => return append(headers, name, value),
+    };
+    if value == said.as_bytes() { Ok(()) } else { Err(Incomplete::Contradicted { first, second: "headers" }) }
+}
+
+fn append(headers: &mut HeaderMap, name: &str, value: bytes::Bytes) -> Result<(), Incomplete> {
+    let malformed = |expected| Incomplete::Malformed { header: "headers", expected };
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed("names of headers"))?;
+    let value = HeaderValue::from_maybe_shared(value).map_err(|_| malformed("values of headers"))?;
+    headers.try_append(name, value).map(drop).map_err(|_| malformed("fewer headers"))
+}
