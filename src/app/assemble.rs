@@ -30,7 +30,7 @@ use crate::{
     gate::{
         Cors, Gate, GateEndpoint, GateSettings, Guard, IdentityError, State, fit,
         forward_auth::{
-            Caddy, Desk, Envoy, ForwardAuth, Nginx, NginxProblem, Traefik,
+            Caddy, Desk, Envoy, ForwardAuth, Haproxy, Nginx, NginxProblem, Traefik,
             grpc::{Authorization, EnvoyGrpc},
         },
         identities::Identities,
@@ -170,6 +170,7 @@ fn forward_auth(
                 let envoy = Envoy::at(&at("/auth/envoy"));
                 front.below(at("/auth/envoy"), ForwardAuth::new(desk, trusted, envoy))
             }
+            Dialect::Haproxy => front.at(at("/auth/haproxy"), ForwardAuth::new(desk, trusted, Haproxy)),
         };
     }
     Ok(front)

@@ -245,6 +245,8 @@ pub enum Dialect {
     Caddy,
     /// Envoy's `ext_authz`.
     Envoy,
+    /// HAProxy, with a script.
+    Haproxy,
 }
 
 /// The section `cache`.

@@ -29,6 +29,12 @@ pub(crate) const CADDY: Kind = Kind {
     command: caddy,
 };
 
+pub(crate) const HAPROXY: Kind = Kind {
+    dialect: "haproxy",
+    configuration: include_str!("../../src/manual/proxies/haproxy.cfg"),
+    command: haproxy,
+};
+
 fn nginx(file: &str, folder: &TempDir) -> Command {
     let mut command = Command::new("nginx");
     let own = format!("daemon off; pid {0}/pid; error_log {0}/error.log;", folder.path().display());
@@ -39,6 +45,12 @@ fn nginx(file: &str, folder: &TempDir) -> Command {
 fn caddy(file: &str, folder: &TempDir) -> Command {
     let mut command = Command::new("caddy");
     command.args(["run", "--adapter", "caddyfile", "--config", file]).env("HOME", folder.path());
+    command
+}
+
+fn haproxy(file: &str, _: &TempDir) -> Command {
+    let mut command = Command::new("haproxy");
+    command.args(["-db", "-f", file]);
     command
 }
 
@@ -59,7 +71,8 @@ impl Proxy {
             .replace("127.0.0.1:8080", scopegate)
             .replace("127.0.0.1:9001", service)
             .replace("127.0.0.1:8000", &format!("127.0.0.1:{port}"))
-            .replace("http://:8000", &format!("http://:{port}"));
+            .replace("http://:8000", &format!("http://:{port}"))
+            .replace("/etc/haproxy/", concat!(env!("CARGO_MANIFEST_DIR"), "/src/manual/proxies/"));
         // nginx' temporary files default to where only an installed one may write.
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {}/{name};", folder.path().display()));
@@ -189,6 +202,48 @@ async fn caddy_passes_what_is_permitted_and_relays_what_is_refused() {
     passes_what_is_permitted_and_relays_what_is_refused(&CADDY).await;
 }
 
+#[tokio::test]
+async fn haproxy_passes_what_is_permitted_and_relays_what_is_refused() {
+    passes_what_is_permitted_and_relays_what_is_refused(&HAPROXY).await;
+}
+
+#[tokio::test]
+async fn haproxy_lets_nothing_through_once_scopegate_is_gone() {
+    let mut scene = Scene::of(&HAPROXY);
+    scene.server.signal("TERM");
+    scene.server.wait();
+    let refused = scene.client().get("/public/x").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "1"), "{refused:?}");
+    assert_eq!(refused.json()["reason"], "no_answer");
+    assert!(scene.upstream.seen().is_empty());
+}
+
+#[tokio::test]
+async fn what_haproxy_sends_on_is_what_was_decided_on() {
+    let scene = Scene::of(&HAPROXY);
+    let token = scene.token().await;
+    let ask = |head: &str| raw(&scene.proxy.address, format!("{head}Connection: close\r\n\r\n").as_bytes());
+    let get = "GET /public/x HTTP/1.1\r\nHost: api.example\r\n";
+    let forged = "X_Auth_Subject: root\r\nX-Auth_Scopes: admin\r\nX_HTTP-Method-Override: DELETE\r\n";
+    let forged = ask(&format!("{get}{forged}Connection: X-Auth-Subject\r\n"));
+    let head = forged.to_ascii_lowercase();
+    assert!(
+        head.starts_with("http/1.1 200")
+            && !["root", "override", "connection: x-"].iter().any(|left| head.contains(left)),
+        "{forged}"
+    );
+    let upgraded = ask(&format!("{get}Upgrade: h2c\r\nConnection: upgrade\r\n"));
+    assert!(!upgraded.to_ascii_lowercase().contains("h2c"), "{upgraded}");
+    let items = "GET /items/1 HTTP/1.1\r\nHost: api.example\r\n";
+    let twice = ask(&format!("{items}Authorization: Bearer {token}\r\nAuthorization: Basic YTpi\r\n"));
+    assert!(twice.contains("several_tokens"), "{twice}");
+    let absolute = ask("GET http://api.example/public/x HTTP/1.1\r\nHost: api.example\r\n");
+    assert!(absolute.contains("absolute_form"), "{absolute}");
+    // What the script would send is not the caller's to say.
+    let spoofed = ask("GET /admin/x HTTP/1.1\r\nHost: api.example\r\nX-Scopegate-Uri: /public/x\r\n");
+    assert!(spoofed.contains("no_token"), "{spoofed}");
+}
+
 /// What two parsers have read in two ways somewhere (paths and hosts that lead to `/admin` in one of them).
 pub(crate) const TRICKS: &[&str] = &[
     "/public/../admin/x",
@@ -239,4 +294,9 @@ async fn nginx_lets_no_trick_through() {
 #[tokio::test]
 async fn caddy_lets_no_trick_through() {
     lets_no_trick_through(&CADDY);
+}
+
+#[tokio::test]
+async fn haproxy_lets_no_trick_through() {
+    lets_no_trick_through(&HAPROXY);
 }

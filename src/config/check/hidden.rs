@@ -45,7 +45,7 @@ fn own_endpoints(sections: &Sections) -> Vec<String> {
         (admin_here, &["/admin/scopes", "/admin/routes", "/admin/revocations", "/admin/providers"]),
         (
             !sections.forward_auth.dialects.is_empty(),
-            &["/auth/nginx", "/auth/traefik", "/auth/caddy", "/auth/envoy"],
+            &["/auth/nginx", "/auth/traefik", "/auth/caddy", "/auth/envoy", "/auth/haproxy"],
         ),
     ];
     let there = groups.iter().filter(|(there, _)| *there).flat_map(|(_, paths)| paths.iter());

@@ -9,6 +9,7 @@ mod caddy;
 mod desk;
 mod envoy;
 pub mod grpc;
+mod haproxy;
 mod nginx;
 mod traefik;
 
@@ -22,6 +23,7 @@ pub use self::{
     asked::{Asked, Incomplete},
     caddy::Caddy,
     envoy::Envoy,
+    haproxy::Haproxy,
     nginx::{Nginx, NginxProblem},
     traefik::Traefik,
 };

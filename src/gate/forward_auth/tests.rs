@@ -135,6 +135,27 @@ async fn envoy_asks_with_the_request_itself_behind_a_prefix() {
     assert_eq!(ask(Method::GET, "/auth/envoyx/public/x").await.status(), StatusCode::FORBIDDEN);
 }
 
+#[tokio::test]
+async fn invariant_7_haproxy_must_say_everything_once() {
+    let whole = [
+        ("x-scopegate-method", "GET"),
+        ("x-scopegate-scheme", "https"),
+        ("x-scopegate-host", "api.example"),
+        ("x-scopegate-uri", "/public/x?y=1"),
+    ];
+    let ask =
+        async |headers: &[(&str, &str)]| ask(Haproxy, PROXY, Method::GET, "/auth/haproxy", headers).await;
+    assert_eq!(ask(&whole).await.status(), StatusCode::OK);
+    for left_out in 0..whole.len() {
+        let mut part = whole.to_vec();
+        let header = part.remove(left_out);
+        for wrong in [part, [whole.as_slice(), &[header]].concat()] {
+            let refused = reason(ask(&wrong).await).await;
+            assert_eq!(refused, (StatusCode::FORBIDDEN, "incomplete_metadata".to_owned()), "{wrong:?}");
+        }
+    }
+}
+
 async fn nginx(headers: &[(&str, &str)]) -> Response {
     ask(Nginx, PROXY, Method::GET, "/auth/nginx", headers).await
 }
