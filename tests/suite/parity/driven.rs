@@ -62,6 +62,17 @@ pub(super) fn driven(scene: &Scene, behaviour: &'static Behaviour) -> Box<dyn Fr
     Box::new(Driven { behaviour, scopegate: scene.scopegate(), log: Log::default() })
 }
 
+impl Behaviour {
+    /// A request as the proxy takes it, or the status with which it refuses by itself.
+    pub(super) fn taken(&self, case: &Case) -> Result<Message, u16> {
+        let bytes = case.bytes();
+        let mut bytes = bytes.as_slice();
+        let message =
+            Message::read(&mut bytes).and_then(|message| message.read_body(&mut bytes).map(|()| message));
+        message.map_err(|_| 400).and_then(self.takes)
+    }
+}
+
 struct Driven {
     behaviour: &'static Behaviour,
     scopegate: String,
@@ -95,12 +106,7 @@ struct Asking {
 
 impl Line for Asking {
     fn ask(&mut self, case: &Case) -> Outcome {
-        let bytes = case.bytes();
-        let mut bytes = bytes.as_slice();
-        let message =
-            Message::read(&mut bytes).and_then(|message| message.read_body(&mut bytes).map(|()| message));
-        let message = message.map_err(|_| 400);
-        let message = match message.and_then(self.behaviour.takes) {
+        let message = match self.behaviour.taken(case) {
             Ok(message) => message,
             Err(status) => return Outcome::Refused { status, reason: None },
         };

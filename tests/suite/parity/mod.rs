@@ -17,6 +17,7 @@ mod front;
 mod generate;
 mod judge;
 mod model;
+mod over_grpc;
 mod service;
 mod tricks;
 mod wire;
@@ -33,10 +34,11 @@ use self::{
     driven::{ENVOY, TRAEFIK, driven},
     front::{Front, Outcome, middleware, proxy, real, tower},
     generate::Tokens,
+    over_grpc::envoy_over_grpc,
     service::Seen,
 };
 use crate::{
-    forward_auth::{CADDY, NGINX},
+    forward_auth::{CADDY, HAPROXY, NGINX},
     support::{Client, Issuer, Server},
 };
 
@@ -53,6 +55,8 @@ const FRONTS: &[(&str, Start)] = &[
     ("Caddy", |scene| real(scene, &CADDY, CADDY_WAYS)),
     ("Traefik", |scene| driven(scene, &TRAEFIK)),
     ("Envoy", |scene| driven(scene, &ENVOY)),
+    ("Envoy over gRPC", envoy_over_grpc),
+    ("HAProxy", |scene| real(scene, &HAPROXY, HAPROXY_WAYS)),
 ];
 
 /// nginx refuses methods in lower case, TRACE, CONNECT, some repeated fields and what it cannot resolve (`%00`, `..`
@@ -70,6 +74,11 @@ const NGINX_WAYS: &[Oddity] = &[
 /// Caddy takes whole URLs apart, encodes what should have been encoded, and takes off what `Connection` lists.
 const CADDY_WAYS: &[Oddity] =
     &[Oddity::Form, Oddity::Fragment, Oddity::Characters, Oddity::Head, Oddity::Listed, Oddity::Version];
+
+/// HAProxy takes one of two fields that say the same host or length, knows versions and framings of its own, and asks about
+/// characters that are refused elsewhere before anybody asks.
+const HAPROXY_WAYS: &[Oddity] =
+    &[Oddity::Form, Oddity::Characters, Oddity::Host, Oddity::Head, Oddity::Repeated, Oddity::Version];
 
 /// How many requests of every run, and how many are sent before what came of them is looked at.
 const CASES: u64 = 3000;
@@ -96,7 +105,8 @@ impl Scene {
         let tokens = tokens(&issuer).await;
         let mut scene = Self { issuer, tokens, server: None };
         let forward_auth = "server: { listen: 127.0.0.1:0, trusted_proxies: [127.0.0.1/32] }\n\
-             operations: { listen: 127.0.0.1:0 }\nforward_auth: { dialects: [nginx, caddy, traefik, envoy] }\n";
+             operations: { listen: 127.0.0.1:0 }\n\
+             forward_auth: { dialects: [nginx, caddy, traefik, envoy, haproxy], grpc_listen: 127.0.0.1:0 }\n";
         scene.server = Some(Server::start(&(forward_auth.to_owned() + &scene.configuration("", ""))));
         scene
     }
@@ -109,6 +119,11 @@ impl Scene {
             self.issuer.name,
             model::yaml(prefix, more)
         )
+    }
+
+    /// Where Envoy asks over gRPC.
+    fn grpc(&self) -> String {
+        self.server.as_ref().unwrap().grpc.clone()
     }
 
     /// Where proxies ask.
