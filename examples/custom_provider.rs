@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use schemars::JsonSchema;
 use scopegate::{
-    app::App,
+    app::{App, Reached},
     config::{ConfigSource, Loader},
     providers::Kinds,
     server::{Bound, ListenerSettings, Shutdown},
@@ -162,7 +162,8 @@ pub(crate) async fn run(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let bound = Bound::bind(&listener).await?;
     let url = format!("http://{}", bound.local_addr());
     let shutdown = Shutdown::new();
-    let app = App::build(config, url.clone(), shutdown.clone()).await?;
+    let reached = Reached { public_url: url.clone(), is_certain: true };
+    let app = App::build(config, reached, shutdown.clone()).await?;
     let serving = tokio::spawn(bound.serve(app.endpoint(), shutdown.clone()));
 
     for key in ["k3y-of-acme", "k3y-of-nobody", "another"] {

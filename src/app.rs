@@ -11,6 +11,7 @@ mod metrics;
 mod readiness;
 mod restart;
 mod serve;
+mod signing;
 mod watch;
 
 use std::{
@@ -32,6 +33,7 @@ use self::{
     front::Front,
     metrics::Scrape,
     readiness::NodeReport,
+    signing::Signing,
 };
 use crate::{
     api::{
@@ -46,6 +48,7 @@ use crate::{
         proxy::{Proxy, UpstreamError},
     },
     grpc::Unimplemented,
+    policy::Policy,
     server::Shutdown,
     store::{ChangeNumber, Heads, OpenError, Store},
     telemetry::{Metrics, metrics::TimedOffload},
@@ -54,6 +57,7 @@ use crate::{
 pub use self::{
     library::{GateBuildError, GateBuilder},
     serve::{Greeting, ProviderGreeting, ServeError, Served, serve},
+    signing::SigningError,
     watch::Watch,
 };
 
@@ -63,7 +67,6 @@ pub struct App(Arc<Node>);
 
 struct Node {
     fixed: Fixed,
-    public_url: String,
     /// The configuration that it was made from.
     first: Arc<Config>,
     gate: Gate,
@@ -72,8 +75,18 @@ struct Node {
     changing: tokio::sync::Mutex<()>,
 }
 
+/// Where callers reach a node.
+#[derive(Debug, Clone)]
+pub struct Reached {
+    /// Scheme, host and port, as `https://api.example.com`.
+    pub public_url: String,
+    /// Whether it is known that a caller gets there, so that challenges may point there.
+    pub is_certain: bool,
+}
+
 /// What lasts through reloads.
 struct Fixed {
+    reached: Reached,
     clock: Arc<dyn Clock>,
     http: Arc<dyn HttpClient>,
     offload: Arc<dyn Offload>,
@@ -84,6 +97,8 @@ struct Fixed {
     hand: Arc<Hand>,
     denials: Denials,
     metrics: Arc<Metrics>,
+    /// The keys of minted tokens.
+    signing: Signing,
     started: Timestamp,
 }
 
@@ -128,16 +143,19 @@ pub enum BuildError {
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// There are no keys to sign tokens with.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
 }
 
 impl App {
-    /// Makes a node that callers reach at `public_url`. Providers that cannot be reached yet are waited for in the
+    /// Makes a node that callers reach there. Providers that cannot be reached yet are waited for in the
     /// background.
     ///
     /// # Errors
     /// [`BuildError`]: what no waiting will mend.
-    pub async fn build(config: Config, public_url: String, shutdown: Shutdown) -> Result<Self, BuildError> {
-        Self::with_clock(config, public_url, shutdown, Arc::new(SystemClock::new())).await
+    pub async fn build(config: Config, reached: Reached, shutdown: Shutdown) -> Result<Self, BuildError> {
+        Self::with_clock(config, reached, shutdown, Arc::new(SystemClock::new())).await
     }
 
     /// As [`App::build`], by another clock than the system's.
@@ -146,7 +164,7 @@ impl App {
     /// [`BuildError`]: what no waiting will mend.
     pub async fn with_clock(
         mut config: Config,
-        public_url: String,
+        reached: Reached,
         shutdown: Shutdown,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BuildError> {
@@ -156,6 +174,7 @@ impl App {
         store.keep_audit(config.telemetry.audit.retention.get());
         let metrics: Arc<Metrics> = Arc::default();
         let fixed = Fixed {
+            reached,
             http: Arc::new(Http::new(HttpSettings::default())?),
             offload: Arc::new(TimedOffload::new(Workers::start()?, metrics.clone())),
             tokens: VerifiedTokens::new(config.cache.tokens),
@@ -166,19 +185,23 @@ impl App {
             store,
             shutdown,
             hand: Arc::default(),
+            signing: Signing::default(),
         };
         let connections = connect::all(&fixed, std::mem::take(&mut config.providers), &[]).await?;
-        let gate = Gate::new(assemble::state(&fixed, &connections, &config)?);
+        let state = assemble::state(&fixed, &connections, &config)?;
+        fixed.sign_for(&config, state.policy()).await?;
+        let gate = Gate::new(state);
         let proxy = Proxy::new(&config.upstreams)?;
         let built = Built { gate: &gate, connections: &connections, config: &config, proxy: &proxy };
-        let endpoints = assemble::endpoints(&fixed, built, &public_url)?;
+        let endpoints = assemble::endpoints(&fixed, built)?;
         let first = Arc::new(config);
         let config = first.clone();
         let current = ArcSwap::from_pointee(Generation { connections, config, proxy, endpoints });
         let changing = tokio::sync::Mutex::default();
-        let node = Arc::new(Node { fixed, public_url, first, gate, current, changing });
+        let node = Arc::new(Node { fixed, first, gate, current, changing });
         node.fixed.hand.hold(&node);
         tokio::spawn(follow_store(Arc::downgrade(&node), changes));
+        tokio::spawn(signing::tend(Arc::downgrade(&node), node.fixed.clock.clone()));
         Ok(Self(node))
     }
 
@@ -197,7 +220,7 @@ impl App {
         let connections = connect::all(&self.0.fixed, providers, &self.0.current.load().connections).await?;
         let proxy = self.0.current.load().proxy.with(&config.upstreams)?;
         let waiting = restart::waiting(&self.0.first, &config).join(", ");
-        self.0.take_over(connections, Arc::new(config), proxy)?;
+        self.0.take_over(connections, Arc::new(config), proxy).await?;
         self.0.fixed.metrics.good_reloads.increment();
         if !waiting.is_empty() {
             tracing::warn!(keys = waiting, "these keys have changed and wait for a restart");
@@ -259,16 +282,35 @@ impl App {
     }
 }
 
+impl Fixed {
+    /// Sees to it that there are keys, if tokens are minted.
+    async fn sign_for(&self, config: &Config, policy: &Policy) -> Result<(), SigningError> {
+        if !signing::mints(config, policy) {
+            return Ok(());
+        }
+        match self.signing.prepare(&config.mint, &self.store, self.clock.now()).await {
+            // A policy must not wait for a key.
+            Err(error) if self.signing.ring.published().is_some() => {
+                tracing::warn!(%error, "the keys for minted tokens stay as they are");
+                Ok(())
+            }
+            answer => answer,
+        }
+    }
+}
+
 impl Node {
-    fn take_over(
+    async fn take_over(
         &self,
         connections: Vec<Connection>,
         config: Arc<Config>,
         proxy: Proxy,
     ) -> Result<(), BuildError> {
-        self.gate.replace(assemble::state(&self.fixed, &connections, &config)?);
+        let state = assemble::state(&self.fixed, &connections, &config)?;
+        self.fixed.sign_for(&config, state.policy()).await?;
+        self.gate.replace(state);
         let built = Built { gate: &self.gate, connections: &connections, config: &config, proxy: &proxy };
-        let endpoints = assemble::endpoints(&self.fixed, built, &self.public_url)?;
+        let endpoints = assemble::endpoints(&self.fixed, built)?;
         self.current.store(Arc::new(Generation { connections, config, proxy, endpoints }));
         Ok(())
     }
@@ -280,7 +322,7 @@ impl Node {
         let states = self.fixed.store.providers();
         generation.connections.iter().for_each(|connection| connection.obey(&states));
         let (connections, config) = (generation.connections.clone(), generation.config.clone());
-        if let Err(error) = self.take_over(connections, config, generation.proxy.clone()) {
+        if let Err(error) = self.take_over(connections, config, generation.proxy.clone()).await {
             tracing::error!(%error, "a change of the store could not be taken over");
         }
     }

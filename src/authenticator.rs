@@ -1,5 +1,6 @@
 //! Token → principal: the provider is chosen, the cache asked, revocations checked.
 
+mod beside;
 mod cache;
 mod revocations;
 mod shape;
@@ -18,6 +19,7 @@ use scopegate_provider::{
     Rejection, Timestamp,
 };
 
+pub(crate) use self::beside::{Beside, Made};
 use self::{
     cache::{Entry, TokenCache},
     shape::Shape,
@@ -144,6 +146,13 @@ impl VerifiedTokens {
     }
 }
 
+/// A token that was authenticated: when, and the room beside it.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) at: Timestamp,
+    pub(crate) beside: Beside,
+}
+
 /// Turns tokens into principals.
 #[derive(Debug)]
 pub struct Authenticator {
@@ -215,30 +224,32 @@ impl Authenticator {
         credentials: &Credentials,
         freshness: Freshness,
     ) -> Result<Principal, AuthnError> {
-        self.judge(credentials, freshness).await.map_err(|refused| refused.error)
+        let judged = self.judge(credentials, freshness).await;
+        judged.map(|(principal, _)| principal).map_err(|refused| refused.error)
     }
 
-    /// As [`Authenticator::authenticate`], and tells whose token it was that was refused, if that was verified.
+    /// As [`Authenticator::authenticate`], and tells whose token it was that was refused, if that was verified. The
+    /// clock is read once for a token that is known.
     ///
     /// # Errors
     /// [`Unauthenticated`]: the token is bad, or nobody can tell.
-    pub async fn judge(
+    pub(crate) async fn judge(
         &self,
         credentials: &Credentials,
         freshness: Freshness,
-    ) -> Result<Principal, Unauthenticated> {
+    ) -> Result<(Principal, Seen), Unauthenticated> {
         let now = self.clock.now();
         let known = match freshness {
             Freshness::Cached => self.recall(credentials, now),
             Freshness::Fresh => None,
         };
-        let (principal, now) = match known {
-            Some(principal) => (principal, now),
+        let (principal, seen) = match known {
+            Some(entry) => (entry.principal.clone(), Seen { at: now, beside: Beside::of(entry) }),
             // Apart from the way of a known token, which stays small for it.
             None => Box::pin(self.ask(credentials, freshness)).await?,
         };
-        match self.revocations.check(&principal, credentials, now) {
-            Ok(()) => Ok(principal),
+        match self.revocations.check(&principal, credentials, seen.at) {
+            Ok(()) => Ok((principal, seen)),
             Err(error) => Err(Unauthenticated { error, verified: Some(principal) }),
         }
     }
@@ -252,7 +263,7 @@ impl Authenticator {
         self.revocations.check(principal, credentials, self.clock.now())
     }
 
-    fn recall(&self, credentials: &Credentials, now: Timestamp) -> Option<Principal> {
+    fn recall(&self, credentials: &Credentials, now: Timestamp) -> Option<Arc<Entry>> {
         let known = self.known(credentials, now);
         let cache = &self.verified.0;
         let counter = if known.is_some() { &cache.hits } else { &cache.misses };
@@ -260,29 +271,44 @@ impl Authenticator {
         known
     }
 
-    fn known(&self, credentials: &Credentials, now: Timestamp) -> Option<Principal> {
+    fn known(&self, credentials: &Credentials, now: Timestamp) -> Option<Arc<Entry>> {
         let entry = self.verified.0.find(&credentials.token)?;
         let connected = self.providers.iter().find(|connected| connected.id == entry.provider)?;
         let holds = connected.provider.epoch() == entry.epoch && now < entry.principal.cache_until();
-        holds.then(|| entry.principal.clone())
+        holds.then_some(entry)
     }
 
-    /// Whom the token speaks for, and when that was known.
+    /// Whom the token speaks for, found out now.
     async fn ask(
         &self,
         credentials: &Credentials,
         freshness: Freshness,
-    ) -> Result<(Principal, Timestamp), AuthnError> {
+    ) -> Result<(Principal, Seen), AuthnError> {
         let connected = self.provider_of(credentials)?;
         // Read before asking: what is withdrawn meanwhile makes the answer one of an earlier epoch.
         let epoch = connected.provider.epoch();
         let principal = connected.provider.authenticate(credentials, freshness).await?;
         let now = self.clock.now();
+        let mut beside = Beside::default();
         if now < principal.cache_until() {
-            let (token, principal) = (credentials.token.clone(), principal.clone());
-            self.verified.0.insert(Entry { token, provider: connected.id, epoch, principal }, now);
+            let entry = Entry::new(credentials.token.clone(), connected.id, epoch, principal.clone());
+            beside = Beside::of(self.verified.0.insert(entry, now));
         }
-        Ok((principal, now))
+        Ok((principal, Seen { at: now, beside }))
+    }
+}
+
+#[cfg(test)]
+impl Seen {
+    /// A token that is not kept.
+    pub(crate) fn at(at: Timestamp) -> Self {
+        Self { at, beside: Beside::default() }
+    }
+
+    /// A token that is kept.
+    pub(crate) fn kept(principal: &Principal, at: Timestamp) -> Self {
+        let token = scopegate_provider::BearerToken::parse("kept").unwrap();
+        Self { at, beside: Beside::of(Arc::new(Entry::new(token, 1, 1, principal.clone()))) }
     }
 }
 

@@ -181,6 +181,11 @@ impl Problem {
         Self { pages: (!headers.is_empty()).then(|| Box::new(headers)), ..self }
     }
 
+    /// Worth another try after this time.
+    pub(crate) fn with_retry_after(self, after: Duration) -> Self {
+        Self { retry_after: Some(after), ..self }
+    }
+
     /// The same refusal under another status, for a dialect whose proxy passes on only some (RFC 9110 keeps a
     /// challenge on 403 legal).
     #[must_use]

@@ -12,6 +12,7 @@ pub mod openapi;
 mod revoke;
 mod sample;
 mod token;
+pub mod well_known;
 mod withdraw;
 
 pub use self::{

@@ -12,11 +12,12 @@ use poem_openapi::OpenApiService;
 use serde_json::Value;
 
 use super::{
-    Fixed,
+    Fixed, Reached,
     connect::Connection,
     denials::Counted,
     front::Front,
     inner::{Inner, told},
+    signing,
 };
 use crate::{
     api::{
@@ -24,6 +25,7 @@ use crate::{
         admin::Admin,
         docs,
         openapi::{DocumentedProvider, Facts, Site, overlay},
+        well_known::{self, ResourceMetadata},
     },
     authenticator::{Authenticator, AuthenticatorError},
     config::{Config, Dialect},
@@ -34,7 +36,8 @@ use crate::{
             grpc::{Authorization, EnvoyGrpc},
         },
         identities::Identities,
-        proxy::{Onward, OnwardSettings, Proxy},
+        mint::{Mint, Terms},
+        proxy::{Onward, OnwardSettings, Proxy, UpstreamSettings},
     },
     telemetry::{Trace, TraceEndpoint},
 };
@@ -52,8 +55,15 @@ pub(super) fn state(
     let cors = Cors::new(config.cors.clone(), &config.server.request_id.0);
     let token_limit = config.server.limits.token.get();
     let trusted_proxies = config.server.trusted_proxies.clone();
-    let settings = GateSettings { token_limit, cors, trusted_proxies, ..GateSettings::default() };
+    let resource_metadata = resource_metadata(&fixed.reached, config.server.base_path.as_str());
+    let settings = GateSettings { token_limit, resource_metadata, cors, trusted_proxies };
     Ok(State::new(policy, authenticator, settings).timed(fixed.metrics.clone()))
+}
+
+/// Where challenges point, if callers can be sent there.
+fn resource_metadata(reached: &Reached, base: &str) -> Option<Box<str>> {
+    let url = || format!("{}{base}{}", reached.public_url, well_known::RESOURCE_METADATA);
+    reached.is_certain.then(|| url().into())
 }
 
 /// What endpoints are made of, besides what lasts through reloads.
@@ -79,11 +89,7 @@ pub(super) struct Endpoints {
 }
 
 /// The endpoints of the listeners.
-pub(super) fn endpoints(
-    fixed: &Fixed,
-    built: Built<'_>,
-    public_url: &str,
-) -> Result<Endpoints, IdentityError> {
+pub(super) fn endpoints(fixed: &Fixed, built: Built<'_>) -> Result<Endpoints, IdentityError> {
     let (config, base) = (built.config, built.config.server.base_path.as_str());
     let apart = config.admin.as_ref().is_some_and(|admin| admin.listen.is_some());
     let admin = Admin::new(built.gate.clone(), fixed.store.clone(), fixed.hand.clone());
@@ -99,7 +105,7 @@ pub(super) fn endpoints(
         Some(there) => nothing.below(format!("{base}/admin"), there),
         None => nothing,
     };
-    let document = config.docs.then(|| document(fixed, built, public_url, &admin));
+    let document = config.docs.then(|| document(fixed, built, &admin));
     let main = main(fixed, built, document, here)?.with(fixed.denials.clone()).with(trace());
     let authorization = authorization(fixed, built, trace())?;
     Ok(Endpoints { main, authorization, administration: administration.with(trace()).boxed() })
@@ -115,15 +121,21 @@ fn main(
     let base = config.server.base_path.as_str();
     let at = |path: &str| format!("{base}{path}");
     let sample = config.sample_api.then(|| sample(fixed, base));
+    let identities = Identities::of_policy(&config.identity, gate.current().policy())?;
+    let identities = identities.minting(mint(fixed, config));
     let settings = OnwardSettings {
         trusted_proxies: config.server.trusted_proxies.clone(),
-        identity: config.identity.clone(),
+        identities: identities.clone(),
         grace: config.streams.grace.get(),
     };
     let inner = Inner::new(sample);
-    let onward = Onward::new(gate.clone(), proxy.clone(), fixed.clock.clone(), settings, inner)?;
+    let onward = Onward::new(gate.clone(), proxy.clone(), fixed.clock.clone(), settings, inner);
     let mut front = Front::new(onward.with(gate.clone()));
-    front = forward_auth(front, gate, config)?;
+    front = forward_auth(front, &Desk::new(gate.clone(), identities), config);
+    if signing::mints(config, gate.current().policy()) {
+        front = front.at(at(well_known::KEYS), get(well_known::Keys(fixed.signing.ring.clone())));
+    }
+    front = front.below(at(well_known::RESOURCE_METADATA), get(metadata(fixed, gate, config)));
     if config.token_endpoint {
         front = front.at(at("/token"), post(TokenEndpoint::new(gate.clone())));
     }
@@ -148,16 +160,32 @@ fn introspection(gate: &Gate, config: &Config) -> Option<IntrospectEndpoint> {
     Some(IntrospectEndpoint::new(gate.clone(), guard, clients))
 }
 
+fn metadata(fixed: &Fixed, gate: &Gate, config: &Config) -> ResourceMetadata {
+    let (public_url, base) = (&fixed.reached.public_url, config.server.base_path.as_str());
+    let documentation = config.docs.then(|| format!("{public_url}{base}/docs"));
+    ResourceMetadata::new(gate.clone(), public_url, base, documentation)
+}
+
+/// What signs tokens for services behind.
+fn mint(fixed: &Fixed, config: &Config) -> Arc<Mint> {
+    let public_url = fixed.reached.public_url.as_str();
+    let audience = |(name, upstream): &(String, UpstreamSettings)| {
+        let audience = upstream.audience.clone().unwrap_or_else(|| upstream.url.to_string());
+        (name.as_str().into(), audience.into())
+    };
+    let terms = Terms {
+        issuer: public_url.into(),
+        lifetime: config.mint.lifetime.get(),
+        audience: config.mint.audience.as_deref().unwrap_or(public_url).into(),
+        upstreams: config.upstreams.iter().map(audience).collect(),
+    };
+    Arc::new(Mint::new(fixed.signing.ring.clone(), terms, fixed.metrics.clone()))
+}
+
 /// The endpoints where proxies ask, one for each dialect that is configured.
-fn forward_auth(
-    mut front: Front<Gated>,
-    gate: &Gate,
-    config: &Config,
-) -> Result<Front<Gated>, IdentityError> {
+fn forward_auth(mut front: Front<Gated>, desk: &Desk, config: &Config) -> Front<Gated> {
     let at = |path: &str| format!("{}{path}", config.server.base_path.as_str());
     let trusted = &config.server.trusted_proxies;
-    let identities = Identities::of_policy(&config.identity, gate.current().policy())?;
-    let desk = Desk::new(gate.clone(), identities);
     for dialect in &config.forward_auth.dialects {
         let (desk, trusted) = (desk.clone(), trusted.clone());
         front = match dialect {
@@ -173,7 +201,7 @@ fn forward_auth(
             Dialect::Haproxy => front.at(at("/auth/haproxy"), ForwardAuth::new(desk, trusted, Haproxy)),
         };
     }
-    Ok(front)
+    front
 }
 
 /// Where Envoy asks over gRPC: each check is counted and logged as a request.
@@ -207,7 +235,7 @@ fn mounted(base: &str, endpoint: impl IntoEndpoint<Endpoint: 'static>) -> Route 
 }
 
 /// The document as it is served: what the operations say, overlaid with what the policy asks.
-fn document(fixed: &Fixed, built: Built<'_>, public_url: &str, admin: &Admin) -> Arc<str> {
+fn document(fixed: &Fixed, built: Built<'_>, admin: &Admin) -> Arc<str> {
     let Built { gate, connections, config, .. } = built;
     let state = gate.current();
     let documented = |connection: &Connection| DocumentedProvider {
@@ -223,7 +251,7 @@ fn document(fixed: &Fixed, built: Built<'_>, public_url: &str, admin: &Admin) ->
         let more = OpenApiService::new(admin.apis(), "scopegate", env!("CARGO_PKG_VERSION")).spec();
         merge(&mut spec, serde_json::from_str(&more).unwrap_or_default());
     }
-    let Ok(url) = public_url.parse() else { return "{}".into() };
+    let Ok(url) = fixed.reached.public_url.parse() else { return "{}".into() };
     let (policy, site) = (&**state.policy(), Site::new(&url, base));
     let facts = Facts { policy, providers: &providers, site: &site, admin: rule };
     overlay(spec, facts).to_string().into()

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use scopegate_provider::{Clock, Settings, SystemClock};
 
-use super::{App, BuildError};
+use super::{App, BuildError, Reached};
 use crate::{
     config::{ConfigErrors, ConfigSource, Loader, Operations},
     gate::Gate,
@@ -159,8 +159,10 @@ impl GateBuilder {
         let loader = Loader::new().kinds(self.kinds).services(self.services);
         let config = loader.load_aside(&self.source).await?;
         let public_url = config.server.public_url();
+        // Nothing of scopegate's own is served here that a challenge could point to.
+        let reached = Reached { public_url, is_certain: false };
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        let app = App::with_clock(config, public_url, Shutdown::new(), clock).await?;
+        let app = App::with_clock(config, reached, Shutdown::new(), clock).await?;
         app.settle(PATIENCE).await;
         let gate = app.gate().clone();
         tokio::spawn(keep(app));

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use scopegate_provider::HealthReport;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{App, BuildError, Watch};
+use super::{App, BuildError, Reached, Watch};
 use crate::{
     config::{Config, ConfigErrors, ConfigSource, Loader},
     server::{BindError, Bound, Listen, ListenerSettings, Shutdown, raise_descriptor_limit},
@@ -102,9 +102,9 @@ pub async fn serve(
     let (delay, grace) = (config.server.shutdown_delay.get(), config.server.shutdown_grace.get());
     let watch = Watch::new(config.watched.clone());
     let places = listeners.places();
-    let public_url = public_url(&config, &places.main);
+    let reached = reached(&config, &places.main);
     let shutdown = Shutdown::new();
-    let app = App::build(config, public_url, shutdown.clone()).await?;
+    let app = App::build(config, reached, shutdown.clone()).await?;
     let serving = listeners.serve(&app, &shutdown);
     app.settle(PATIENCE).await;
     greet(&greeting(&app, source, &places));
@@ -274,12 +274,14 @@ async fn changed(watch: &mut Watch) {
     }
 }
 
-fn public_url(config: &Config, listen: &Listen) -> String {
-    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    match &config.server.public_url {
-        Some(url) => url.to_string(),
-        None => format!("{scheme}://{listen}"),
+fn reached(config: &Config, listen: &Listen) -> Reached {
+    if let Some(url) = &config.server.public_url {
+        return Reached { public_url: url.to_string(), is_certain: true };
     }
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    // Nobody reaches a socket, or all addresses at once, by their names.
+    let is_certain = matches!(listen, Listen::Tcp(address) if !address.ip().is_unspecified());
+    Reached { public_url: format!("{scheme}://{listen}"), is_certain }
 }
 
 /// How people write where something listens.
@@ -300,7 +302,7 @@ fn greeting(app: &App, source: &ConfigSource, places: &Places) -> Greeting {
         health: connection.connected.provider().health().map(scopegate_provider::Health::report),
     };
     Greeting {
-        url: format!("{}{}", app.0.public_url, config.server.base_path),
+        url: format!("{}{}", app.0.fixed.reached.public_url, config.server.base_path),
         listen: shown(&places.main, config.server.tls.is_some()),
         operations: shown(&places.operations, false),
         grpc: places.grpc.as_ref().map(|grpc| shown(grpc, config.forward_auth.grpc_tls.is_some())),

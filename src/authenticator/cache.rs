@@ -9,6 +9,8 @@ use ahash::RandomState;
 use arc_swap::ArcSwapOption;
 use scopegate_provider::{BearerToken, Principal, Timestamp};
 
+use super::beside::Things;
+
 /// How many tokens share a place. Eight tags fill one cache line.
 const WAYS: usize = 8;
 
@@ -27,6 +29,14 @@ pub(super) struct Entry {
     pub(super) epoch: u64,
     /// Who it speaks for.
     pub(super) principal: Principal,
+    /// What was made from it.
+    pub(super) things: Things,
+}
+
+impl Entry {
+    pub(super) fn new(token: BearerToken, provider: u64, epoch: u64, principal: Principal) -> Self {
+        Self { token, provider, epoch, principal, things: Things::default() }
+    }
 }
 
 /// A set-associative table: a token has one set of eight places, so that memory is bounded by construction, a look-up
@@ -83,7 +93,13 @@ impl TokenCache {
     }
 
     /// Keeps an entry, in place of an earlier one of the same token, an expired one, or the one that ends first.
-    pub(super) fn insert(&self, entry: Entry, now: Timestamp) {
+    pub(super) fn insert(&self, entry: Entry, now: Timestamp) -> Arc<Entry> {
+        let entry = Arc::new(entry);
+        self.put(&entry, now);
+        entry
+    }
+
+    fn put(&self, entry: &Arc<Entry>, now: Timestamp) {
         let Some((block, set, tag)) = self.place(&entry.token) else { return };
         let block = block.get_or_init(|| (0..self.block).map(|_| Set::default()).collect());
         let Some(set) = block.get(set) else { return };
@@ -97,7 +113,7 @@ impl TokenCache {
             .or_else(|| ways().find(|(_, way)| until(way).is_none_or(|until| until <= now)))
             .or_else(|| ways().min_by_key(|(_, way)| until(way)));
         if let Some((place, way)) = chosen {
-            if way.swap(Some(Arc::new(entry))).is_none() {
+            if way.swap(Some(entry.clone())).is_none() {
                 self.entries.fetch_add(1, Ordering::Relaxed);
             }
             place.store(tag, Ordering::Release);
@@ -141,7 +157,7 @@ mod tests {
             cache_until: until,
             claims: Claims::from_json(*b"{}"),
         });
-        Entry { token: BearerToken::parse(token).unwrap(), provider: 1, epoch: 0, principal }
+        Entry::new(BearerToken::parse(token).unwrap(), 1, 0, principal)
     }
 
     #[test]

@@ -5,9 +5,9 @@ mod documents;
 mod hidden;
 mod identity;
 mod listeners;
+mod origins;
 mod policy;
 mod providers;
-mod unserved;
 mod upstreams;
 
 use super::{
@@ -101,12 +101,36 @@ pub enum Conflict {
     /// Identity headers that cannot be.
     #[error(transparent)]
     Identity(IdentityError),
-    /// Tokens of our own would have to be signed.
-    #[error("`mint` is not available in this version; write `keep` or `strip`")]
-    MintUnavailable,
     /// An OpenAPI document is no policy.
     #[error(transparent)]
     Document(DocumentError),
+    /// A page could not open it.
+    #[error(
+        "a token is taken from the WebSockets of pages that `cors` names, and none is: name `origins` there"
+    )]
+    NoOrigins,
+    /// Minted tokens that live for too short or too long.
+    #[error("expected a lifetime of minted tokens from `1s` to `1h`, found `{found}`")]
+    MintLifetime {
+        /// What was found.
+        found: String,
+    },
+    /// Keys that change before who knows them can have heard of it.
+    #[error(
+        "expected keys to be used for at least `1h`, so that the next one is known in time, found `{found}`"
+    )]
+    MintRotation {
+        /// What was found.
+        found: String,
+    },
+    /// A secret that could be guessed.
+    #[error(
+        "expected a secret of at least 32 characters, such as `openssl rand -base64 32` prints (what was found is not shown)"
+    )]
+    MintSeal,
+    /// Not a key.
+    #[error(transparent)]
+    MintKey(scopegate_oidc::SignerError),
     /// The policy does not compile.
     #[error(transparent)]
     Policy(crate::policy::Problem),
@@ -127,8 +151,12 @@ impl Conflict {
             Self::Hidden { .. } => "hidden_route",
             Self::File { .. } => "file",
             Self::Identity(_) => "identity",
-            Self::MintUnavailable => "mint_unavailable",
             Self::Document(_) => "openapi",
+            Self::NoOrigins => "no_origins",
+            Self::MintLifetime { .. } => "mint_lifetime",
+            Self::MintRotation { .. } => "mint_rotation",
+            Self::MintSeal => "mint_seal",
+            Self::MintKey(_) => "mint_key",
             Self::Policy(_) => "policy",
         }
     }
@@ -189,8 +217,8 @@ pub(super) fn check<'a>(parts: &Parts, tree: &'a Node) -> (Option<Rules>, Findin
     if !parts.sections_failed {
         listeners::check(&parts.sections, &mut findings);
         hidden::check(parts, &mut findings);
-        unserved::check(parts, &mut findings);
         identity::check(parts, &mut findings);
+        origins::check(parts, &mut findings);
     }
     upstreams::check(parts, &mut findings);
     let rules = policy::compile(parts, &mut findings);

@@ -49,7 +49,7 @@ pub use self::{
 };
 pub use crate::yaml::{Origin, Place, Problem};
 use crate::{
-    gate::proxy::UpstreamSettings,
+    gate::{mint::MintSettings, proxy::UpstreamSettings},
     policy::settings::{CorsSettings, IdentitySettings},
     providers::Kinds,
     store::StoreSettings,
@@ -84,6 +84,8 @@ pub struct Config {
     pub upstreams: Vec<(String, UpstreamSettings)>,
     /// What upstreams learn about the caller.
     pub identity: IdentitySettings,
+    /// How tokens for them are minted, where a route or `identity` wants it.
+    pub mint: MintSettings,
     /// Forward-auth endpoints.
     pub forward_auth: ForwardAuthSettings,
     /// Cross-origin requests.
@@ -253,7 +255,8 @@ fn config(parts: parts::Parts, rules: Rules, watched: Vec<PathBuf>, warnings: Ve
         providers: parts.providers,
         rules,
         upstreams: parts.upstreams,
-        identity: sections.identity,
+        identity: sections.identity.general(),
+        mint: sections.identity.mint,
         forward_auth: sections.forward_auth,
         cors: sections.cors,
         cache: sections.cache,

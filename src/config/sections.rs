@@ -8,9 +8,10 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use super::values::{BasePath, PublicUrl};
 use crate::{
-    gate::{TrustedProxies, proxy::UpstreamSettings},
+    gate::{TrustedProxies, mint::MintSettings, proxy::UpstreamSettings},
     policy::settings::{
-        CorsSettings, DocumentSettings, IdentitySettings, RequireSettings, RouteSettings, ScopeSettings,
+        CorsSettings, DocumentSettings, Forward, IdentitySettings, RequireSettings, RouteSettings,
+        ScopeSettings,
     },
     server::{Limits, Listen, ListenerSettings},
     store::StoreSettings,
@@ -51,7 +52,7 @@ pub(super) struct Sections {
     #[schemars(with = "BTreeMap<String, UpstreamSettings>")]
     upstreams: Option<IgnoredAny>,
     /// What upstreams learn about the caller, unless a route says otherwise.
-    pub(super) identity: IdentitySettings,
+    pub(super) identity: IdentitySection,
     /// Forward-auth endpoints for reverse proxies; left out, there are none.
     pub(super) forward_auth: ForwardAuthSettings,
     /// Cross-origin requests, unless a route says otherwise; left out, none are answered.
@@ -187,6 +188,25 @@ pub struct IntrospectionClient {
     pub id: ClientId,
     /// Its secret.
     pub secret: Secret,
+}
+
+/// The section `identity`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct IdentitySection {
+    /// Header names, and the claims whose values they carry.
+    pub(super) headers: BTreeMap<String, String>,
+    /// What becomes of the token.
+    pub(super) forward: Option<Forward>,
+    /// How tokens are minted, where one is.
+    pub(super) mint: MintSettings,
+}
+
+impl IdentitySection {
+    /// What upstreams learn, as a route would say it.
+    pub(super) fn general(&self) -> IdentitySettings {
+        IdentitySettings { headers: self.headers.clone(), forward: self.forward }
+    }
 }
 
 /// The section `forward_auth`.

@@ -1,12 +1,13 @@
 //! What every gate before a handler does, whatever carries the request.
 
-use http::{Extensions, Method, Uri};
+use http::{Extensions, HeaderMap, Method, Uri};
 
 use super::{
-    Caller, Matter, Permit, Refusal, State,
+    Caller, Hop, Matter, Permit, Refusal, State,
     cors::{Crossing, Preflight},
     refusal,
     request::Head,
+    subprotocol,
 };
 use crate::{policy::Target, problem::Problem};
 
@@ -35,7 +36,7 @@ impl State {
             Some(Err(refusal)) => return (Err(Answer::Refused(refusal)), Crossing::Undecided),
             None => {}
         }
-        let asked = head.target(trusted).map(|target| (self.look_up(&target), target));
+        let asked = head.target(trusted).map(|target| (self.look_up(&target, Hop::Direct), target));
         let crossing = self.crossing(asked.as_ref().ok().map(|(matter, _)| matter), head.headers);
         let admission = self.permit(head, asked).await;
         (admission.map_err(|refusal| Answer::Refused(refusal.into())), crossing)
@@ -60,12 +61,15 @@ impl Admitted {
         &self.permit
     }
 
-    /// Makes the request what the handler is to see: its path, and who calls.
-    pub(super) fn enter(self, uri: &mut Uri, extensions: &mut Extensions) {
+    /// Makes the request what the handler is to see: its path, no token where none should be, and who calls. Says whether
+    /// [`subprotocol::choose`] is to be asked about the answer.
+    pub(super) fn enter(self, uri: &mut Uri, headers: &mut HeaderMap, extensions: &mut Extensions) -> bool {
+        let chosen_here = subprotocol::clear(&self.permit, headers);
         if let Some(normal) = self.uri {
             *uri = normal;
         }
         extensions.insert(Caller::new(self.permit.principal.clone()));
         extensions.insert::<Permit>(self.permit);
+        chosen_here
     }
 }

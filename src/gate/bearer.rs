@@ -10,11 +10,18 @@ use crate::problem::Problem;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BearerError {
     /// Two tokens: which one would the upstream take?
-    #[error("expected one Authorization header, found several")]
+    #[error(
+        "expected one token, found several: in one Authorization header, or elsewhere where the route says so"
+    )]
     Several,
     /// `Bearer` with something that is no token after it.
     #[error("malformed Authorization header: {0}")]
     Malformed(#[from] TokenError),
+    /// A token among the subprotocols of a `WebSocket` that is none.
+    #[error(
+        "malformed token in Sec-WebSocket-Protocol: expected base64url, without padding, of a bearer token"
+    )]
+    Subprotocol,
 }
 
 impl BearerError {
@@ -23,6 +30,7 @@ impl BearerError {
         match self {
             Self::Several => "several_tokens",
             Self::Malformed(_) => "malformed_authorization",
+            Self::Subprotocol => "malformed_subprotocol",
         }
     }
 }

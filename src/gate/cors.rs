@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
-use super::{Matter, Refusal, State, denied, refusal};
+use super::{Hop, Matter, Refusal, State, denied, refusal};
 use crate::{
     policy::{
         Decision, Denial, Handling, Policy, Resolved, Route, Target,
@@ -60,6 +60,17 @@ impl Cors {
         self.general.is_some() || policy.routes().iter().any(|route| route.handling().cors.is_some())
     }
 
+    /// Lets the page that asks open what no browser asks about beforehand.
+    ///
+    /// # Errors
+    /// 403: none that is allowed asks.
+    pub(super) fn admits(&self, resolved: &Resolved<'_>, headers: &HeaderMap) -> Result<(), Problem> {
+        match self.judge(resolved.routes().map(Some), one(headers, &header::ORIGIN)) {
+            Crossing::Open { .. } => Ok(()),
+            Crossing::Undecided | Crossing::Closed => Err(foreign()),
+        }
+    }
+
     fn settings<'s>(&'s self, route: Option<&'s Route>) -> Option<&'s CorsSettings> {
         route.and_then(|route| route.handling().cors.as_ref()).or(self.general.as_ref())
     }
@@ -102,7 +113,7 @@ impl State {
     ) -> Option<Result<Preflight, Box<Refusal>>> {
         let announced = if self.crossed { announced(method, headers) } else { None }?;
         // What cannot be read is refused like any other request.
-        let matter = self.look_up(&target(&announced).ok()?);
+        let matter = self.look_up(&target(&announced).ok()?, Hop::Direct);
         match self.crossing(Some(&matter), headers) {
             Crossing::Undecided => None,
             crossing => Some(self.answer(matter, &announced, crossing)),
@@ -136,9 +147,7 @@ impl State {
         }
         let route = resolved.route().label().clone();
         let Crossing::Open { origin, .. } = crossing else {
-            let description = "pages of this origin may not call this";
-            let problem = Problem::new(StatusCode::FORBIDDEN, "origin_not_allowed", description);
-            return Err(refusal(problem, Some(route)).into());
+            return Err(refusal(foreign(), Some(route)).into());
         };
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -191,6 +200,11 @@ impl Crossing {
             }
         }
     }
+}
+
+fn foreign() -> Problem {
+    let description = "pages of this origin may not call this";
+    Problem::new(StatusCode::FORBIDDEN, "origin_not_allowed", description)
 }
 
 /// The method that a preflight announces, if this is one.

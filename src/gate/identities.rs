@@ -1,7 +1,20 @@
-//! Every identity that a policy's routes may tell, compiled once for all fronts.
+//! Every identity that a policy's routes may tell, compiled once for all fronts, and what becomes of the token.
 
-use super::{IdentityError, IdentityHeaders, Stripped};
-use crate::policy::{Policy, settings::IdentitySettings};
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::{
+    IdentityError, IdentityHeaders, Permit, Stripped,
+    mint::{Mint, MintError},
+};
+use crate::{
+    policy::{
+        Handling, Policy,
+        settings::{Forward, IdentitySettings},
+    },
+    problem::Problem,
+};
 
 /// Every identity that a route may have, compiled.
 #[derive(Debug, Clone)]
@@ -9,6 +22,19 @@ pub(crate) struct Identities {
     general: IdentityHeaders,
     of_routes: Vec<(IdentitySettings, IdentityHeaders)>,
     pub(super) stripped: Stripped,
+    forward: Forward,
+    mint: Option<Arc<Mint>>,
+}
+
+/// What becomes of a caller's token on the way to a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Onwards {
+    /// It goes on.
+    Keep,
+    /// Nothing does.
+    Strip,
+    /// This `Authorization` does.
+    Replace(HeaderValue),
 }
 
 impl Identities {
@@ -16,6 +42,7 @@ impl Identities {
         general: &IdentitySettings,
         of_routes: impl Iterator<Item = &'a IdentitySettings>,
     ) -> Result<Self, IdentityError> {
+        let forward = general.forward.unwrap_or_default();
         let general = IdentityHeaders::compile(&general.headers)?;
         let mut compiled: Vec<(IdentitySettings, IdentityHeaders)> = Vec::new();
         for settings in of_routes.filter(|settings| !settings.headers.is_empty()) {
@@ -24,7 +51,32 @@ impl Identities {
             }
         }
         let stripped = Stripped::of(compiled.iter().map(|(_, headers)| headers).chain([&general]));
-        Ok(Self { general, of_routes: compiled, stripped })
+        Ok(Self { general, of_routes: compiled, stripped, forward, mint: None })
+    }
+
+    /// Where a route wants it, tokens are minted by this one.
+    #[must_use]
+    pub(crate) fn minting(self, mint: Arc<Mint>) -> Self {
+        Self { mint: Some(mint), ..self }
+    }
+
+    /// What becomes of the caller's token.
+    ///
+    /// # Errors
+    /// No token can be minted: 503, as the caller's own never goes on in its place.
+    pub(super) fn onwards(&self, permit: &Permit) -> Result<Onwards, Problem> {
+        match self.forward(&permit.handling) {
+            Forward::Keep => Ok(Onwards::Keep),
+            Forward::Strip => Ok(Onwards::Strip),
+            Forward::Mint => {
+                let mint = self.mint.as_ref().ok_or(MintError::NoKey)?;
+                Ok(mint.authorization(permit)?.map_or(Onwards::Strip, Onwards::Replace))
+            }
+        }
+    }
+
+    fn forward(&self, handling: &Handling) -> Forward {
+        handling.identity.as_ref().and_then(|identity| identity.forward).unwrap_or(self.forward)
     }
 
     /// The general one, and those of a policy's routes.

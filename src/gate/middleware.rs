@@ -9,6 +9,7 @@ use super::{
     admission::{Admitted, Answer},
     cors::Preflight,
     request::Head,
+    subprotocol,
     trust::peer_scheme,
 };
 use crate::telemetry::Outcome;
@@ -38,8 +39,8 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
             let (admission, crossing) = state.admit(head(&request)).await;
             let mut response = match admission {
                 Ok(admitted) => {
-                    let outcome = enter(admitted, &mut request);
-                    self.pass(request, outcome).await
+                    let (outcome, chosen_here) = enter(admitted, &mut request);
+                    self.pass(request, outcome, chosen_here).await
                 }
                 Err(Answer::Preflight(preflight)) => return Ok(answered(*preflight)),
                 Err(Answer::Refused(refusal)) => refused(&refusal),
@@ -51,8 +52,13 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
 }
 
 impl<E: Endpoint> GateEndpoint<E> {
-    fn pass(&self, request: Request, outcome: Outcome) -> impl Future<Output = Response> + Send {
-        self.inner.call(request).map(|answer| told(answer, outcome))
+    fn pass(
+        &self,
+        request: Request,
+        outcome: Outcome,
+        chosen_here: bool,
+    ) -> impl Future<Output = Response> + Send {
+        self.inner.call(request).map(move |answer| told(answer, outcome, chosen_here))
     }
 }
 
@@ -75,18 +81,21 @@ pub(super) fn head(request: &Request) -> Head<'_> {
 }
 
 /// Makes the request what the handler is to see.
-fn enter(admitted: Admitted, request: &mut Request) -> Outcome {
+fn enter(admitted: Admitted, request: &mut Request) -> (Outcome, bool) {
     let permit = admitted.permit();
     let outcome = Outcome::permitted(permit.route.clone(), permit.principal.as_ref());
-    let mut uri = std::mem::take(request.uri_mut());
-    admitted.enter(&mut uri, request.extensions_mut());
-    *request.uri_mut() = uri;
-    outcome
+    let (mut uri, mut headers) = (std::mem::take(request.uri_mut()), std::mem::take(request.headers_mut()));
+    let chosen_here = admitted.enter(&mut uri, &mut headers, request.extensions_mut());
+    (*request.uri_mut(), *request.headers_mut()) = (uri, headers);
+    (outcome, chosen_here)
 }
 
 /// What came of a request that was let through.
-fn told(answer: Result<impl IntoResponse>, outcome: Outcome) -> Response {
+fn told(answer: Result<impl IntoResponse>, outcome: Outcome, chosen_here: bool) -> Response {
     let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
+    if chosen_here {
+        subprotocol::choose(response.status(), response.headers_mut());
+    }
     // What failed behind the gate may have said so itself.
     match response.extensions_mut().get_mut::<Outcome>() {
         Some(told) => told.passed = true,

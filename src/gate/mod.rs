@@ -10,9 +10,11 @@ pub(crate) mod identities;
 mod identity;
 mod matter;
 mod middleware;
+pub mod mint;
 mod principal;
 pub mod proxy;
 mod request;
+mod subprotocol;
 #[cfg(feature = "tower")]
 pub mod tower;
 mod trust;
@@ -21,16 +23,16 @@ use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
-use scopegate_provider::{ClientId, Credentials, Freshness, ProviderName, Rejection};
+use scopegate_provider::{BearerToken, ClientId, Credentials, Freshness, ProviderName, Rejection};
 
 use crate::{
-    authenticator::{Authenticator, Unauthenticated},
+    authenticator::{Authenticator, Seen, Unauthenticated},
     policy::{Decision, Handling, Policy, Refused, Resolved, Target, TokenUse},
     problem::Problem,
     telemetry::Metrics,
 };
 
-use self::matter::Matter;
+pub(crate) use self::subprotocol::Subprotocols;
 pub use self::{
     bearer::{BearerError, bearer},
     cors::Cors,
@@ -41,6 +43,7 @@ pub use self::{
     principal::{Caller, Principal},
     trust::{ForwardedError, Network, NetworkError, Origin, TrustedProxies},
 };
+use self::{matter::Matter, subprotocol::Hop};
 
 /// Decides about requests and lets them through or not. Clones are the same gate.
 ///
@@ -94,6 +97,10 @@ pub struct Permit {
     pub route: Arc<str>,
     /// What else the route says.
     pub handling: Arc<Handling>,
+    /// When the token was authenticated, and the room beside it.
+    pub(crate) seen: Option<Seen>,
+    /// What is to be done with the subprotocols of a `WebSocket`.
+    pub(crate) subprotocols: Subprotocols,
 }
 
 /// A request may not pass.
@@ -108,6 +115,15 @@ pub struct Refusal {
     pub provider: Option<ProviderName>,
     /// The client of the token, if one was verified: also of one that is revoked, never of one that only says so.
     pub client: Option<ClientId>,
+}
+
+/// Who calls, and how that is known.
+struct Known {
+    principal: scopegate_provider::Principal,
+    seen: Seen,
+    credentials: Credentials,
+    /// Whether the token came among the subprotocols of a `WebSocket`.
+    offered: bool,
 }
 
 impl State {
@@ -143,7 +159,7 @@ impl State {
     /// # Errors
     /// [`Refusal`] holds the answer to the caller.
     pub async fn authorize(&self, target: &Target, headers: &HeaderMap) -> Result<Permit, Refusal> {
-        self.decide(self.look_up(target), headers).await
+        self.decide(self.look_up(target, Hop::Direct), headers).await
     }
 
     /// As [`State::authorize`], where the routes were looked up already.
@@ -157,12 +173,17 @@ impl State {
     }
 
     async fn judge(&self, matter: Matter<'_>, headers: &HeaderMap) -> Result<Permit, Refusal> {
+        let searched = matter.takes_subprotocols(headers);
         let resolved = self.current(matter).map_err(|refusal| *refusal)?;
-        let (principal, credentials) = self.principal(&resolved, headers).await?.unzip();
+        let caller = self.caller(&resolved, headers, searched).await?;
+        let principal = caller.as_ref().map(|caller| caller.principal.clone());
         match resolved.decide(principal.as_ref()) {
             Decision::Permit { route } => {
                 let (route, handling) = (route.label().clone(), route.handling().clone());
-                Ok(Permit { principal, credentials, route, handling })
+                let offered = caller.as_ref().is_some_and(|caller| caller.offered);
+                let subprotocols = Subprotocols::of(searched, offered);
+                let (credentials, seen) = caller.map(|caller| (caller.credentials, caller.seen)).unzip();
+                Ok(Permit { principal, credentials, route, handling, seen, subprotocols })
             }
             Decision::Deny(refused) => Err(self.point(denied(&refused)).of(principal.as_ref())),
         }
@@ -176,17 +197,18 @@ impl State {
         Ok(matter.found.map_err(|refused| denied(&refused))?)
     }
 
-    async fn principal(
+    async fn caller(
         &self,
         resolved: &Resolved<'_>,
         headers: &HeaderMap,
-    ) -> Result<Option<(scopegate_provider::Principal, Credentials)>, Refusal> {
+        searched: bool,
+    ) -> Result<Option<Known>, Refusal> {
         if resolved.token_use() == TokenUse::Ignored {
             return Ok(None);
         }
         let route = resolved.route();
         let refused = |problem| self.point(refusal(problem, Some(route.label().clone())));
-        let Some(token) = bearer(headers).map_err(|error| refused(error.into()))? else {
+        let Some((token, offered)) = self.token(resolved, headers, searched).map_err(refused)? else {
             return Ok(None);
         };
         if token.as_bytes().len() > self.settings.token_limit {
@@ -196,10 +218,31 @@ impl State {
         let freshness = if resolved.fresh() { Freshness::Fresh } else { Freshness::Cached };
         let credentials = Credentials::bearer(token);
         match self.authenticator.judge(&credentials, freshness).await {
-            Ok(principal) => Ok(Some((principal, credentials))),
+            Ok((principal, seen)) => Ok(Some(Known { principal, seen, credentials, offered })),
             Err(Unauthenticated { error, verified }) => {
                 let problem = Problem::authentication(&error, route.rule().smallest_scopes());
                 Err(refused(problem).of(verified.as_ref()))
+            }
+        }
+    }
+
+    /// The one token of a request, and whether it came among the subprotocols of a `WebSocket`: then only from a page that
+    /// `cors` lets in, as browsers let every page open one.
+    fn token(
+        &self,
+        resolved: &Resolved<'_>,
+        headers: &HeaderMap,
+        searched: bool,
+    ) -> Result<Option<(BearerToken, bool)>, Problem> {
+        let own = bearer(headers)?;
+        let offered = if searched { subprotocol::token(headers)? } else { None };
+        match (own, offered) {
+            (Some(_), Some(_)) => Err(BearerError::Several.into()),
+            (Some(own), None) => Ok(Some((own, false))),
+            (None, None) => Ok(None),
+            (None, Some(offered)) => {
+                self.settings.cors.admits(resolved, headers)?;
+                Ok(Some((offered, true)))
             }
         }
     }

@@ -17,6 +17,7 @@ use super::{
     admission::{Admitted, Answer},
     cors::Preflight,
     request::{Head, misplaced},
+    subprotocol,
 };
 use crate::policy::Scheme;
 
@@ -150,8 +151,12 @@ where
     let (admission, crossing) = layer.gate.current().admit(head).await;
     let mut response = match admission {
         Ok(admitted) => {
-            enter(admitted, &mut parts);
-            inner.call(Request::from_parts(parts, body)).await?
+            let chosen_here = enter(admitted, &mut parts);
+            let mut response = inner.call(Request::from_parts(parts, body)).await?;
+            if chosen_here {
+                subprotocol::choose(response.status(), response.headers_mut());
+            }
+            response
         }
         Err(Answer::Preflight(preflight)) => answered(*preflight).map(R::from),
         Err(Answer::Refused(refusal)) => refusal.problem.http_response().map(R::from),
@@ -179,13 +184,14 @@ fn head<'r>(parts: &'r Parts, place: Place, peer: Option<&'r Addr>) -> Option<He
     })
 }
 
-fn enter(admitted: Admitted, parts: &mut Parts) {
+fn enter(admitted: Admitted, parts: &mut Parts) -> bool {
     // What another gate said does not count here.
     parts.extensions.remove::<Principal>();
-    admitted.enter(&mut parts.uri, &mut parts.extensions);
+    let chosen_here = admitted.enter(&mut parts.uri, &mut parts.headers, &mut parts.extensions);
     if let Some(Caller::Known(principal)) = parts.extensions.get::<Caller>().cloned() {
         parts.extensions.insert(principal);
     }
+    chosen_here
 }
 
 fn answered(answer: Preflight) -> Response<Bytes> {

@@ -4,13 +4,14 @@ mod audit;
 mod items;
 mod policy;
 mod revocations;
+mod signing_keys;
 
 use std::{sync::Arc, time::Duration};
 
 use scopegate_provider::{Clock, ProviderName, Scope, Sleep, Subject, SystemClock, Timestamp, TokenId};
 use serde_json::json;
 
-pub(super) use self::{audit::*, items::*, policy::*, revocations::*};
+pub(super) use self::{audit::*, items::*, policy::*, revocations::*, signing_keys::*};
 use super::*;
 
 /// A clock that stands still at a moment that SQL must not take for another.
@@ -96,6 +97,7 @@ macro_rules! conformance {
             many_revocations_share_one_audit_record,
             the_records_of_a_key_are_found,
             decisions_about_providers_add_up,
+            a_signing_key_is_kept_once_and_forgotten,
             every_change_has_its_audit_record,
             the_audit_is_read_by_time_and_in_pages,
             denials_are_added_up,

@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::{
     Action, Actor, AuditRecord, ChangeNumber, Changes, Edit, Edited, Heads, Item, ItemId, ItemName, Items,
-    Page, Policies, ProviderState, ProviderStates, RecordId, Revocation, StateChange, StoreError,
-    StoredPolicy, Version,
+    Page, Policies, ProviderState, ProviderStates, RecordId, Revocation, SigningKey, SigningKeys,
+    StateChange, StoreError, StoredPolicy, Version,
     changes::Part,
     items::{FIRST_ITEMS, check_version, no_item},
 };
@@ -36,6 +36,7 @@ struct State {
     policy: Arc<StoredPolicy>,
     revocations: BTreeMap<RecordId, Revocation>,
     providers: BTreeMap<ProviderName, ProviderState>,
+    signing_keys: BTreeMap<i64, SigningKey>,
     audit: BTreeMap<RecordId, AuditRecord>,
     denials: HashMap<(Timestamp, String, String, String), u64>,
 }
@@ -187,6 +188,23 @@ impl ProviderStates for MemoryStore {
         let (action, name, detail) = (change.action(), provider.as_str(), change.detail());
         state.record(number, 0, Entry { at, by, action, name, detail });
         Ok(number)
+    }
+}
+
+#[async_trait]
+impl SigningKeys for MemoryStore {
+    async fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {
+        Ok(self.read().signing_keys.values().cloned().collect())
+    }
+
+    async fn add_signing_key(&self, key: SigningKey) -> Result<(), StoreError> {
+        self.write()?.signing_keys.entry(key.number).or_insert(key);
+        Ok(())
+    }
+
+    async fn forget_signing_keys(&self, before: i64) -> Result<(), StoreError> {
+        self.write()?.signing_keys.retain(|number, _| *number >= before);
+        Ok(())
     }
 }
 

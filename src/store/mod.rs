@@ -19,6 +19,7 @@ mod revocation;
 mod revocation_index;
 mod settings;
 mod shared;
+mod signing_keys;
 mod sql;
 mod sqlite;
 
@@ -37,6 +38,7 @@ pub use self::{
     revocation_index::RevocationIndex,
     settings::{MaxStaleness, StoreSettings, StoreUrl, StoreUrlError, Tolerance},
     shared::Store,
+    signing_keys::{SigningKey, SigningKeys},
 };
 
 /// A page of a list.
@@ -59,11 +61,31 @@ impl<T> Page<T> {
 
 /// Everything that an implementation of the store does.
 pub trait Backend:
-    Items + Policies + Revocations + ProviderStates + Audit + Changes + fmt::Debug + Send + Sync + 'static
+    Items
+    + Policies
+    + Revocations
+    + ProviderStates
+    + SigningKeys
+    + Audit
+    + Changes
+    + fmt::Debug
+    + Send
+    + Sync
+    + 'static
 {
 }
 
 impl<T> Backend for T where
-    T: Items + Policies + Revocations + ProviderStates + Audit + Changes + fmt::Debug + Send + Sync + 'static
+    T: Items
+        + Policies
+        + Revocations
+        + ProviderStates
+        + SigningKeys
+        + Audit
+        + Changes
+        + fmt::Debug
+        + Send
+        + Sync
+        + 'static
 {
 }

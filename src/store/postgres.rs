@@ -15,7 +15,7 @@ use super::{
 };
 
 const MIGRATIONS: &[Migration] = migrations!("postgres":
-    1 "items", 2 "heads", 3 "policy", 4 "revocations", 5 "providers", 6 "audit");
+    1 "items", 2 "heads", 3 "policy", 4 "revocations", 5 "providers", 6 "audit", 7 "signing_keys");
 
 const INSERT_REVOCATIONS: &str = "INSERT INTO revocations \
     (id, provider, kind, value, key_hash, issued_before, expires_at, reason, created_at, change) \

@@ -161,6 +161,11 @@ impl Store {
         self.0.refresh().await
     }
 
+    /// The implementation.
+    pub(super) fn backend(&self) -> &dyn Backend {
+        &*self.0.backend
+    }
+
     /// After a change of this node's own, which is kept already: what fails now is tried again all the time.
     async fn catch_up(&self) {
         if let Err(error) = self.refresh().await {

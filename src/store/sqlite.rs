@@ -29,7 +29,7 @@ static DIALECT: Dialect = Dialect {
         reason, created_at, change, deleted)) FROM (SELECT * FROM revocations \
         WHERE (change, id) > ($1, $2) AND expires_at > $3 ORDER BY change, id LIMIT $4)",
     migrations: migrations!("sqlite":
-        1 "items", 2 "heads", 3 "policy", 4 "revocations", 5 "providers", 6 "audit"),
+        1 "items", 2 "heads", 3 "policy", 4 "revocations", 5 "providers", 6 "audit", 7 "signing_keys"),
 };
 
 /// How many connections read. Each is a thread; readers do not wait for the writer.

@@ -24,6 +24,8 @@ pub struct Metrics {
     pub decisions: Histogram,
     /// Checks of signatures.
     pub checks: Checks,
+    /// Tokens for services behind that were signed.
+    pub minted: Counter,
     /// Configurations that were taken over while the node ran.
     pub good_reloads: Counter,
     /// Configurations that were refused while the node ran.
@@ -53,6 +55,8 @@ impl Metrics {
         let help = "Time to decide about a request, what was waited for included.";
         page.family("scopegate_decision_seconds", Kind::Histogram, help).histogram(&[], &self.decisions);
         self.checks.write(page);
+        let help = "Tokens for services behind that were signed; one is used again for most of its life.";
+        page.single("scopegate_minted_tokens_total", Kind::Counter, help, self.minted.count());
         let help = "Configurations that were read while the node ran; a bad one changes nothing.";
         let mut reloads = page.family("scopegate_config_reloads_total", Kind::Counter, help);
         reloads.sample(&[("outcome", "good")], self.good_reloads.count());

@@ -138,7 +138,7 @@ operations: {{ listen: 127.0.0.1:0 }}
 token_endpoint: true
 store: {{ url: "memory:" }}
 forward_auth: {{ dialects: [{dialect}] }}
-identity: {{ headers: {{ X-Auth-Subject: sub, X-Auth-Scopes: scope }} }}
+identity: {{ headers: {{ X-Auth-Subject: sub, X-Auth-Scopes: scope }}, forward: mint }}
 providers:
   local:
     kind: dev
@@ -161,6 +161,8 @@ async fn passes_what_is_permitted_and_relays_what_is_refused(kind: &Kind) {
     assert_eq!(permitted.status, 200, "{permitted:?}");
     let head = permitted.text.to_ascii_lowercase();
     assert!(head.starts_with("get /items/1?q=2 ") && head.contains("x-auth-subject: demo"), "{permitted:?}");
+    assert!(head.contains("authorization: bearer "), "a token of scopegate's own: {permitted:?}");
+    assert!(!permitted.text.contains(&token), "the caller's token: {permitted:?}");
 
     let forged = [
         ("x-auth-subject", "root"),

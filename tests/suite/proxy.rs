@@ -12,7 +12,7 @@ use tokio::{
 use crate::support::{Client, Server};
 
 /// A service that tells the head of each request, and answers with it; a `WebSocket` it echoes.
-async fn service() -> (String, mpsc::UnboundedReceiver<String>) {
+pub(crate) async fn service() -> (String, mpsc::UnboundedReceiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let (heads, seen) = mpsc::unbounded_channel();

@@ -6,8 +6,12 @@ use aws_lc_rs::{
     digest, rsa,
     signature::{self, EcdsaKeyPair, Ed25519KeyPair, KeyPair},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use schemars::JsonSchema;
+use scopegate_provider::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -59,9 +63,20 @@ pub enum SignerError {
         /// With which algorithm.
         algorithm: SigningAlgorithm,
     },
+    /// Not a private key that ES256 takes.
+    #[error(
+        "expected a private key for ES256 (P-256) as PEM, `PRIVATE KEY` or `EC PRIVATE KEY`, found something else"
+    )]
+    Pem,
+    /// The cryptographic library does not give the key out.
+    #[error("the {algorithm} key cannot be written down")]
+    Export {
+        /// For which algorithm it is.
+        algorithm: SigningAlgorithm,
+    },
 }
 
-/// A private key, made at start and never written down, with its public half and the id that both go by.
+/// A private key with its public half and the id that both go by: made here, or read.
 ///
 /// ```
 /// use scopegate_oidc::{Signer, SigningAlgorithm};
@@ -93,10 +108,44 @@ impl Signer {
     /// [`SignerError::Generate`].
     pub fn generate(algorithm: SigningAlgorithm) -> Result<Self, SignerError> {
         let failed = SignerError::Generate { algorithm };
-        let key = PrivateKey::generate(algorithm).ok_or(failed)?;
-        let public = key.public_members().ok_or(failed)?;
+        PrivateKey::generate(algorithm).and_then(|key| Self::of(algorithm, key)).ok_or(failed)
+    }
+
+    /// Reads a private key for ES256: PEM, PKCS #8 (RFC 5958) or SEC 1 (RFC 5915).
+    ///
+    /// ```
+    /// use scopegate_oidc::{Signer, SignerError, SigningAlgorithm};
+    ///
+    /// let signer = Signer::generate(SigningAlgorithm::Es256)?;
+    /// assert_eq!(Signer::es256_from_pem(&signer.to_pem()?)?.kid(), signer.kid());
+    /// # Ok::<(), SignerError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`SignerError::Pem`].
+    pub fn es256_from_pem(pem: &Secret) -> Result<Self, SignerError> {
+        let der = private_key_der(pem.reveal()).ok_or(SignerError::Pem)?;
+        let key = EcdsaKeyPair::from_private_key_der(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, &der);
+        let key = PrivateKey::Ecdsa(key.map_err(|_| SignerError::Pem)?);
+        Self::of(SigningAlgorithm::Es256, key).ok_or(SignerError::Pem)
+    }
+
+    /// The private key as PEM (PKCS #8), for keeping it where only its owner reads it. ES256 only.
+    ///
+    /// # Errors
+    /// [`SignerError::Export`].
+    pub fn to_pem(&self) -> Result<Secret, SignerError> {
+        let failed = SignerError::Export { algorithm: self.algorithm };
+        let PrivateKey::Ecdsa(key) = &self.key else { return Err(failed) };
+        let der = key.to_pkcs8v1().map_err(|_| failed)?;
+        let text = STANDARD.encode(der.as_ref());
+        Ok(Secret::new(format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")))
+    }
+
+    fn of(algorithm: SigningAlgorithm, key: PrivateKey) -> Option<Self> {
+        let public = key.public_members()?;
         let kid = thumbprint(&public);
-        Ok(Self { algorithm, jwk: published(public, algorithm, &kid), key, kid })
+        Some(Self { algorithm, jwk: published(public, algorithm, &kid), key, kid })
     }
 
     /// Makes a key; an RSA key on a thread of its own, so that nobody else waits for it.
@@ -236,6 +285,16 @@ impl PrivateKey {
             }
         })
     }
+}
+
+/// What stands in the first block of a private key (RFC 7468). OpenSSL writes the curve's parameters before it.
+fn private_key_der(pem: &str) -> Option<Vec<u8>> {
+    let (_, rest) = pem
+        .split_once("-----BEGIN PRIVATE KEY-----")
+        .or_else(|| pem.split_once("-----BEGIN EC PRIVATE KEY-----"))?;
+    let (body, _) = rest.split_once("-----END ")?;
+    let body: String = body.split_ascii_whitespace().collect();
+    STANDARD.decode(body).ok()
 }
 
 fn thumbprint(members: &[(&'static str, String)]) -> String {

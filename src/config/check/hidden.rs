@@ -4,13 +4,16 @@
 use super::{Conflict, Findings, Parts};
 use crate::{
     config::{parts::Written, sections::Sections},
-    policy::{PathPattern, Pattern, Segment, settings::MatchSettings},
+    policy::{
+        PathPattern, Pattern, Segment,
+        settings::{Forward, MatchSettings},
+    },
     yaml::Step,
 };
 
 pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
     let base = parts.sections.server.base_path.as_str();
-    let own = own_endpoints(&parts.sections);
+    let own = own_endpoints(&parts.sections, mints(parts));
     for Written { at, route } in parts.written() {
         if route.upstream.is_none() {
             continue;
@@ -33,10 +36,11 @@ pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
     }
 }
 
-fn own_endpoints(sections: &Sections) -> Vec<String> {
+fn own_endpoints(sections: &Sections, mints: bool) -> Vec<String> {
     let base = sections.server.base_path.as_str();
     let admin_here = sections.admin.as_ref().is_some_and(|admin| admin.listen.is_none());
-    let groups: [(bool, &[&str]); 7] = [
+    let groups: [(bool, &[&str]); 8] = [
+        (mints, &["/.well-known/jwks.json"]),
         (true, &["/.well-known/oauth-protected-resource", "/revoke"]),
         (sections.token_endpoint, &["/token"]),
         (sections.introspection.is_some(), &["/introspect"]),
@@ -50,6 +54,13 @@ fn own_endpoints(sections: &Sections) -> Vec<String> {
     ];
     let there = groups.iter().filter(|(there, _)| *there).flat_map(|(_, paths)| paths.iter());
     there.map(|path| format!("{base}{path}")).collect()
+}
+
+/// Whether a route of the file or all of them want minted tokens, so that the keys are published.
+fn mints(parts: &Parts) -> bool {
+    let mint = |identity: Option<Forward>| identity == Some(Forward::Mint);
+    let mut routes = parts.routes.iter().filter_map(|(_, route)| route.identity.as_ref());
+    mint(parts.sections.identity.forward) || routes.any(|identity| mint(identity.forward))
 }
 
 fn patterns(matches: &MatchSettings) -> Vec<Pattern> {

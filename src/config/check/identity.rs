@@ -1,28 +1,77 @@
-//! What upstreams are told must be sayable in headers.
+//! What upstreams are told must be sayable in headers, and tokens for them signed with keys that are some.
 
-use super::{Conflict, Findings, Parts};
+use std::time::Duration;
+
+use scopegate_oidc::Signer;
+use scopegate_provider::Secret;
+
+use super::{Conflict, Findings, Parts, at};
 use crate::{
-    gate::IdentityHeaders,
+    config::sections::Sections,
+    gate::{IdentityHeaders, mint::MintSettings},
     policy::settings::{Forward, IdentitySettings},
     yaml::Step,
 };
 
+const HOUR: Duration = Duration::from_hours(1);
+
 pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
-    one(&parts.sections.identity, &[Step::Key("identity".into())], findings);
+    let general = parts.sections.identity.general();
+    one(&general, &at(&["identity"]), findings);
+    let mut mints = general.forward == Some(Forward::Mint);
     for (index, route) in &parts.routes {
         if let Some(identity) = &route.identity {
             let path = [Step::Key("routes".into()), Step::Index(*index), Step::Key("identity".into())];
             one(identity, &path, findings);
+            mints |= identity.forward == Some(Forward::Mint);
         }
+    }
+    terms(&parts.sections.identity.mint, findings);
+    if mints {
+        sharing(&parts.sections, findings);
     }
 }
 
 fn one(identity: &IdentitySettings, path: &[Step], findings: &mut Findings<'_>) {
-    let below = |key: &str| [path, &[Step::Key(key.into())]].concat();
     if let Err(error) = IdentityHeaders::compile(&identity.headers) {
-        findings.error(&below("headers"), Conflict::Identity(error));
+        findings.error(&[path, &[Step::Key("headers".into())]].concat(), Conflict::Identity(error));
     }
-    if identity.forward == Some(Forward::Mint) {
-        findings.error(&below("forward"), Conflict::MintUnavailable);
+}
+
+fn terms(mint: &MintSettings, findings: &mut Findings<'_>) {
+    let path = |key: &str| at(&["identity", "mint", key]);
+    let lifetime = mint.lifetime.get();
+    if lifetime < Duration::from_secs(1) || lifetime > HOUR {
+        findings.error(&path("lifetime"), Conflict::MintLifetime { found: mint.lifetime.to_string() });
+    }
+    if mint.rotation.get() < HOUR {
+        findings.error(&path("rotation"), Conflict::MintRotation { found: mint.rotation.to_string() });
+    }
+    if mint.seal.as_ref().is_some_and(|seal| seal.reveal().len() < 32) {
+        findings.error(&path("seal"), Conflict::MintSeal);
+    }
+    let is_none = |key: &Secret| Signer::es256_from_pem(key).err();
+    if let Some(error) = mint.key.as_ref().and_then(is_none) {
+        findings.error(&path("key"), Conflict::MintKey(error));
+    }
+    for (index, key) in mint.further_keys.iter().enumerate() {
+        if let Some(error) = is_none(key) {
+            let path = [path("further_keys"), vec![Step::Index(index)]].concat();
+            findings.error(&path, Conflict::MintKey(error));
+        }
+    }
+}
+
+/// What services behind need to go on trusting one issuer.
+fn sharing(sections: &Sections, findings: &mut Findings<'_>) {
+    if sections.identity.mint.key.is_none() && sections.store.is_none() {
+        let message = "minted tokens are signed with a key of this process alone, another one after each start; \
+                       configure `store`, or give a `key` here";
+        findings.warning(&at(&["identity", "mint"]), message);
+    }
+    if sections.server.public_url.is_none() {
+        let message =
+            "minted tokens name the address of the listener as their issuer; write `server.public_url`";
+        findings.warning(&at(&["server", "public_url"]), message);
     }
 }

@@ -93,8 +93,12 @@ fn what_is_built_in_loads_and_listens_on_loopback_only() {
 }
 
 #[test]
-fn what_does_nothing_yet_is_warned_of() {
-    let text = "server: { trusted_proxies: [10.0.0.1] }\nforward_auth: { dialects: [envoy], grpc_listen: 127.0.0.1:1 }\nproviders: { okta: { issuer: 'https://a', audience: a } }\nroutes: [ { match: /a, allow: authenticated, accept_token: [websocket_protocol] } ]";
-    let keys: Vec<String> = load(text).unwrap().warnings.into_iter().map(|warning| warning.key).collect();
-    assert_eq!(keys, ["routes[0].accept_token"]);
+fn minting_without_what_it_should_have_is_warned_of() {
+    let warned = |more: &str| -> Vec<String> {
+        let text = format!("identity: {{ forward: mint }}\n{more}");
+        load(&text).unwrap().warnings.into_iter().map(|warning| warning.key).collect()
+    };
+    assert_eq!(warned(""), ["identity.mint", "server.public_url"]);
+    let good = "server: { public_url: 'https://a.example' }\nstore: { url: 'memory:' }";
+    assert_eq!(warned(good), [""; 0]);
 }

@@ -64,10 +64,14 @@ fn with_examples() -> String {
 fn every_example_of_the_reference_loads() {
     let folder = tempfile::tempdir().unwrap();
     let pem = include_str!("../../../providers/testkit/data/rsa-2048-a.test-key.pem");
+    let p256 = include_str!("../../../providers/oidc/tests/data/openssl-p256.test-key.pem");
     let files = [
         ("tls.crt", "-----BEGIN CERTIFICATE-----"),
         ("tls.key", pem),
         ("client.pem", pem),
+        ("mint.pem", p256),
+        ("mint-next.pem", p256),
+        ("mint.seal", "a secret of thirty-two characters"),
         ("routes.d/a.yaml", ""),
         ("openapi.json", OPENAPI),
     ];

@@ -1,14 +1,21 @@
 //! What is answered about a request that a proxy asks about, by whatever protocol it asks.
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::Asked;
 use crate::{
-    gate::{Gate, Matter, Permit, Refusal, State, identities::Identities, refusal},
+    gate::{
+        Gate, Hop, Matter, Permit, Refusal, State, Subprotocols,
+        identities::{Identities, Onwards},
+        refusal, subprotocol,
+    },
     policy::{Handling, TargetError},
     problem::Problem,
     telemetry::Outcome,
 };
+
+/// What takes a caller's header off where a proxy copies what it is told.
+const NOTHING: HeaderValue = HeaderValue::from_static("");
 
 /// Answers proxies.
 #[derive(Debug, Clone)]
@@ -44,11 +51,13 @@ impl Desk {
         let announced = |method: &_| asked.target_as(method).map_err(Problem::from);
         if let Some(answer) = state.preflight(&asked.method, headers, announced) {
             let preflight = answer.map_err(|refusal| elsewhere(*refusal))?;
-            let request = self.told(None, &preflight.handling).ok_or_else(not_ready)?;
+            // What nobody vouches for goes on without a token.
+            let mut request = self.told(None, &preflight.handling).ok_or_else(not_ready)?;
+            request.insert(header::AUTHORIZATION, NOTHING);
             let outcome = Outcome::permitted(preflight.route, None);
             return Ok(Pass { request, response: preflight.headers, outcome });
         }
-        let matter = asked.target_as(&asked.method).map(|target| state.look_up(&target));
+        let matter = asked.target_as(&asked.method).map(|target| state.look_up(&target, Hop::Told));
         let mut pages = HeaderMap::new();
         state.crossing(matter.as_ref().ok(), headers).tell(&mut pages);
         match self.judge(&state, matter, headers).await {
@@ -65,7 +74,18 @@ impl Desk {
     ) -> Result<(HeaderMap, Outcome), Refusal> {
         let matter = matter.map_err(|error| refusal(error.into(), None))?;
         let permit = state.decide(matter, headers).await.map_err(elsewhere)?;
-        let told = self.told(Some(&permit), &permit.handling).ok_or_else(not_ready)?;
+        let mut told = self.told(Some(&permit), &permit.handling).ok_or_else(not_ready)?;
+        subprotocols(&permit, headers, &mut told);
+        match self.identities.onwards(&permit).map_err(|problem| refusal(problem, None))? {
+            Onwards::Keep => {
+                let offered = subprotocol::authorization(&permit);
+                let own = || headers.get_all(header::AUTHORIZATION).iter().cloned().collect();
+                let values = offered.map_or_else(own, |offered| vec![offered]);
+                told.extend(values.into_iter().map(|value| (header::AUTHORIZATION, value)));
+            }
+            Onwards::Strip => drop(told.insert(header::AUTHORIZATION, NOTHING)),
+            Onwards::Replace(ours) => drop(told.insert(header::AUTHORIZATION, ours)),
+        }
         Ok((told, Outcome::permitted(permit.route, permit.principal.as_ref())))
     }
 
@@ -76,6 +96,23 @@ impl Desk {
         identity.set(permit.and_then(|permit| permit.principal.as_ref()), &mut headers);
         Some(headers)
     }
+}
+
+/// The subprotocols of a `WebSocket` that go on: always told where any were offered, so that a proxy's settings need not
+/// know on which routes a token is among them.
+fn subprotocols(permit: &Permit, headers: &HeaderMap, told: &mut HeaderMap) {
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    if offered.iter().next().is_none() {
+        return;
+    }
+    let mut lines: Vec<HeaderValue> = match permit.subprotocols {
+        Subprotocols::Untouched => offered.iter().cloned().collect(),
+        Subprotocols::Cleared | Subprotocols::HeldTheToken => subprotocol::without_token(headers).0,
+    };
+    if lines.is_empty() {
+        lines.push(NOTHING);
+    }
+    told.extend(lines.into_iter().map(|line| (header::SEC_WEBSOCKET_PROTOCOL, line)));
 }
 
 /// What is not found is not scopegate's to say where another serves: no route is a denial.

@@ -70,7 +70,7 @@ pub(super) fn towards_caller(headers: &mut HeaderMap) {
 
 /// The protocol that a caller asks to change to, if it is one that is let through. `h2c` never is: requests would come
 /// to the upstream past the gate.
-pub(super) fn upgrade(headers: &HeaderMap) -> Option<&'static str> {
+pub(in crate::gate) fn upgrade(headers: &HeaderMap) -> Option<&'static str> {
     let asked = headers.get_all(CONNECTION).iter().any(|value| lists(value, "upgrade"));
     let mut protocols = headers.get_all(UPGRADE).iter();
     let websocket = protocols.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));

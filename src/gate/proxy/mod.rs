@@ -27,15 +27,20 @@ use http::{HeaderValue, Request, Uri, header::HOST};
 use http_body_util::combinators::BoxBody;
 use poem::Response;
 
+pub(crate) use self::onward::{Onward, OnwardSettings};
 use self::upstream::Upstream;
 pub use self::{
     error::{ProxyError, UpstreamError},
-    onward::{Onward, OnwardSettings},
     settings::{HealthSettings, Protocol, UpstreamSettings, UpstreamUrl, UpstreamUrlError},
     stream::{StreamEnd, StreamGuard},
 };
 use super::Origin;
 use crate::policy::Scheme;
+
+/// Whether a request asks for a `WebSocket`.
+pub(super) fn is_websocket(headers: &http::HeaderMap) -> bool {
+    headers::upgrade(headers).is_some()
+}
 
 /// A body in either direction.
 type Body = BoxBody<Bytes, std::io::Error>;

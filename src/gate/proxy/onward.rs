@@ -10,50 +10,46 @@ use scopegate_provider::{Clock, Rejection};
 use super::{Forwarded, Proxy, ProxyError, StreamGuard, headers::unlist};
 use crate::{
     gate::{
-        Gate, IdentityError, Permit, TrustedProxies, identities::Identities, middleware::head,
-        request::contradiction, trust::peer_scheme,
+        Gate, Permit, TrustedProxies,
+        identities::{Identities, Onwards},
+        middleware::head,
+        request::contradiction,
+        trust::peer_scheme,
     },
-    policy::settings::{Forward, IdentitySettings},
     problem::Problem,
     telemetry::Outcome,
 };
 
 /// What a proxied request is prepared with.
 #[derive(Debug, Clone)]
-pub struct OnwardSettings {
+pub(crate) struct OnwardSettings {
     /// Whose forwarded headers are believed.
     pub trusted_proxies: TrustedProxies,
-    /// What upstreams learn about the caller, unless a route says otherwise.
-    pub identity: IdentitySettings,
+    /// What upstreams learn about the caller.
+    pub identities: Identities,
     /// How long an open stream may go on once its token has ended.
     pub grace: Duration,
 }
 
 /// An endpoint for behind a [`Gate`].
-pub struct Onward<E> {
+pub(crate) struct Onward<E> {
     gate: Gate,
     proxy: Proxy,
     clock: Arc<dyn Clock>,
     settings: OnwardSettings,
-    identities: Identities,
     inner: E,
 }
 
 impl<E: Endpoint<Output = Response>> Onward<E> {
     /// An endpoint that sends what `gate` permits on where its route says, and to `inner` otherwise.
-    ///
-    /// # Errors
-    /// [`IdentityError`] for the general identity or that of a route.
-    pub fn new(
+    pub(crate) fn new(
         gate: Gate,
         proxy: Proxy,
         clock: Arc<dyn Clock>,
         settings: OnwardSettings,
         inner: E,
-    ) -> Result<Self, IdentityError> {
-        let state = gate.current();
-        let identities = Identities::of_policy(&settings.identity, state.policy())?;
-        Ok(Self { gate, proxy, clock, settings, identities, inner })
+    ) -> Self {
+        Self { gate, proxy, clock, settings, inner }
     }
 
     /// Asks the upstream of the route that permitted the request.
@@ -80,14 +76,13 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
             strip_prefix(&mut request, &self.settings.trusted_proxies, prefix)?;
         }
         let forwarded = self.forwarded(&mut request)?;
-        let headers = self.identities.find(handling.identity.as_ref()).ok_or_else(not_ready)?;
+        let headers = self.settings.identities.find(handling.identity.as_ref()).ok_or_else(not_ready)?;
         unlist(request.headers_mut());
         headers.set(permit.principal.as_ref(), request.headers_mut());
-        let own = handling.identity.as_ref().and_then(|identity| identity.forward);
-        match own.or(self.settings.identity.forward).unwrap_or_default() {
-            Forward::Keep => {}
-            Forward::Strip => drop(request.headers_mut().remove(header::AUTHORIZATION)),
-            Forward::Mint => return Err(not_ready()),
+        match self.settings.identities.onwards(&permit)? {
+            Onwards::Keep => {}
+            Onwards::Strip => drop(request.headers_mut().remove(header::AUTHORIZATION)),
+            Onwards::Replace(ours) => drop(request.headers_mut().insert(header::AUTHORIZATION, ours)),
         }
         let guard = self.guard(permit);
         let answer = self.proxy.forward(upstream, request, &forwarded, guard).await;
@@ -124,7 +119,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Onward<E> {
     type Output = Response;
 
     fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
-        self.identities.stripped.strip(request.headers_mut());
+        self.settings.identities.stripped.strip(request.headers_mut());
         let permit = request.data::<Permit>().filter(|permit| permit.handling.upstream.is_some());
         if permit.is_none() {
             return Either::Left(self.inner.call(request));

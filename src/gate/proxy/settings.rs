@@ -16,6 +16,9 @@ pub struct UpstreamSettings {
     /// The addresses to connect to, `host:port`, in turn; left out: the URL's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
+    /// Whom minted tokens for it are meant for (`forward: mint`); its URL unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
     /// Which HTTP it is spoken to in.
     #[serde(default)]
     pub protocol: Protocol,
@@ -150,6 +153,7 @@ impl UpstreamSettings {
         Self {
             url,
             addresses: Vec::new(),
+            audience: None,
             protocol: Protocol::default(),
             ca: None,
             connect_timeout: connect_timeout(),

@@ -10,6 +10,7 @@ pub(super) mod migrations;
 mod policies;
 mod provider_states;
 mod revocations;
+mod signing_keys;
 mod writer;
 
 use std::{

@@ -80,3 +80,35 @@ fn invariant_11_a_private_key_is_not_in_its_debug_text() {
     let signer = Signer::generate(SigningAlgorithm::EdDsa).unwrap();
     assert_eq!(format!("{signer:?}"), format!("Signer {{ algorithm: EdDsa, kid: {:?}, .. }}", signer.kid()));
 }
+
+#[test]
+fn a_key_that_was_written_down_is_the_same_key() {
+    let signer = Signer::generate(SigningAlgorithm::Es256).unwrap();
+    let read = Signer::es256_from_pem(&signer.to_pem().unwrap()).unwrap();
+    assert_eq!((read.jwk(), read.kid()), (signer.jwk(), signer.kid()));
+    assert!(signer.is_signature_of(b"message", &read.signature(b"message").unwrap()));
+}
+
+#[test]
+fn a_key_as_openssl_writes_it_is_read() {
+    let pem = Secret::new(include_str!("../../tests/data/openssl-p256.test-key.pem"));
+    assert_eq!(Signer::es256_from_pem(&pem).unwrap().jwk()["crv"], "P-256");
+}
+
+#[test]
+fn what_is_no_private_key_for_es256_is_refused_without_being_shown() {
+    let rsa = include_str!("../../../testkit/data/rsa-2048-a.test-key.pem");
+    let cut = "-----BEGIN PRIVATE KEY-----\naGVsbG8=\n-----END PRIVATE KEY-----";
+    for text in ["", "hunter2", rsa, cut] {
+        let refused = Signer::es256_from_pem(&Secret::new(text)).unwrap_err();
+        assert_eq!(refused, SignerError::Pem);
+        assert!(!refused.to_string().contains("hunter2"));
+    }
+}
+
+#[test]
+fn only_a_key_for_es256_is_written_down() {
+    let signer = Signer::generate(SigningAlgorithm::EdDsa).unwrap();
+    let refused = signer.to_pem().map(drop);
+    assert_eq!(refused, Err(SignerError::Export { algorithm: SigningAlgorithm::EdDsa }));
+}

@@ -51,14 +51,14 @@ async fn endpoint(routes: Value, identity: Value, trusted: Value) -> impl Endpoi
     let policy = Policy::compile(&definition).map_err(|errors| errors[0].to_string()).unwrap().policy;
     let principal = testing::principal("items items:write").unwrap();
     let gate = GateSettings { trusted_proxies: trusted_proxies.clone(), ..GateSettings::default() };
-    let gate = testing::gate_with(policy, Some(&principal), gate).unwrap();
     let settings = OnwardSettings {
         trusted_proxies,
-        identity: serde_json::from_value(identity).unwrap(),
+        identities: Identities::of_policy(&serde_json::from_value(identity).unwrap(), &policy).unwrap(),
         grace: Duration::ZERO,
     };
+    let gate = testing::gate_with(policy, Some(&principal), gate).unwrap();
     let (proxy, clock) = (Proxy::new(&upstreams).unwrap(), Arc::new(SystemClock::new()));
-    let onward = Onward::new(gate.gate(), proxy, clock, settings, Inner).unwrap();
+    let onward = Onward::new(gate.gate(), proxy, clock, settings, Inner);
     onward.with(gate)
 }
 

@@ -1,0 +1,217 @@
+//! What stands at well-known places, for anybody: the metadata of the protected resource (RFC 9728), made from the
+//! policy, and the keys of minted tokens (RFC 7517).
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use http::{HeaderValue, Method, StatusCode, header};
+use poem::{Endpoint, IntoResponse, Request, Response, Result};
+use scopegate_provider::{Issuer, Scope};
+use serde::Serialize;
+
+use crate::{
+    gate::{Gate, State, mint::KeyRing},
+    policy::{PathPattern, RawTarget, Scheme, Segment, Target, TokenUse},
+    problem::Problem,
+};
+
+/// Where the metadata stands, below the base path (RFC 9728, section 3).
+pub const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
+
+/// Where the keys of minted tokens stand, below the base path.
+pub const KEYS: &str = "/.well-known/jwks.json";
+
+/// For how long the metadata may be kept: the policy can change at any time.
+const METADATA_AGE: HeaderValue = HeaderValue::from_static("public, max-age=60");
+
+/// For how long the keys may be kept: much shorter than a new one is published before it is used.
+const KEYS_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
+
+/// `GET /.well-known/oauth-protected-resource`, and the same with the path of a resource behind it (RFC 9728, section
+/// 3.1): what a client must know to get a token for it.
+#[derive(Debug, Clone)]
+pub struct ResourceMetadata {
+    gate: Gate,
+    /// Where callers reach scopegate: scheme, host and port.
+    public_url: Box<str>,
+    /// The path at which it stands.
+    place: Box<str>,
+    documentation: Option<Box<str>>,
+}
+
+/// The document (RFC 9728, section 2).
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Document {
+    resource: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    authorization_servers: Vec<Issuer>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    scopes_supported: BTreeSet<Scope>,
+    bearer_methods_supported: [&'static str; 1],
+    resource_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_documentation: Option<Box<str>>,
+}
+
+impl ResourceMetadata {
+    /// Of what `gate` protects, reached at `public_url`, below this base path. `documentation` is for people.
+    pub fn new(gate: Gate, public_url: &str, base_path: &str, documentation: Option<String>) -> Self {
+        let place = format!("{base_path}{RESOURCE_METADATA}").into();
+        Self { gate, public_url: public_url.into(), place, documentation: documentation.map(Into::into) }
+    }
+
+    /// The document of the resource at this path; none if nothing there wants a token.
+    fn document(&self, path: &str) -> Option<Document> {
+        let resource = if path.is_empty() { None } else { Some(resource(path)?) };
+        let segments: Vec<&str> = resource.iter().flat_map(Target::segments).collect();
+        let state = self.gate.current();
+        let routes = state.policy().routes().iter();
+        let routes = routes.filter(|route| reaches_below(&route.pattern().place.path, &segments));
+        let mut wanting = routes.filter(|route| route.rule().token_use() != TokenUse::Ignored).peekable();
+        if wanting.peek().is_none() && resource.is_some() {
+            return None;
+        }
+        let path = resource.as_ref().map_or("", Target::normal_path);
+        Some(Document {
+            resource: format!("{}{path}", self.public_url),
+            authorization_servers: issuers(&state),
+            scopes_supported: wanting.flat_map(|route| route.rule().scopes().cloned()).collect(),
+            bearer_methods_supported: ["header"],
+            resource_name: format!("{}{path}", self.public_url.rsplit('/').next().unwrap_or_default()),
+            resource_documentation: self.documentation.clone(),
+        })
+    }
+}
+
+impl Endpoint for ResourceMetadata {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let path = request.uri().path().strip_prefix(&*self.place).unwrap_or_default();
+        let document = self.document(path).ok_or_else(|| {
+            Problem::not_found(
+                "no_such_resource",
+                "nothing at this path wants a token: it is no protected resource",
+            )
+        })?;
+        let json = serde_json::to_string(&document).unwrap_or_default();
+        Ok(public(json, METADATA_AGE))
+    }
+}
+
+/// A resource's path, if it is one way only to write it.
+fn resource(path: &str) -> Option<Target> {
+    let (method, scheme) = (&Method::GET, Scheme::Https);
+    let raw = RawTarget { method, scheme, authority: None, hosts: ["a"], path_and_query: path.as_bytes() };
+    Target::parse(raw).ok().filter(|target| target.irregularities().is_empty())
+}
+
+/// Whether a pattern matches a path that begins with these segments.
+fn reaches_below(pattern: &PathPattern, segments: &[&str]) -> bool {
+    let fits = |(pattern, given): (&Segment, &&str)| match pattern {
+        Segment::Literal(text) => **text == **given,
+        Segment::Parameter(_) => true,
+    };
+    let long_enough = pattern.takes_rest() || pattern.segments().len() >= segments.len();
+    long_enough && pattern.segments().iter().zip(segments).all(fits)
+}
+
+fn issuers(state: &State) -> Vec<Issuer> {
+    let providers = state.authenticator().providers().iter();
+    providers.flat_map(|connected| connected.provider().issuers().iter().cloned()).collect()
+}
+
+/// `GET /.well-known/jwks.json`: the keys that minted tokens verify by (RFC 7517, section 5).
+#[derive(Debug, Clone)]
+pub struct Keys(pub Arc<KeyRing>);
+
+impl Endpoint for Keys {
+    type Output = Response;
+
+    async fn call(&self, _: Request) -> Result<Response> {
+        let keys = self.0.published().ok_or_else(|| {
+            let description = "there are no keys yet";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "mint_unavailable", description)
+        })?;
+        Ok(public(keys.to_string(), KEYS_AGE))
+    }
+}
+
+/// What anybody may read, pages of any origin included, and keep for a while.
+fn public(json: String, age: HeaderValue) -> Response {
+    let mut response = json.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
+    headers.insert(header::CACHE_CONTROL, age);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, const { HeaderValue::from_static("*") });
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::test::TestClient;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{
+        policy::{Definition, Policy},
+        testing,
+    };
+
+    fn metadata() -> TestClient<ResourceMetadata> {
+        let mut definition = Definition::default();
+        for scope in ["items", "items:write", "ledger", "unused"] {
+            definition.add_scope(Scope::parse(scope).unwrap(), serde_json::from_value(json!("")).unwrap());
+        }
+        let routes = json!([
+            { "match": "GET /items/**", "require": "items" },
+            { "match": "POST /items", "require": { "any": ["items", "items:write"], "roles": ["clerk"] } },
+            { "match": "/ledger/{year}", "require": "ledger" },
+            { "match": "/public", "allow": "anonymous" },
+        ]);
+        for route in routes.as_array().unwrap() {
+            definition.add_route(serde_json::from_value(route.clone()).unwrap());
+        }
+        let policy = Policy::compile(&definition).map_err(|errors| format!("{errors:?}")).unwrap().policy;
+        let gate = testing::gate(policy, testing::principal("items").unwrap()).unwrap().gate();
+        TestClient::new(ResourceMetadata::new(gate, "https://api.example", "/.gate", None))
+    }
+
+    async fn read(path: &str) -> Option<Value> {
+        let answer =
+            metadata().get(format!("/.gate/.well-known/oauth-protected-resource{path}")).send().await;
+        if answer.0.status() == StatusCode::NOT_FOUND {
+            return None;
+        }
+        answer.assert_status_is_ok();
+        Some(answer.json().await.value().deserialize())
+    }
+
+    #[tokio::test]
+    async fn the_metadata_names_issuers_and_the_scopes_that_are_really_required() {
+        let expected = json!({
+            "resource": "https://api.example",
+            "authorization_servers": ["https://testing.example"],
+            "scopes_supported": ["items", "items:write", "ledger"],
+            "bearer_methods_supported": ["header"],
+            "resource_name": "api.example",
+        });
+        assert_eq!(read("").await, Some(expected));
+    }
+
+    #[tokio::test]
+    async fn a_resource_below_the_root_has_its_own() {
+        let read = read("/items/7").await.unwrap();
+        assert_eq!(read["resource"], "https://api.example/items/7");
+        assert_eq!(read["scopes_supported"], json!(["items"]));
+        let read = self::read("/items").await.unwrap();
+        assert_eq!(read["scopes_supported"], json!(["items", "items:write"]));
+        assert_eq!(self::read("/ledger").await.unwrap()["scopes_supported"], json!(["ledger"]));
+    }
+
+    #[tokio::test]
+    async fn what_wants_no_token_is_no_protected_resource() {
+        for path in ["/public", "/nowhere", "/items/..", "/items%2F7", "x"] {
+            assert_eq!(read(path).await, None, "{path}");
+        }
+    }
+}

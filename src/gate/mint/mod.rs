@@ -1,0 +1,157 @@
+//! Tokens of our own for services behind (`forward: mint`): short-lived, and of one shape whatever the provider, so that
+//! these trust one issuer. A caller's own token does not go on.
+//!
+//! | claim | holds |
+//! | --- | --- |
+//! | `iss` | the public URL of scopegate |
+//! | `aud` | the upstream's `audience`, its URL unless said |
+//! | `sub` | the subject, or where there is none the client (RFC 9068, section 2.2) |
+//! | `client_id`, `scope`, `roles` | as the policy saw them: in our names, whatever the provider calls them |
+//! | `provider`, `original_issuer` | who vouches for the caller |
+//! | `iat`, `exp`, `jti` | `exp` is never after that of the caller's token |
+
+mod ring;
+mod settings;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_lc_rs::rand;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::{HeaderValue, StatusCode};
+use scopegate_oidc::SignerError;
+use scopegate_provider::{ClientId, Principal, Role, Subject, Timestamp};
+use serde_json::{Map, Value, json};
+
+pub use self::{ring::KeyRing, settings::MintSettings};
+use super::Permit;
+use crate::{authenticator::Made, policy::Handling, problem::Problem, telemetry::Metrics};
+
+/// Mints tokens.
+#[derive(Debug)]
+pub struct Mint {
+    ring: Arc<KeyRing>,
+    terms: Terms,
+    metrics: Arc<Metrics>,
+    /// What this one has made is not what another one, with other terms, would make.
+    id: u64,
+}
+
+/// What minted tokens say, whoever calls.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// `iss`.
+    pub issuer: Box<str>,
+    /// How long they are good at most.
+    pub lifetime: Duration,
+    /// `aud` where a route names no upstream.
+    pub audience: Arc<str>,
+    /// `aud` for each upstream.
+    pub upstreams: BTreeMap<Box<str>, Arc<str>>,
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MintError {
+    /// No key yet.
+    #[error("there is no key to sign with yet")]
+    NoKey,
+    /// The library made no signature.
+    #[error(transparent)]
+    Sign(#[from] SignerError),
+    /// The library gave no random bytes.
+    #[error("no random bytes could be had")]
+    Random,
+}
+
+impl From<MintError> for Problem {
+    fn from(error: MintError) -> Self {
+        tracing::error!(%error, "no token can be minted");
+        let description = "no token for the service behind can be made now";
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "mint_unavailable", description);
+        problem.with_retry_after(Duration::from_secs(1))
+    }
+}
+
+impl Mint {
+    /// Signs with the keys of `ring`, which may come later.
+    pub fn new(ring: Arc<KeyRing>, terms: Terms, metrics: Arc<Metrics>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self { ring, terms, metrics, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+    }
+
+    /// `Authorization` for the service behind; none for an anonymous caller. One that was made for the same token and
+    /// audience is used again until a quarter of its life is left.
+    pub(super) fn authorization(&self, permit: &Permit) -> Result<Option<HeaderValue>, MintError> {
+        let Some((principal, seen)) = permit.principal.as_ref().zip(permit.seen.as_ref()) else {
+            return Ok(None);
+        };
+        let audience = self.audience(&permit.handling);
+        if let Some(known) = seen.beside.find(self.id, audience, seen.at) {
+            return Ok(Some(known));
+        }
+        let made = self.make(principal, audience, seen.at)?;
+        seen.beside.keep(&made, seen.at);
+        Ok(Some(made.value))
+    }
+
+    fn audience(&self, handling: &Handling) -> &Arc<str> {
+        let upstream = handling.upstream.as_ref().and_then(|name| self.terms.upstreams.get(name));
+        upstream.unwrap_or(&self.terms.audience)
+    }
+
+    fn make(&self, principal: &Principal, audience: &Arc<str>, now: Timestamp) -> Result<Made, MintError> {
+        let expires = principal.expires_at().min(now + self.terms.lifetime);
+        let claims = self.claims(principal, audience, now, expires)?;
+        let token = self.ring.sign(&claims, now).ok_or(MintError::NoKey)??;
+        self.metrics.minted.increment();
+        let text = format!("Bearer {token}");
+        let mut value =
+            HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).map_err(|_| MintError::NoKey)?;
+        value.set_sensitive(true);
+        let until = expires - expires.since(now) / 4;
+        Ok(Made { maker: self.id, audience: audience.clone(), until, value })
+    }
+
+    fn claims(
+        &self,
+        principal: &Principal,
+        audience: &str,
+        now: Timestamp,
+        expires: Timestamp,
+    ) -> Result<Map<String, Value>, MintError> {
+        let client = principal.client().map(ClientId::as_str);
+        let claims = json!({
+            "iss": self.terms.issuer,
+            "aud": audience,
+            "sub": principal.subject().map(Subject::as_str).or(client),
+            "client_id": client,
+            "scope": principal.scopes().to_string(),
+            "roles": principal.roles().iter().map(Role::as_str).collect::<Vec<_>>(),
+            "provider": principal.provider().as_str(),
+            "original_issuer": principal.issuer().as_str(),
+            "iat": now.seconds(),
+            "exp": expires.seconds(),
+            "jti": token_id()?,
+        });
+        let Value::Object(mut claims) = claims else { return Ok(Map::new()) };
+        // What is not known is left out: `null` is no subject.
+        claims.retain(|_, value| !value.is_null());
+        Ok(claims)
+    }
+}
+
+fn token_id() -> Result<String, MintError> {
+    let mut bytes = [0; 16];
+    rand::fill(&mut bytes).map_err(|_| MintError::Random)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+#[cfg(test)]
+mod tests;
