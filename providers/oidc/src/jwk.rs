@@ -267,3 +267,6 @@ fn number(jwk: &Map<String, Value>, member: &'static str) -> Result<Vec<u8>, Key
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod wycheproof;
