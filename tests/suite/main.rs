@@ -11,6 +11,7 @@ mod admin;
 mod attacks;
 mod commands;
 mod cors;
+mod dependencies;
 mod docs;
 mod durability;
 mod emulation;
