@@ -1,6 +1,7 @@
 //! The HTTP interface of scopegate itself, a file per group of endpoints.
 
 pub mod admin;
+mod body;
 mod docs;
 mod etag;
 mod form;
@@ -16,6 +17,7 @@ pub mod well_known;
 mod withdraw;
 
 pub use self::{
+    body::bounded,
     docs::{SWAGGER_UI_VERSION, docs},
     introspect::IntrospectEndpoint,
     items::ItemsApi,

@@ -23,7 +23,7 @@ use crate::{
     api::{
         IntrospectEndpoint, ItemsApi, RevokeEndpoint, SampleApi, TokenEndpoint,
         admin::Admin,
-        docs,
+        bounded, docs,
         openapi::{DocumentedProvider, Facts, Site, overlay},
         well_known::{self, ResourceMetadata},
     },
@@ -95,7 +95,8 @@ pub(super) fn endpoints(fixed: &Fixed, built: Built<'_>) -> Result<Endpoints, Id
     let admin = Admin::new(built.gate.clone(), fixed.store.clone(), fixed.hand.clone());
     let guarded = config.rules.admin.as_ref().map(|rule| {
         let service = OpenApiService::new(admin.apis(), "scopegate", env!("CARGO_PKG_VERSION"));
-        let service = service.into_endpoint().catch_all_error(|error| async move { told(&error) });
+        let service =
+            service.into_endpoint().before(bounded).catch_all_error(|error| async move { told(&error) });
         mounted(base, service.with(Guard::new(built.gate.clone(), rule.clone())))
     });
     let trace = || Trace::new(config.server.request_id.0.clone(), fixed.metrics.clone());
@@ -225,8 +226,8 @@ fn operations(fixed: &Fixed, base: &str) -> OpenApiService<(SampleApi, ItemsApi)
 }
 
 fn sample(fixed: &Fixed, base: &str) -> BoxEndpoint<'static> {
-    let operations = operations(fixed, base).into_endpoint();
-    if base.is_empty() { operations } else { mounted(base, operations).boxed() }
+    let operations = operations(fixed, base).into_endpoint().before(bounded);
+    if base.is_empty() { operations.boxed() } else { mounted(base, operations).boxed() }
 }
 
 /// poem's mounts are paths with a slash at the end of nothing.

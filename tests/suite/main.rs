@@ -17,6 +17,7 @@ mod durability;
 mod emulation;
 mod examples;
 mod faults;
+mod floods;
 mod forward_auth;
 mod grpc;
 mod items;

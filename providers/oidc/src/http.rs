@@ -321,6 +321,30 @@ mod tests {
         assert_eq!(error, HttpError::Insecure { host: "id.example".to_owned() });
     }
 
+    /// A name server that never answers.
+    struct Silence;
+
+    impl reqwest::dns::Resolve for Silence {
+        fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+            Box::pin(std::future::pending())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_server_that_never_answers_is_given_up_after_the_timeout() {
+        let settings = HttpSettings {
+            timeout: Some(Span::new(Duration::from_millis(100))),
+            insecure_hosts: vec!["id.example".to_owned()],
+            ..HttpSettings::default()
+        };
+        let http = Http::new(settings).unwrap();
+        let asking = http.builder().tls_certs_only([]).dns_resolver(Arc::new(Silence));
+        http.plain.set(build(asking)).unwrap();
+        let request = http::Request::get("http://id.example/keys").body(Bytes::new()).unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(20), http.send(request)).await.unwrap();
+        assert_eq!(answer.unwrap_err(), HttpError::Timeout { host: "id.example".to_owned() });
+    }
+
     #[test]
     fn invariant_11_a_proxys_password_is_not_in_the_error() {
         let settings = HttpSettings {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use scopegate_provider::{AuthnError, Freshness, Health, KeyControl, OutageCause, Provider, Rejection};
-use scopegate_testkit::{Fault, MintKey, TestIssuer};
+use scopegate_testkit::{Fault, MintKey, TestIssuer, base64url};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -38,6 +38,52 @@ async fn invariant_10_a_storm_of_unknown_key_ids_fetches_once_in_a_cool_down() {
         assert_eq!(harness.fetches() - before, round);
         harness.advance(Duration::from_secs(31)).await;
     }
+}
+
+#[tokio::test]
+async fn invariant_10_a_hundred_thousand_random_key_ids_fetch_once_in_a_cool_down() {
+    let harness = Harness::new(&json!({})).await;
+    let before = harness.fetches();
+    let claims = base64url(harness.claims().to_string());
+    for number in 0..100_000_u64 {
+        // Nobody looks at the signature before there is a key.
+        let kid = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let header = base64url(format!(r#"{{"alg":"ES256","typ":"JWT","kid":"{kid:x}"}}"#));
+        let token = format!("{header}.{claims}.AAAA");
+        assert_eq!(rejection(harness.authenticate(&token).await), Rejection::UnknownKey);
+    }
+    assert_eq!(harness.fetches() - before, 1);
+}
+
+#[tokio::test]
+async fn a_key_set_of_ten_megabytes_is_an_outage_and_is_not_read_to_its_end() {
+    let harness = broken(Fault::Large).await;
+    assert_eq!(outage(harness.authenticate(&harness.token()).await), OutageCause::KeysUnavailable);
+    harness.until(|harness| harness.provider.report().issuers[0].last_error.is_some()).await;
+    let error = harness.provider.report().issuers[0].last_error.clone().unwrap();
+    assert!(error.contains("longer than"), "{error}");
+}
+
+#[tokio::test]
+async fn a_packed_answer_is_not_unpacked() {
+    let harness = Harness::new(&json!({})).await;
+    harness.issuer.fail(&harness.issuer.paths().keys.clone(), Fault::GzipBomb);
+    assert_eq!(harness.provider.refresh().await.unwrap_err().cause, OutageCause::KeysUnavailable);
+    let error = harness.provider.report().issuers[0].last_error.clone().unwrap();
+    assert!(error.contains("not JSON"), "{error}");
+    let asked = harness.issuer.last(&harness.issuer.paths().keys).unwrap();
+    assert_eq!(asked.header("accept-encoding"), None);
+    harness.authenticate(&harness.token()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_redirect_loop_is_not_entered() {
+    let harness = Harness::new(&json!({})).await;
+    let (keys, before) = (harness.issuer.paths().keys.clone(), harness.fetches());
+    harness.issuer.fail(&keys, Fault::Redirect(harness.issuer.at(&keys)));
+    assert_eq!(harness.provider.refresh().await.unwrap_err().cause, OutageCause::KeysUnavailable);
+    assert_eq!(harness.fetches() - before, 1);
+    harness.authenticate(&harness.token()).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,0 +1,76 @@
+//! How much of a body scopegate's own operations read.
+
+use http::StatusCode;
+use poem::{Request, Result, error::ReadBodyError};
+
+use crate::problem::Problem;
+
+/// The longest body in bytes: no JSON that these operations take is nearly as long.
+const MOST: usize = 256 << 10;
+
+/// It has a limit of its own, and reads as it goes.
+const IMPORT: &str = "/admin/revocations/import";
+
+/// The request with its body read, so that whoever reads it after this reads no more than may come.
+///
+/// # Errors
+/// [`Problem`]: 413 if the body is longer, 400 if it broke off.
+pub async fn bounded(mut request: Request) -> Result<Request> {
+    if request.uri().path().ends_with(IMPORT) {
+        return Ok(request);
+    }
+    let body = request.take_body();
+    if !body.is_empty() {
+        request.set_body(body.into_bytes_limit(MOST).await.map_err(|error| refused(&error))?);
+    }
+    Ok(request)
+}
+
+fn refused(error: &ReadBodyError) -> Problem {
+    match error {
+        ReadBodyError::PayloadTooLarge => {
+            let description = format!("the body is longer than {MOST} bytes");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", description)
+        }
+        _ => Problem::new(StatusCode::BAD_REQUEST, "body_broken_off", "the body broke off"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::Body;
+
+    use super::*;
+
+    async fn read(path: &'static str, body: Body) -> Result<usize, StatusCode> {
+        let request = Request::builder().uri(path.parse().unwrap()).body(body);
+        let mut request = bounded(request).await.map_err(|error| error.status())?;
+        Ok(request.take_body().into_vec().await.unwrap().len())
+    }
+
+    /// A body that says no length.
+    fn endless() -> Body {
+        let chunks = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b' '; 4096]));
+        Body::from_bytes_stream(chunks)
+    }
+
+    #[tokio::test]
+    async fn a_body_up_to_the_limit_is_handed_on() {
+        assert_eq!(read("/items", Body::empty()).await, Ok(0));
+        assert_eq!(read("/items", Body::from_vec(vec![b' '; MOST])).await, Ok(MOST));
+    }
+
+    #[tokio::test]
+    async fn a_longer_body_is_413_even_if_it_says_no_length() {
+        assert_eq!(
+            read("/items", Body::from_vec(vec![b' '; MOST + 1])).await,
+            Err(StatusCode::PAYLOAD_TOO_LARGE)
+        );
+        assert_eq!(read("/admin/scopes/x", endless()).await, Err(StatusCode::PAYLOAD_TOO_LARGE));
+    }
+
+    #[tokio::test]
+    async fn an_import_has_a_limit_of_its_own() {
+        assert_eq!(read(IMPORT, Body::from_vec(vec![b' '; MOST + 1])).await, Ok(MOST + 1));
+    }
+}
