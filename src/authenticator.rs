@@ -15,8 +15,8 @@ use std::{
 };
 
 use scopegate_provider::{
-    AuthnError, Clock, Credentials, Excerpt, Freshness, Issuer, Outage, Principal, Provider, ProviderName,
-    Rejection, Timestamp,
+    AuthnError, ClientId, Clock, Credentials, Excerpt, Freshness, Issuer, Outage, Principal, Provider,
+    ProviderName, Refused, Rejection, Timestamp,
 };
 
 pub(crate) use self::beside::{Beside, Made};
@@ -110,13 +110,16 @@ pub struct Unauthenticated {
     /// The token is bad, or nobody can tell.
     #[source]
     pub error: AuthnError,
-    /// Whom the token speaks for all the same, where it was verified before it was refused: one that is revoked.
-    pub verified: Option<Principal>,
+    /// The provider that vouches for the client.
+    pub provider: Option<ProviderName>,
+    /// The client to which the token was issued, where that was verified before it was refused: of one that is revoked
+    /// or has expired, never of one that only says so.
+    pub client: Option<ClientId>,
 }
 
-impl From<AuthnError> for Unauthenticated {
-    fn from(error: AuthnError) -> Self {
-        Self { error, verified: None }
+impl From<Rejection> for Unauthenticated {
+    fn from(rejection: Rejection) -> Self {
+        Self { error: rejection.into(), provider: None, client: None }
     }
 }
 
@@ -250,7 +253,10 @@ impl Authenticator {
         };
         match self.revocations.check(&principal, credentials, seen.at) {
             Ok(()) => Ok((principal, seen)),
-            Err(error) => Err(Unauthenticated { error, verified: Some(principal) }),
+            Err(error) => {
+                let (provider, client) = (principal.provider().clone(), principal.client().cloned());
+                Err(Unauthenticated { error, provider: Some(provider), client })
+            }
         }
     }
 
@@ -283,11 +289,16 @@ impl Authenticator {
         &self,
         credentials: &Credentials,
         freshness: Freshness,
-    ) -> Result<(Principal, Seen), AuthnError> {
+    ) -> Result<(Principal, Seen), Unauthenticated> {
         let connected = self.provider_of(credentials)?;
         // Read before asking: what is withdrawn meanwhile makes the answer one of an earlier epoch.
         let epoch = connected.provider.epoch();
-        let principal = connected.provider.authenticate(credentials, freshness).await?;
+        let judged = connected.provider.judge(credentials, freshness).await;
+        let principal = judged.map_err(|Refused { error, client }| Unauthenticated {
+            error,
+            provider: client.is_some().then(|| connected.name.clone()),
+            client,
+        })?;
         let now = self.clock.now();
         let mut beside = Beside::default();
         if now < principal.cache_until() {

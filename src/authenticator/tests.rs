@@ -186,9 +186,9 @@ async fn a_revocation_is_heeded_for_a_token_that_is_known() {
     let refused = after.authenticate(&jwt("a"), Freshness::Cached).await.unwrap_err();
     assert_eq!(refused, AuthnError::Rejected(Rejection::Revoked));
     let refused = after.judge(&jwt("a"), Freshness::Cached).await.unwrap_err();
-    assert!(refused.verified.is_some(), "whose token it was is known");
+    assert!(refused.provider.is_some(), "the provider vouched for it");
     let refused = after.judge(&jwt("x"), Freshness::Cached).await.unwrap_err();
-    assert!(refused.verified.is_none(), "nobody vouches for it");
+    assert!(refused.provider.is_none(), "nobody vouches for it");
 }
 
 #[tokio::test]

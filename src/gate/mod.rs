@@ -219,9 +219,9 @@ impl State {
         let credentials = Credentials::bearer(token);
         match self.authenticator.judge(&credentials, freshness).await {
             Ok((principal, seen)) => Ok(Some(Known { principal, seen, credentials, offered })),
-            Err(Unauthenticated { error, verified }) => {
+            Err(Unauthenticated { error, provider, client }) => {
                 let problem = Problem::authentication(&error, route.rule().smallest_scopes());
-                Err(refused(problem).of(verified.as_ref()))
+                Err(Refusal { provider, client, ..refused(problem) })
             }
         }
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use scopegate_oidc::OidcProvider;
 use scopegate_provider::{
     AuthnError, ClientCredentials, ConnectError, Context, Credentials, Freshness, Health, Issuer, Outline,
-    Principal, Provider, RequestToken, Settings, TokenRequest, TokenRequestError, TokenResponse,
+    Principal, Provider, Refused, RequestToken, Settings, TokenRequest, TokenRequestError, TokenResponse,
 };
 use serde::{Deserialize, Deserializer};
 
@@ -60,6 +60,10 @@ impl Provider for RunningElsewhere {
         freshness: Freshness,
     ) -> Result<Principal, AuthnError> {
         self.provider.authenticate(credentials, freshness).await
+    }
+
+    async fn judge(&self, credentials: &Credentials, freshness: Freshness) -> Result<Principal, Refused> {
+        self.provider.judge(credentials, freshness).await
     }
 
     fn request_token(&self) -> Option<&dyn RequestToken> {

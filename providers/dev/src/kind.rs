@@ -9,8 +9,8 @@ use scopegate_oidc::{
 };
 use scopegate_provider::{
     AuthnError, ClaimPath, ClientCredentials, ClientId, ConnectError, Context, Credentials, Freshness,
-    Health, Issuer, KeyControl, Outline, Principal, Provider, RequestToken, RevokeToken, Secret, Span,
-    TokenRequests,
+    Health, Issuer, KeyControl, Outline, Principal, Provider, Refused, RequestToken, RevokeToken, Secret,
+    Span, TokenRequests,
 };
 use serde::{Deserialize, Deserializer, de};
 
@@ -198,6 +198,10 @@ impl Provider for DevProvider {
         freshness: Freshness,
     ) -> Result<Principal, AuthnError> {
         self.provider.authenticate(credentials, freshness).await
+    }
+
+    async fn judge(&self, credentials: &Credentials, freshness: Freshness) -> Result<Principal, Refused> {
+        self.provider.judge(credentials, freshness).await
     }
 
     fn takes_opaque_tokens(&self) -> bool {

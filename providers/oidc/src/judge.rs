@@ -170,6 +170,12 @@ fn check_client(rules: &TokenRules, map: &ClaimMap) -> Result<Option<ClientId>, 
     }
 }
 
+/// The client that claims name, whether or not it is allowed.
+pub(crate) fn client(rules: &TokenRules, map: &ClaimMap) -> Option<ClientId> {
+    let found = |path| claims::name_at(map, path, ClientId::parse).ok().flatten();
+    rules.client_claims.iter().find_map(found)
+}
+
 fn check_required_claims(rules: &TokenRules, map: &ClaimMap) -> Result<(), Rejection> {
     for required in &rules.required_claims {
         let claim = required.path.as_str();

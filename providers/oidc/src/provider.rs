@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use scopegate_provider::{
     AuthnError, BearerToken, Clock, ConnectError, Context, Credentials, Freshness, Health, Issuer,
-    KeyControl, Offload, Outage, OutageCause, Outline, Principal, Provider, Rejection, RequestToken,
+    KeyControl, Offload, Outage, OutageCause, Outline, Principal, Provider, Refused, Rejection, RequestToken,
     RevokeToken, Timestamp,
 };
 use tokio::sync::oneshot;
@@ -92,16 +92,18 @@ impl OidcProvider {
     }
 
     /// Verifies by signature, then asks the provider where the settings or the route want that too.
-    async fn verify(&self, token: &BearerToken, freshness: Freshness) -> Result<Principal, AuthnError> {
+    async fn verify(&self, token: &BearerToken, freshness: Freshness) -> Result<Principal, Refused> {
         let asked_too =
             freshness == Freshness::Fresh || self.settings.validate() == Validate::JwtThenIntrospect;
         let until = if asked_too { self.answer_until() } else { Timestamp::MAX };
         let admitted = self.rules.admit(Jwt::parse(token)?)?;
         let live = self.live(admitted.issuer())?;
         let signed = self.check_signature(live, admitted).await?;
-        let principal = self.rules.judge_until(signed, self.clock.now(), until)?;
-        if asked_too {
-            self.introspect(live, token, freshness).await?;
+        let judged = self.rules.judge_signed(signed, self.clock.now(), until);
+        let principal =
+            judged.map_err(|(rejection, client)| Refused { client, ..Refused::from(rejection) })?;
+        if asked_too && let Err(error) = self.introspect(live, token, freshness).await {
+            return Err(Refused { error, client: principal.client().cloned() });
         }
         Ok(principal)
     }
@@ -263,16 +265,23 @@ impl Provider for OidcProvider {
         credentials: &Credentials,
         freshness: Freshness,
     ) -> Result<Principal, AuthnError> {
+        self.judge(credentials, freshness).await.map_err(|refused| refused.error)
+    }
+
+    async fn judge(&self, credentials: &Credentials, freshness: Freshness) -> Result<Principal, Refused> {
         if self.disabled.load(Ordering::SeqCst) {
             return Err(Outage::new(OutageCause::Disabled, DISABLED).into());
         }
         let token = &credentials.token;
-        match (Shape::of(token), self.settings.validate()) {
-            (Shape::Jwt, Validate::Jwt | Validate::JwtThenIntrospect) => self.verify(token, freshness).await,
+        let asked = match (Shape::of(token), self.settings.validate()) {
+            (Shape::Jwt, Validate::Jwt | Validate::JwtThenIntrospect) => {
+                return self.verify(token, freshness).await;
+            }
             (Shape::Jwt, Validate::Introspect) => self.introspect_jwt(token, freshness).await,
             (Shape::Encrypted, _) => self.introspect_opaque(token, freshness, Rejection::Encrypted).await,
             (Shape::Opaque, _) => self.introspect_opaque(token, freshness, Rejection::Opaque).await,
-        }
+        };
+        Ok(asked?)
     }
 
     fn takes_opaque_tokens(&self) -> bool {

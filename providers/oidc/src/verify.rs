@@ -9,13 +9,13 @@
 
 use std::sync::Arc;
 
-use scopegate_provider::{Claims, Excerpt, Issuer, Principal, Rejection, Timestamp};
+use scopegate_provider::{Claims, ClientId, Excerpt, Issuer, Principal, Rejection, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::{
     algorithm::Algorithm,
     claims,
-    judge::{RequiredMembers, Vouched, judge},
+    judge::{RequiredMembers, Vouched, client, judge},
     jwk::PublicKey,
     jwt::Jwt,
     key_set::Candidates,
@@ -90,14 +90,27 @@ impl TokenRules {
         now: Timestamp,
         cache_until: Timestamp,
     ) -> Result<Principal, Rejection> {
-        let vouched = Vouched {
-            map: &signed.claims,
-            claims: Claims::from_json(signed.claims_json),
-            issuer: self.expected_issuer(signed.issuer.as_str())?,
+        self.judge_signed(signed, now, cache_until).map_err(|(rejection, _)| rejection)
+    }
+
+    /// The same; with a rejection comes the client, for which the signature vouches.
+    pub(crate) fn judge_signed(
+        &self,
+        signed: Signed,
+        now: Timestamp,
+        cache_until: Timestamp,
+    ) -> Result<Principal, (Rejection, Option<ClientId>)> {
+        let Signed { claims_json, claims, issuer, .. } = signed;
+        let vouched = |issuer| Vouched {
+            map: &claims,
+            claims: Claims::from_json(claims_json),
+            issuer,
             required: RequiredMembers::ALL,
             cache_until,
         };
-        judge(self, vouched, now)
+        let judged =
+            self.expected_issuer(issuer.as_str()).and_then(|issuer| judge(self, vouched(issuer), now));
+        judged.map_err(|rejection| (rejection, client(self, &claims)))
     }
 
     /// The same for an introspection answer, which must say `"active": true` and, if it names a `token_type`, `Bearer`

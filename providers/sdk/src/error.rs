@@ -2,6 +2,8 @@
 
 use std::{fmt, time::Duration};
 
+use crate::ClientId;
+
 /// What a stranger sent, made fit for a message: at most 80 characters, none of them a control character.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Excerpt(Box<str>);
@@ -300,6 +302,36 @@ impl AuthnError {
             Self::Rejected(rejection) => rejection.reason(),
             Self::Unavailable(outage) => outage.cause.reason(),
         }
+    }
+}
+
+/// Why [`Provider::judge`](crate::Provider::judge) gives no principal, and whose token it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct Refused {
+    /// The token is bad, or nobody can tell.
+    #[source]
+    pub error: AuthnError,
+    /// The client to which the token was issued, where its issuer vouches for that: it signed the token, or was asked.
+    /// Never what a token says of itself.
+    pub client: Option<ClientId>,
+}
+
+impl From<AuthnError> for Refused {
+    fn from(error: AuthnError) -> Self {
+        Self { error, client: None }
+    }
+}
+
+impl From<Rejection> for Refused {
+    fn from(rejection: Rejection) -> Self {
+        AuthnError::from(rejection).into()
+    }
+}
+
+impl From<Outage> for Refused {
+    fn from(outage: Outage) -> Self {
+        AuthnError::from(outage).into()
     }
 }
 

@@ -113,7 +113,7 @@ pub use capability::{
 pub use claims::{ClaimPath, ClaimPathError, Claims};
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
 pub use credentials::{Credentials, Freshness};
-pub use error::{AuthnError, Excerpt, Outage, OutageCause, Rejection};
+pub use error::{AuthnError, Excerpt, Outage, OutageCause, Refused, Rejection};
 pub use http::{HttpClient, HttpError};
 pub use names::{Audience, ClientId, Issuer, NameError, ProviderName, Role, SessionId, Subject, TokenId};
 pub use offload::{Busy, Inline, Job, Offload};

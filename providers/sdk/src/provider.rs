@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Audience, AuthnError, Clock, Credentials, Freshness, HttpClient, Issuer, NameError, Offload, Principal,
-    ProviderName,
+    ProviderName, Refused,
     capability::{Health, KeyControl, RequestToken, RevokeToken},
 };
 
@@ -27,6 +27,15 @@ pub trait Provider: Send + Sync + fmt::Debug {
         credentials: &Credentials,
         freshness: Freshness,
     ) -> Result<Principal, AuthnError>;
+
+    /// As [`Provider::authenticate`], and says whose token it was that is refused, for whoever counts refusals. A provider
+    /// that does not say so itself leaves that open.
+    ///
+    /// # Errors
+    /// [`Refused`] holds what [`Provider::authenticate`] would have said.
+    async fn judge(&self, credentials: &Credentials, freshness: Freshness) -> Result<Principal, Refused> {
+        self.authenticate(credentials, freshness).await.map_err(Refused::from)
+    }
 
     /// Whether tokens that are no JWTs may be sent to this provider. One provider at most may say so.
     fn takes_opaque_tokens(&self) -> bool {

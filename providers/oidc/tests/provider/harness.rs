@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use scopegate_oidc::{Http, OidcProvider, Settings};
 use scopegate_provider::{
     AuthnError, BearerToken, Context, Credentials, Freshness, Health, Inline, Outage, OutageCause, Principal,
-    Provider, ProviderName, Rejection,
+    Provider, ProviderName, Refused, Rejection,
 };
 use scopegate_testkit::{MintKey, TestClock, TestIssuer};
 use serde_json::{Value, json};
@@ -44,6 +44,13 @@ impl Harness {
         })
     }
 
+    /// The same with other members.
+    pub(crate) fn claims_with(&self, members: &Value) -> Value {
+        let mut claims = self.claims();
+        claims.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        claims
+    }
+
     /// A good token.
     pub(crate) fn token(&self) -> String {
         self.key.token(&self.claims())
@@ -56,6 +63,11 @@ impl Harness {
     pub(crate) async fn ask(&self, token: &str, freshness: Freshness) -> Result<Principal, AuthnError> {
         let credentials = Credentials::bearer(BearerToken::parse(token).unwrap());
         self.provider.authenticate(&credentials, freshness).await
+    }
+
+    pub(crate) async fn judge(&self, token: &str) -> Result<Principal, Refused> {
+        let credentials = Credentials::bearer(BearerToken::parse(token).unwrap());
+        self.provider.judge(&credentials, Freshness::Cached).await
     }
 
     /// Moves the clock on, once somebody sleeps; whoever wakes is done, or waits for the network, when this returns.

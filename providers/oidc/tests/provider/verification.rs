@@ -37,6 +37,23 @@ async fn invariant_2_keys_belong_to_their_issuer() {
 }
 
 #[tokio::test]
+async fn the_client_of_a_refused_token_is_told_if_its_issuer_signed_it_and_only_then() {
+    let harness = Harness::new(&json!({ "allowed_clients": ["batch"] })).await;
+    let expired = harness.claims_with(&json!({ "exp": 1_789_000_000 }));
+    let elsewhere = harness.claims_with(&json!({ "aud": "elsewhere" }));
+    for claims in [harness.claims(), expired, elsewhere] {
+        let refused = harness.judge(&harness.key.token(&claims)).await.unwrap_err();
+        assert_eq!(refused.client.unwrap().as_str(), "web", "{:?}", refused.error);
+    }
+    let forged = MintKey::es256("first").token(&harness.claims());
+    let stranger = MintKey::es256("stranger").token(&harness.claims());
+    for token in [forged, stranger, "opaque".to_owned()] {
+        let refused = harness.judge(&token).await.unwrap_err();
+        assert_eq!(refused.client, None, "{:?}", refused.error);
+    }
+}
+
+#[tokio::test]
 async fn a_route_that_wants_a_fresh_answer_is_told_that_there_is_none() {
     let harness = Harness::new(&json!({})).await;
     let answer = harness.ask(&harness.token(), Freshness::Fresh).await;
