@@ -9,7 +9,7 @@ use std::{
 use scopegate_testkit::{Fault, Postgres};
 use serde_json::json;
 
-use super::{Life, STALENESS, Slot, World, authority::Key, ledger::Wrong};
+use super::{Life, STALENESS, Slot, World, authority::Key, ledger::Wrong, nodes::Source};
 use crate::support::{Chance, eventually};
 
 /// How often the configuration is changed, half of the times for bad.
@@ -163,41 +163,54 @@ async fn with_database(world: &Arc<World>, act: impl FnOnce(&Postgres) + Send + 
     tokio::task::spawn_blocking(move || act(&world.database)).await.unwrap();
 }
 
+fn loses_database(world: &World) {
+    for slot in &world.slots {
+        slot.loses_database(Source::Event, Instant::now());
+    }
+}
+
+fn finds_database(world: &World) {
+    for slot in &world.slots {
+        slot.finds_database(Source::Event);
+    }
+}
+
 async fn without_database(
     world: &Arc<World>,
     event: &'static str,
     end: impl FnOnce(&Postgres) + Send + 'static,
 ) {
-    world.slots.iter().for_each(Slot::loses_database);
+    let _nobody_starts = world.starting.lock().await;
+    loses_database(world);
     with_database(world, move |server| {
         end(server);
         server.restart();
     })
     .await;
-    world.slots.iter().for_each(Slot::finds_database);
+    finds_database(world);
     world.ledger.event(event);
 }
 
 async fn terminate(world: &Arc<World>) {
-    world.slots.iter().for_each(Slot::loses_database);
+    let _nobody_starts = world.starting.lock().await;
+    loses_database(world);
     with_database(world, |server| {
         let others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()";
         server.psql("postgres", others);
     })
     .await;
-    world.slots.iter().for_each(Slot::finds_database);
+    finds_database(world);
     world.ledger.event("all connections were terminated");
 }
 
 async fn cut(world: &World, chance: &mut Chance, event: &'static str, time: Duration) {
     let slot = &world.slots[chance.of(0..2)];
-    // A node that starts without its store does not start, which is as it should be and not what is looked at here.
-    let _changing = slot.changing.lock().await;
-    slot.loses_database();
+    let _nobody_starts = world.starting.lock().await;
+    slot.loses_database(Source::Event, Instant::now());
     slot.cable.cut();
     tokio::time::sleep(time).await;
     slot.cable.mend();
-    slot.finds_database();
+    slot.finds_database(Source::Event);
     world.ledger.event(event);
 }
 
@@ -210,6 +223,11 @@ pub(super) async fn nodes_restart(world: Arc<World>) {
         world.slots[usize::try_from(round % 2).unwrap()].restart(&world).await;
         world.ledger.event("a node was ended and started");
     }
+}
+
+/// The database is asked by the way of each node, all the time.
+pub(super) async fn the_database_is_observed(world: Arc<World>, slot: usize) {
+    world.slots[slot].observe(&world).await;
 }
 
 /// Memory is looked at while nodes run.

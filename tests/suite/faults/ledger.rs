@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// What must not happen.
@@ -21,8 +21,10 @@ pub(super) enum Wrong {
 }
 
 /// The counts.
-#[derive(Default)]
-pub(super) struct Ledger(Mutex<Counts>);
+pub(super) struct Ledger {
+    begun: Instant,
+    counts: Mutex<Counts>,
+}
 
 #[derive(Default)]
 struct Counts {
@@ -56,8 +58,12 @@ const EVENTS: [&str; 16] = [
 ];
 
 impl Ledger {
+    pub(super) fn new() -> Self {
+        Self { begun: Instant::now(), counts: Mutex::default() }
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
-        self.0.lock().unwrap()
+        self.counts.lock().unwrap()
     }
 
     /// A caller was told something.
@@ -73,7 +79,7 @@ impl Ledger {
 
     /// Something happened that must not.
     pub(super) fn wrong(&self, what: Wrong, detail: String) {
-        println!("wrong: {what:?}: {detail}");
+        println!("wrong, after {:?}: {what:?}: {detail}", self.begun.elapsed());
         self.counts().wrong.entry(what).or_default().push(detail);
     }
 

@@ -51,6 +51,8 @@ struct World {
     upstream: String,
     revoked: Mutex<Vec<Revoked>>,
     ledger: Ledger,
+    /// Held while a node starts, and while the database cannot be reached: a node does not start without its store.
+    starting: tokio::sync::Mutex<()>,
 }
 
 /// A token whose revocation was acknowledged.
@@ -69,9 +71,20 @@ impl World {
         let slots = [Slot::new(&database, &url).await, Slot::new(&database, &url).await];
         let authorities = [Authority::start("alpha").await, Authority::start("beta").await];
         let upstream = upstream::start().await;
-        let (revoked, ledger) = (Mutex::default(), Ledger::default());
+        let (revoked, ledger) = (Mutex::default(), Ledger::new());
         let begun = Instant::now();
-        let world = Arc::new(Self { begun, length, database, authorities, slots, upstream, revoked, ledger });
+        let starting = tokio::sync::Mutex::default();
+        let world = Arc::new(Self {
+            begun,
+            length,
+            database,
+            authorities,
+            slots,
+            upstream,
+            revoked,
+            ledger,
+            starting,
+        });
         for slot in &world.slots {
             slot.start(&world, true).await;
         }
@@ -154,6 +167,9 @@ async fn run(world: &Arc<World>, mut chance: Chance) {
     tasks.spawn_local(events::the_database_fails(world.clone(), next()));
     tasks.spawn_local(events::nodes_restart(world.clone()));
     tasks.spawn_local(events::memory_is_looked_at(world.clone()));
+    for slot in 0..world.slots.len() {
+        tasks.spawn_local(events::the_database_is_observed(world.clone(), slot));
+    }
     tasks.spawn_local(clock::steps(world.clone(), next()));
     while let Some(ended) = tasks.join_next().await {
         ended.unwrap();

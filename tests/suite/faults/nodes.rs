@@ -8,6 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use scopegate::store::{Changes, Store, StoreSettings};
+use scopegate_provider::SystemClock;
 use scopegate_testkit::{Cable, Postgres};
 
 use super::{
@@ -24,8 +26,20 @@ pub(super) struct Slot {
     listed: Mutex<Option<Arc<Life>>>,
     /// Held while the node's configuration or the node itself is replaced.
     pub(super) changing: tokio::sync::Mutex<()>,
-    /// When the database could not be reached from here.
-    outages: Mutex<Vec<(Instant, Option<Instant>)>>,
+    /// When the database could not be reached from here, as events bring it about and as is observed.
+    outages: [Mutex<Vec<Outage>>; 2],
+}
+
+/// From when to when something could not be reached; without an end it still cannot.
+type Outage = (Instant, Option<Instant>);
+
+/// Who says that the database cannot be reached.
+#[derive(Clone, Copy)]
+pub(super) enum Source {
+    /// Who brings it about.
+    Event,
+    /// Who asks it all the time by the same way: on a busy machine it may be slow by itself.
+    Observer,
 }
 
 /// A run of the program.
@@ -57,7 +71,7 @@ impl Slot {
             cable,
             listed: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
-            outages: Mutex::default(),
+            outages: Default::default(),
         }
     }
 
@@ -110,6 +124,7 @@ upstreams:
     /// Starts a node and lists it once it is ready.
     pub(super) async fn start(&self, world: &World, open: bool) {
         static COUNT: AtomicU64 = AtomicU64::new(1);
+        let _database_is_there = world.starting.lock().await;
         let (config, begun) = (self.config(world, open), Instant::now());
         let server = tokio::task::spawn_blocking(move || Server::start(&config)).await.unwrap();
         let life = Life {
@@ -142,21 +157,28 @@ upstreams:
         self.start(world, true).await;
     }
 
-    /// The database cannot be reached from here, from now on.
-    pub(super) fn loses_database(&self) {
-        self.outages.lock().unwrap().push((Instant::now(), None));
+    /// The database cannot be reached from here, from then on.
+    pub(super) fn loses_database(&self, source: Source, at: Instant) {
+        let mut outages = self.outages[source as usize].lock().unwrap();
+        if outages.last().is_none_or(|(_, ended)| ended.is_some()) {
+            outages.push((at, None));
+        }
     }
 
     /// It can be reached again.
-    pub(super) fn finds_database(&self) {
-        if let Some((_, ended)) = self.outages.lock().unwrap().last_mut() {
+    pub(super) fn finds_database(&self, source: Source) {
+        if let Some((_, ended @ None)) = self.outages[source as usize].lock().unwrap().last_mut() {
             *ended = Some(Instant::now());
         }
     }
 
+    fn outages(&self) -> Vec<Outage> {
+        self.outages.iter().flat_map(|outages| outages.lock().unwrap().clone()).collect()
+    }
+
     /// Whether the node may say at this moment that it has not heard of revocations for too long.
     pub(super) fn may_be_stale(&self, at: Instant) -> bool {
-        self.outages.lock().unwrap().iter().any(|(begun, ended)| {
+        self.outages().iter().any(|(begun, ended)| {
             // It may have heard for the last time a moment before.
             at + Duration::from_secs(1) > *begun + STALENESS
                 && ended.is_none_or(|ended| at < ended + REACHED_AGAIN)
@@ -165,12 +187,28 @@ upstreams:
 
     /// Whether the database could be reached all the time.
     pub(super) fn was_connected(&self, from: Instant, to: Instant) -> bool {
-        let apart = |(begun, ended): &(Instant, Option<Instant>)| {
-            *begun > to || ended.is_some_and(|ended| ended + REACHED_AGAIN < from)
-        };
-        self.outages.lock().unwrap().iter().all(apart)
+        let apart =
+            |(begun, ended): &Outage| *begun > to || ended.is_some_and(|ended| ended + REACHED_AGAIN < from);
+        self.outages().iter().all(apart)
+    }
+
+    /// Asks the database by the node's way, all the time, until it is over.
+    pub(super) async fn observe(&self, world: &World) {
+        let settings = StoreSettings::new(self.database.parse().unwrap());
+        let store = Store::open(Some(&settings), Arc::new(SystemClock::new())).await.unwrap();
+        while !world.is_over() {
+            let asked = Instant::now();
+            match tokio::time::timeout(SLOW, store.heads()).await {
+                Ok(Ok(_)) => self.finds_database(Source::Observer),
+                Ok(Err(_)) | Err(_) => self.loses_database(Source::Observer, asked),
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
     }
 }
+
+/// What takes longer than this is no answer.
+const SLOW: Duration = Duration::from_secs(1);
 
 impl Life {
     /// Notes what memory it has once it is warm.
