@@ -85,7 +85,7 @@ fn service() -> OpenApiService<Shop, ()> {
 }
 
 /// A gate that asks what the service's operations declare.
-pub(crate) async fn gate(configuration: &str) -> Result<Gate, scopegate::app::GateBuildError> {
+pub(crate) async fn gate(configuration: &str) -> Result<Gate, scopegate::GateBuildError> {
     let operations = Operations::of(&service()).nested_at("/api").public("GET /health");
     Gate::builder().config_text(configuration).openapi(operations).build().await
 }

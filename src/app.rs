@@ -2,11 +2,9 @@
 
 mod administer;
 mod assemble;
-mod connect;
 mod denials;
 mod front;
 mod inner;
-mod library;
 mod metrics;
 mod readiness;
 mod restart;
@@ -15,20 +13,18 @@ mod signing;
 mod watch;
 
 use std::{
-    io,
+    ops::Deref,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use poem::{Endpoint, EndpointExt, Request, Response, Result, Route, endpoint::BoxEndpoint, get};
-use scopegate_oidc::{Http, HttpSettings, HttpSettingsError, Workers};
-use scopegate_provider::{Clock, ConnectError, HttpClient, Offload, ProviderName, SystemClock, Timestamp};
+use scopegate_provider::{Clock, SystemClock, Timestamp};
 
 use self::{
     administer::Hand,
     assemble::{Built, Endpoints},
-    connect::Connection,
     denials::Denials,
     front::Front,
     metrics::Scrape,
@@ -40,22 +36,20 @@ use crate::{
         grpc_health::{self, GrpcHealth},
         health::{Readyz, healthz},
     },
-    authenticator::{AuthenticatorError, VerifiedTokens},
     config::Config,
     gate::{
         Gate, IdentityError,
         forward_auth::grpc,
         proxy::{Proxy, UpstreamError},
     },
+    ground::{self, Connection, Ground, GroundError},
     grpc::Unimplemented,
     policy::Policy,
     server::Shutdown,
-    store::{ChangeNumber, Heads, OpenError, Store},
-    telemetry::{Metrics, metrics::TimedOffload},
+    store::{ChangeNumber, Heads},
 };
 
 pub use self::{
-    library::{GateBuildError, GateBuilder},
     serve::{Greeting, ProviderGreeting, ServeError, Served, serve},
     signing::SigningError,
     watch::Watch,
@@ -87,19 +81,21 @@ pub struct Reached {
 /// What lasts through reloads.
 struct Fixed {
     reached: Reached,
-    clock: Arc<dyn Clock>,
-    http: Arc<dyn HttpClient>,
-    offload: Arc<dyn Offload>,
-    store: Store,
-    tokens: VerifiedTokens,
+    ground: Ground,
     shutdown: Shutdown,
     /// What administrators act with.
     hand: Arc<Hand>,
     denials: Denials,
-    metrics: Arc<Metrics>,
     /// The keys of minted tokens.
     signing: Signing,
     started: Timestamp,
+}
+
+impl Deref for Fixed {
+    type Target = Ground;
+    fn deref(&self) -> &Ground {
+        &self.ground
+    }
 }
 
 /// What a configuration made.
@@ -114,35 +110,18 @@ struct Generation {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A provider cannot be made.
-    #[error("the provider `{name}`: {source}")]
-    Connect {
-        /// The provider.
-        name: ProviderName,
-        /// Why.
-        source: ConnectError,
-    },
-    /// Providers cannot stand beside each other.
+    /// There is nothing to stand on.
     #[error(transparent)]
-    Authenticator(#[from] AuthenticatorError),
+    Ground(#[from] GroundError),
     /// An upstream cannot be set up.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
     /// Identity headers cannot be as they are configured.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The HTTP client cannot be made.
-    #[error(transparent)]
-    Http(#[from] HttpSettingsError),
     /// Nothing is configured any more, though something was: the file was probably looked at while it was written.
     #[error("nothing is configured any more: end the program if that is meant")]
     Empty,
-    /// The system gives no threads.
-    #[error("cannot start the threads that check signatures: {0}")]
-    Workers(#[from] io::Error),
-    /// The store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] OpenError),
     /// There are no keys to sign tokens with.
     #[error(transparent)]
     Signing(#[from] SigningError),
@@ -168,27 +147,15 @@ impl App {
         shutdown: Shutdown,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BuildError> {
-        let store = Store::open(config.store.as_ref(), clock.clone()).await?;
+        let ground = Ground::lay(&config, clock).await?;
         // Before anything of it is read: what changes afterwards is told.
-        let changes = store.subscribe();
-        store.keep_audit(config.telemetry.audit.retention.get());
-        let metrics: Arc<Metrics> = Arc::default();
-        let fixed = Fixed {
-            reached,
-            http: Arc::new(Http::new(HttpSettings::default())?),
-            offload: Arc::new(TimedOffload::new(Workers::start()?, metrics.clone())),
-            tokens: VerifiedTokens::new(config.cache.tokens),
-            metrics,
-            started: clock.now(),
-            clock,
-            denials: Denials::start(store.clone()),
-            store,
-            shutdown,
-            hand: Arc::default(),
-            signing: Signing::default(),
-        };
-        let connections = connect::all(&fixed, std::mem::take(&mut config.providers), &[]).await?;
-        let state = assemble::state(&fixed, &connections, &config)?;
+        let changes = ground.store.subscribe();
+        ground.store.keep_audit(config.telemetry.audit.retention.get());
+        let (started, denials) = (ground.clock.now(), Denials::start(ground.store.clone()));
+        let (hand, signing) = (Arc::default(), Signing::default());
+        let fixed = Fixed { reached, ground, shutdown, hand, denials, signing, started };
+        let connections = fixed.connect(std::mem::take(&mut config.providers), &[]).await?;
+        let state = assemble::state(&fixed, &connections, &config).map_err(GroundError::from)?;
         fixed.sign_for(&config, state.policy()).await?;
         let gate = Gate::new(state);
         let proxy = Proxy::new(&config.upstreams)?;
@@ -217,7 +184,7 @@ impl App {
         }
         self.0.fixed.store.keep_audit(config.telemetry.audit.retention.get());
         let providers = std::mem::take(&mut config.providers);
-        let connections = connect::all(&self.0.fixed, providers, &self.0.current.load().connections).await?;
+        let connections = self.0.fixed.connect(providers, &self.0.current.load().connections).await?;
         let proxy = self.0.current.load().proxy.with(&config.upstreams)?;
         let waiting = restart::waiting(&self.0.first, &config).join(", ");
         self.0.take_over(connections, Arc::new(config), proxy).await?;
@@ -270,15 +237,7 @@ impl App {
     /// Waits until every provider can judge tokens, `patience` at most.
     pub async fn settle(&self, patience: Duration) {
         let connections = self.0.current.load().connections.clone();
-        let all = async {
-            for connection in &connections {
-                if let Some(health) = connection.connected.provider().health() {
-                    health.ready().await;
-                }
-            }
-        };
-        // Who is not ready by then is waited for in the background.
-        let _ = tokio::time::timeout(patience, all).await;
+        ground::settle(&connections, patience).await;
     }
 }
 
@@ -306,7 +265,7 @@ impl Node {
         config: Arc<Config>,
         proxy: Proxy,
     ) -> Result<(), BuildError> {
-        let state = assemble::state(&self.fixed, &connections, &config)?;
+        let state = assemble::state(&self.fixed, &connections, &config).map_err(GroundError::from)?;
         self.fixed.sign_for(&config, state.policy()).await?;
         self.gate.replace(state);
         let built = Built { gate: &self.gate, connections: &connections, config: &config, proxy: &proxy };

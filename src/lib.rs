@@ -3,16 +3,26 @@
 //! A row uses the rows below it, never its own row or above:
 //!
 //! ```text
-//! main → cli → app → api, config → gate, providers → authenticator, problem → policy, store
-//!      → auth0, okta, dev → oidc → sdk
+//! main → cli → app → api, ground → config → gate, providers → authenticator, problem → policy,
+//!      store → auth0, okta, dev → oidc → sdk
 //! ```
 
+#![cfg_attr(
+    not(feature = "server"),
+    expect(dead_code, reason = "what the fronts share holds parts that only those of the server use")
+)]
+
+#[cfg(feature = "server")]
 pub mod api;
+#[cfg(feature = "server")]
 pub mod app;
 pub mod authenticator;
+#[cfg(feature = "server")]
 pub mod cli;
 pub mod config;
 pub mod gate;
+pub mod ground;
+#[cfg(feature = "server")]
 mod grpc;
 pub mod manual;
 pub mod policy;
@@ -28,3 +38,4 @@ pub use config::Operations;
 #[cfg(feature = "tower")]
 pub use gate::tower;
 pub use gate::{Caller, Gate, Principal};
+pub use ground::{GateBuildError, GateBuilder};

@@ -177,7 +177,7 @@ impl Problem {
 
     /// With headers that say whose pages may read it (the Fetch standard, CORS protocol).
     #[must_use]
-    pub(crate) fn with_pages(self, headers: HeaderMap) -> Self {
+    pub fn with_pages(self, headers: HeaderMap) -> Self {
         Self { pages: (!headers.is_empty()).then(|| Box::new(headers)), ..self }
     }
 

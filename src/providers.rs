@@ -46,6 +46,17 @@ impl<S: Settings + Sync> ProviderSettings for S {
     }
 }
 
+/// The embedded issuer is a server.
+#[cfg(feature = "server")]
+fn with_dev(kinds: Kinds) -> Kinds {
+    kinds.with::<scopegate_dev::Dev>()
+}
+
+#[cfg(not(feature = "server"))]
+fn with_dev(kinds: Kinds) -> Kinds {
+    kinds
+}
+
 impl Kinds {
     /// No kind at all.
     pub fn none() -> Self {
@@ -54,11 +65,8 @@ impl Kinds {
 
     /// The kinds that scopegate brings.
     pub fn builtin() -> Self {
-        Self::none()
-            .with::<scopegate_auth0::Auth0>()
-            .with::<scopegate_okta::Okta>()
-            .with::<scopegate_oidc::Settings>()
-            .with::<scopegate_dev::Dev>()
+        let kinds = Self::none().with::<scopegate_auth0::Auth0>().with::<scopegate_okta::Okta>();
+        with_dev(kinds.with::<scopegate_oidc::Settings>())
     }
 
     /// Adds a kind; one of the same name gives way to it.

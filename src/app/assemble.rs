@@ -1,4 +1,4 @@
-//! What a gate decides by, and the endpoint of the main listener.
+//! The endpoints of the listeners.
 
 use std::sync::Arc;
 
@@ -13,7 +13,6 @@ use serde_json::Value;
 
 use super::{
     Fixed, Reached,
-    connect::Connection,
     denials::Counted,
     front::Front,
     inner::{Inner, told},
@@ -27,10 +26,10 @@ use crate::{
         openapi::{DocumentedProvider, Facts, Site, overlay},
         well_known::{self, ResourceMetadata},
     },
-    authenticator::{Authenticator, AuthenticatorError},
+    authenticator::AuthenticatorError,
     config::{Config, Dialect},
     gate::{
-        Cors, Gate, GateEndpoint, GateSettings, Guard, IdentityError, State, fit,
+        Gate, GateEndpoint, Guard, IdentityError, State,
         forward_auth::{
             Caddy, Desk, Envoy, ForwardAuth, Haproxy, Nginx, NginxProblem, Traefik,
             grpc::{Authorization, EnvoyGrpc},
@@ -39,6 +38,7 @@ use crate::{
         mint::{Mint, Terms},
         proxy::{Onward, OnwardSettings, Proxy, UpstreamSettings},
     },
+    ground::Connection,
     telemetry::{Trace, TraceEndpoint},
 };
 
@@ -48,16 +48,8 @@ pub(super) fn state(
     connections: &[Connection],
     config: &Config,
 ) -> Result<State, AuthenticatorError> {
-    let connected = connections.iter().map(|connection| connection.connected.clone()).collect();
-    let (tokens, store) = (fixed.tokens.clone(), Arc::new(fixed.store.clone()));
-    let authenticator = Authenticator::new(connected, tokens, store, fixed.clock.clone())?;
-    let policy = fit(&config.rules.definition, &fixed.store.policy()).adopt();
-    let cors = Cors::new(config.cors.clone(), &config.server.request_id.0);
-    let token_limit = config.server.limits.token.get();
-    let trusted_proxies = config.server.trusted_proxies.clone();
     let resource_metadata = resource_metadata(&fixed.reached, config.server.base_path.as_str());
-    let settings = GateSettings { token_limit, resource_metadata, cors, trusted_proxies };
-    Ok(State::new(policy, authenticator, settings).timed(fixed.metrics.clone()))
+    fixed.ground.state(connections, config, resource_metadata)
 }
 
 /// Where challenges point, if callers can be sent there.

@@ -49,7 +49,7 @@ pub use self::{
 };
 pub use crate::yaml::{Origin, Place, Problem};
 use crate::{
-    gate::{mint::MintSettings, proxy::UpstreamSettings},
+    gate::{UpstreamSettings, mint::MintSettings},
     policy::settings::{CorsSettings, IdentitySettings},
     providers::Kinds,
     store::StoreSettings,

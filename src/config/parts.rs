@@ -12,7 +12,7 @@ use super::{
     sections::Sections,
 };
 use crate::{
-    gate::proxy::UpstreamSettings,
+    gate::UpstreamSettings,
     policy::settings::{RouteSettings, ScopeSettings},
     providers::{Kinds, ProviderSettings},
     yaml::{Entry, Fault, Node, Step, Value, nearest, read},

@@ -8,7 +8,7 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use super::values::{BasePath, PublicUrl};
 use crate::{
-    gate::{TrustedProxies, mint::MintSettings, proxy::UpstreamSettings},
+    gate::{TrustedProxies, UpstreamSettings, mint::MintSettings},
     policy::settings::{
         CorsSettings, DocumentSettings, Forward, IdentitySettings, RequireSettings, RouteSettings,
         ScopeSettings,

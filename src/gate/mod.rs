@@ -4,20 +4,25 @@ mod admission;
 mod bearer;
 mod cors;
 mod fit;
+#[cfg(feature = "server")]
 pub mod forward_auth;
 mod guard;
+#[cfg(feature = "server")]
 pub(crate) mod identities;
 mod identity;
 mod matter;
 mod middleware;
 pub mod mint;
 mod principal;
+#[cfg(feature = "server")]
 pub mod proxy;
 mod request;
 mod subprotocol;
 #[cfg(feature = "tower")]
 pub mod tower;
 mod trust;
+mod upgrade;
+mod upstreams;
 
 use std::{fmt, sync::Arc};
 
@@ -42,6 +47,7 @@ pub use self::{
     middleware::GateEndpoint,
     principal::{Caller, Principal},
     trust::{ForwardedError, Network, NetworkError, Origin, TrustedProxies},
+    upstreams::{HealthSettings, Protocol, UpstreamSettings, UpstreamUrl, UpstreamUrlError},
 };
 use self::{matter::Matter, subprotocol::Hop};
 

@@ -10,7 +10,8 @@ use crate::problem::Problem;
 /// Who calls: put beside the request by a [`Gate`](super::Gate) after it let the request through.
 ///
 /// As an argument of a handler it is a 401 where the route lets anonymous callers through and this one is, and a 500
-/// where the handler is reached without a gate: never anonymous by mistake.
+/// where the handler is reached without a gate: never anonymous by mistake. Don't ask for an `Option<Principal>`: poem
+/// makes `None` of every failure, so that a missing gate would look like an anonymous caller. [`Caller`] tells them apart.
 ///
 /// ```
 /// #[poem::handler]

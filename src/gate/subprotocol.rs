@@ -17,7 +17,7 @@ use http::{
 };
 use scopegate_provider::BearerToken;
 
-use super::{BearerError, Permit, proxy};
+use super::{BearerError, Permit, upgrade::upgrade};
 
 const PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
 const OURS: &str = "bearer";
@@ -78,7 +78,7 @@ pub(super) fn authorization(permit: &Permit) -> Option<HeaderValue> {
 /// Whether a `GET` opens a `WebSocket`.
 pub(super) fn is_handshake(headers: &HeaderMap, hop: Hop) -> bool {
     match hop {
-        Hop::Direct => proxy::is_websocket(headers),
+        Hop::Direct => upgrade(headers).is_some(),
         Hop::Told => headers.contains_key(SEC_WEBSOCKET_KEY),
     }
 }

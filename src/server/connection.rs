@@ -36,6 +36,7 @@ use tokio::{
 
 use super::{
     Limits, Phase, Shutdown,
+    settings::Certified,
     vigil::{Expired, InFlight, Vigil, Watched},
 };
 
@@ -60,11 +61,6 @@ pub(super) struct Ends {
     pub(super) scheme: Scheme,
     pub(super) certified: bool,
 }
-
-/// Among a request's data: it came over a connection whose client presented a certificate that the listener's authorities
-/// vouch for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Certified;
 
 /// hyper as these limits want it. What a timeout needs is watched by [`Vigil`].
 pub(super) fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {

@@ -20,24 +20,35 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(feature = "server")]
 mod accept;
+#[cfg(feature = "server")]
 mod connection;
+#[cfg(feature = "server")]
 mod descriptors;
+#[cfg(feature = "server")]
 mod drain;
+#[cfg(feature = "server")]
 mod framing;
 mod listen;
 mod settings;
+#[cfg(feature = "server")]
 mod socket;
+#[cfg(feature = "server")]
 mod tls;
+#[cfg(feature = "server")]
 mod vigil;
 
+#[cfg(feature = "server")]
 pub use accept::{BindError, Bound, Outcome};
-pub use connection::Certified;
+#[cfg(feature = "server")]
 pub use descriptors::raise_descriptor_limit;
+#[cfg(feature = "server")]
 pub use drain::{Phase, Shutdown};
 pub use listen::{Listen, ListenError};
-pub use settings::{Limits, ListenerSettings};
-pub use tls::{AuthorityError, TlsError, TlsSettings};
+pub use settings::{Certified, Limits, ListenerSettings, TlsSettings};
+#[cfg(feature = "server")]
+pub use tls::{AuthorityError, TlsError};
 
 #[cfg(test)]
 mod tests;

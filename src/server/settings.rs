@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use scopegate_provider::{ByteSize, Span};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{Listen, TlsSettings};
+use super::Listen;
 
 /// hyper reads heads into a buffer that is never smaller.
 const LEAST_HEADERS: ByteSize = ByteSize::new(8 << 10);
@@ -24,6 +24,23 @@ pub struct ListenerSettings {
     /// What a caller may use.
     pub limits: Limits,
 }
+
+/// `server.tls`: the certificate chain and its key, in PEM. Both are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSettings {
+    /// The certificate chain, the server's own first.
+    #[schemars(with = "String", extend("format" = "path"))]
+    pub certificate: PathBuf,
+    /// The private key.
+    #[schemars(with = "String", extend("format" = "path"))]
+    pub key: PathBuf,
+}
+
+/// Among a request's data: it came over a connection whose client presented a certificate that the listener's authorities
+/// vouch for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Certified;
 
 /// What one caller may use of the server (`server.limits`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -16,25 +16,13 @@ use rustls::{
     server::{ClientHello, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier},
     sign::CertifiedKey,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{Accept, TlsAcceptor};
 
+use super::TlsSettings;
+
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);
-
-/// `server.tls`: the certificate chain and its key, in PEM. Both are read again when they change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TlsSettings {
-    /// The certificate chain, the server's own first.
-    #[schemars(with = "String", extend("format" = "path"))]
-    pub certificate: PathBuf,
-    /// The private key.
-    #[schemars(with = "String", extend("format" = "path"))]
-    pub key: PathBuf,
-}
 
 /// Why TLS cannot be spoken.
 #[derive(Debug, thiserror::Error)]

@@ -110,6 +110,14 @@ pub enum OpenError {
         /// What the database said.
         problem: String,
     },
+    /// The program was built without it.
+    #[error(
+        "cannot open the store `{url}`: this program was built without the feature `server`; write `memory:`"
+    )]
+    LeftOut {
+        /// Where it is, without a password.
+        url: String,
+    },
     /// It was opened, but does not answer as it should.
     #[error("cannot read the store `{url}`: {source}")]
     Read {

@@ -8,11 +8,17 @@ mod audit;
 mod changes;
 #[cfg(test)]
 mod conformance;
+#[cfg(feature = "server")]
+mod durable;
+#[cfg(not(feature = "server"))]
+#[path = "not_durable.rs"]
+mod durable;
 mod error;
 mod id;
 mod items;
 mod memory;
 mod policy;
+#[cfg(feature = "server")]
 mod postgres;
 mod provider_states;
 mod revocation;
@@ -20,7 +26,9 @@ mod revocation_index;
 mod settings;
 mod shared;
 mod signing_keys;
+#[cfg(feature = "server")]
 mod sql;
+#[cfg(feature = "server")]
 mod sqlite;
 
 use std::fmt;

@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::{
     Backend, ChangeNumber, Heads, MaxStaleness, MemoryStore, NewRevocation, OpenError, ProviderState,
-    RevocationIndex, StoreError, StoreSettings, StoreUrl, StoredPolicy, Tolerance, postgres, sqlite,
+    RevocationIndex, StoreError, StoreSettings, StoreUrl, StoredPolicy, Tolerance, durable,
 };
 
 /// The store of a node. Clones are the same store.
@@ -69,11 +69,7 @@ impl Store {
             let never = MaxStaleness { policy: Tolerance::Unlimited, revocations: Tolerance::Unlimited };
             return Self::over(nothing, &StoreUrl::Memory, never, clock).await;
         };
-        let backend: Arc<dyn Backend> = match &settings.url {
-            StoreUrl::Memory => Arc::new(MemoryStore::new(clock.clone())),
-            StoreUrl::Sqlite(path) => Arc::new(sqlite::open(path, settings, clock.clone()).await?),
-            StoreUrl::Postgres(url) => Arc::new(postgres::open(url, settings, clock.clone()).await?),
-        };
+        let backend = durable::open(settings, clock.clone()).await?;
         Self::over(backend, &settings.url, settings.max_staleness, clock).await
     }
 

@@ -1,141 +1,17 @@
 //! Tree → types: a serde deserializer that lets the wanted type say what a scalar is, and tells the path of an error.
 
-use std::fmt;
+mod error;
+mod infer;
 
 use serde::{
     Deserializer,
-    de::{self, DeserializeSeed, EnumAccess, Expected, IntoDeserializer, Unexpected, VariantAccess, Visitor},
+    de::{self, DeserializeSeed, EnumAccess, IntoDeserializer, Unexpected, VariantAccess, Visitor},
     forward_to_deserialize_any,
 };
 
-use super::{
-    fault::Problem,
-    tree::{Entry, Node, Scalar, Step, Style, Value},
-};
-
-/// What is wrong, and the way from the value that was read to it, last step first.
-#[derive(Debug)]
-pub(crate) struct ReadError {
-    problem: Problem,
-    reversed: Vec<Step>,
-    of_key: bool,
-}
-
-impl ReadError {
-    fn new(problem: Problem) -> Self {
-        Self { problem, reversed: Vec::new(), of_key: false }
-    }
-
-    fn under(mut self, step: Step) -> Self {
-        self.reversed.push(step);
-        self
-    }
-
-    /// What is wrong, the path to it, and whether the key rather than the value is meant.
-    pub(crate) fn into_parts(mut self) -> (Problem, Vec<Step>, bool) {
-        self.reversed.reverse();
-        (self.problem, self.reversed, self.of_key)
-    }
-}
-
-impl fmt::Display for ReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.problem, f)
-    }
-}
-
-impl std::error::Error for ReadError {}
-
-impl de::Error for ReadError {
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        Self::new(Problem::Invalid { message: message.to_string() })
-    }
-
-    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::new(Problem::WrongType { expected: plain_words(expected), found: found_words(found) })
-    }
-
-    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::invalid_type(found, expected)
-    }
-
-    fn invalid_length(found: usize, expected: &dyn Expected) -> Self {
-        Self::new(Problem::WrongType { expected: plain_words(expected), found: format!("{found} values") })
-    }
-
-    fn unknown_variant(found: &str, choices: &'static [&'static str]) -> Self {
-        Self::new(Problem::unknown_choice(found, choices))
-    }
-
-    fn unknown_field(key: &str, known: &'static [&'static str]) -> Self {
-        Self::new(Problem::unknown_key(key, known))
-    }
-
-    fn missing_field(key: &'static str) -> Self {
-        Self::new(Problem::Missing { key: key.to_owned() })
-    }
-}
-
-fn plain_words(expected: &dyn Expected) -> String {
-    let words = expected.to_string();
-    match words.as_str() {
-        "a boolean" => "`true` or `false`".to_owned(),
-        "a string" | "string" | "str" => "text".to_owned(),
-        "a sequence" => "a list".to_owned(),
-        "u8" => "a whole number from 0 to 255".to_owned(),
-        "u16" => "a whole number from 0 to 65535".to_owned(),
-        "u32" | "u64" | "u128" | "usize" => "a whole number, 0 or more".to_owned(),
-        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number".to_owned(),
-        "f32" | "f64" => "a number".to_owned(),
-        other if other.starts_with("struct ") => "a map".to_owned(),
-        _ => words,
-    }
-}
-
-fn found_words(found: Unexpected<'_>) -> String {
-    match found {
-        Unexpected::Bool(value) => format!("`{value}`"),
-        Unexpected::Unsigned(value) => format!("the number `{value}`"),
-        Unexpected::Signed(value) => format!("the number `{value}`"),
-        Unexpected::Float(value) => format!("the number `{value}`"),
-        Unexpected::Str(text) => format!("the text {}", scopegate_provider::Excerpt::new(text)),
-        Unexpected::Unit | Unexpected::Option => "nothing".to_owned(),
-        Unexpected::Seq => "a list".to_owned(),
-        Unexpected::Map | Unexpected::StructVariant => "a map".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-/// What a plain scalar is where nothing says what is wanted (YAML 1.2 core schema; a number with leading zeros is text).
-enum Inferred<'a> {
-    Bool(bool),
-    Signed(i64),
-    Unsigned(u64),
-    Float(f64),
-    Text(&'a str),
-}
-
-fn infer(text: &str) -> Inferred<'_> {
-    match text {
-        "true" | "True" | "TRUE" => return Inferred::Bool(true),
-        "false" | "False" | "FALSE" => return Inferred::Bool(false),
-        _ => {}
-    }
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let leading_zero = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
-    let numeric = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
-        && digits.chars().all(|c| c.is_ascii_digit() || "+-.eE".contains(c));
-    if !numeric || leading_zero {
-        return Inferred::Text(text);
-    }
-    if let Ok(number) = text.parse() {
-        return Inferred::Unsigned(number);
-    }
-    if let Ok(number) = text.parse() {
-        return Inferred::Signed(number);
-    }
-    text.parse().map_or(Inferred::Text(text), Inferred::Float)
-}
+pub(crate) use self::error::ReadError;
+use self::infer::{Inferred, infer};
+use super::tree::{Entry, Node, Scalar, Step, Style, Value};
 
 /// Reads a value of the tree.
 #[derive(Clone, Copy)]
@@ -341,8 +217,7 @@ impl<'de> de::MapAccess<'de> for Entries<'_> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
         self.current = self.entries.find(|entry| !entry.node.is_hole());
         let Some(entry) = self.current else { return Ok(None) };
-        let of_key =
-            |error: ReadError| ReadError { of_key: true, ..error.under(Step::Key(entry.key.clone())) };
+        let of_key = |error: ReadError| error.of_key(&entry.key);
         seed.deserialize(entry.key.as_str().into_deserializer()).map(Some).map_err(of_key)
     }
 
@@ -364,8 +239,7 @@ impl<'a, 'de> EnumAccess<'de> for Variant<'a> {
         self,
         seed: V,
     ) -> Result<(V::Value, VariantBody<'a>), ReadError> {
-        let of_key =
-            |error: ReadError| ReadError { of_key: true, ..error.under(Step::Key(self.0.key.clone())) };
+        let of_key = |error: ReadError| error.of_key(&self.0.key);
         let name = seed.deserialize(self.0.key.as_str().into_deserializer()).map_err(of_key)?;
         Ok((name, VariantBody(self.0)))
     }

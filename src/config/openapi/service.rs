@@ -1,12 +1,11 @@
 //! A service of poem-openapi, by its metadata. What it documents with `#[oai(scope = …)]` is what its callers need.
 
+#[cfg(feature = "poem-openapi")]
+mod metadata;
+
 use std::collections::HashMap;
 
 use http::Method;
-use poem_openapi::{
-    OpenApi, OpenApiService,
-    registry::{MetaOperation, Registry},
-};
 use scopegate_provider::Scope;
 
 use super::{
@@ -22,7 +21,7 @@ use crate::{
 };
 
 /// The operations of a poem-openapi service, whose declared security becomes part of the policy: see
-/// [`GateBuilder::openapi`](crate::app::GateBuilder::openapi).
+/// [`GateBuilder::openapi`](crate::GateBuilder::openapi).
 ///
 /// Operations that are hidden from the document (`#[oai(hidden)]`) cannot be seen here: they need routes of their own.
 #[derive(Debug, Clone)]
@@ -43,32 +42,6 @@ struct Declared {
 }
 
 impl Operations {
-    /// Those of a service that is not nested.
-    pub fn of<T: OpenApi, W>(_: &OpenApiService<T, W>) -> Self {
-        let mut registry = Registry::new();
-        T::register(&mut registry);
-        let schemes =
-            registry.security_schemes.iter().map(|(name, scheme)| (*name, (scheme.ty, scheme.scheme)));
-        let paths = T::meta().into_iter().flat_map(|api| api.paths);
-        let one = |path: String, operation: MetaOperation| Declared {
-            method: operation.method,
-            path,
-            security: operation.security,
-        };
-        let declared = paths.flat_map(|path| {
-            let name = path.path;
-            path.operations.into_iter().map(move |operation| one(name.clone(), operation))
-        });
-        Self {
-            name: std::any::type_name::<T>().to_owned(),
-            base: String::new(),
-            declared: declared.collect(),
-            schemes: schemes.collect(),
-            scopes: scopes(&registry),
-            public: Vec::new(),
-        }
-    }
-
     /// The same, nested at this path: `Route::new().nest(path, service)`.
     #[must_use]
     pub fn nested_at(self, path: impl Into<String>) -> Self {
@@ -160,20 +133,4 @@ impl Operations {
             (false, false) => Access::any_of(&[whole]),
         }
     }
-}
-
-impl<T: OpenApi, W> From<&OpenApiService<T, W>> for Operations {
-    fn from(service: &OpenApiService<T, W>) -> Self {
-        Self::of(service)
-    }
-}
-
-/// The scopes that the flows of OAuth 2.0 list, and what each is for.
-fn scopes(registry: &Registry) -> Vec<(&'static str, &'static str)> {
-    let flows = registry.security_schemes.values().filter_map(|scheme| scheme.flows.as_ref());
-    let flows = flows.flat_map(|flows| {
-        [&flows.implicit, &flows.password, &flows.client_credentials, &flows.authorization_code]
-    });
-    let scopes = flows.flatten().flat_map(|flow| &flow.scopes);
-    scopes.map(|scope| (scope.name, scope.description.unwrap_or_default())).collect()
 }

@@ -9,6 +9,7 @@ use http::{
 };
 
 use super::Forwarded;
+use crate::gate::upgrade::lists;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -68,15 +69,6 @@ pub(super) fn towards_caller(headers: &mut HeaderMap) {
     strip_hop_by_hop(headers);
 }
 
-/// The protocol that a caller asks to change to, if it is one that is let through. `h2c` never is: requests would come
-/// to the upstream past the gate.
-pub(in crate::gate) fn upgrade(headers: &HeaderMap) -> Option<&'static str> {
-    let asked = headers.get_all(CONNECTION).iter().any(|value| lists(value, "upgrade"));
-    let mut protocols = headers.get_all(UPGRADE).iter();
-    let websocket = protocols.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    (asked && websocket && protocols.next().is_none()).then_some("websocket")
-}
-
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in listed(headers) {
         headers.remove(name);
@@ -97,10 +89,6 @@ fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
     let tokens = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let names = tokens.filter_map(|token| token.trim().parse().ok());
     names.filter(|name| ![HOST, CONTENT_LENGTH, AUTHORIZATION].contains(name)).collect()
-}
-
-fn lists(value: &HeaderValue, token: &str) -> bool {
-    value.to_str().is_ok_and(|value| value.split(',').any(|item| item.trim().eq_ignore_ascii_case(token)))
 }
 
 /// Whether a header says where a request came from, in any spelling that a service may take for it.
@@ -125,6 +113,8 @@ fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use crate::gate::upgrade::upgrade;
+
     use super::*;
     use crate::policy::Scheme;
 

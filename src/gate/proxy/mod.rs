@@ -15,7 +15,6 @@ mod onward;
 mod patience;
 mod pool;
 mod resend;
-mod settings;
 mod stream;
 mod tunnel;
 mod upstream;
@@ -31,16 +30,12 @@ pub(crate) use self::onward::{Onward, OnwardSettings};
 use self::upstream::Upstream;
 pub use self::{
     error::{ProxyError, UpstreamError},
-    settings::{HealthSettings, Protocol, UpstreamSettings, UpstreamUrl, UpstreamUrlError},
     stream::{StreamEnd, StreamGuard},
 };
 use super::Origin;
+use super::upgrade::upgrade;
+pub use super::upstreams::{HealthSettings, Protocol, UpstreamSettings, UpstreamUrl, UpstreamUrlError};
 use crate::policy::Scheme;
-
-/// Whether a request asks for a `WebSocket`.
-pub(super) fn is_websocket(headers: &http::HeaderMap) -> bool {
-    headers::upgrade(headers).is_some()
-}
 
 /// A body in either direction.
 type Body = BoxBody<Bytes, std::io::Error>;
@@ -107,7 +102,7 @@ impl Proxy {
         guard: Option<StreamGuard>,
     ) -> Result<Response, ProxyError> {
         let upstream = self.upstreams.get(upstream).ok_or(ProxyError::NoSuchUpstream)?;
-        let upgrade = headers::upgrade(request.headers()).and_then(|protocol| {
+        let upgrade = upgrade(request.headers()).and_then(|protocol| {
             let ours = request.take_upgrade().ok()?;
             Some((protocol, ours))
         });

@@ -16,6 +16,7 @@ use super::{
     patience::Patience,
     upstream::{Upstream, answer},
 };
+use crate::gate::upgrade::upgrade;
 
 /// What each direction of a tunnel holds at most, in bytes; there may be very many that are idle.
 const BUFFER: usize = 4096;
@@ -38,7 +39,7 @@ pub(super) async fn open(
         let body = |incoming: Incoming| incoming.map_err(io::Error::other).boxed();
         return Ok(answer(response.map(body), guard));
     }
-    let agreed = headers::upgrade(response.headers()) == Some(protocol);
+    let agreed = upgrade(response.headers()) == Some(protocol);
     if !agreed {
         return Err(ProxyError::OtherProtocol { upstream: upstream.name.clone() });
     }

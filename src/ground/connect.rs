@@ -2,31 +2,31 @@
 
 use scopegate_provider::{Context, ProviderName};
 
-use super::{BuildError, Fixed};
+use super::{Ground, GroundError};
 use crate::{authenticator::Connected, config::ProviderConfig, store::ProviderState};
 
 /// A connected provider, and what its configuration says of it.
 #[derive(Clone)]
-pub(super) struct Connection {
-    pub(super) connected: Connected,
-    pub(super) kind: &'static str,
+pub(crate) struct Connection {
+    pub(crate) connected: Connected,
+    pub(crate) kind: &'static str,
     /// Whether the node is ready only with its keys.
-    pub(super) required: bool,
+    pub(crate) required: bool,
     fingerprint: [u8; 32],
 }
 
 impl Connection {
-    pub(super) fn name(&self) -> &ProviderName {
+    pub(crate) fn name(&self) -> &ProviderName {
         self.connected.name()
     }
 
     /// Whether it can judge tokens now; one that cannot say is taken at its word.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.connected.provider().health().is_none_or(|health| health.report().ready)
     }
 
     /// Does as an administrator has decided, or as if none had.
-    pub(super) fn obey(&self, states: &[ProviderState]) {
+    pub(crate) fn obey(&self, states: &[ProviderState]) {
         let Some(control) = self.connected.provider().key_control() else { return };
         let state = states.iter().find(|state| state.provider == *self.name());
         control.set_disabled(state.is_some_and(|state| state.disabled));
@@ -38,16 +38,16 @@ impl Connection {
 
 /// Connects all providers, keeping those of `earlier` that have not changed.
 pub(super) async fn all(
-    fixed: &Fixed,
+    ground: &Ground,
     providers: Vec<ProviderConfig>,
     earlier: &[Connection],
-) -> Result<Vec<Connection>, BuildError> {
-    let states = fixed.store.providers();
+) -> Result<Vec<Connection>, GroundError> {
+    let states = ground.store.providers();
     let mut connections = Vec::with_capacity(providers.len());
     for provider in providers {
         let connection = match earlier.iter().find(|known| is_same(known, &provider)) {
             Some(known) => Connection { required: provider.is_required(), ..known.clone() },
-            None => connect(fixed, provider).await?,
+            None => connect(ground, provider).await?,
         };
         connection.obey(&states);
         connections.push(connection);
@@ -61,11 +61,12 @@ fn is_same(known: &Connection, provider: &ProviderConfig) -> bool {
         && known.fingerprint == provider.fingerprint()
 }
 
-async fn connect(fixed: &Fixed, provider: ProviderConfig) -> Result<Connection, BuildError> {
+async fn connect(ground: &Ground, provider: ProviderConfig) -> Result<Connection, GroundError> {
     let (name, kind) = (provider.name().clone(), provider.kind());
     let (required, fingerprint) = (provider.is_required(), provider.fingerprint());
-    let context = Context::new(name.clone(), fixed.clock.clone(), fixed.http.clone(), fixed.offload.clone());
+    let context =
+        Context::new(name.clone(), ground.clock.clone(), ground.http.clone(), ground.offload.clone());
     let made = provider.into_settings().connect(context).await;
-    let made = made.map_err(|source| BuildError::Connect { name: name.clone(), source })?;
+    let made = made.map_err(|source| GroundError::Connect { name: name.clone(), source })?;
     Ok(Connection { connected: Connected::new(name, made), kind, required, fingerprint })
 }

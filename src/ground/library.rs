@@ -3,13 +3,14 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use scopegate_provider::{Clock, Settings, SystemClock};
+use tokio::sync::watch;
 
-use super::{App, BuildError, Reached};
+use super::{Connection, Ground, GroundError, settle};
 use crate::{
-    config::{ConfigErrors, ConfigSource, Loader, Operations},
+    config::{Config, ConfigErrors, ConfigSource, Loader, Operations},
     gate::Gate,
     providers::Kinds,
-    server::Shutdown,
+    store::Heads,
 };
 
 /// How long a new gate waits for its providers' keys.
@@ -37,7 +38,7 @@ pub enum GateBuildError {
     Config(#[from] ConfigErrors),
     /// The providers or the store cannot be made from it.
     #[error(transparent)]
-    Build(#[from] BuildError),
+    Ground(#[from] GroundError),
 }
 
 impl Gate {
@@ -157,22 +158,49 @@ impl GateBuilder {
     /// [`GateBuildError`].
     pub async fn build(self) -> Result<Gate, GateBuildError> {
         let loader = Loader::new().kinds(self.kinds).services(self.services);
-        let config = loader.load_aside(&self.source).await?;
-        let public_url = config.server.public_url();
-        // Nothing of scopegate's own is served here that a challenge could point to.
-        let reached = Reached { public_url, is_certain: false };
+        let mut config = loader.load_aside(&self.source).await?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        let app = App::with_clock(config, reached, Shutdown::new(), clock).await?;
-        app.settle(PATIENCE).await;
-        let gate = app.gate().clone();
-        tokio::spawn(keep(app));
+        let ground = Ground::lay(&config, clock).await?;
+        // Before anything of it is read: what changes afterwards is told.
+        let changes = ground.store.subscribe();
+        let providers = std::mem::take(&mut config.providers);
+        let connections = ground.connect(providers, &[]).await?;
+        let state = ground.state(&connections, &config, None).map_err(GroundError::from)?;
+        let gate = Gate::new(state);
+        settle(&connections, PATIENCE).await;
+        let kept = Kept { ground, connections, config, gate: gate.clone() };
+        tokio::spawn(kept.keep(changes));
         Ok(gate)
     }
 }
 
-/// Keeps the node behind a gate for as long as somebody has the gate.
-async fn keep(app: App) {
-    while !app.gate().is_last() {
-        tokio::time::sleep(LOOK).await;
+/// What stands behind a gate for as long as somebody has it.
+struct Kept {
+    ground: Ground,
+    connections: Vec<Connection>,
+    config: Config,
+    gate: Gate,
+}
+
+impl Kept {
+    /// Takes over what changes in the store.
+    async fn keep(self, mut changes: watch::Receiver<Heads>) {
+        while !self.gate.is_last() {
+            // Nothing for a while is a reason to look whether the gate is still there; an error ends this with the store.
+            match tokio::time::timeout(LOOK, changes.changed()).await {
+                Ok(Ok(())) => self.take_over(),
+                Ok(Err(_)) => return,
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn take_over(&self) {
+        let states = self.ground.store.providers();
+        self.connections.iter().for_each(|connection| connection.obey(&states));
+        match self.ground.state(&self.connections, &self.config, None) {
+            Ok(state) => self.gate.replace(state),
+            Err(error) => tracing::error!(%error, "a change of the store could not be taken over"),
+        }
     }
 }

@@ -1,0 +1,147 @@
+//! The section `telemetry` of the configuration.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use scopegate_provider::Span;
+use serde::{Deserialize, Deserializer, de};
+use tracing::level_filters::LevelFilter;
+
+/// `telemetry:`
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TelemetrySettings {
+    /// What is logged, to standard error.
+    pub log: LogSettings,
+    /// What is kept of changes and denials.
+    pub audit: AuditSettings,
+}
+
+/// `telemetry.log:`
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// How much: `error`, `warn`, `info`, `debug`, `trace`, or by module as in `info,scopegate_oidc=debug`.
+    pub level: LogLevel,
+    /// For people or for machines.
+    pub format: LogFormat,
+}
+
+/// `telemetry.audit:`
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditSettings {
+    /// How long audit records are kept.
+    pub retention: Span,
+}
+
+impl Default for AuditSettings {
+    fn default() -> Self {
+        Self { retention: Span::from_secs(30 * 24 * 60 * 60) }
+    }
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A line for people, coloured on a terminal.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// How much is logged: of everything, and of single modules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLevel {
+    pub(super) general: Option<LevelFilter>,
+    pub(super) modules: Vec<(String, LevelFilter)>,
+}
+
+/// Why a string is no log level.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected a log level (`error`, `warn`, `info`, `debug`, `trace`) or levels by module such as `info,scopegate_oidc=debug`, found `{found}`"
+)]
+pub struct LogLevelError {
+    found: String,
+}
+
+impl LogLevel {
+    /// Parses a level, or levels by module with commas between them.
+    ///
+    /// # Errors
+    /// [`LogLevelError`] says what may be written.
+    pub fn parse(text: &str) -> Result<Self, LogLevelError> {
+        let wrong = || LogLevelError { found: text.to_owned() };
+        let mut levels = Self { general: None, modules: Vec::new() };
+        for part in text.split(',') {
+            match part.rsplit_once('=') {
+                None => levels.general = Some(level(part).ok_or_else(wrong)?),
+                Some((module, part)) if is_module(module) => {
+                    levels.modules.push((module.to_owned(), level(part).ok_or_else(wrong)?));
+                }
+                Some(_) => return Err(wrong()),
+            }
+        }
+        Ok(levels)
+    }
+}
+
+fn level(text: &str) -> Option<LevelFilter> {
+    Some(match text {
+        "off" => LevelFilter::OFF,
+        "error" => LevelFilter::ERROR,
+        "warn" => LevelFilter::WARN,
+        "info" => LevelFilter::INFO,
+        "debug" => LevelFilter::DEBUG,
+        "trace" => LevelFilter::TRACE,
+        _ => return None,
+    })
+}
+
+fn is_module(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':')
+}
+
+impl Default for LogLevel {
+    fn default() -> Self {
+        // What poem's own server says at `info` is said by the greeting already.
+        Self { general: Some(LevelFilter::INFO), modules: vec![("poem".to_owned(), LevelFilter::WARN)] }
+    }
+}
+
+impl<'de> Deserialize<'de> for LogLevel {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&Cow::<'de, str>::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for LogLevel {
+    fn schema_name() -> Cow<'static, str> {
+        "LogLevel".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "default": "info", "examples": ["info", "debug", "info,scopegate_oidc=debug"] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_may_be_given_by_module() {
+        let levels = LogLevel::parse("info,scopegate_oidc=debug").unwrap();
+        assert_eq!(levels.general, Some(LevelFilter::INFO));
+        assert_eq!(levels.modules, [("scopegate_oidc".to_owned(), LevelFilter::DEBUG)]);
+    }
+
+    #[test]
+    fn a_level_that_does_not_exist_is_refused_with_those_that_do() {
+        let error = LogLevel::parse("verbose").unwrap_err().to_string();
+        assert!(error.contains("`debug`") && error.contains("`verbose`"), "{error}");
+    }
+}
