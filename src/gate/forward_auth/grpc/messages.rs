@@ -8,7 +8,7 @@
 //! | [`HttpStatus`] | `envoy/type/v3/http_status.proto` |
 //! | [`Status`] | `google/rpc/status.proto` |
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use bytes::Bytes;
 use prost::{Message, Oneof};
@@ -39,6 +39,7 @@ pub struct RequestAttributes {
 
 /// `AttributeContext.HttpRequest`.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct HttpRequest {
     /// Its method.
     #[prost(string, tag = "2")]
@@ -77,6 +78,7 @@ pub struct HeaderMap {
 
 /// A header.
 #[derive(Clone, PartialEq, Message)]
+#[prost(skip_debug)]
 pub struct HeaderValue {
     /// Its name.
     #[prost(string, tag = "1")]
@@ -184,4 +186,20 @@ pub struct OkHttpResponse {
     /// Headers that the caller gets with the upstream's answer.
     #[prost(message, repeated, tag = "6")]
     pub response_headers_to_add: Vec<HeaderValueOption>,
+}
+
+impl fmt::Debug for HttpRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Headers hold tokens, and a query may.
+        f.debug_struct("HttpRequest")
+            .field("method", &self.method)
+            .field("host", &self.host)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for HeaderValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeaderValue").field("key", &self.key).finish_non_exhaustive()
+    }
 }

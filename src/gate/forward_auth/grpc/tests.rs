@@ -271,6 +271,17 @@ async fn same(over_grpc: CheckResponse, over_http: Response) {
     assert_eq!(told(&denial), (status.as_u16().into(), said));
 }
 
+#[test]
+fn invariant_11_no_message_prints_what_a_header_or_a_query_holds() {
+    let joined = with(&[("authorization", "Bearer hidden")], http("GET", "/x?hidden"));
+    let apart = apart(&[("authorization", b"Bearer hidden")], http("GET", "/x"));
+    for request in [about(joined), about(apart)] {
+        assert!(!format!("{request:?}").contains("hidden"));
+    }
+    let answer = Response::builder().header("authorization", "Bearer hidden").finish();
+    assert!(!format!("{:?}", permitted(&answer, std::iter::empty())).contains("hidden"));
+}
+
 fn bytes(hexadecimal: &str) -> Vec<u8> {
     let digits = hexadecimal.as_bytes().chunks(2);
     digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()

@@ -8,7 +8,6 @@ use super::{
 };
 
 /// A request as Envoy tells of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Told {
     pub(super) asked: Asked,
     pub(super) headers: HeaderMap,
