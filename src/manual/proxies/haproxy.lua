@@ -13,7 +13,7 @@ local OVERRIDES = "x-http-method-override,x-http-method,x-method-override,x-orig
 -- What scopegate looks at besides method, scheme, host and path.
 local SHOWN = {
   "authorization", "origin", "access-control-request-method", "access-control-request-headers",
-  "sec-websocket-protocol", "x-request-id",
+  "sec-websocket-key", "sec-websocket-protocol", "x-request-id",
 }
 
 -- What of an answer belongs to the connection to scopegate.
@@ -78,12 +78,15 @@ local function pass(txn, names, headers, told)
     local value = told[name:lower()]
     txn.http:req_set_header(name, value and value[0] or "")
   end
-  -- The caller's token, nothing, or scopegate's own, as `identity.forward` says; several are the caller's.
-  local token = told["authorization"]
-  if token and not token[1] then
-    txn.http:req_del_header("authorization")
-    if token[0] ~= "" then
-      txn.http:req_set_header("authorization", token[0])
+  -- The caller's token, nothing, or scopegate's own, as `identity.forward` says; and a WebSocket's subprotocols without it.
+  for _, name in ipairs({ "authorization", "sec-websocket-protocol" }) do
+    if told[name] then
+      txn.http:req_del_header(name)
+      for _, value in ipairs(values(told[name])) do
+        if value ~= "" then
+          txn.http:req_add_header(name, value)
+        end
+      end
     end
   end
   txn:set_var("txn.scopegate", "permitted")
