@@ -5,6 +5,8 @@
 //! ```sh
 //! SCOPEGATE_STREAM_MIB=1024 SCOPEGATE_WEBSOCKETS=10000 cargo test --release --test suite streams -- --nocapture
 //! ```
+//!
+//! A proxied `WebSocket` is two open files: 10,000 need `ulimit -Hn 20500` or more, 9,700 do with 20,000.
 
 use std::{
     sync::{
