@@ -1,9 +1,6 @@
 //! Tokens that nobody has seen before, good and bad.
 
-use std::{
-    hint::black_box,
-    time::{Duration, Instant},
-};
+use std::{fs, hint::black_box, time::Duration};
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
@@ -119,15 +116,21 @@ fn check_alone(key: &MintKey) -> Duration {
     let (raw, signature) = (parsed(key), URL_SAFE_NO_PAD.decode(signature).unwrap());
     let mut times: Vec<Duration> = (0..50)
         .map(|_| {
-            let begin = Instant::now();
+            let begin = on_processor();
             for _ in 0..100 {
                 raw.verify_sig(black_box(input.as_bytes()), &signature).unwrap();
             }
-            begin.elapsed() / 100
+            (on_processor() - begin) / 100
         })
         .collect();
     times.sort();
     times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+/// How long this thread was on a processor so far: what else the machine does is not counted.
+fn on_processor() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap())
 }
 
 fn parsed(key: &MintKey) -> ParsedPublicKey {
