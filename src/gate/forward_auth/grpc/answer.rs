@@ -13,19 +13,26 @@ use crate::telemetry::Outcome;
 /// What speaks of the answer itself, and not of the request that was asked about.
 const OWN: [HeaderName; 3] = [header::CACHE_CONTROL, header::CONTENT_LENGTH, header::CONTENT_TYPE];
 
+/// Where a token may be; told empty, the header is taken off.
+static TOKEN: [HeaderName; 2] = [header::AUTHORIZATION, header::SEC_WEBSOCKET_PROTOCOL];
+
 /// The request may pass, with the headers of `response` and without those of `taken_off` that are not among them.
 pub(super) fn permitted<'n>(
     response: &Response,
     taken_off: impl Iterator<Item = &'n String>,
 ) -> CheckResponse {
     let headers = response.headers();
-    let token = token(headers);
-    let goes_on = token.is_some_and(|token| !token.is_empty());
-    let is_set = |name: &&HeaderName| !OWN.contains(name) && (**name != header::AUTHORIZATION || goes_on);
-    let set = headers.keys().filter(is_set);
-    let no_token = token.is_some_and(HeaderValue::is_empty).then(|| header::AUTHORIZATION.to_string());
+    let empty = |name: &&HeaderName| headers.get(*name).is_some_and(HeaderValue::is_empty);
+    let none = || TOKEN.iter().filter(empty);
+    // Several are the caller's own: joined, they would be something else.
+    let several = headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some();
+    let stays = |name: &HeaderName| several && *name == header::AUTHORIZATION;
+    let set = headers
+        .keys()
+        .filter(|name| !OWN.contains(name) && !stays(name) && !none().any(|none| none == *name));
     // Envoy takes off after it has set.
-    let taken_off = taken_off.filter(|name| !headers.contains_key(name.as_str())).cloned().chain(no_token);
+    let taken_off = taken_off.filter(|name| !headers.contains_key(name.as_str())).cloned();
+    let taken_off = taken_off.chain(none().filter(|name| !stays(name)).map(HeaderName::to_string));
     let (to_caller, to_upstream): (Vec<_>, Vec<_>) = set.partition(|name| is_callers(name));
     let told = OkHttpResponse {
         headers: to_upstream.into_iter().map(|name| overwrite(headers, name)).collect(),
@@ -33,12 +40,6 @@ pub(super) fn permitted<'n>(
         response_headers_to_add: to_caller.into_iter().map(|name| overwrite(headers, name)).collect(),
     };
     CheckResponse { status: Some(Status::default()), http_response: Some(HttpResponse::OkResponse(told)) }
-}
-
-/// The token that goes on, empty for none, if it is told at all. Several are the caller's own, and stay as they are.
-fn token(headers: &HeaderMap) -> Option<&HeaderValue> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    values.next().filter(|_| values.next().is_none())
 }
 
 /// What is told to the caller's browser, about whose pages may read the upstream's answer.

@@ -237,9 +237,15 @@ fn the_token_goes_on_as_it_is_told() {
     let ours = ("authorization".to_owned(), "Bearer ours".to_owned());
     assert_eq!(answer(&["Bearer ours"]), (vec![ours], vec![]));
     assert_eq!(answer(&[""]), (vec![], vec!["authorization".to_owned()]));
-    for kept in [&[][..], &["Basic YTpi", "Bearer a"]] {
+    for kept in [&[][..], &["Basic YTpi", "Bearer a"], &["", "Bearer a"]] {
         assert_eq!(answer(kept), (vec![], vec![]));
     }
+    let answer = Response::builder().header("sec-websocket-protocol", "").finish();
+    let permit = permit(permitted(&answer, std::iter::empty()));
+    assert_eq!(
+        (fields(&permit.headers), permit.headers_to_remove),
+        (vec![], vec!["sec-websocket-protocol".to_owned()])
+    );
 }
 
 #[tokio::test]
