@@ -7,6 +7,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
 use scopegate_provider::{Issuer, Scope};
 use serde::Serialize;
+use serde_json::json;
 
 use crate::{
     gate::{Gate, State, mint::KeyRing},
@@ -19,6 +20,11 @@ pub const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 
 /// Where the keys of minted tokens stand, below the base path.
 pub const KEYS: &str = "/.well-known/jwks.json";
+
+/// Where services that find an issuer's keys by its metadata look, below the base path (OpenID Connect Discovery, section
+/// 4; RFC 8414, section 3).
+pub const ISSUER_METADATA: [&str; 2] =
+    ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
 
 /// For how long the metadata may be kept: the policy can change at any time.
 const METADATA_AGE: HeaderValue = HeaderValue::from_static("public, max-age=60");
@@ -136,6 +142,32 @@ impl Endpoint for Keys {
     }
 }
 
+/// The metadata of the issuer of minted tokens: nobody asks it for tokens, so that all it tells is where its keys are.
+#[derive(Debug, Clone)]
+pub struct IssuerMetadata(Arc<str>);
+
+impl IssuerMetadata {
+    /// Of the issuer at `public_url`, which serves its keys below `base_path`.
+    pub fn new(public_url: &str, base_path: &str) -> Self {
+        let document = json!({
+            "issuer": public_url,
+            "jwks_uri": format!("{public_url}{base_path}{KEYS}"),
+            "response_types_supported": [],
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        });
+        Self(document.to_string().into())
+    }
+}
+
+impl Endpoint for IssuerMetadata {
+    type Output = Response;
+
+    async fn call(&self, _: Request) -> Result<Response> {
+        Ok(public(self.0.to_string(), KEYS_AGE))
+    }
+}
+
 /// What anybody may read, pages of any origin included, and keep for a while.
 fn public(json: String, age: HeaderValue) -> Response {
     let mut response = json.into_response();
@@ -149,7 +181,7 @@ fn public(json: String, age: HeaderValue) -> Response {
 #[cfg(test)]
 mod tests {
     use poem::test::TestClient;
-    use serde_json::{Value, json};
+    use serde_json::Value;
 
     use super::*;
     use crate::{

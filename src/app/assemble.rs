@@ -24,7 +24,7 @@ use crate::{
         admin::Admin,
         bounded, docs,
         openapi::{DocumentedProvider, Facts, Site, overlay},
-        well_known::{self, ResourceMetadata},
+        well_known::{self, IssuerMetadata, ResourceMetadata},
     },
     authenticator::AuthenticatorError,
     config::{Config, Dialect},
@@ -127,6 +127,10 @@ fn main(
     front = forward_auth(front, &Desk::new(gate.clone(), identities), config);
     if signing::mints(config, gate.current().policy()) {
         front = front.at(at(well_known::KEYS), get(well_known::Keys(fixed.signing.ring.clone())));
+        let metadata = IssuerMetadata::new(&fixed.reached.public_url, base);
+        for place in well_known::ISSUER_METADATA {
+            front = front.at(at(place), get(metadata.clone()));
+        }
     }
     front = front.below(at(well_known::RESOURCE_METADATA), get(metadata(fixed, gate, config)));
     if config.token_endpoint {

@@ -75,6 +75,38 @@ impl RevocationCheck for AllRevoked {
     }
 }
 
+/// Counts how often it is read.
+#[derive(Debug, Default)]
+struct CountedClock(HandClock, AtomicUsize);
+
+impl Clock for CountedClock {
+    fn now(&self) -> Timestamp {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.now()
+    }
+    fn uptime(&self) -> Duration {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.uptime()
+    }
+    fn sleep(&self, duration: Duration) -> Sleep<'_> {
+        self.0.sleep(duration)
+    }
+}
+
+#[tokio::test]
+async fn the_clock_is_read_once_for_a_token_that_is_known() {
+    let (house, clock) = (House::of(&[("a", false)]), Arc::new(CountedClock::default()));
+    let store = crate::store::Store::open(None, clock.clone()).await.unwrap();
+    let tokens = VerifiedTokens::new(16);
+    let authenticator =
+        Authenticator::new(house.connected(), tokens, Arc::new(store), clock.clone()).unwrap();
+    authenticator.authenticate(&jwt("a"), Freshness::Cached).await.unwrap();
+    let before = clock.1.load(Ordering::SeqCst);
+    authenticator.policy_is_fresh().unwrap();
+    authenticator.authenticate(&jwt("a"), Freshness::Cached).await.unwrap();
+    assert_eq!(clock.1.load(Ordering::SeqCst) - before, 1);
+}
+
 struct House {
     clock: Arc<HandClock>,
     providers: Vec<Arc<Counting>>,

@@ -72,7 +72,8 @@ async fn another_scopegate_trusts_what_was_minted_as_it_does_any_issuer() {
     let server = Server::start(&minting(&upstream, MEMORY));
     let own = demo(&server).await;
     let minted = token_of(&Client::new(&server.url).get_with("/orders/1", &own).await).unwrap();
-    let inner = |audience: &str| {
+    let jwks_uri = format!("jwks_uri: '{}/.well-known/jwks.json'", server.url);
+    let inner = |audience: &str, by: &str| {
         Server::start(&format!(
             r#"
 server: {{ listen: 127.0.0.1:0 }}
@@ -82,7 +83,7 @@ providers:
   gate:
     kind: oidc
     issuer: "{0}"
-    jwks_uri: "{0}/.well-known/jwks.json"
+    {by}
     audience: "{audience}"
     token_types: [at+jwt]
     algorithms: [ES256]
@@ -92,12 +93,12 @@ routes: [ {{ match: GET /api/private, require: {{ all: [items], clients: [demo] 
             server.url
         ))
     };
-    let service = inner(&format!("http://{}", upstream.address));
+    let service = inner(&format!("http://{}", upstream.address), &jwks_uri);
     let answer = Client::new(&service.url).get_with("/api/private", &minted).await;
     assert_eq!((answer.status, answer.json()["provider"].clone()), (200, json!("local")), "{answer:?}");
     assert_eq!(Client::new(&service.url).get_with("/api/private", &own).await.status, 401);
     let elsewhere =
-        Client::new(&inner("https://another.example").url).get_with("/api/private", &minted).await;
+        Client::new(&inner("https://another.example", "").url).get_with("/api/private", &minted).await;
     assert_eq!(elsewhere.json()["reason"], "audience_mismatch", "{elsewhere:?}");
 }
 

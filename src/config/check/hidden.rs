@@ -40,7 +40,14 @@ fn own_endpoints(sections: &Sections, mints: bool) -> Vec<String> {
     let base = sections.server.base_path.as_str();
     let admin_here = sections.admin.as_ref().is_some_and(|admin| admin.listen.is_none());
     let groups: [(bool, &[&str]); 8] = [
-        (mints, &["/.well-known/jwks.json"]),
+        (
+            mints,
+            &[
+                "/.well-known/jwks.json",
+                "/.well-known/openid-configuration",
+                "/.well-known/oauth-authorization-server",
+            ],
+        ),
         (true, &["/.well-known/oauth-protected-resource", "/revoke"]),
         (sections.token_endpoint, &["/token"]),
         (sections.introspection.is_some(), &["/introspect"]),
