@@ -17,16 +17,24 @@ use super::{address::Address, http1::Http1};
 pub(super) struct Http1Body {
     incoming: Incoming,
     link: Option<(Http1, Arc<Address>)>,
+    /// Whether the connection may serve another request.
+    is_reusable: bool,
 }
 
 impl Http1Body {
-    pub(super) fn new(incoming: Incoming, connection: Http1, address: Arc<Address>) -> Self {
-        Self { incoming, link: Some((connection, address)) }
+    pub(super) fn new(
+        incoming: Incoming,
+        connection: Http1,
+        address: Arc<Address>,
+        is_reusable: bool,
+    ) -> Self {
+        Self { incoming, link: Some((connection, address)), is_reusable }
     }
 
     /// Gives the connection back if nothing of the answer is left on it.
     pub(super) fn recycle(&mut self, cx: &mut Context<'_>) {
         if let Some((mut connection, address)) = self.link.take()
+            && self.is_reusable
             && connection.poll_usable(cx)
         {
             address.pool.put(connection);

@@ -63,6 +63,12 @@ impl<'a> Patience<'a> {
         }
     }
 
+    /// Whether the request has no body. An upstream that does not read one may take it for further requests, and answer
+    /// those on the same connection.
+    pub(super) fn has_no_body(&self) -> bool {
+        self.progress.is_none()
+    }
+
     fn seen(&self) -> u32 {
         self.progress.as_ref().map_or(0, |progress| progress.load(Relaxed))
     }

@@ -98,7 +98,8 @@ impl Upstream {
             match self.ask(address, request, &patience).await {
                 Ok(Answered::Http1(response, connection)) => {
                     let address = Arc::clone(address);
-                    let body = |incoming| Http1Body::new(incoming, *connection, address).boxed();
+                    let again = patience.has_no_body();
+                    let body = |incoming| Http1Body::new(incoming, *connection, address, again).boxed();
                     return Ok(answer(response.map(body), guard));
                 }
                 Ok(Answered::Http2(response)) => {
