@@ -78,7 +78,7 @@ impl Writer {
         };
         let made: Vec<_> = join_all((0..BURST).map(write)).await.into_iter().flatten().collect();
         assert!((deadly..BURST).contains(&made.len()), "killed after {deadly}, acknowledged {}", made.len());
-        self.server.wait();
+        self.server.wait().await;
         made
     }
 

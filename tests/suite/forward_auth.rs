@@ -213,7 +213,7 @@ async fn haproxy_passes_what_is_permitted_and_relays_what_is_refused() {
 async fn haproxy_lets_nothing_through_once_scopegate_is_gone() {
     let mut scene = Scene::of(&HAPROXY);
     scene.server.signal("TERM");
-    scene.server.wait();
+    scene.server.wait().await;
     let refused = scene.client().get("/public/x").await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, "1"), "{refused:?}");
     assert_eq!(refused.json()["reason"], "no_answer");

@@ -260,7 +260,7 @@ async fn health_is_told_over_grpc_and_a_watcher_hears_of_the_end() {
     }
     assert_eq!(last.unwrap_err().code(), Code::Unavailable);
     let begun = std::time::Instant::now();
-    assert!(server.wait().success());
+    assert!(server.wait().await.success());
     assert!(begun.elapsed().as_secs() < 15, "the watcher held it up");
 }
 

@@ -102,5 +102,5 @@ async fn sigterm_ends_it_after_requests_in_flight() {
     let mut server = Server::start(DEVELOPMENT);
     assert_eq!(Client::new(&server.url).get("/").await.status, 200);
     server.signal("TERM");
-    assert!(server.wait().success());
+    assert!(server.wait().await.success());
 }

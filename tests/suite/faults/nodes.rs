@@ -149,10 +149,9 @@ upstreams:
         eventually(async || life.operations.get("/readyz").await.text, leaving).await;
         *self.listed.lock().unwrap() = None;
         life.check_memory(&world.ledger);
-        let ending = life.clone();
-        let ended = tokio::task::spawn_blocking(move || ending.server.lock().unwrap().wait()).await.unwrap();
-        if !ended.success() {
-            world.ledger.wrong(Wrong::Other, format!("a node ended with {ended}"));
+        let ended = eventually(async || life.server.lock().unwrap().ended(), Option::is_some).await;
+        if !ended.is_some_and(|ended| ended.success()) {
+            world.ledger.wrong(Wrong::Other, format!("a node ended with {ended:?}"));
         }
         self.start(world, true).await;
     }
