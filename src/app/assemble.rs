@@ -99,23 +99,24 @@ pub(super) fn endpoints(fixed: &Fixed, built: Built<'_>) -> Result<Endpoints, Id
         None => nothing,
     };
     let document = config.docs.then(|| document(fixed, built, &admin));
-    let main = main(fixed, built, document, here)?.with(fixed.denials.clone()).with(trace());
-    let authorization = authorization(fixed, built, trace())?;
+    let identities = Identities::of_policy(&config.identity, built.gate.current().policy())?;
+    let identities = identities.minting(mint(fixed, config));
+    let main = main(fixed, built, &identities, document, here).with(fixed.denials.clone()).with(trace());
+    let authorization = authorization(fixed, built, &identities, trace());
     Ok(Endpoints { main, authorization, administration: administration.with(trace()).boxed() })
 }
 
 fn main(
     fixed: &Fixed,
     built: Built<'_>,
+    identities: &Identities,
     document: Option<Arc<str>>,
     admin: Option<Route>,
-) -> Result<Front<Gated>, IdentityError> {
+) -> Front<Gated> {
     let Built { gate, config, proxy, .. } = built;
     let base = config.server.base_path.as_str();
     let at = |path: &str| format!("{base}{path}");
     let sample = config.sample_api.then(|| sample(fixed, base));
-    let identities = Identities::of_policy(&config.identity, gate.current().policy())?;
-    let identities = identities.minting(mint(fixed, config));
     let settings = OnwardSettings {
         trusted_proxies: config.server.trusted_proxies.clone(),
         identities: identities.clone(),
@@ -124,7 +125,7 @@ fn main(
     let inner = Inner::new(sample);
     let onward = Onward::new(gate.clone(), proxy.clone(), fixed.clock.clone(), settings, inner);
     let mut front = Front::new(onward.with(gate.clone()));
-    front = forward_auth(front, &Desk::new(gate.clone(), identities), config);
+    front = forward_auth(front, &Desk::new(gate.clone(), identities.clone()), config);
     if signing::mints(config, gate.current().policy()) {
         front = front.at(at(well_known::KEYS), get(well_known::Keys(fixed.signing.ring.clone())));
         let metadata = IssuerMetadata::new(&fixed.reached.public_url, base);
@@ -147,7 +148,7 @@ fn main(
         front = front.at(at("/openapi.json"), get(make_sync(move |_| json(&document))));
         front = front.below(at("/docs"), mounted(base, docs()));
     }
-    Ok(front)
+    front
 }
 
 fn introspection(gate: &Gate, config: &Config) -> Option<IntrospectEndpoint> {
@@ -205,15 +206,15 @@ fn forward_auth(mut front: Front<Gated>, desk: &Desk, config: &Config) -> Front<
 fn authorization(
     fixed: &Fixed,
     built: Built<'_>,
+    identities: &Identities,
     trace: Trace,
-) -> Result<BoxEndpoint<'static>, IdentityError> {
+) -> BoxEndpoint<'static> {
     let Built { gate, config, .. } = built;
     let trusted = &config.server.trusted_proxies;
-    let identities = Identities::of_policy(&config.identity, gate.current().policy())?;
     let desk = Desk::new(gate.clone(), identities.clone());
     let decided = ForwardAuth::new(desk, trusted.clone(), EnvoyGrpc);
     let decided = decided.with(fixed.denials.clone()).with(trace);
-    Ok(Authorization::new(decided, trusted.clone(), &identities).boxed())
+    Authorization::new(decided, trusted.clone(), identities).boxed()
 }
 
 fn operations(fixed: &Fixed, base: &str) -> OpenApiService<(SampleApi, ItemsApi), ()> {

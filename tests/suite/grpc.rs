@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::uri::PathAndQuery;
 use scopegate::{
     api::grpc_health::{HealthCheckRequest, HealthCheckResponse, ServingStatus},
@@ -170,6 +171,22 @@ async fn envoy_passes_over_grpc_what_is_permitted_and_relays_what_is_refused() {
     let page = operations.get("/metrics").await.text;
     let counted = r#"route="GET /items/**",decision="deny",reason="no_token",provider="",status="4xx"} 1"#;
     assert!(page.contains(counted), "{page}");
+}
+
+#[tokio::test]
+async fn over_grpc_a_service_is_given_the_token_that_is_minted_for_it() {
+    let minting = configuration("", "127.0.0.1/32").replace("identity: {", "identity: { forward: mint,");
+    let server = Server::start(&minting);
+    let token = Client::new(&server.url).token("", "demo", "demo-secret", "items").await;
+    let mut envoy = Envoy::of(&server).await;
+    let permitted = envoy.ask("GET", "/items/1", &[("authorization", &format!("Bearer {token}"))]).await;
+    assert_eq!(permitted.status, 200, "{permitted:?}");
+    let minted = permitted.header("authorization").strip_prefix("Bearer ").unwrap();
+    let claims: Value = {
+        let payload = minted.split('.').nth(1).unwrap();
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+    };
+    assert_eq!((&claims["iss"], &claims["sub"]), (&server.url.clone().into(), &"demo".into()), "{claims}");
 }
 
 #[tokio::test]
