@@ -39,14 +39,16 @@ impl Entry {
     }
 }
 
-/// A set-associative table: a token has one set of eight places, so that memory is bounded by construction, a look-up
-/// is one cache line of tags, and a writer never makes a reader wait.
+/// A set-associative table: a token has one set of eight places, so that a look-up is one cache line of tags, and a writer
+/// never makes a reader wait. Once it is full, whatever comes takes the place of something.
 #[derive(Debug)]
 pub(super) struct TokenCache {
     blocks: Box<[Block]>,
     /// Sets in a block: a power of two, like the number of blocks.
     block: usize,
     hasher: RandomState,
+    /// How many tokens may be kept.
+    capacity: usize,
     entries: AtomicUsize,
     /// Look-ups that found what could be used, and those that did not.
     pub(super) hits: AtomicU64,
@@ -56,6 +58,9 @@ pub(super) struct TokenCache {
 /// Sets, once there is something to keep in one of them.
 type Block = OnceLock<Box<[Set]>>;
 
+/// A token's tag, and what is known about it.
+type Place<'a> = (&'a AtomicU64, &'a ArcSwapOption<Entry>);
+
 #[derive(Debug, Default)]
 struct Set {
     tags: [AtomicU64; WAYS],
@@ -63,15 +68,16 @@ struct Set {
 }
 
 impl TokenCache {
-    /// A cache with room for about `capacity` tokens; none are kept if it is 0.
+    /// A cache with room for `capacity` tokens; none are kept if it is 0.
     pub(super) fn new(capacity: usize) -> Self {
-        // Twice the room that an even spread would need, so that few sets overflow before the cache is full.
+        // Twice the places that an even spread would need, so that few sets overflow before the cache is full.
         let sets = if capacity == 0 { 0 } else { (capacity * 2).div_ceil(WAYS).next_power_of_two() };
         let block = sets.clamp(1, BLOCK);
         Self {
             blocks: (0..sets / block).map(|_| OnceLock::new()).collect(),
             block,
             hasher: RandomState::new(),
+            capacity,
             entries: AtomicUsize::new(0),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -85,10 +91,9 @@ impl TokenCache {
 
     /// What is known about `token`.
     pub(super) fn find(&self, token: &BearerToken) -> Option<Arc<Entry>> {
-        let (block, set, tag) = self.place(token)?;
-        let set = block.get()?.get(set)?;
-        let matching =
-            set.tags.iter().zip(&set.entries).filter(|(found, _)| found.load(Ordering::Acquire) == tag);
+        let (index, tag) = self.place(token)?;
+        let set = self.set(index)?;
+        let matching = set.places().filter(|(found, _)| found.load(Ordering::Acquire) == tag);
         matching.filter_map(|(_, entry)| entry.load_full()).find(|entry| entry.token == *token)
     }
 
@@ -100,33 +105,69 @@ impl TokenCache {
     }
 
     fn put(&self, entry: &Arc<Entry>, now: Timestamp) {
-        let Some((block, set, tag)) = self.place(&entry.token) else { return };
-        let block = block.get_or_init(|| (0..self.block).map(|_| Set::default()).collect());
-        let Some(set) = block.get(set) else { return };
-        let until =
-            |way: &ArcSwapOption<Entry>| way.load().as_ref().map(|entry| entry.principal.cache_until());
-        let same =
-            |way: &ArcSwapOption<Entry>| way.load().as_ref().is_some_and(|held| held.token == entry.token);
-        let ways = || set.tags.iter().zip(&set.entries);
-        let chosen = ways()
-            .find(|(_, way)| same(way))
-            .or_else(|| ways().find(|(_, way)| until(way).is_none_or(|until| until <= now)))
-            .or_else(|| ways().min_by_key(|(_, way)| until(way)));
-        if let Some((place, way)) = chosen {
-            if way.swap(Some(entry.clone())).is_none() {
-                self.entries.fetch_add(1, Ordering::Relaxed);
-            }
-            place.store(tag, Ordering::Release);
+        let Some((index, tag)) = self.place(&entry.token) else { return };
+        let Some(block) = self.blocks.get(index / self.block) else { return };
+        block.get_or_init(|| (0..self.block).map(|_| Set::default()).collect());
+        let Some(set) = self.set(index) else { return };
+        let is_full = self.len() >= self.capacity;
+        let Some((found, place)) = set.place_for(entry, now, is_full) else { return };
+        let is_one_more = place.swap(Some(entry.clone())).is_none();
+        found.store(tag, Ordering::Release);
+        if is_one_more && self.entries.fetch_add(1, Ordering::Relaxed) >= self.capacity {
+            self.drop_one_after(index);
         }
     }
 
-    /// The block and the set in it where a token belongs, and its tag.
-    fn place(&self, token: &BearerToken) -> Option<(&Block, usize, u64)> {
+    /// Drops a token of the next set that holds any.
+    fn drop_one_after(&self, index: usize) {
+        let others = (1..self.sets()).filter_map(|step| self.set((index + step) % self.sets()));
+        if others.filter_map(Set::take_first).next().is_some() {
+            self.entries.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn sets(&self) -> usize {
+        self.blocks.len() * self.block
+    }
+
+    /// A set, if it has its memory.
+    fn set(&self, index: usize) -> Option<&Set> {
+        self.blocks.get(index / self.block)?.get()?.get(index % self.block)
+    }
+
+    /// The number of the set where a token belongs, and its tag.
+    fn place(&self, token: &BearerToken) -> Option<(usize, u64)> {
         let hash = self.hasher.hash_one(token.as_bytes());
         let index = usize::try_from(hash).unwrap_or_default();
-        let block = self.blocks.get((index / self.block) & self.blocks.len().checked_sub(1)?)?;
         // 0 marks a place that was never filled.
-        Some((block, index & (self.block - 1), hash | 1))
+        Some((index & self.sets().checked_sub(1)?, hash | 1))
+    }
+}
+
+impl Set {
+    /// The place for an entry: that of the same token, of one that has expired, a free one or, once the cache is full, that
+    /// of the one that ends first.
+    fn place_for(&self, entry: &Entry, now: Timestamp, is_full: bool) -> Option<Place<'_>> {
+        let rank = |(_, held): &Place<'_>| match held.load().as_ref() {
+            Some(held) if held.token == entry.token => (0, None),
+            Some(held) if held.principal.cache_until() <= now => (1, None),
+            None if !is_full => (2, None),
+            Some(held) => (3, Some(held.principal.cache_until())),
+            None => (4, None),
+        };
+        self.places().min_by_key(rank)
+    }
+
+    /// Takes out the one that ends first, if there is any.
+    fn take_first(&self) -> Option<Arc<Entry>> {
+        let until = |(_, held): &Place<'_>| held.load().as_ref().map(|held| held.principal.cache_until());
+        let ending = self.places().filter_map(|place| Some((until(&place)?, place)));
+        let (_, (_, first)) = ending.min_by_key(|(until, _)| *until)?;
+        first.swap(None)
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        self.tags.iter().zip(&self.entries)
     }
 }
 
@@ -174,12 +215,23 @@ mod tests {
         for number in 0..10_000 {
             cache.insert(entry(&format!("token-{number}"), number), NOW);
         }
-        assert!(cache.len() <= 64 * 2, "{}", cache.len());
+        let held = (0..10_000).map(|number| BearerToken::parse(&format!("token-{number}")).unwrap());
+        let held = held.filter(|token| cache.find(token).is_some()).count();
+        assert_eq!((cache.len(), held), (64, 64));
+    }
+
+    #[test]
+    fn as_many_tokens_as_there_is_room_for_are_all_kept() {
+        let cache = TokenCache::new(4096);
+        for number in 0..4096 {
+            cache.insert(entry(&format!("token-{number}"), 60), NOW);
+        }
+        assert!(cache.len() > 4000, "{}", cache.len());
     }
 
     #[test]
     fn an_expired_token_gives_way_before_one_that_lives() {
-        let cache = TokenCache::new(1);
+        let cache = TokenCache { capacity: 8, ..TokenCache::new(1) };
         for number in 0..8 {
             cache.insert(entry(&format!("token-{number}"), if number == 5 { 0 } else { 60 }), NOW);
         }
