@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, future::Either, stream::FuturesUnordered};
 use http::{
     HeaderMap, HeaderValue, Method, Version,
     header::{CONNECTION, UPGRADE},
@@ -99,15 +100,24 @@ impl<E: Endpoint + 'static> Serving<E> {
             }
         });
         let mut connection = pin!(self.http.serve_connection_with_upgrades(io, service));
+        let leave = Either::Left(self.leave(&vigil).map(|()| Phase::Draining));
+        let cut = Either::Right(self.cut.reached(Phase::Cut).map(|()| Phase::Cut));
+        // Polled when they have something to say, not whenever the connection is.
+        let mut phases: FuturesUnordered<_> = [leave, cut].into_iter().collect();
         let mut ending = false;
         loop {
             tokio::select! {
                 biased;
                 ended = connection.as_mut() => return note(ended),
-                () = self.leave(&vigil), if !ending => {}
-                () = self.cut.reached(Phase::Cut) => return,
-                expired = vigil.expiry(&self.limits) => if ending || expired != Expired::Idle {
-                    return;
+                Some(phase) = phases.next() => {
+                    if phase == Phase::Cut {
+                        return;
+                    }
+                }
+                expired = vigil.expiry(&self.limits) => {
+                    if ending || expired != Expired::Idle {
+                        return;
+                    }
                 }
             }
             connection.as_mut().graceful_shutdown();

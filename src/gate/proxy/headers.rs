@@ -33,59 +33,62 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// Makes a caller's headers the upstream's: hop-by-hop ones off, `X-Forwarded-…` ours.
 pub(super) fn towards_upstream(headers: &mut HeaderMap, forwarded: &Forwarded) {
-    let trailers = headers.get_all(TE).iter().any(|value| lists(value, "trailers"));
-    strip_hop_by_hop(headers);
-    headers.remove(TE);
+    let trailers = has(headers, &TE) && headers.get_all(TE).iter().any(|value| lists(value, "trailers"));
+    take_off(headers, |name| HOP_BY_HOP.contains(name) || *name == TE || speaks_of_origin(name.as_str()));
     if trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(TE, const { HeaderValue::from_static("trailers") });
     }
-    while let Some(name) = headers.keys().find(|name| speaks_of_origin(name.as_str())).cloned() {
-        headers.remove(name);
-    }
-    if let Some(client) = forwarded.client {
-        set(headers, FORWARDED_FOR, &client.to_string());
+    if let Some(client) = &forwarded.client {
+        headers.insert(FORWARDED_FOR, client.clone());
     }
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(forwarded.scheme.as_str()));
-    set(headers, FORWARDED_HOST, &forwarded.host);
-    if !headers.contains_key(HOST) {
-        set(headers, HOST, &forwarded.host);
+    if !has(headers, &HOST) {
+        headers.insert(HOST, forwarded.host.clone());
     }
+    headers.insert(FORWARDED_HOST, forwarded.host.clone());
 }
 
 /// Takes off what a caller's `Connection` lists, and the list itself: nothing that is set afterwards can be taken off by
 /// the caller.
 pub(in crate::gate) fn unlist(headers: &mut HeaderMap) {
+    if !has(headers, &CONNECTION) {
+        return;
+    }
     let upgrades = headers.get_all(CONNECTION).iter().any(|value| lists(value, "upgrade"));
     for name in listed(headers).into_iter().filter(|name| *name != UPGRADE) {
         headers.remove(name);
     }
-    if headers.remove(CONNECTION).is_some() && upgrades {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.remove(CONNECTION);
+    if upgrades {
+        headers.insert(CONNECTION, const { HeaderValue::from_static("upgrade") });
     }
 }
 
 /// Makes an upstream's headers the caller's.
 pub(super) fn towards_caller(headers: &mut HeaderMap) {
-    strip_hop_by_hop(headers);
+    take_off(headers, |name| HOP_BY_HOP.contains(name));
 }
 
-fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    for name in listed(headers) {
+/// Takes off what `Connection` lists, and these.
+fn take_off(headers: &mut HeaderMap, taken: impl Fn(&HeaderName) -> bool) {
+    let mut names: Vec<HeaderName> = headers.keys().filter(|name| taken(name)).cloned().collect();
+    if names.contains(&CONNECTION) {
+        names.extend(listed(headers));
+    }
+    for name in names {
         headers.remove(name);
     }
-    // Few headers come and most of them go on: looking at each costs less than looking for each.
-    while let Some(name) = headers.keys().find(|name| HOP_BY_HOP.contains(name)).cloned() {
-        headers.remove(name);
-    }
+}
+
+/// Few headers come: looking at each costs less than looking for one.
+fn has(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.keys().any(|held| held == name)
 }
 
 /// What `Connection` lists, save what the message needs and the token that was decided on: a caller could otherwise have
 /// it taken off.
 fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
-    let mut values = headers.get_all(CONNECTION).iter().peekable();
-    if values.peek().is_none() {
-        return Vec::new();
-    }
+    let values = headers.get_all(CONNECTION).iter();
     let tokens = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     let names = tokens.filter_map(|token| token.trim().parse().ok());
     names.filter(|name| ![HOST, CONTENT_LENGTH, AUTHORIZATION].contains(name)).collect()
@@ -104,19 +107,13 @@ fn speaks_of_origin(name: &str) -> bool {
     name.strip_prefix("x-").or_else(|| name.strip_prefix("x_")).is_some_and(is_x)
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
-    match HeaderValue::from_str(text) {
-        Ok(value) => drop(headers.insert(name, value)),
-        Err(_) => drop(headers.remove(name)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::gate::upgrade::upgrade;
-
     use super::*;
-    use crate::policy::Scheme;
+    use crate::{
+        gate::{Origin, upgrade::upgrade},
+        policy::Scheme,
+    };
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         let fields = fields.iter();
@@ -126,10 +123,8 @@ mod tests {
     fn sent_on(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = headers(fields);
         let client = Some("203.0.113.9".parse().unwrap());
-        towards_upstream(
-            &mut headers,
-            &Forwarded { client, scheme: Scheme::Https, host: "a.example".into() },
-        );
+        let origin = Origin { client, scheme: Scheme::Https, host: None };
+        towards_upstream(&mut headers, &Forwarded::new(&origin, HeaderValue::from_static("a.example")));
         headers
     }
 
@@ -171,7 +166,7 @@ mod tests {
         unlist(&mut headers);
         assert_eq!((headers.get("x-user"), upgrade(&headers)), (None, Some("websocket")));
         headers.insert("x-user", HeaderValue::from_static("ours"));
-        strip_hop_by_hop(&mut headers);
+        take_off(&mut headers, |name| HOP_BY_HOP.contains(name));
         assert_eq!(headers.get("x-user").unwrap(), "ours");
     }
 

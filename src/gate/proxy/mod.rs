@@ -7,6 +7,7 @@ mod address;
 mod body;
 mod connect;
 mod error;
+mod forwarded;
 mod headers;
 mod health;
 mod http1;
@@ -30,12 +31,11 @@ pub(crate) use self::onward::{Onward, OnwardSettings};
 use self::upstream::Upstream;
 pub use self::{
     error::{ProxyError, UpstreamError},
+    forwarded::Forwarded,
     stream::{StreamEnd, StreamGuard},
 };
-use super::Origin;
 use super::upgrade::upgrade;
 pub use super::upstreams::{HealthSettings, Protocol, UpstreamSettings, UpstreamUrl, UpstreamUrlError};
-use crate::policy::Scheme;
 
 /// A body in either direction.
 type Body = BoxBody<Bytes, std::io::Error>;
@@ -44,24 +44,6 @@ type Body = BoxBody<Bytes, std::io::Error>;
 #[derive(Clone, Default)]
 pub struct Proxy {
     upstreams: Arc<BTreeMap<Box<str>, Arc<Upstream>>>,
-}
-
-/// How a request came, for the `X-Forwarded-…` headers that the upstream gets.
-#[derive(Debug, Clone)]
-pub struct Forwarded {
-    /// The caller's address.
-    pub client: Option<std::net::IpAddr>,
-    /// The scheme that the caller used.
-    pub scheme: Scheme,
-    /// The host that the caller asked.
-    pub host: Box<str>,
-}
-
-impl Forwarded {
-    /// From what is believed of a request's origin, and its host.
-    pub fn new(origin: &Origin<'_>, host: &str) -> Self {
-        Self { client: origin.client, scheme: origin.scheme, host: host.into() }
-    }
 }
 
 impl Proxy {

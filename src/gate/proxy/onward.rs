@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::Either;
-use http::{StatusCode, Uri, header};
+use http::{HeaderValue, StatusCode, Uri, header};
 use poem::{Endpoint, Request, Response, Result};
 use scopegate_provider::{Clock, Rejection};
 
@@ -94,11 +94,11 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
         let scheme = peer_scheme(request);
         let origin = self.settings.trusted_proxies.origin(request.remote_addr(), scheme, request.headers());
         let origin = origin.map_err(|error| contradiction(&error))?;
-        let own = request.uri().authority().map(http::uri::Authority::as_str);
-        let sent = own.or_else(|| request.header(header::HOST)).unwrap_or_default();
         let told = origin.host.cloned();
-        let forwarded =
-            Forwarded::new(&origin, told.as_ref().and_then(|host| host.to_str().ok()).unwrap_or(sent));
+        let own = || request.uri().authority().and_then(|own| own.as_str().parse().ok());
+        let sent = || own().or_else(|| request.headers().get(header::HOST).cloned());
+        let host = told.clone().or_else(sent).unwrap_or(const { HeaderValue::from_static("") });
+        let forwarded = Forwarded::new(&origin, host);
         if let Some(host) = told {
             request.headers_mut().insert(header::HOST, host);
             *request.uri_mut() = request.uri().path_and_query().cloned().map(Uri::from).unwrap_or_default();

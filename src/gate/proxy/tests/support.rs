@@ -22,7 +22,11 @@ use tokio::{
 };
 
 use super::super::*;
-use crate::server::{Bound, Listen, ListenerSettings, Shutdown};
+use crate::{
+    gate::Origin,
+    policy::Scheme,
+    server::{Bound, Listen, ListenerSettings, Shutdown},
+};
 
 pub(crate) const SOON: Duration = Duration::from_millis(80);
 pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -96,7 +100,8 @@ pub(crate) async fn guarded_proxy_to(
         let (proxy, guard) = (proxy.clone(), guard());
         async move {
             let client = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
-            let forwarded = Forwarded { client, scheme: Scheme::Http, host: "a".into() };
+            let origin = Origin { client, scheme: Scheme::Http, host: None };
+            let forwarded = Forwarded::new(&origin, HeaderValue::from_static("a"));
             match proxy.forward("it", request, &forwarded, guard).await {
                 Ok(response) => response,
                 Err(error) => (error.status(), error.reason()).into_response(),

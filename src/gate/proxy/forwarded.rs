@@ -1,0 +1,50 @@
+//! What the upstream is told of how a request came.
+
+use std::net::IpAddr;
+
+use http::HeaderValue;
+
+use crate::{gate::Origin, policy::Scheme};
+
+/// How a request came, for the `X-Forwarded-…` headers that the upstream gets.
+#[derive(Debug, Clone)]
+pub struct Forwarded {
+    pub(super) client: Option<HeaderValue>,
+    pub(super) scheme: Scheme,
+    pub(super) host: HeaderValue,
+}
+
+impl Forwarded {
+    /// From what is believed of a request's origin, and the host that was asked.
+    pub fn new(origin: &Origin<'_>, host: HeaderValue) -> Self {
+        Self { client: origin.client.and_then(address), scheme: origin.scheme, host }
+    }
+}
+
+/// An address as text. This is done for each request, and most addresses are four numbers: it does without the formatting
+/// machinery.
+fn address(address: IpAddr) -> Option<HeaderValue> {
+    let IpAddr::V4(address) = address else { return address.to_string().try_into().ok() };
+    let mut text = Vec::with_capacity("255.255.255.255".len());
+    for octet in address.octets() {
+        if !text.is_empty() {
+            text.push(b'.');
+        }
+        let digits = [octet / 100, octet / 10 % 10, octet % 10];
+        let zeros = digits.iter().take(2).take_while(|digit| **digit == 0).count();
+        text.extend(digits.iter().skip(zeros).map(|digit| b'0' + digit));
+    }
+    text.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_as_everybody_writes_it() {
+        for text in ["0.0.0.0", "127.0.0.1", "203.0.113.9", "10.200.30.4", "255.255.255.255", "2001:db8::1"] {
+            assert_eq!(address(text.parse().unwrap()).unwrap(), text);
+        }
+    }
+}
