@@ -120,8 +120,8 @@ impl TokenCache {
 
     /// Drops a token of the next set that holds any.
     fn drop_one_after(&self, index: usize) {
-        let others = (1..self.sets()).filter_map(|step| self.set((index + step) % self.sets()));
-        if others.filter_map(Set::take_first).next().is_some() {
+        let mut others = (1..self.sets()).filter_map(|step| self.set((index + step) % self.sets()));
+        if others.find_map(Set::take_first).is_some() {
             self.entries.fetch_sub(1, Ordering::Relaxed);
         }
     }

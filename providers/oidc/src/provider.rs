@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use scopegate_provider::{
     AuthnError, BearerToken, Clock, ConnectError, Context, Credentials, Freshness, Health, Issuer,
     KeyControl, Offload, Outage, OutageCause, Outline, Principal, Provider, Refused, Rejection, RequestToken,
-    RevokeToken, Timestamp,
+    RevokeToken, Tell, Timestamp,
 };
 use tokio::sync::oneshot;
 use url::Url;
@@ -117,13 +117,15 @@ impl OidcProvider {
         let keys = live.find(admitted.key_id(), admitted.algorithm()).await?;
         let overloaded = || Outage::new(OutageCause::Overloaded, OVERLOADED);
         let (answer, checked) = oneshot::channel();
-        let job = Box::new(move || {
+        let job = move || -> Tell {
             // Who has gone away in the meantime wants no answer.
-            if !answer.is_closed() {
-                let _ = answer.send(admitted.check_signature(&keys));
+            if answer.is_closed() {
+                return Box::new(|| {});
             }
-        });
-        self.offload.offload(job).map_err(|_| overloaded())?;
+            let signed = admitted.check_signature(&keys);
+            Box::new(move || drop(answer.send(signed)))
+        };
+        self.offload.offload(Box::new(job)).map_err(|_| overloaded())?;
         let signed = checked.await.map_err(|_| overloaded())??;
         trusted(signed.key().id())?;
         Ok(signed)

@@ -116,7 +116,7 @@ pub use credentials::{Credentials, Freshness};
 pub use error::{AuthnError, Excerpt, Outage, OutageCause, Refused, Rejection};
 pub use http::{HttpClient, HttpError};
 pub use names::{Audience, ClientId, Issuer, NameError, ProviderName, Role, SessionId, Subject, TokenId};
-pub use offload::{Busy, Inline, Job, Offload};
+pub use offload::{Busy, Inline, Job, Offload, Tell};
 pub use principal::{Principal, Verified};
 pub use provider::{
     ConnectError, Context, DEFAULT_MAX_TOKEN_LIFETIME, Outline, Provider, Settings, TokenRequests,

@@ -2,8 +2,12 @@
 
 use std::fmt;
 
-/// Work to be done beside the I/O threads.
-pub type Job = Box<dyn FnOnce() + Send>;
+/// Work to be done beside the I/O threads. What comes of it is told by what it returns, as several are best told at once:
+/// each call may wake an I/O thread.
+pub type Job = Box<dyn FnOnce() -> Tell + Send>;
+
+/// Tells whoever waits what came of a [`Job`]; quick.
+pub type Tell = Box<dyn FnOnce() + Send>;
 
 /// A bounded place for checks of signatures, beside the threads that serve callers who are already known.
 pub trait Offload: Send + Sync + fmt::Debug {
@@ -25,7 +29,7 @@ pub struct Inline;
 
 impl Offload for Inline {
     fn offload(&self, job: Job) -> Result<(), Busy> {
-        job();
+        job()();
         Ok(())
     }
 }

@@ -41,8 +41,9 @@ impl<O: Offload> Offload for TimedOffload<O> {
         let timed = Box::new(move || {
             metrics.checks.waiting.fetch_sub(1, Ordering::Relaxed);
             let start = Instant::now();
-            job();
+            let tell = job();
             metrics.checks.took.observe(start.elapsed());
+            tell
         });
         self.inner.offload(timed).inspect_err(|Busy| {
             let checks = &self.metrics.checks;
@@ -91,7 +92,7 @@ mod tests {
         let metrics = Arc::<Metrics>::default();
         let (done, result) = std::sync::mpsc::channel();
         let offload = TimedOffload::new(Inline, metrics.clone());
-        offload.offload(Box::new(move || done.send(1).unwrap())).unwrap();
+        offload.offload(Box::new(move || Box::new(move || done.send(1).unwrap()))).unwrap();
         assert_eq!(result.recv(), Ok(1));
         let text = page(&metrics);
         assert!(text.contains("scopegate_signature_check_seconds_count 1\n"), "{text}");
@@ -102,7 +103,7 @@ mod tests {
     fn a_check_that_is_turned_away_is_counted_and_does_not_wait() {
         let metrics = Arc::<Metrics>::default();
         let offload = TimedOffload::new(Full, metrics.clone());
-        assert_eq!(offload.offload(Box::new(|| {})), Err(Busy));
+        assert_eq!(offload.offload(Box::new(|| Box::new(|| {}))), Err(Busy));
         let text = page(&metrics);
         assert!(text.contains("scopegate_signature_checks_shed_total 1\n"), "{text}");
         assert!(text.contains("scopegate_signature_checks_waiting 0\n"), "{text}");
