@@ -23,6 +23,8 @@
 #[cfg(feature = "server")]
 mod accept;
 #[cfg(feature = "server")]
+mod alarm;
+#[cfg(feature = "server")]
 mod connection;
 #[cfg(feature = "server")]
 mod descriptors;
@@ -41,6 +43,8 @@ mod vigil;
 
 #[cfg(feature = "server")]
 pub use accept::{BindError, Bound, Outcome};
+#[cfg(feature = "server")]
+pub(crate) use alarm::Alarm;
 #[cfg(feature = "server")]
 pub use descriptors::raise_descriptor_limit;
 #[cfg(feature = "server")]

@@ -7,7 +7,7 @@
 use std::{
     future::poll_fn,
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
@@ -19,11 +19,12 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::OwnedSemaphorePermit,
-    time::{Instant, Sleep, sleep_until},
+    time::Instant,
 };
 
 use super::{
     Limits,
+    alarm::Alarm,
     framing::{Framing, Receiving},
 };
 
@@ -87,7 +88,7 @@ impl Vigil {
 
     /// Returns when a limit is passed. To be polled whenever the connection is, after it.
     pub(super) async fn expiry(&self, limits: &Limits) -> Expired {
-        let mut timer = pin!(sleep_until(Instant::now() + limits.header_timeout.get()));
+        let mut alarm = Alarm::at(Instant::now() + limits.header_timeout.get());
         let mut seen = None;
         let mut since = Instant::now();
         poll_fn(move |cx| {
@@ -96,7 +97,7 @@ impl Vigil {
                 (seen, since) = (state, Instant::now());
             }
             let Some((reason, _)) = state else { return Poll::Pending };
-            until(since + reason.limit(limits), timer.as_mut(), cx).map(|()| reason)
+            alarm.poll(since + reason.limit(limits), cx).map(|()| reason)
         })
         .await
     }
@@ -126,20 +127,6 @@ impl Expired {
             Self::Send => limits.send_timeout.get(),
         }
     }
-}
-
-/// Ready at `deadline`. A timer that is set to an earlier moment is left alone: it is looked at again when it fires.
-fn until(deadline: Instant, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
-    if deadline < timer.deadline() {
-        timer.as_mut().reset(deadline);
-    }
-    while timer.as_mut().poll(cx).is_ready() {
-        if Instant::now() >= deadline {
-            return Poll::Ready(());
-        }
-        timer.as_mut().reset(deadline);
-    }
-    Poll::Pending
 }
 
 impl Drop for InFlight {

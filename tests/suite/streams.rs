@@ -254,7 +254,7 @@ fn allow_sockets(needed: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_websockets_take_little_memory_and_are_all_cut_when_their_token_is_revoked() {
     let count = setting("SCOPEGATE_WEBSOCKETS", 300);
-    allow_sockets(2 * count + 500);
+    allow_sockets(2 * count + 150);
     let service = Service::start().await;
     let server = server(&service);
     let caller = Caller::of(&server).await;

@@ -12,19 +12,27 @@ use hyper::{
     client::conn::{TrySendError, http1},
 };
 
-use super::{Body, connect::Wire};
+use tokio::time::Instant;
+
+use super::{Body, ProxyError, connect::Wire, patience::Patience};
+use crate::server::Alarm;
+
+/// The head of a response, or the request if it was not sent.
+pub(super) type Answer = Result<Response<Incoming>, TrySendError<Request<Body>>>;
 
 /// A connection on which one request at a time is sent.
 pub(super) struct Http1 {
     sender: http1::SendRequest<Body>,
     /// Boxed, for it is large and goes from the pool to the request, to its answer, and back.
     connection: Box<http1::Connection<Wire, Body>>,
+    /// For who waits for an answer.
+    alarm: Alarm,
 }
 
 impl Http1 {
     pub(super) async fn new(wire: Wire) -> hyper::Result<Self> {
         let (sender, connection) = http1::Builder::new().handshake(wire).await?;
-        Ok(Self { sender, connection: Box::new(connection) })
+        Ok(Self { sender, connection: Box::new(connection), alarm: Alarm::at(Instant::now()) })
     }
 
     /// Whether the next request can be sent: the upstream has neither closed the connection nor sent anything that was
@@ -40,19 +48,33 @@ impl Http1 {
     }
 
     /// Sends a request and waits for the head of its response.
-    pub(super) async fn send(
-        &mut self,
-        request: Request<Body>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Body>>> {
-        let Self { sender, connection } = self;
-        let mut response = pin!(sender.try_send_request(request));
-        let mut ended = false;
-        poll_fn(|cx| {
-            if !ended {
-                ended = Pin::new(&mut *connection).poll(cx).is_ready();
-            }
-            response.as_mut().poll(cx)
-        })
-        .await
+    pub(super) async fn send(&mut self, request: Request<Body>) -> Answer {
+        exchange(&mut self.sender, &mut self.connection, request).await
     }
+
+    /// The same with some patience, and no more.
+    pub(super) async fn send_within(
+        &mut self,
+        patience: &Patience<'_>,
+        request: Request<Body>,
+    ) -> Result<Answer, ProxyError> {
+        let Self { sender, connection, alarm } = self;
+        patience.with(alarm, exchange(sender, connection, request)).await
+    }
+}
+
+async fn exchange(
+    sender: &mut http1::SendRequest<Body>,
+    connection: &mut http1::Connection<Wire, Body>,
+    request: Request<Body>,
+) -> Answer {
+    let mut response = pin!(sender.try_send_request(request));
+    let mut ended = false;
+    poll_fn(|cx| {
+        if !ended {
+            ended = Pin::new(&mut *connection).poll(cx).is_ready();
+        }
+        response.as_mut().poll(cx)
+    })
+    .await
 }

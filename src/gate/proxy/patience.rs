@@ -1,23 +1,24 @@
 //! How long an answer is waited for.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
     pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, SizeHint};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{Body, ProxyError, StreamGuard, stream::EVERY};
+use crate::server::Alarm;
 
 /// Waits for the head of an answer as long as the request's body makes progress, and for a limit after that; no longer
 /// than the caller's token is good.
@@ -43,24 +44,41 @@ impl<'a> Patience<'a> {
         Noted { body, progress }.boxed()
     }
 
-    /// Waits for `answer`.
-    pub(super) async fn with<T>(&self, answer: impl Future<Output = T>) -> Result<T, ProxyError> {
+    /// Waits for `answer`; the alarm is the connection's.
+    pub(super) async fn with<T>(
+        &self,
+        alarm: &mut Alarm,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, ProxyError> {
         let mut answer = pin!(answer);
         let look = if self.guard.is_some() { EVERY.min(self.limit) } else { self.limit };
         let (mut since, mut seen) = (Instant::now(), self.seen());
-        loop {
-            if let Ok(answer) = timeout(look, answer.as_mut()).await {
-                return Ok(answer);
+        let mut next = since + look;
+        poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                    return Poll::Ready(Ok(answer));
+                }
+                ready!(alarm.poll(next, cx));
+                if self.guard.is_some_and(|guard| guard.end().is_some()) {
+                    return Poll::Ready(Err(ProxyError::TokenEnded));
+                }
+                let now = Instant::now();
+                if self.seen() != seen {
+                    (since, seen) = (now, self.seen());
+                } else if now >= since + self.limit {
+                    let upstream = self.upstream.into();
+                    return Poll::Ready(Err(ProxyError::Timeout { upstream }));
+                }
+                next = now + look;
             }
-            if self.guard.is_some_and(|guard| guard.end().is_some()) {
-                return Err(ProxyError::TokenEnded);
-            }
-            if self.seen() != seen {
-                (since, seen) = (Instant::now(), self.seen());
-            } else if since.elapsed() >= self.limit {
-                return Err(ProxyError::Timeout { upstream: self.upstream.into() });
-            }
-        }
+        })
+        .await
+    }
+
+    /// An alarm for an answer on a connection that has none of its own.
+    pub(super) fn alarm(&self) -> Alarm {
+        Alarm::at(Instant::now() + self.limit)
     }
 
     /// Whether the request has no body. An upstream that does not read one may take it for further requests, and answer

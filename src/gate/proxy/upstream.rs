@@ -195,7 +195,7 @@ impl Upstream {
         patience: &Patience<'_>,
     ) -> Sent {
         let resend = Resend::of(&request);
-        match patience.with(connection.send(request)).await {
+        match connection.send_within(patience, request).await {
             Err(error) => Sent::Failed(error),
             Ok(Ok(response)) => Sent::Answered(response),
             Ok(Err(mut error)) => {
@@ -220,7 +220,7 @@ impl Upstream {
             let _ = sender.ready().await;
             sender.try_send_request(request).await
         };
-        match patience.with(send).await {
+        match patience.with(&mut patience.alarm(), send).await {
             Err(error) => Sent::Failed(error),
             Ok(Ok(response)) => Sent::Answered(response),
             Ok(Err(mut error)) => {
