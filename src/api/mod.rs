@@ -17,7 +17,7 @@ pub mod well_known;
 mod withdraw;
 
 pub use self::{
-    body::bounded,
+    body::{bounded, bounded_administration},
     docs::{SWAGGER_UI_VERSION, docs},
     introspect::IntrospectEndpoint,
     items::ItemsApi,

@@ -22,7 +22,7 @@ use crate::{
     api::{
         IntrospectEndpoint, ItemsApi, RevokeEndpoint, SampleApi, TokenEndpoint,
         admin::Admin,
-        bounded, docs,
+        bounded, bounded_administration, docs,
         openapi::{DocumentedProvider, Facts, Site, overlay},
         well_known::{self, IssuerMetadata, ResourceMetadata},
     },
@@ -87,8 +87,8 @@ pub(super) fn endpoints(fixed: &Fixed, built: Built<'_>) -> Result<Endpoints, Id
     let admin = Admin::new(built.gate.clone(), fixed.store.clone(), fixed.hand.clone());
     let guarded = config.rules.admin.as_ref().map(|rule| {
         let service = OpenApiService::new(admin.apis(), "scopegate", env!("CARGO_PKG_VERSION"));
-        let service =
-            service.into_endpoint().before(bounded).catch_all_error(|error| async move { told(&error) });
+        let service = service.into_endpoint().before(bounded_administration);
+        let service = service.catch_all_error(|error| async move { told(&error) });
         mounted(base, service.with(Guard::new(built.gate.clone(), rule.clone())))
     });
     let trace = || Trace::new(config.server.request_id.0.clone(), fixed.metrics.clone());
