@@ -13,38 +13,54 @@ use crate::telemetry::Outcome;
 /// What speaks of the answer itself, and not of the request that was asked about.
 const OWN: [HeaderName; 3] = [header::CACHE_CONTROL, header::CONTENT_LENGTH, header::CONTENT_TYPE];
 
-/// Where a token may be; told empty, the header is taken off.
-static TOKEN: [HeaderName; 2] = [header::AUTHORIZATION, header::SEC_WEBSOCKET_PROTOCOL];
-
 /// The request may pass, with the headers of `response` and without those of `taken_off` that are not among them.
 pub(super) fn permitted<'n>(
     response: &Response,
     taken_off: impl Iterator<Item = &'n String>,
 ) -> CheckResponse {
     let headers = response.headers();
-    let empty = |name: &&HeaderName| headers.get(*name).is_some_and(HeaderValue::is_empty);
-    let none = || TOKEN.iter().filter(empty);
-    // Several are the caller's own: joined, they would be something else.
-    let several = headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some();
-    let stays = |name: &HeaderName| several && *name == header::AUTHORIZATION;
-    let set = headers
-        .keys()
-        .filter(|name| !OWN.contains(name) && !stays(name) && !none().any(|none| none == *name));
     // Envoy takes off after it has set.
     let taken_off = taken_off.filter(|name| !headers.contains_key(name.as_str())).cloned();
-    let taken_off = taken_off.chain(none().filter(|name| !stays(name)).map(HeaderName::to_string));
-    let (to_caller, to_upstream): (Vec<_>, Vec<_>) = set.partition(|name| is_callers(name));
-    let told = OkHttpResponse {
-        headers: to_upstream.into_iter().map(|name| overwrite(headers, name)).collect(),
-        headers_to_remove: taken_off.collect(),
-        response_headers_to_add: to_caller.into_iter().map(|name| overwrite(headers, name)).collect(),
-    };
+    let mut told = OkHttpResponse { headers_to_remove: taken_off.collect(), ..OkHttpResponse::default() };
+    for name in headers.keys() {
+        match Use::of(name, headers) {
+            Use::ToUpstream => told.headers.push(overwrite(headers, name)),
+            Use::ToCaller => told.response_headers_to_add.push(overwrite(headers, name)),
+            Use::TakenOff => told.headers_to_remove.push(name.to_string()),
+            Use::Nothing => {}
+        }
+    }
     CheckResponse { status: Some(Status::default()), http_response: Some(HttpResponse::OkResponse(told)) }
 }
 
-/// What is told to the caller's browser, about whose pages may read the upstream's answer.
-fn is_callers(name: &HeaderName) -> bool {
-    *name == header::VARY || name.as_str().starts_with("access-control-")
+/// What Envoy does by a header of the answer.
+enum Use {
+    /// It is set on the request.
+    ToUpstream,
+    /// It is set on the response: it tells the caller's browser whose pages may read that.
+    ToCaller,
+    /// What the caller sent under this name is taken off.
+    TakenOff,
+    /// The request stays as it came.
+    Nothing,
+}
+
+impl Use {
+    fn of(name: &HeaderName, headers: &HeaderMap) -> Self {
+        let values = headers.get_all(name);
+        let several = values.iter().nth(1).is_some();
+        let empty = values.iter().all(HeaderValue::is_empty);
+        match *name {
+            _ if OWN.contains(name) => Self::Nothing,
+            _ if name.as_str().starts_with("access-control-") => Self::ToCaller,
+            header::VARY => Self::ToCaller,
+            // They are the caller's own: joined, they would be something else.
+            header::AUTHORIZATION if several => Self::Nothing,
+            // Set, it would still be there.
+            header::AUTHORIZATION | header::SEC_WEBSOCKET_PROTOCOL if empty => Self::TakenOff,
+            _ => Self::ToUpstream,
+        }
+    }
 }
 
 /// The request may not pass; the caller gets this response.
