@@ -14,8 +14,8 @@ use scopegate_provider::{Clock, ProviderName, Timestamp};
 use serde_json::Value;
 
 use super::{
-    Action, Actor, AuditRecord, ChangeNumber, Changes, Edit, Edited, Heads, Item, ItemId, ItemName, Items,
-    Page, Policies, ProviderState, ProviderStates, RecordId, Revocation, SigningKey, SigningKeys,
+    Action, Actor, AuditRecord, Backend, ChangeNumber, Changes, Edit, Edited, Heads, Item, ItemId, ItemName,
+    Items, Page, Policies, ProviderState, ProviderStates, RecordId, Revocation, SigningKey, SigningKeys,
     StateChange, StoreError, StoredPolicy, Version,
     changes::Part,
     items::{FIRST_ITEMS, check_version, no_item},
@@ -218,6 +218,8 @@ impl Changes for MemoryStore {
         Ok(self.clock.now())
     }
 }
+
+impl Backend for MemoryStore {}
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

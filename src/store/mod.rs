@@ -82,18 +82,3 @@ pub trait Backend:
     + 'static
 {
 }
-
-impl<T> Backend for T where
-    T: Items
-        + Policies
-        + Revocations
-        + ProviderStates
-        + SigningKeys
-        + Audit
-        + Changes
-        + fmt::Debug
-        + Send
-        + Sync
-        + 'static
-{
-}

@@ -26,7 +26,7 @@ use sqlx::AnyPool;
 use tokio::{sync::Notify, task::JoinSet};
 
 use self::{migrations::Migration, writer::Writer};
-use super::StoreError;
+use super::{Backend, StoreError};
 
 /// What differs between the databases.
 #[derive(Debug)]
@@ -101,6 +101,8 @@ impl SqlStore {
         }
     }
 }
+
+impl Backend for SqlStore {}
 
 impl fmt::Debug for SqlStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
