@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     gate::{Gate, State, mint::KeyRing},
-    policy::{PathPattern, RawTarget, Scheme, Segment, Target, TokenUse},
+    policy::{PathPattern, RawTarget, Route, Scheme, Segment, Target, TokenUse},
     problem::Problem,
 };
 
@@ -37,10 +37,18 @@ const KEYS_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 #[derive(Debug, Clone)]
 pub struct ResourceMetadata {
     gate: Gate,
-    /// Where callers reach scopegate: scheme, host and port.
-    public_url: Box<str>,
     /// The path at which it stands.
     place: Box<str>,
+    facts: Facts,
+    /// The document of everything that `gate` protects: most clients ask for this one, without a token.
+    root: Box<str>,
+}
+
+/// What does not come from the policy.
+#[derive(Debug, Clone)]
+struct Facts {
+    /// Where callers reach scopegate: scheme, host and port.
+    public_url: Box<str>,
     documentation: Option<Box<str>>,
 }
 
@@ -59,32 +67,40 @@ struct Document {
 }
 
 impl ResourceMetadata {
-    /// Of what `gate` protects, reached at `public_url`, below this base path. `documentation` is for people.
+    /// Of what `gate` protects, reached at `public_url`, below this base path. `documentation` is for people. The document
+    /// of everything is made from the policy of now: another policy wants another one of these.
     pub fn new(gate: Gate, public_url: &str, base_path: &str, documentation: Option<String>) -> Self {
         let place = format!("{base_path}{RESOURCE_METADATA}").into();
-        Self { gate, public_url: public_url.into(), place, documentation: documentation.map(Into::into) }
+        let facts = Facts { public_url: public_url.into(), documentation: documentation.map(Into::into) };
+        let root = {
+            let state = gate.current();
+            json(&facts.document(&state, "", wanting(&state, &[])))
+        };
+        Self { gate, place, facts, root: root.into() }
     }
 
     /// The document of the resource at this path; none if nothing there wants a token.
-    fn document(&self, path: &str) -> Option<Document> {
-        let resource = if path.is_empty() { None } else { Some(resource(path)?) };
-        let segments: Vec<&str> = resource.iter().flat_map(Target::segments).collect();
+    fn below(&self, path: &str) -> Option<Document> {
+        let resource = resource(path)?;
+        let segments: Vec<&str> = resource.segments().collect();
         let state = self.gate.current();
-        let routes = state.policy().routes().iter();
-        let routes = routes.filter(|route| reaches_below(&route.pattern().place.path, &segments));
-        let mut wanting = routes.filter(|route| route.rule().token_use() != TokenUse::Ignored).peekable();
-        if wanting.peek().is_none() && resource.is_some() {
-            return None;
-        }
-        let path = resource.as_ref().map_or("", Target::normal_path);
-        Some(Document {
+        let mut wanting = wanting(&state, &segments).peekable();
+        wanting.peek()?;
+        Some(self.facts.document(&state, resource.normal_path(), wanting))
+    }
+}
+
+impl Facts {
+    fn document<'r>(&self, state: &State, path: &str, wanting: impl Iterator<Item = &'r Route>) -> Document {
+        let host = self.public_url.rsplit('/').next().unwrap_or_default();
+        Document {
             resource: format!("{}{path}", self.public_url),
-            authorization_servers: issuers(&state),
+            authorization_servers: issuers(state),
             scopes_supported: wanting.flat_map(|route| route.rule().scopes().cloned()).collect(),
             bearer_methods_supported: ["header"],
-            resource_name: format!("{}{path}", self.public_url.rsplit('/').next().unwrap_or_default()),
+            resource_name: format!("{host}{path}"),
             resource_documentation: self.documentation.clone(),
-        })
+        }
     }
 }
 
@@ -93,15 +109,28 @@ impl Endpoint for ResourceMetadata {
 
     async fn call(&self, request: Request) -> Result<Response> {
         let path = request.uri().path().strip_prefix(&*self.place).unwrap_or_default();
-        let document = self.document(path).ok_or_else(|| {
+        if path.is_empty() {
+            return Ok(public(self.root.to_string(), METADATA_AGE));
+        }
+        let document = self.below(path).ok_or_else(|| {
             Problem::not_found(
                 "no_such_resource",
                 "nothing at this path wants a token: it is no protected resource",
             )
         })?;
-        let json = serde_json::to_string(&document).unwrap_or_default();
-        Ok(public(json, METADATA_AGE))
+        Ok(public(json(&document), METADATA_AGE))
     }
+}
+
+fn json(document: &Document) -> String {
+    serde_json::to_string(document).unwrap_or_default()
+}
+
+/// The routes at a path that begins with these segments, or below it, that want a token.
+fn wanting<'s>(state: &'s State, segments: &[&str]) -> impl Iterator<Item = &'s Route> {
+    let routes = state.policy().routes().iter();
+    let routes = routes.filter(|route| reaches_below(&route.pattern().place.path, segments));
+    routes.filter(|route| route.rule().token_use() != TokenUse::Ignored)
 }
 
 /// A resource's path, if it is one way only to write it.

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::{
+    admin::{Site, site},
     support::{Client, Server},
     tutorial::DEVELOPMENT,
 };
@@ -44,6 +45,21 @@ async fn a_resource_below_the_root_has_its_own_metadata() {
     let public = client.get("/.well-known/oauth-protected-resource/api/public").await;
     assert_eq!((public.status, public.json()["reason"].clone()), (404, json!("no_such_resource")));
     assert_eq!(client.send("POST", "/.well-known/oauth-protected-resource", &[], "").await.status, 405);
+}
+
+#[tokio::test]
+async fn what_an_administrator_changes_is_told_from_the_moment_of_the_answer() {
+    let Site { client, root, .. } = &site("memory:").await;
+    let scopes = async || {
+        let metadata = client.get("/.well-known/oauth-protected-resource").await.json();
+        metadata["scopes_supported"].clone()
+    };
+    assert_eq!(scopes().await, json!(["items", "items:write"]));
+    let scope = json!({ "description": "Read reports", "routes": ["GET /reports/**"] });
+    assert_eq!(client.json("PUT", "/admin/scopes/reports", root, &scope).await.status, 201);
+    assert_eq!(scopes().await, json!(["items", "items:write", "reports"]));
+    assert_eq!(client.json("DELETE", "/admin/scopes/reports", root, &json!(null)).await.status, 204);
+    assert_eq!(scopes().await, json!(["items", "items:write"]));
 }
 
 #[tokio::test]
