@@ -9,7 +9,7 @@ use std::{
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::support::{Client, Server, Upstream, raw};
+use crate::support::{Client, Server, Upstream, raw, with_issuer};
 
 /// A proxy under test: its program, its configuration, and how it is told where that is.
 pub(crate) struct Kind {
@@ -131,27 +131,18 @@ fn free_port() -> u16 {
 }
 
 fn configuration(dialect: &str) -> String {
-    format!(
+    let rest = format!(
         r#"
-server: {{ listen: 127.0.0.1:0, trusted_proxies: [127.0.0.1/32] }}
-operations: {{ listen: 127.0.0.1:0 }}
-token_endpoint: true
-store: {{ url: "memory:" }}
 forward_auth: {{ dialects: [{dialect}] }}
 identity: {{ headers: {{ X-Auth-Subject: sub, X-Auth-Scopes: scope }}, forward: mint }}
-providers:
-  local:
-    kind: dev
-    listen: 127.0.0.1:0
-    audience: https://api.example
-    clients: [ {{ id: demo, secret: demo-secret, scopes: [items] }} ]
 scopes: {{ items: Read items, admin: Administer }}
 routes:
   - {{ match: GET /public/**, allow: anonymous }}
   - {{ match: GET /items/**, require: items }}
   - {{ match: /admin/**, require: admin }}
 "#
-    )
+    );
+    with_issuer("trusted_proxies: [127.0.0.1/32]", "items", &rest)
 }
 
 async fn passes_what_is_permitted_and_relays_what_is_refused(kind: &Kind) {

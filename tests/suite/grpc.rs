@@ -20,34 +20,25 @@ use tonic_prost::ProstCodec;
 
 use crate::{
     forward_auth::TRICKS,
-    support::{Client, Server, eventually},
+    support::{Client, Server, eventually, with_issuer},
 };
 
 const CHECK: &str = "/envoy.service.auth.v3.Authorization/Check";
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 fn configuration(forward_auth: &str, trusted: &str) -> String {
-    format!(
+    let rest = format!(
         r#"
-server: {{ listen: 127.0.0.1:0, trusted_proxies: [{trusted}], shutdown_grace: 20s }}
-operations: {{ listen: 127.0.0.1:0 }}
-token_endpoint: true
-store: {{ url: "memory:" }}
 forward_auth: {{ grpc_listen: 127.0.0.1:0{forward_auth} }}
 identity: {{ headers: {{ X-Auth-Subject: sub, X-Auth-Scopes: scope }} }}
-providers:
-  local:
-    kind: dev
-    listen: 127.0.0.1:0
-    audience: https://api.example
-    clients: [ {{ id: demo, secret: demo-secret, scopes: [items] }} ]
 scopes: {{ items: Read items, admin: Administer }}
 routes:
   - {{ match: GET /public/**, allow: anonymous }}
   - {{ match: GET /items/**, require: items }}
   - {{ match: /admin/**, require: admin }}
 "#
-    )
+    );
+    with_issuer(&format!("trusted_proxies: [{trusted}], shutdown_grace: 20s"), "items", &rest)
 }
 
 fn start() -> Server {

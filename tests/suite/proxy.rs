@@ -50,18 +50,8 @@ async fn answer(stream: TcpStream, heads: mpsc::UnboundedSender<String>) {
 }
 
 fn configuration(service: &str) -> String {
-    format!(
+    let rest = format!(
         r#"
-server: {{ listen: 127.0.0.1:0, base_path: /.scopegate }}
-operations: {{ listen: 127.0.0.1:0 }}
-token_endpoint: true
-store: {{ url: "memory:" }}
-providers:
-  local:
-    kind: dev
-    listen: 127.0.0.1:0
-    audience: https://api.example
-    clients: [ {{ id: demo, secret: demo-secret, scopes: [orders] }} ]
 scopes: {{ orders: Orders }}
 upstreams: {{ orders: {{ url: "http://{service}" }} }}
 identity: {{ headers: {{ X-Auth-Client: client_id, X-Auth-Scopes: scope }}, forward: strip }}
@@ -69,7 +59,8 @@ routes:
   - {{ match: /orders/**, require: orders, upstream: orders, strip_prefix: /orders }}
   - {{ match: /welcome, allow: anonymous, upstream: orders }}
 "#
-    )
+    );
+    with_issuer("base_path: /.scopegate", "orders", &rest)
 }
 
 async fn token(server: &Server) -> String {

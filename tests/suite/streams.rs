@@ -22,7 +22,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::{Client, Server};
+use crate::support::{Client, Server, with_issuer};
 
 const MIB: usize = 1 << 20;
 
@@ -121,24 +121,15 @@ async fn head(stream: &mut BufReader<TcpStream>) -> std::io::Result<(String, usi
 }
 
 fn server(service: &Service) -> Server {
-    Server::start(&format!(
+    let rest = format!(
         r#"
-server: {{ listen: 127.0.0.1:0, base_path: /.scopegate }}
-operations: {{ listen: 127.0.0.1:0 }}
-token_endpoint: true
-store: {{ url: "memory:" }}
-providers:
-  local:
-    kind: dev
-    listen: 127.0.0.1:0
-    audience: https://api.example
-    clients: [ {{ id: demo, secret: demo-secret, scopes: [stream] }} ]
 scopes: {{ stream: Stream }}
 upstreams: {{ it: {{ url: "http://{}" }} }}
 routes: [ {{ match: /**, require: stream, upstream: it }} ]
 "#,
         service.address
-    ))
+    );
+    Server::start(&with_issuer("base_path: /.scopegate", "stream", &rest))
 }
 
 struct Caller {

@@ -8,25 +8,15 @@ use tokio::{
 
 use crate::{
     proxy::service,
-    support::{Client, Server},
+    support::{Client, Server, with_issuer},
 };
 
 const APP: &str = "Origin: https://app.example\r\n";
 const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n";
 
 fn configuration(service: &str) -> String {
-    format!(
+    let rest = format!(
         r#"
-server: {{ listen: 127.0.0.1:0, trusted_proxies: [127.0.0.1/32] }}
-operations: {{ listen: 127.0.0.1:0 }}
-token_endpoint: true
-store: {{ url: "memory:" }}
-providers:
-  local:
-    kind: dev
-    listen: 127.0.0.1:0
-    audience: https://api.example
-    clients: [ {{ id: demo, secret: demo-secret, scopes: [items] }} ]
 scopes: {{ items: Items }}
 upstreams: {{ live: {{ url: "http://{service}" }} }}
 identity: {{ headers: {{ X-Auth-Client: client_id }} }}
@@ -36,7 +26,8 @@ routes:
   - {{ match: GET /live, require: items, upstream: live, accept_token: [websocket_protocol] }}
   - {{ match: GET /strict, require: items, upstream: live }}
 "#
-    )
+    );
+    with_issuer("trusted_proxies: [127.0.0.1/32]", "items", &rest)
 }
 
 struct Scene {

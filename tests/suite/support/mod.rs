@@ -3,12 +3,14 @@
 mod browser;
 mod chance;
 mod client;
+mod configuration;
 mod program;
 mod upstream;
 
 pub(crate) use browser::Browser;
 pub(crate) use chance::Chance;
 pub(crate) use client::{Answer, Client};
+pub(crate) use configuration::with_issuer;
 pub(crate) use program::{Issuer, Server, run};
 pub(crate) use upstream::{Upstream, raw};
 
