@@ -46,10 +46,10 @@ fn start() -> Server {
 }
 
 /// Asks as Envoy does.
-struct Envoy(tonic::client::Grpc<Channel>);
+pub(crate) struct Envoy(tonic::client::Grpc<Channel>);
 
 impl Envoy {
-    async fn of(server: &Server) -> Self {
+    pub(crate) async fn of(server: &Server) -> Self {
         Self::over(Endpoint::from_shared(server.grpc.clone()).unwrap()).await
     }
 
@@ -67,7 +67,7 @@ impl Envoy {
         self.0.unary(request, path, ProstCodec::default()).await.map(tonic::Response::into_inner)
     }
 
-    async fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
         let http = HttpRequest {
             method: method.to_owned(),
             path: path.to_owned(),
@@ -89,11 +89,11 @@ impl Envoy {
 
 /// What Envoy does upon an answer.
 #[derive(Debug)]
-struct Answer {
+pub(crate) struct Answer {
     /// 200 where the request goes on.
-    status: i32,
+    pub(crate) status: i32,
     headers: HashMap<String, String>,
-    taken_off: Vec<String>,
+    pub(crate) taken_off: Vec<String>,
     body: String,
 }
 
@@ -120,11 +120,11 @@ impl Answer {
         }
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 }

@@ -9,7 +9,11 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::support::{Client, Server};
+use crate::support::{Client, Server, with_issuer};
+
+/// To a handshake with the key of RFC 6455, section 1.3: HAProxy reads what it passes on.
+const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
 /// A service that tells the head of each request, and answers with it; a `WebSocket` it echoes.
 pub(crate) async fn service() -> (String, mpsc::UnboundedReceiver<String>) {
@@ -35,9 +39,7 @@ async fn answer(stream: TcpStream, heads: mpsc::UnboundedSender<String>) {
         }
         let _ = heads.send(head.clone());
         if head.contains("upgrade: websocket") {
-            let switching =
-                b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
-            stream.write_all(switching).await.unwrap();
+            stream.write_all(SWITCHING.as_bytes()).await.unwrap();
             let (mut from, mut to) = stream.into_inner().into_split();
             let _ = tokio::io::copy(&mut from, &mut to).await;
             return;

@@ -7,20 +7,24 @@ use tokio::{
 };
 
 use crate::{
+    forward_auth::{HAPROXY, Proxy},
+    grpc::Envoy,
     proxy::service,
     support::{Client, Server, with_issuer},
 };
 
 const APP: &str = "Origin: https://app.example\r\n";
-const HANDSHAKE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n";
+const HANDSHAKE: &str =
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-fn configuration(service: &str) -> String {
+/// `forward` is what becomes of the token on the way to the service.
+fn configuration(service: &str, forward: &str) -> String {
     let rest = format!(
         r#"
 scopes: {{ items: Items }}
 upstreams: {{ live: {{ url: "http://{service}" }} }}
-identity: {{ headers: {{ X-Auth-Client: client_id }} }}
-forward_auth: {{ dialects: [traefik] }}
+identity: {{ headers: {{ X-Auth-Subject: sub }}, forward: {forward} }}
+forward_auth: {{ dialects: [traefik, haproxy], grpc_listen: 127.0.0.1:0 }}
 cors: {{ origins: ["https://app.example"] }}
 routes:
   - {{ match: GET /live, require: items, upstream: live, accept_token: [websocket_protocol] }}
@@ -31,6 +35,7 @@ routes:
 }
 
 struct Scene {
+    service: String,
     server: Server,
     heads: tokio::sync::mpsc::UnboundedReceiver<String>,
     token: String,
@@ -38,10 +43,14 @@ struct Scene {
 
 impl Scene {
     async fn set() -> Self {
+        Self::forwarding("keep").await
+    }
+
+    async fn forwarding(forward: &str) -> Self {
         let (service, heads) = service().await;
-        let server = Server::start(&configuration(&service));
+        let server = Server::start(&configuration(&service, forward));
         let token = Client::new(&server.url).token("", "demo", "demo-secret", "items").await;
-        Self { server, heads, token }
+        Self { service, server, heads, token }
     }
 
     /// The token as a subprotocol.
@@ -49,21 +58,12 @@ impl Scene {
         format!("base64url.bearer.authorization.k8s.io.{}", URL_SAFE_NO_PAD.encode(&self.token))
     }
 
-    /// The head of the answer to a request with these lines, in lower case.
     async fn ask(&self, path: &str, lines: &str) -> String {
-        let address = self.server.url.split('/').nth(2).unwrap();
-        let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
-        let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        while !answer.ends_with("\r\n\r\n") {
-            assert_ne!(stream.read_line(&mut answer).await.unwrap(), 0, "{answer}");
-        }
-        answer.to_ascii_lowercase()
+        ask(self.server.url.split('/').nth(2).unwrap(), path, lines).await
     }
 
     async fn offering(&self, path: &str, more: &str, offers: &str) -> String {
-        self.ask(path, &format!("{HANDSHAKE}{more}Sec-WebSocket-Protocol: {offers}\r\n")).await
+        self.ask(path, &offering(more, offers)).await
     }
 
     /// The head of the request that reached the service.
@@ -72,6 +72,23 @@ impl Scene {
         assert!(!head.contains("base64url"), "{head}");
         head.to_ascii_lowercase()
     }
+}
+
+/// The head of the answer to a request with these lines, in lower case.
+async fn ask(address: &str, path: &str, lines: &str) -> String {
+    let mut stream = BufReader::new(TcpStream::connect(address).await.unwrap());
+    let head = format!("GET {path} HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    while !answer.ends_with("\r\n\r\n") {
+        assert_ne!(stream.read_line(&mut answer).await.unwrap(), 0, "{answer}");
+    }
+    answer.to_ascii_lowercase()
+}
+
+/// The lines of a handshake with these offers.
+fn offering(more: &str, offers: &str) -> String {
+    format!("{HANDSHAKE}{more}Sec-WebSocket-Protocol: {offers}\r\n")
 }
 
 #[tokio::test]
@@ -83,7 +100,7 @@ async fn a_page_opens_a_websocket_with_the_token_among_the_subprotocols() {
         "{answer}"
     );
     let seen = scene.seen();
-    assert!(seen.contains("x-auth-client: demo") && !seen.contains("sec-websocket-protocol"), "{seen}");
+    assert!(seen.contains("x-auth-subject: demo") && !seen.contains("sec-websocket-protocol"), "{seen}");
     assert!(seen.contains("authorization: bearer "), "`forward: keep`: {seen}");
     let answer = scene.offering("/live", APP, &format!("chat, {}", scene.offer())).await;
     assert!(answer.starts_with("http/1.1 101 ") && !answer.contains("sec-websocket-protocol"), "{answer}");
@@ -145,4 +162,63 @@ async fn a_proxy_that_asks_is_told_what_goes_on() {
     let lines: Vec<_> = alone.headers.get_all("sec-websocket-protocol").iter().collect();
     assert!(alone.status == 200 && lines == [""], "always told: {alone:?}");
     assert_eq!(ask("/strict", &scene.offer()).await.status, 401);
+}
+
+#[tokio::test]
+async fn over_grpc_envoy_is_told_what_goes_on() {
+    let scene = Scene::forwarding("strip").await;
+    let mut envoy = Envoy::of(&scene.server).await;
+    let mut ask = async |origin: &str, offers: &str| {
+        let headers = [("origin", origin), ("sec-websocket-key", "x"), ("sec-websocket-protocol", offers)];
+        envoy.ask("GET", "/live", &headers).await
+    };
+    let both = ask("https://app.example", &format!("chat, {}", scene.offer())).await;
+    assert_eq!((both.status, both.header("sec-websocket-protocol")), (200, "chat"), "{both:?}");
+    assert_eq!((both.header("x-auth-subject"), both.header("authorization")), ("demo", ""), "{both:?}");
+    assert!(both.taken_off.contains(&"authorization".to_owned()), "{both:?}");
+    let alone = ask("https://app.example", &scene.offer()).await;
+    assert!(
+        alone.status == 200 && alone.taken_off.contains(&"sec-websocket-protocol".to_owned()),
+        "{alone:?}"
+    );
+    for answer in [both, alone] {
+        let told = format!("{answer:?}");
+        assert!(!told.contains(&scene.token) && !told.contains("base64url"), "{told}");
+    }
+    for origin in ["https://evil.example", "null"] {
+        let refused = ask(origin, &scene.offer()).await;
+        assert_eq!((refused.status, &refused.json()["reason"]), (403, &"origin_not_allowed".into()));
+    }
+}
+
+#[tokio::test]
+async fn through_haproxy_a_page_opens_a_websocket_and_its_token_stays_behind() {
+    let mut scene = Scene::forwarding("strip").await;
+    let proxy = Proxy::start(&HAPROXY, scene.server.url.trim_start_matches("http://"), &scene.service);
+    let answer = ask(&proxy.address, "/live", &offering(APP, &format!("chat, {}", scene.offer()))).await;
+    assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+    let seen = scene.seen();
+    assert!(
+        seen.contains("sec-websocket-protocol: chat\r\n") && seen.contains("x-auth-subject: demo"),
+        "{seen}"
+    );
+    assert!(!seen.contains("authorization"), "{seen}");
+    let answer = ask(&proxy.address, "/live", &offering(APP, &scene.offer())).await;
+    assert!(answer.starts_with("http/1.1 101 "), "{answer}");
+    let seen = scene.seen();
+    assert!(!seen.contains("sec-websocket-protocol") && !seen.contains("authorization"), "{seen}");
+
+    let (client, offer) = (Client::new(&format!("http://{}", proxy.address)), scene.offer());
+    for origin in ["https://evil.example", "null"] {
+        let handshake = [
+            ("connection", "Upgrade"),
+            ("upgrade", "websocket"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("sec-websocket-protocol", offer.as_str()),
+            ("origin", origin),
+        ];
+        let refused = client.send("GET", "/live", &handshake, "").await;
+        assert_eq!((refused.status, &refused.json()["reason"]), (403, &"origin_not_allowed".into()));
+    }
+    assert!(scene.heads.try_recv().is_err(), "the service was reached");
 }
