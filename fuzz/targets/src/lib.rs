@@ -13,6 +13,7 @@
 //! | [`introspection()`] | the status and body of an answer | only `200` with `"active": true`, the issuer, the audience and the time makes a principal |
 //! | [`configuration()`] | YAML | what loads opens nothing that it does not say to open; every error has a place that is there |
 //! | [`nginx()`], [`traefik()`], [`caddy()`], [`envoy()`], [`haproxy()`] | a request of a proxy | the whole set of headers is there, once; as for [`target()`]; a refusal is never relayed as success |
+//! | [`envoy_grpc()`] | a `CheckRequest` | it can be read and says nothing in two ways; as for [`target()`]; the upstream is told who calls |
 //!
 //! A target is a function, a line in [`ALL`], a file of three lines in `fuzz/fuzz_targets` with its lines in
 //! `fuzz/Cargo.toml`, and a folder in `fuzz/corpus`; a test tells what of it is missing.
@@ -28,6 +29,7 @@ mod authorization;
 mod claims;
 mod configuration;
 mod discovery;
+mod envoy_grpc;
 mod forward_auth;
 mod introspection;
 mod jwt;
@@ -40,6 +42,7 @@ pub use self::{
     authorization::authorization,
     configuration::configuration,
     discovery::discovery,
+    envoy_grpc::envoy_grpc,
     forward_auth::{caddy, envoy, haproxy, nginx, traefik},
     introspection::introspection,
     jwt::jwt,
@@ -52,12 +55,13 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// Every target.
-pub const ALL: [Target; 13] = [
+pub const ALL: [Target; 14] = [
     ("authorization", authorization),
     ("caddy", caddy),
     ("configuration", configuration),
     ("discovery", discovery),
     ("envoy", envoy),
+    ("envoy_grpc", envoy_grpc),
     ("haproxy", haproxy),
     ("introspection", introspection),
     ("jwt", jwt),

@@ -4,10 +4,19 @@
 use std::sync::{Arc, LazyLock};
 
 use scopegate::policy::{Definition, Policy, Route, Rule, Segment};
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// Routes that let everybody in beside routes that let in nobody, all of them accepting whatever is irregular.
+/// The policy of [`routes`].
 pub(crate) static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| {
+    let mut definition = Definition::default();
+    for route in routes() {
+        definition.add_route(serde_json::from_value(route).unwrap());
+    }
+    Arc::new(Policy::compile(&definition).unwrap().policy)
+});
+
+/// Routes that let everybody in beside routes that let in nobody, all but one of them accepting whatever is irregular.
+pub(crate) fn routes() -> Vec<Value> {
     let irregular = ["encoded_slash", "encoded_percent", "parameters", "empty_segment"];
     let routes = [
         ("/public/**", "anonymous"),
@@ -18,16 +27,10 @@ pub(crate) static POLICY: LazyLock<Arc<Policy>> = LazyLock::new(|| {
         ("/files/{name}/**", "anonymous"),
         ("/admin/**", "nobody"),
     ];
-    let mut definition = Definition::default();
-    for (pattern, allow) in routes {
-        let route = json!({ "match": pattern, "allow": allow, "accept": irregular });
-        definition.add_route(serde_json::from_value(route).unwrap());
-    }
-    definition.add_route(
-        serde_json::from_value(json!({ "match": "GET /strict/**", "allow": "anonymous" })).unwrap(),
-    );
-    Arc::new(Policy::compile(&definition).unwrap().policy)
-});
+    let lenient = |(pattern, allow)| json!({ "match": pattern, "allow": allow, "accept": irregular });
+    let strict = json!({ "match": "GET /strict/**", "allow": "anonymous" });
+    routes.map(lenient).into_iter().chain([strict]).collect()
+}
 
 /// Longer paths are read in the same ways, only more slowly.
 const LONGEST: usize = 400;
