@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use http::{HeaderValue, header};
 use poem::{Endpoint, Middleware, Request, Response, Result};
 use scopegate_provider::{
-    AuthnError, Claims, Clock, Credentials, Freshness, Issuer, NameError, Principal, Provider, ProviderName,
-    ScopeError, ScopeSet, Subject, SystemClock, Verified,
+    AuthnError, Claims, ClientId, Clock, Credentials, Freshness, Issuer, NameError, Principal, Provider,
+    ProviderName, ScopeError, ScopeSet, Subject, SystemClock, Timestamp, Verified,
 };
 
 use crate::{
@@ -71,7 +71,17 @@ pub(crate) fn gate_with(
 /// [`PrincipalError`] if one of them is no scope.
 pub fn principal(scopes: &str) -> Result<Principal, PrincipalError> {
     let scopes = ScopeSet::parse(scopes)?;
-    Ok(Principal::assert_verified(verified(scopes)?))
+    let now = SystemClock::new().now();
+    let expires_at = now + Duration::from_hours(1);
+    Ok(Principal::assert_verified(Verified {
+        subject: Some(Subject::parse("tester")?),
+        client: Some(ClientId::parse("tester")?),
+        scopes,
+        issued_at: Some(now),
+        expires_at,
+        cache_until: expires_at,
+        ..verified("testing")?
+    }))
 }
 
 /// Why there is no principal for a test.
@@ -85,22 +95,21 @@ pub enum PrincipalError {
     Scope(#[from] ScopeError),
 }
 
-fn verified(scopes: ScopeSet) -> Result<Verified, NameError> {
-    let now = SystemClock::new().now();
-    let expires_at = now + Duration::from_hours(1);
+/// A token of this provider that says nothing else and is good for ever: tests put in what they are about.
+pub(crate) fn verified(provider: &str) -> Result<Verified, NameError> {
     Ok(Verified {
-        provider: ProviderName::parse("testing")?,
-        issuer: Issuer::parse("https://testing.example")?,
-        subject: Some(Subject::parse("tester")?),
-        client: Some(scopegate_provider::ClientId::parse("tester")?),
+        provider: ProviderName::parse(provider)?,
+        issuer: Issuer::parse(&format!("https://{provider}.example"))?,
+        subject: None,
+        client: None,
         audience: Box::default(),
-        scopes,
+        scopes: ScopeSet::default(),
         roles: Box::default(),
         token_id: None,
         session: None,
-        issued_at: Some(now),
-        expires_at,
-        cache_until: expires_at,
+        issued_at: None,
+        expires_at: Timestamp::MAX,
+        cache_until: Timestamp::MAX,
         claims: Claims::from_json(*b"{}"),
     })
 }

@@ -1,9 +1,12 @@
 use std::collections::BTreeMap;
 
-use scopegate_provider::{Claims, Issuer, Principal, Scope, ScopeSet, Timestamp, Verified};
+use scopegate_provider::{Principal, Scope, ScopeSet, Verified};
 
 use super::*;
-use crate::policy::{Decision, Definition, KnownProvider};
+use crate::{
+    policy::{Decision, Definition, KnownProvider},
+    testing,
+};
 
 const SCOPES: [&str; 4] = ["items", "items:write", "ledger:eu", "ledger:us"];
 
@@ -78,21 +81,7 @@ fn overlaid(policy: &Policy) -> Value {
 }
 
 fn principal(provider: &str, scopes: &ScopeSet) -> Principal {
-    Principal::assert_verified(Verified {
-        provider: name(provider),
-        issuer: Issuer::parse("https://issuer.example").unwrap(),
-        subject: None,
-        client: None,
-        audience: Box::default(),
-        scopes: scopes.clone(),
-        roles: Box::default(),
-        token_id: None,
-        session: None,
-        issued_at: None,
-        expires_at: Timestamp::MAX,
-        cache_until: Timestamp::MAX,
-        claims: Claims::from_json(*b"{}"),
-    })
+    Principal::assert_verified(Verified { scopes: scopes.clone(), ..testing::verified(provider).unwrap() })
 }
 
 /// What the document says to a caller with these scopes of this provider: one entry of `security` is enough.

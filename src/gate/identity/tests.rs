@@ -1,25 +1,19 @@
 use proptest::prelude::*;
-use scopegate_provider::{Claims, ClientId, Issuer, ProviderName, Subject, Timestamp, Verified};
+use scopegate_provider::{Claims, ClientId, Subject, Verified};
 use serde_json::json;
 
 use super::*;
+use crate::testing;
 
 fn principal(claims: Value) -> Principal {
     let Value::Object(claims) = claims else { unreachable!("claims are an object") };
     Principal::assert_verified(Verified {
-        provider: ProviderName::parse("okta").unwrap(),
-        issuer: Issuer::parse("https://id.example").unwrap(),
         subject: claims.get("sub").and_then(Value::as_str).map(|sub| Subject::parse(sub).unwrap()),
         client: Some(ClientId::parse("0oa1").unwrap()),
-        audience: Box::default(),
         scopes: ["items", "items:write"].map(|scope| Scope::parse(scope).unwrap()).into_iter().collect(),
         roles: ["staff", "a,b"].map(|role| Role::parse(role).unwrap()).into(),
-        token_id: None,
-        session: None,
-        issued_at: None,
-        expires_at: Timestamp::MAX,
-        cache_until: Timestamp::MAX,
         claims: Claims::from_map(claims),
+        ..testing::verified("okta").unwrap()
     })
 }
 

@@ -14,12 +14,15 @@ mod upstreams;
 use std::collections::BTreeMap;
 
 use http::Method;
-use scopegate_provider::{Claims, Issuer, Principal, ProviderName, Role, Scope, Timestamp, Verified};
+use scopegate_provider::{Claims, Principal, ProviderName, Role, Scope, Verified};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::policy::settings::{RouteSettings, ScopeSettings};
+use crate::{
+    policy::settings::{RouteSettings, ScopeSettings},
+    testing,
+};
 
 /// The sections of a configuration that concern the policy.
 #[derive(Deserialize, Default)]
@@ -85,19 +88,8 @@ pub(super) struct Caller(Verified);
 impl Caller {
     pub(super) fn with(scopes: &str) -> Self {
         Self(Verified {
-            provider: ProviderName::parse("okta").unwrap(),
-            issuer: Issuer::parse("https://issuer.example").unwrap(),
-            subject: None,
-            client: None,
-            audience: Box::default(),
             scopes: scopes.split_whitespace().map(|scope| Scope::parse(scope).unwrap()).collect(),
-            roles: Box::default(),
-            token_id: None,
-            session: None,
-            issued_at: None,
-            expires_at: Timestamp::from_seconds(1),
-            cache_until: Timestamp::from_seconds(1),
-            claims: Claims::from_json(*b"{}"),
+            ..testing::verified("okta").unwrap()
         })
     }
 

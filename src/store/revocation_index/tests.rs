@@ -1,6 +1,7 @@
-use scopegate_provider::{BearerToken, Claims, Issuer, ScopeSet, Verified};
+use scopegate_provider::{BearerToken, Verified};
 
 use super::*;
+use crate::testing;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_000);
 const LATER: Timestamp = Timestamp::from_seconds(2_000);
@@ -11,19 +12,12 @@ fn provider(name: &str) -> ProviderName {
 
 fn principal(issued_at: Option<Timestamp>) -> Principal {
     Principal::assert_verified(Verified {
-        provider: provider("okta"),
-        issuer: Issuer::parse("https://okta.example").unwrap(),
         subject: Some(Subject::parse("alice").unwrap()),
         client: Some(ClientId::parse("web").unwrap()),
-        audience: Box::default(),
-        scopes: ScopeSet::default(),
-        roles: Box::default(),
         token_id: Some(TokenId::parse("t1").unwrap()),
         session: Some(SessionId::parse("s1").unwrap()),
         issued_at,
-        expires_at: LATER,
-        cache_until: LATER,
-        claims: Claims::from_json(*b"{}"),
+        ..testing::verified("okta").unwrap()
     })
 }
 

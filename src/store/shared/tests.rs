@@ -2,15 +2,18 @@ mod order;
 
 use std::time::Instant;
 
-use scopegate_provider::{BearerToken, Claims, Issuer, Principal, Scope, ScopeSet, TokenId, Verified};
+use scopegate_provider::{BearerToken, Principal, Scope, TokenId, Verified};
 use scopegate_testkit::{Cable, Postgres, SteppedClock};
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::{
-    Actor, Audit, Changes, Edit, Expected, Items, Period, Policies, ProviderStates, Revocations, StateChange,
-    TokenHash,
-    conformance::{actor, okta, record, ticking, token_id},
+use crate::{
+    store::{
+        Actor, Audit, Changes, Edit, Expected, Items, Period, Policies, ProviderStates, Revocations,
+        StateChange, TokenHash,
+        conformance::{actor, okta, record, ticking, token_id},
+    },
+    testing,
 };
 
 async fn node(url: &str) -> Store {
@@ -18,22 +21,8 @@ async fn node(url: &str) -> Store {
 }
 
 fn principal(token: &str) -> Principal {
-    let far = Timestamp::from_seconds(4_000_000_000);
-    Principal::assert_verified(Verified {
-        provider: okta(),
-        issuer: Issuer::parse("https://okta.example").unwrap(),
-        subject: None,
-        client: None,
-        audience: Box::default(),
-        scopes: ScopeSet::default(),
-        roles: Box::default(),
-        token_id: Some(TokenId::parse(token).unwrap()),
-        session: None,
-        issued_at: None,
-        expires_at: far,
-        cache_until: far,
-        claims: Claims::from_json(*b"{}"),
-    })
+    let token_id = Some(TokenId::parse(token).unwrap());
+    Principal::assert_verified(Verified { token_id, ..testing::verified("okta").unwrap() })
 }
 
 fn revocation(token: &str) -> NewRevocation {
