@@ -114,6 +114,16 @@ pub(crate) fn verified(provider: &str) -> Result<Verified, NameError> {
     })
 }
 
+/// The policy of these routes.
+#[cfg(test)]
+pub(crate) fn policy(routes: &serde_json::Value) -> Policy {
+    let mut definition = crate::policy::Definition::default();
+    for route in routes.as_array().unwrap() {
+        definition.add_route(serde_json::from_value(route.clone()).unwrap());
+    }
+    Policy::compile(&definition).map_err(|errors| format!("{errors:?}")).unwrap().policy
+}
+
 /// What [`gate`] makes.
 #[derive(Debug, Clone)]
 pub struct TestGate {

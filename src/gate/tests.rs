@@ -1,38 +1,45 @@
 use http::{Method, StatusCode};
 use poem::{Endpoint, EndpointExt, Request, Route, endpoint::make_sync, handler, test::TestClient};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     Caller, Principal,
     gate::GateSettings,
-    policy::{Definition, Policy},
+    policy::Policy,
     testing::{self, TestGate},
 };
 
-fn policy() -> Policy {
-    let mut definition = Definition::default();
-    let routes = json!([
+/// What every kind of middleware is tested with: the decisions are to be the same.
+pub(super) fn policy() -> Policy {
+    testing::policy(&json!([
         { "match": "GET /me", "allow": "authenticated" },
         { "match": "GET /api/me", "allow": "authenticated" },
+        { "match": "GET /api/items/{id}", "allow": "authenticated" },
+        { "match": "GET /api/items/health", "allow": "anonymous" },
         { "match": "/welcome", "allow": "optional" },
         { "match": "/public/**", "allow": "anonymous" },
         { "match": "/inside", "allow": "nobody" },
         { "match": "GET /items/**", "allow": "authenticated" },
         { "match": "GET /elsewhere", "require": { "clients": ["another"] } },
         { "match": "GET /projects/{id}", "allow": "anonymous", "accept": ["encoded_slash"] },
-    ]);
-    for route in routes.as_array().unwrap() {
-        definition.add_route(serde_json::from_value(route.clone()).unwrap());
-    }
-    Policy::compile(&definition).map_err(|errors| format!("{errors:?}")).unwrap().policy
+    ]))
 }
 
-fn gate() -> TestGate {
+/// Everybody who comes is `tester`.
+pub(super) fn gate() -> TestGate {
     testing::gate(policy(), testing::principal("items").unwrap()).unwrap()
 }
 
-fn anonymous() -> TestGate {
+/// Nobody who comes is known.
+pub(super) fn anonymous() -> TestGate {
     testing::gate(policy(), None).unwrap()
+}
+
+/// A gate of these routes behind the proxies at 10.42.0.0/16.
+pub(super) fn behind_proxies(routes: &Value) -> TestGate {
+    let trusted_proxies = serde_json::from_value(json!(["10.42.0.0/16"])).unwrap();
+    let settings = GateSettings { trusted_proxies, ..GateSettings::default() };
+    testing::gate_with(testing::policy(routes), None, settings).unwrap()
 }
 
 #[handler]
@@ -186,15 +193,10 @@ async fn a_token_in_the_query_is_no_token() {
 
 /// A gate behind a proxy at 10.42.0.7, asked by `peer` with these headers.
 async fn behind_a_proxy(peer: &str, headers: &[(&str, &str)]) -> StatusCode {
-    let mut definition = Definition::default();
-    for (pattern, rule) in [("api.example/**", "anonymous"), ("inside.example/**", "nobody")] {
-        let route = json!({ "match": pattern, "allow": rule });
-        definition.add_route(serde_json::from_value(route).unwrap());
-    }
-    let policy = Policy::compile(&definition).unwrap().policy;
-    let trusted_proxies = serde_json::from_value(json!(["10.42.0.0/16"])).unwrap();
-    let settings = GateSettings { trusted_proxies, ..GateSettings::default() };
-    let gate = testing::gate_with(policy, None, settings).unwrap();
+    let gate = behind_proxies(&json!([
+        { "match": "api.example/**", "allow": "anonymous" },
+        { "match": "inside.example/**", "allow": "nobody" },
+    ]));
     let http = hyper::Request::builder().uri("/");
     let http = headers.iter().fold(http, |http, (name, value)| http.header(*name, *value));
     let (parts, ()) = http.body(()).unwrap().into_parts();

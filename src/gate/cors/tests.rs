@@ -9,7 +9,6 @@ use serde_json::json;
 use super::*;
 use crate::{
     gate::{GateSettings, TrustedProxies, middleware},
-    policy::Definition,
     testing::{self, TestGate},
 };
 
@@ -17,7 +16,7 @@ const APP: &str = "https://app.example";
 
 fn policy() -> Policy {
     let own = json!({ "origins": ["https://own.example"], "headers": ["x-own"], "max_age": "10m" });
-    let routes = json!([
+    testing::policy(&json!([
         { "match": "GET|PUT /items/**", "allow": "authenticated" },
         { "match": "GET /public", "allow": "anonymous" },
         { "match": "/inside", "allow": "nobody" },
@@ -26,12 +25,7 @@ fn policy() -> Policy {
         { "match": "GET /files/{name}", "allow": "anonymous", "accept": ["encoded_slash"] },
         { "match": "GET /files/{folder}/{name}", "allow": "anonymous", "cors": own },
         { "match": "OPTIONS /open", "allow": "anonymous" },
-    ]);
-    let mut definition = Definition::default();
-    for route in routes.as_array().unwrap() {
-        definition.add_route(serde_json::from_value(route.clone()).unwrap());
-    }
-    Policy::compile(&definition).map_err(|errors| format!("{errors:?}")).unwrap().policy
+    ]))
 }
 
 fn gate(general: Option<&serde_json::Value>, known: bool) -> TestGate {

@@ -7,23 +7,19 @@ use super::*;
 use crate::{
     authenticator::{Authenticator, NoRevocations, VerifiedTokens},
     gate::{Cors, Gate, GateSettings, State, identities::Identities},
-    policy::{Definition, Policy, settings::IdentitySettings},
+    policy::{Policy, settings::IdentitySettings},
+    testing,
 };
 
 pub(super) const PROXY: &str = "10.42.0.7:4711";
 pub(super) const APP: &str = "https://app.example";
 
 fn gate() -> (Gate, Policy) {
-    let mut definition = Definition::default();
-    let routes = json!([
+    let policy = testing::policy(&json!([
         { "match": "GET api.example/public/**", "allow": "anonymous" },
         { "match": "GET api.example/items/**", "allow": "authenticated" },
         { "match": "OPTIONS api.example/open", "allow": "anonymous" },
-    ]);
-    for route in routes.as_array().unwrap() {
-        definition.add_route(serde_json::from_value(route.clone()).unwrap());
-    }
-    let policy = Policy::compile(&definition).unwrap().policy;
+    ]));
     let clock = std::sync::Arc::new(scopegate_provider::SystemClock::new());
     let tokens = VerifiedTokens::new(0);
     let authenticator =

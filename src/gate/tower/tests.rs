@@ -9,33 +9,12 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    gate::{Cors, GateSettings},
-    policy::{Definition, Policy},
-    testing::{self, TestGate},
+    gate::{
+        Cors, GateSettings,
+        tests::{anonymous, behind_proxies, gate, policy},
+    },
+    testing,
 };
-
-/// The policy of the middleware's tests, since the decisions are to be the same.
-fn policy() -> Policy {
-    let mut definition = Definition::default();
-    let routes = json!([
-        { "match": "GET /me", "allow": "authenticated" },
-        { "match": "GET /api/me", "allow": "authenticated" },
-        { "match": "GET /api/items/{id}", "allow": "authenticated" },
-        { "match": "GET /api/items/health", "allow": "anonymous" },
-        { "match": "/welcome", "allow": "optional" },
-        { "match": "/public/**", "allow": "anonymous" },
-        { "match": "/inside", "allow": "nobody" },
-        { "match": "GET /projects/{id}", "allow": "anonymous", "accept": ["encoded_slash"] },
-    ]);
-    for route in routes.as_array().unwrap() {
-        definition.add_route(serde_json::from_value(route.clone()).unwrap());
-    }
-    Policy::compile(&definition).map_err(|errors| format!("{errors:?}")).unwrap().policy
-}
-
-fn gate() -> TestGate {
-    testing::gate(policy(), testing::principal("items").unwrap()).unwrap()
-}
 
 async fn me(Extension(principal): Extension<Principal>) -> String {
     principal.subject().map(ToString::to_string).unwrap_or_default()
@@ -190,7 +169,7 @@ async fn a_handler_that_is_reached_without_a_layer_is_500() {
 
 #[tokio::test]
 async fn what_an_outer_gate_said_of_the_caller_does_not_count() {
-    let inner = testing::gate(policy(), None).unwrap().gate();
+    let inner = anonymous().gate();
     let both = GateLayer::outermost(gate().gate()).layer(GateLayer::outermost(inner).layer(routes()));
     let known = |answer: (StatusCode, http::HeaderMap, String)| answer.2;
     assert_eq!(known(send(both, request("/welcome", &[])).await), "stranger");
@@ -216,13 +195,7 @@ async fn pages_of_other_origins_are_told_what_the_middleware_tells_them() {
 
 #[tokio::test]
 async fn invariant_7_only_a_trusted_peer_is_believed_about_the_host() {
-    let mut definition = Definition::default();
-    let route = json!({ "match": "GET api.example/public", "allow": "anonymous" });
-    definition.add_route(serde_json::from_value(route).unwrap());
-    let policy = Policy::compile(&definition).unwrap().policy;
-    let trusted_proxies = serde_json::from_value(json!(["10.0.0.0/8"])).unwrap();
-    let settings = GateSettings { trusted_proxies, ..GateSettings::default() };
-    let gate = testing::gate_with(policy, None, settings).unwrap().gate();
+    let gate = behind_proxies(&json!([{ "match": "GET api.example/public", "allow": "anonymous" }])).gate();
     let layer = GateLayer::outermost(gate).peer(|extensions| extensions.get::<SocketAddr>().copied());
     let ask = async |peer: Option<&str>| {
         let mut request = request("/public", &[("x-forwarded-host", "api.example")]);
@@ -232,7 +205,7 @@ async fn invariant_7_only_a_trusted_peer_is_believed_about_the_host() {
         send(layer.layer(Router::new().fallback(any(path))), request).await.0.as_u16()
     };
     assert_eq!(
-        [ask(Some("10.0.0.1:1")).await, ask(Some("11.0.0.1:1")).await, ask(None).await],
+        [ask(Some("10.42.0.7:1")).await, ask(Some("192.0.2.1:1")).await, ask(None).await],
         [200, 404, 404]
     );
 }
