@@ -1,0 +1,84 @@
+//! How a server ends.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+#[tokio::test]
+async fn what_was_begun_is_finished_when_the_server_drains() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let slow = make({
+        let calls = Arc::clone(&calls);
+        move |_: Request| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                "hello"
+            }
+        }
+    });
+    let server = start(Limits::default(), slow).await;
+    let mut stream = server.connect().await;
+    stream.write_all(GET).await.unwrap();
+    while calls.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    server.shutdown.drain();
+    let answer = read_to_end(&mut stream).await;
+    assert!(answer.contains("connection: close") && answer.ends_with("hello"), "{answer}");
+    assert_eq!(server.served.await.unwrap(), Outcome { cut: 0 });
+}
+
+#[tokio::test]
+async fn a_request_on_its_way_to_a_resting_connection_is_answered_when_the_server_drains() {
+    let server = start(Limits::default(), hello()).await;
+    let mut stream = server.connect().await;
+    stream.write_all(GET).await.unwrap();
+    read_response(&mut stream).await;
+    server.shutdown.drain();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    stream.write_all(GET).await.unwrap();
+    assert!(read_to_end(&mut stream).await.ends_with("hello"));
+    assert_eq!(server.served.await.unwrap(), Outcome { cut: 0 });
+}
+
+#[tokio::test]
+async fn who_was_not_accepted_yet_is_served_when_the_server_drains() {
+    let bound = Bound::bind(&ListenerSettings::default()).await.unwrap();
+    let Listen::Tcp(address) = *bound.local_addr() else { unreachable!("a TCP listener was asked for") };
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(GET).await.unwrap();
+    let shutdown = Shutdown::new();
+    shutdown.drain();
+    let served = tokio::spawn(bound.serve(hello(), shutdown));
+    assert!(read_to_end(&mut stream).await.ends_with("hello"));
+    assert_eq!(served.await.unwrap(), Outcome { cut: 0 });
+}
+
+#[tokio::test]
+async fn what_does_not_end_in_time_is_cut_and_counted() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let never = make(move |_: Request| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        std::future::pending::<&str>()
+    });
+    let server = start(Limits::default(), never).await;
+    let mut stream = server.connect().await;
+    stream.write_all(GET).await.unwrap();
+    while calls.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    server.shutdown.drain();
+    server.shutdown.cut();
+    assert_eq!(server.served.await.unwrap(), Outcome { cut: 1 });
+    assert_eq!(read_to_end(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn while_leaving_requests_are_served_and_connections_closed_after_them() {
+    let server = start(Limits::default(), hello()).await;
+    server.shutdown.leave();
+    let answer = server.exchange(GET).await;
+    assert!(answer.contains("connection: close") && answer.ends_with("hello"), "{answer}");
+}
