@@ -132,7 +132,7 @@ fn free_port() -> u16 {
 
 fn configuration(dialect: &str) -> String {
     let rest = format!(
-        r#"
+        r"
 forward_auth: {{ dialects: [{dialect}] }}
 identity: {{ headers: {{ X-Auth-Subject: sub, X-Auth-Scopes: scope }}, forward: mint }}
 scopes: {{ items: Read items, admin: Administer }}
@@ -140,7 +140,7 @@ routes:
   - {{ match: GET /public/**, allow: anonymous }}
   - {{ match: GET /items/**, require: items }}
   - {{ match: /admin/**, require: admin }}
-"#
+"
     );
     with_issuer("trusted_proxies: [127.0.0.1/32]", "items", &rest)
 }
@@ -205,10 +205,15 @@ async fn haproxy_lets_nothing_through_once_scopegate_is_gone() {
     let mut scene = Scene::of(&HAPROXY);
     scene.server.signal("TERM");
     scene.server.wait().await;
+    // Nobody else's server is to be found there: bound, it is not listened on.
+    let address = scene.server.url.trim_start_matches("http://").parse().unwrap();
+    let place = tokio::net::TcpSocket::new_v4().unwrap();
+    place.set_reuseaddr(true).unwrap();
+    place.bind(address).unwrap();
     let refused = scene.client().get("/public/x").await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, "1"), "{refused:?}");
     assert_eq!(refused.json()["reason"], "no_answer");
-    assert!(scene.upstream.seen().is_empty());
+    assert_eq!(scene.upstream.seen(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ const HEALTH: &str = "/grpc.health.v1.Health/Check";
 
 fn configuration(forward_auth: &str, trusted: &str) -> String {
     let rest = format!(
-        r#"
+        r"
 forward_auth: {{ grpc_listen: 127.0.0.1:0{forward_auth} }}
 identity: {{ headers: {{ X-Auth-Subject: sub, X-Auth-Scopes: scope }} }}
 scopes: {{ items: Read items, admin: Administer }}
@@ -36,7 +36,7 @@ routes:
   - {{ match: GET /public/**, allow: anonymous }}
   - {{ match: GET /items/**, require: items }}
   - {{ match: /admin/**, require: admin }}
-"#
+"
     );
     with_issuer(&format!("trusted_proxies: [{trusted}], shutdown_grace: 20s"), "items", &rest)
 }
