@@ -1,11 +1,12 @@
 //! Tokens that nobody has seen before, good and bad.
 
-use std::{fs, hint::black_box, time::Duration};
+use std::{hint::black_box, time::Duration};
 
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use rustix::time::{ClockId, clock_gettime};
 use scopegate_testkit::MintKey;
 use serde_json::json;
 
@@ -129,8 +130,8 @@ fn check_alone(key: &MintKey) -> Duration {
 
 /// How long this thread was on a processor so far: what else the machine does is not counted.
 fn on_processor() -> Duration {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap())
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }
 
 fn parsed(key: &MintKey) -> ParsedPublicKey {
