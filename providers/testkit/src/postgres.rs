@@ -36,11 +36,17 @@ serve() {
     done
 }
 process() { head -n 1 data/postmaster.pid; }
+# With its children: one that is busy all the time does not notice that it is alone. It is stopped first, so that it makes
+# no more of them and buries none: the list of children leaves some out while others go.
+kill_all() {
+    kill -STOP "$1"
+    for again in 1 2 3; do kill -KILL $(cat /proc/"$1"/task/*/children); done
+    kill -KILL "$1"
+}
 serve &
 while read -r command; do
     case $command in
-        # With its children: one that is busy all the time does not notice that it is alone.
-        kill) touch down; all="$(process) $(cat /proc/"$(process)"/task/*/children)"; kill -KILL $all ;;
+        kill) touch down; kill_all "$(process)" ;;
         stop) touch down; kill -INT "$(process)" ;;
         start) rm -f down ;;
     esac
