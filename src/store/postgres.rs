@@ -1,6 +1,9 @@
 //! PostgreSQL, and what speaks its protocol: several nodes on one database.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use scopegate_provider::Clock;
 use sqlx::{AnyPool, any::AnyPoolOptions, postgres::PgListener};
@@ -43,8 +46,11 @@ static POLLED: Dialect = Dialect {
 /// How long a connection is waited for.
 const CONNECT: Duration = Duration::from_secs(3);
 
-/// How long until a lost listener is tried again; the poll goes on meanwhile.
-const LISTEN_AGAIN: Duration = Duration::from_secs(1);
+/// How long a database is waited for at the start.
+const START: Duration = Duration::from_secs(20);
+
+/// How long until a connection is tried again that could not be had.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Connects to the database.
 pub(super) async fn open(
@@ -65,12 +71,22 @@ pub(super) async fn open(
 
 async fn pool(url: &url::Url, connections: u32) -> sqlx::Result<AnyPool> {
     install_drivers();
-    AnyPoolOptions::new()
+    let options = AnyPoolOptions::new()
         // One is the writer's.
         .max_connections(connections.max(2))
-        .acquire_timeout(CONNECT)
-        .connect(url.as_str())
-        .await
+        .acquire_timeout(CONNECT);
+    let pool = options.connect_lazy(url.as_str())?;
+    let begun = Instant::now();
+    loop {
+        match pool.acquire().await {
+            // It may be starting, as this program is.
+            Err(error @ (sqlx::Error::PoolTimedOut | sqlx::Error::Io(_))) if begun.elapsed() < START => {
+                tracing::warn!(%error, "PostgreSQL takes no connection yet");
+                tokio::time::sleep(AGAIN).await;
+            }
+            first => return first.map(|_| pool),
+        }
+    }
 }
 
 async fn listen(url: url::Url, news: Arc<Notify>) {
@@ -78,7 +94,7 @@ async fn listen(url: url::Url, news: Arc<Notify>) {
         if let Err(error) = hear(&url, &news).await {
             tracing::warn!(%error, "cannot listen for changes in PostgreSQL; polling goes on");
         }
-        tokio::time::sleep(LISTEN_AGAIN).await;
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

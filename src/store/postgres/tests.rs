@@ -106,6 +106,18 @@ async fn without_listen_no_advisory_lock_and_no_notification_is_used() {
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "the probe does not probe");
 }
 
+#[tokio::test]
+async fn a_database_that_starts_when_the_node_does_is_waited_for() {
+    let server = Arc::new(Postgres::start());
+    let settings = settings(&server.database());
+    server.stop();
+    let starts = server.clone();
+    let start = tokio::task::spawn_blocking(move || starts.restart());
+    let (store, started) = futures_util::join!(at(&settings), start);
+    started.unwrap();
+    store.unwrap().create(ItemName::parse("first").unwrap()).await.unwrap();
+}
+
 /// What was acknowledged until the database was gone.
 #[derive(Default)]
 struct Acknowledged {
