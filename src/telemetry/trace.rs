@@ -111,7 +111,8 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
         let method = request.method().clone();
         let start = tracing::enabled!(tracing::Level::DEBUG).then(Instant::now);
         let span = tracing::debug_span!("request", id = id.as_str(), %method);
-        request.extensions_mut().insert(id.clone());
+        // Whoever is behind gets the same one, in place of what a caller may have brought.
+        request.headers_mut().insert(self.trace.header.clone(), id.header().clone());
         self.inner.call(request).instrument(span).map(move |answer| {
             let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
             response.headers_mut().insert(self.trace.header.clone(), id.header().clone());

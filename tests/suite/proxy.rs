@@ -9,7 +9,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::support::{Client, Server, with_issuer};
+use crate::support::{Answer, Client, Server, with_issuer};
 
 /// To a handshake with the key of RFC 6455, section 1.3: HAProxy reads what it passes on.
 const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -90,6 +90,20 @@ async fn what_is_permitted_reaches_the_service_with_the_callers_identity() {
     );
     assert!(!answer.text.contains(&token) && !answer.text.contains("x_auth_scopes"), "{answer:?}");
     assert!(answer.text.contains("x-forwarded-for: 127.0.0.1\r\n"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn the_service_is_told_the_id_that_the_caller_is_told() {
+    let (service, _heads) = service().await;
+    let server = Server::start(&configuration(&service));
+    let client = Client::new(&origin(&server));
+    let told = |answer: &Answer| format!("x-request-id: {}\r\n", answer.header("x-request-id"));
+    let made = client.get("/welcome").await;
+    assert!(made.header("x-request-id").len() == 32 && made.text.contains(&told(&made)), "{made:?}");
+    let brought = client.send("GET", "/welcome", &[("x-request-id", "3f2b-4c")], "").await;
+    assert!(told(&brought).contains("3f2b-4c") && brought.text.contains(&told(&brought)), "{brought:?}");
+    let harmful = client.send("GET", "/welcome", &[("x-request-id", "a b")], "").await;
+    assert!(!harmful.text.contains("a b") && harmful.text.contains(&told(&harmful)), "{harmful:?}");
 }
 
 #[tokio::test]
