@@ -111,9 +111,17 @@ async fn stored(
     now: Timestamp,
 ) -> Result<Vec<(Timestamp, Signer)>, SigningError> {
     let mut keys = store.signing_keys().await?;
+    let newest = keys.last().map_or(0, |key| key.number);
+    keys.retain(|key| is_trusted(key, settings));
+    if keys.is_empty() && newest > 0 {
+        tracing::warn!("the signing keys of the store are not sealed, and not used; another one is made");
+    }
     if let Some((number, active_from)) = due(&keys, settings.rotation.get(), now) {
-        match make(settings, store, number, active_from).await {
-            Ok(()) => keys = store.signing_keys().await?,
+        match make(settings, store, number.max(newest + 1), active_from).await {
+            Ok(()) => {
+                keys = store.signing_keys().await?;
+                keys.retain(|key| is_trusted(key, settings));
+            }
             // Those that there are go on.
             Err(error) if !keys.is_empty() => tracing::warn!(%error, "no new signing key could be made"),
             Err(error) => return Err(error),
@@ -126,6 +134,12 @@ async fn stored(
         keys.retain(|key| key.number >= before);
     }
     keys.iter().map(|key| Ok((key.active_from, read(key, settings)?))).collect()
+}
+
+/// Whether a key of the store is taken. Where keys are sealed, one that is not was written by somebody else, or read by who
+/// knows whom before.
+fn is_trusted(key: &SigningKey, settings: &MintSettings) -> bool {
+    settings.seal.is_none() || seal::is_sealed(&key.private_key)
 }
 
 async fn make(

@@ -47,6 +47,11 @@ pub(super) fn seal(key: &Secret, number: i64, secret: Option<&Secret>) -> Result
     Ok(Secret::new(format!("{PREFIX}{}", STANDARD.encode(sealed))))
 }
 
+/// Whether a key of the store was sealed, with whatever secret.
+pub(super) fn is_sealed(kept: &Secret) -> bool {
+    kept.reveal().starts_with(PREFIX)
+}
+
 /// Opens what was sealed; what never was stays what it is.
 pub(super) fn open(kept: &Secret, number: i64, secret: Option<&Secret>) -> Result<Secret, SealError> {
     let Some(sealed) = kept.reveal().strip_prefix(PREFIX) else { return Ok(kept.clone()) };

@@ -102,3 +102,14 @@ async fn a_sealed_key_is_of_no_use_without_the_secret() {
     assert!(matches!(refused, Err(SigningError::Sealed { number: 1, source: SealError::NoSecret })));
     prepare(&Signing::default(), &sealed, &store, START + HOUR).await;
 }
+
+#[tokio::test]
+async fn where_keys_are_sealed_one_that_is_not_is_neither_used_nor_published() {
+    let (store, bare, signing) = (memory(), Signing::default(), Signing::default());
+    prepare(&bare, &settings(), &store, START).await;
+    let sealed = MintSettings { seal: Some(Secret::new("x".repeat(32))), ..MintSettings::default() };
+    prepare(&signing, &sealed, &store, START).await;
+    assert_eq!(published(&signing).len(), 1);
+    assert_ne!(published(&signing), published(&bare));
+    assert_eq!(signing.ring.key_used(START), published(&signing).pop());
+}
