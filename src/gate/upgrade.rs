@@ -8,10 +8,10 @@ use http::{
 /// The protocol that a caller asks to change to, if it is one that is let through. `h2c` never is: requests would come
 /// to the upstream past the gate.
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<&'static str> {
-    let asked = headers.get_all(CONNECTION).iter().any(|value| lists(value, "upgrade"));
     let mut protocols = headers.get_all(UPGRADE).iter();
-    let websocket = protocols.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    (asked && websocket && protocols.next().is_none()).then_some("websocket")
+    let websocket = protocols.next()?.as_bytes().eq_ignore_ascii_case(b"websocket");
+    let asked = || headers.get_all(CONNECTION).iter().any(|value| lists(value, "upgrade"));
+    (websocket && protocols.next().is_none() && asked()).then_some("websocket")
 }
 
 /// Whether a header's value lists this token.

@@ -44,8 +44,10 @@ pub(super) fn parse_host(host: &str) -> Result<Box<str>, HostError> {
     if name.is_empty() {
         return Err(if host.is_empty() { HostError::Empty } else { HostError::Grammar });
     }
-    let label = |label: &str| !label.is_empty() && label.len() <= MAX_LABEL && label.bytes().all(in_label);
-    if name.len() > MAX_NAME || !name.split('.').all(label) {
+    let label = |label: &[u8]| {
+        !label.is_empty() && label.len() <= MAX_LABEL && label.iter().all(|byte| in_label(*byte))
+    };
+    if name.len() > MAX_NAME || !name.as_bytes().split(|byte| *byte == b'.').all(label) {
         return Err(HostError::Grammar);
     }
     let mut name: Box<str> = name.into();

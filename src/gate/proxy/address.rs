@@ -47,7 +47,7 @@ impl Address {
     }
 
     /// An HTTP/1.1 connection on which the next request can be sent.
-    pub(super) async fn idle_connection(&self) -> Option<Http1> {
+    pub(super) async fn idle_connection(&self) -> Option<Box<Http1>> {
         loop {
             let mut connection = self.pool.take()?;
             if poll_fn(|cx| Poll::Ready(connection.poll_usable(cx))).await {

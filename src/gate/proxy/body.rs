@@ -16,7 +16,7 @@ use super::{address::Address, http1::Http1};
 /// it closes the connection: what is left of the answer must not become another caller's.
 pub(super) struct Http1Body {
     incoming: Incoming,
-    link: Option<(Http1, Arc<Address>)>,
+    link: Option<(Box<Http1>, Arc<Address>)>,
     /// Whether the connection may serve another request.
     is_reusable: bool,
 }
@@ -24,18 +24,22 @@ pub(super) struct Http1Body {
 impl Http1Body {
     pub(super) fn new(
         incoming: Incoming,
-        connection: Http1,
+        connection: Box<Http1>,
         address: Arc<Address>,
         is_reusable: bool,
     ) -> Self {
-        Self { incoming, link: Some((connection, address)), is_reusable }
+        let mut body = Self { incoming, link: Some((connection, address)), is_reusable };
+        if body.incoming.is_end_stream() {
+            // Nobody reads a body that is not there.
+            body.recycle();
+        }
+        body
     }
 
-    /// Gives the connection back if nothing of the answer is left on it.
-    pub(super) fn recycle(&mut self, cx: &mut Context<'_>) {
-        if let Some((mut connection, address)) = self.link.take()
+    /// Gives the connection back. Whether anything is left on it is looked at by whoever takes it.
+    fn recycle(&mut self) {
+        if let Some((connection, address)) = self.link.take()
             && self.is_reusable
-            && connection.poll_usable(cx)
         {
             address.pool.put(connection);
         }
@@ -61,8 +65,8 @@ impl Body for Http1Body {
         }
         match &frame {
             Poll::Ready(Some(Err(_))) => self.link = None,
-            Poll::Ready(_) if self.incoming.is_end_stream() => self.recycle(cx),
-            Poll::Ready(None) => self.recycle(cx),
+            Poll::Ready(_) if self.incoming.is_end_stream() => self.recycle(),
+            Poll::Ready(None) => self.recycle(),
             _ => {}
         }
         frame.map_err(io::Error::other)

@@ -1,7 +1,7 @@
 //! Which headers go on.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Response, Version,
     header::{
         AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE,
         PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
@@ -62,6 +62,12 @@ pub(in crate::gate) fn unlist(headers: &mut HeaderMap) {
     if upgrades {
         headers.insert(CONNECTION, const { HeaderValue::from_static("upgrade") });
     }
+}
+
+/// Whether an upstream's connection ends with this answer (RFC 9112, section 9.6).
+pub(super) fn closes<B>(answer: &Response<B>) -> bool {
+    let asks = |value| lists(value, "close");
+    answer.version() != Version::HTTP_11 || answer.headers().get_all(CONNECTION).iter().any(asks)
 }
 
 /// Makes an upstream's headers the caller's.

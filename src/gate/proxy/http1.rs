@@ -23,16 +23,16 @@ pub(super) type Answer = Result<Response<Incoming>, TrySendError<Request<Body>>>
 /// A connection on which one request at a time is sent.
 pub(super) struct Http1 {
     sender: http1::SendRequest<Body>,
-    /// Boxed, for it is large and goes from the pool to the request, to its answer, and back.
-    connection: Box<http1::Connection<Wire, Body>>,
+    connection: http1::Connection<Wire, Body>,
     /// For who waits for an answer.
     alarm: Alarm,
 }
 
 impl Http1 {
-    pub(super) async fn new(wire: Wire) -> hyper::Result<Self> {
+    /// Boxed, for it goes from the pool to the request, to its answer, and back.
+    pub(super) async fn new(wire: Wire) -> hyper::Result<Box<Self>> {
         let (sender, connection) = http1::Builder::new().handshake(wire).await?;
-        Ok(Self { sender, connection: Box::new(connection), alarm: Alarm::at(Instant::now()) })
+        Ok(Box::new(Self { sender, connection, alarm: Alarm::at(Instant::now()) }))
     }
 
     /// Whether the next request can be sent: the upstream has neither closed the connection nor sent anything that was

@@ -9,7 +9,7 @@ use super::http1::Http1;
 
 /// The idle HTTP/1.1 connections to one address. The one used last is used next, so that few stay in use.
 pub(super) struct Pool {
-    idle: Mutex<Vec<(Instant, Http1)>>,
+    idle: Mutex<Vec<(Instant, Box<Http1>)>>,
     most: usize,
     longest: Duration,
 }
@@ -20,7 +20,7 @@ impl Pool {
     }
 
     /// Takes a connection that has not waited too long.
-    pub(super) fn take(&self) -> Option<Http1> {
+    pub(super) fn take(&self) -> Option<Box<Http1>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, connection) = idle.pop()?;
         if since.elapsed() < self.longest {
@@ -31,8 +31,8 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection for the next request.
-    pub(super) fn put(&self, connection: Http1) {
+    /// Keeps a connection for the next request, usable or not: that is found out when it is taken.
+    pub(super) fn put(&self, connection: Box<Http1>) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < self.most {
             idle.push((Instant::now(), connection));

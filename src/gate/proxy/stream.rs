@@ -11,10 +11,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use hyper::body::{Frame, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use scopegate_provider::{Clock, Timestamp};
-
-use super::Body;
 
 /// How often an open stream's token is looked at.
 pub(super) const EVERY: Duration = Duration::from_millis(500);
@@ -79,8 +77,8 @@ impl fmt::Debug for StreamGuard {
 }
 
 /// A body that fails when its guard says so.
-pub(super) struct Guarded {
-    body: Body,
+pub(super) struct Guarded<B> {
+    body: B,
     guard: StreamGuard,
     /// Made when the body first makes its reader wait; most never do. The lock is never taken: it makes the future
     /// `Sync`, as poem wants bodies to be.
@@ -88,8 +86,8 @@ pub(super) struct Guarded {
     frames: u32,
 }
 
-impl Guarded {
-    pub(super) fn new(body: Body, guard: StreamGuard) -> Self {
+impl<B> Guarded<B> {
+    pub(super) fn new(body: B, guard: StreamGuard) -> Self {
         Self { body, guard, ended: None, frames: 0 }
     }
 
@@ -103,7 +101,7 @@ impl Guarded {
     }
 }
 
-impl hyper::body::Body for Guarded {
+impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for Guarded<B> {
     type Data = Bytes;
     type Error = io::Error;
 

@@ -66,6 +66,17 @@ async fn a_connection_is_used_again() {
 }
 
 #[tokio::test]
+async fn a_connection_is_used_again_after_an_answer_without_a_body() {
+    let connections = Counter::default();
+    let upstream = raw_counting(&connections, |_| b"HTTP/1.1 204 No Content\r\n\r\n".to_vec()).await;
+    let front = proxy_to(at(upstream)).await;
+    for _ in 0..5 {
+        assert_eq!(front.status("/").await, StatusCode::NO_CONTENT);
+    }
+    assert_eq!(connections.get(), 1);
+}
+
+#[tokio::test]
 async fn the_answer_to_head_has_a_length_and_no_body() {
     let upstream = raw(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_vec()).await;
     let front = proxy_to(at(upstream)).await;

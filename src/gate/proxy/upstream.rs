@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -98,12 +99,12 @@ impl Upstream {
             match self.ask(address, request, &patience).await {
                 Ok(Answered::Http1(response, connection)) => {
                     let address = Arc::clone(address);
-                    let again = patience.has_no_body();
-                    let body = |incoming| Http1Body::new(incoming, *connection, address, again).boxed();
+                    let again = patience.has_no_body() && !headers::closes(&response);
+                    let body = |incoming| Http1Body::new(incoming, connection, address, again);
                     return Ok(answer(response.map(body), guard));
                 }
                 Ok(Answered::Http2(response)) => {
-                    let body = |incoming: Incoming| incoming.map_err(io::Error::other).boxed();
+                    let body = |incoming: Incoming| incoming.map_err(io::Error::other);
                     return Ok(answer(response.map(body), guard));
                 }
                 Err(Failure::Final(error)) => return Err(error),
@@ -147,7 +148,7 @@ impl Upstream {
         }
         while let Some(mut connection) = address.idle_connection().await {
             match self.on_http1(&mut connection, request, patience).await {
-                Sent::Answered(response) => return Ok(Answered::Http1(response, Box::new(connection))),
+                Sent::Answered(response) => return Ok(Answered::Http1(response, connection)),
                 Sent::Failed(error) => return Err(error.into()),
                 Sent::Again(again) => request = *again,
             }
@@ -174,7 +175,7 @@ impl Upstream {
         } else {
             let mut connection = Http1::new(wire).await.map_err(|source| self.broken(source))?;
             match self.on_http1(&mut connection, request, patience).await {
-                Sent::Answered(response) => return Ok(Answered::Http1(response, Box::new(connection))),
+                Sent::Answered(response) => return Ok(Answered::Http1(response, connection)),
                 sent => sent,
             }
         };
@@ -243,14 +244,17 @@ impl Upstream {
 }
 
 /// An upstream's answer as the caller gets it.
-pub(super) fn answer(response: Response<Body>, guard: Option<StreamGuard>) -> Answer {
-    let (mut parts, mut body) = response.into_parts();
+pub(super) fn answer<B>(response: Response<B>, guard: Option<StreamGuard>) -> Answer
+where
+    B: hyper::body::Body<Data = Bytes, Error = io::Error> + Send + Sync + Unpin + 'static,
+{
+    let (mut parts, body) = response.into_parts();
     headers::towards_caller(&mut parts.headers);
-    if let Some(guard) = guard
-        && !hyper::body::Body::is_end_stream(&body)
-    {
-        body = Guarded::new(body, guard).boxed();
-    }
+    let guard = guard.filter(|_| !body.is_end_stream());
+    let body: Body = match guard {
+        Some(guard) => Guarded::new(body, guard).boxed(),
+        None => body.boxed(),
+    };
     let mut answer = Answer::builder().status(parts.status).body(poem::Body::from(body));
     *answer.headers_mut() = parts.headers;
     answer
