@@ -16,6 +16,9 @@ use crate::{
 
 const CACHED: usize = 100_000;
 
+/// For all of them to be seen once.
+const LONG_ENOUGH: Duration = Duration::from_secs(30);
+
 /// At rest, and with as many tokens in the cache as it has room for.
 #[expect(clippy::cast_precision_loss, reason = "a few hundred megabytes")]
 pub(crate) fn memory(world: &World, effort: Effort) -> Result<Section, String> {
@@ -28,10 +31,10 @@ pub(crate) fn memory(world: &World, effort: Effort) -> Result<Section, String> {
     section.figure("of which not the program's file", megabytes(own), " MB", NoLimit);
     let tokens = world.tokens("cached", &world.keys[1], CACHED);
     let load = Load::new(server.port, "/", &tokens);
-    load.run(&server.process, effort.time.max(Duration::from_secs(10)));
+    load.run(&server.process, effort.time.max(LONG_ENOUGH));
     section.figure("100,000 cached tokens", megabytes(server.process.memory().0), " MB", Under(150.0));
     let more = world.tokens("more", &world.keys[2], CACHED);
-    Load { tokens: more, ..load }.run(&server.process, effort.time.max(Duration::from_secs(10)));
+    Load { tokens: more, ..load }.run(&server.process, effort.time.max(LONG_ENOUGH));
     section.figure("after 100,000 others", megabytes(server.process.memory().0), " MB", Under(150.0));
     Ok(section)
 }
