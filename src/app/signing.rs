@@ -110,18 +110,15 @@ async fn stored(
     store: &dyn SigningKeys,
     now: Timestamp,
 ) -> Result<Vec<(Timestamp, Signer)>, SigningError> {
-    let mut keys = store.signing_keys().await?;
-    let newest = keys.last().map_or(0, |key| key.number);
-    keys.retain(|key| is_trusted(key, settings));
+    let all = store.signing_keys().await?;
+    let newest = all.last().map_or(0, |key| key.number);
+    let mut keys = trusted(all, settings);
     if keys.is_empty() && newest > 0 {
         tracing::warn!("the signing keys of the store are not sealed, and not used; another one is made");
     }
     if let Some((number, active_from)) = due(&keys, settings.rotation.get(), now) {
-        match make(settings, store, number.max(newest + 1), active_from).await {
-            Ok(()) => {
-                keys = store.signing_keys().await?;
-                keys.retain(|key| is_trusted(key, settings));
-            }
+        match make(settings, store, number.max(newest.saturating_add(1)), active_from).await {
+            Ok(()) => keys = trusted(store.signing_keys().await?, settings),
             // Those that there are go on.
             Err(error) if !keys.is_empty() => tracing::warn!(%error, "no new signing key could be made"),
             Err(error) => return Err(error),
@@ -136,10 +133,11 @@ async fn stored(
     keys.iter().map(|key| Ok((key.active_from, read(key, settings)?))).collect()
 }
 
-/// Whether a key of the store is taken. Where keys are sealed, one that is not was written by somebody else, or read by who
-/// knows whom before.
-fn is_trusted(key: &SigningKey, settings: &MintSettings) -> bool {
-    settings.seal.is_none() || seal::is_sealed(&key.private_key)
+/// Those keys of the store that are taken. Where keys are sealed, one that is not was written by somebody else, or read by
+/// who knows whom before.
+fn trusted(mut keys: Vec<SigningKey>, settings: &MintSettings) -> Vec<SigningKey> {
+    keys.retain(|key| settings.seal.is_none() || seal::is_sealed(&key.private_key));
+    keys
 }
 
 async fn make(
