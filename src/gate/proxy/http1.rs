@@ -11,7 +11,6 @@ use hyper::{
     body::Incoming,
     client::conn::{TrySendError, http1},
 };
-
 use tokio::time::Instant;
 
 use super::{Body, ProxyError, connect::Wire, patience::Patience};

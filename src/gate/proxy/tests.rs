@@ -77,6 +77,18 @@ async fn a_connection_is_used_again_after_an_answer_without_a_body() {
 }
 
 #[tokio::test]
+async fn what_follows_an_answer_without_a_body_is_nobodys_answer() {
+    let upstream = raw(|_| {
+        b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen".to_vec()
+    })
+    .await;
+    let front = proxy_to(at(upstream)).await;
+    for _ in 0..5 {
+        assert_eq!(front.status("/").await, StatusCode::NO_CONTENT);
+    }
+}
+
+#[tokio::test]
 async fn the_answer_to_head_has_a_length_and_no_body() {
     let upstream = raw(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n".to_vec()).await;
     let front = proxy_to(at(upstream)).await;
