@@ -149,6 +149,14 @@ impl VerifiedTokens {
     }
 }
 
+/// Whom a good token speaks for.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) principal: Principal,
+    pub(crate) credentials: Credentials,
+    pub(crate) seen: Seen,
+}
+
 /// A token that was authenticated: when, and the room beside it.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
@@ -227,12 +235,35 @@ impl Authenticator {
         credentials: &Credentials,
         freshness: Freshness,
     ) -> Result<Principal, AuthnError> {
-        let judged = self.judge(credentials, freshness).await;
-        judged.map(|(principal, _)| principal).map_err(|refused| refused.error)
+        let known = match freshness {
+            Freshness::Cached => self.recall(credentials.token.as_bytes()),
+            Freshness::Fresh => None,
+        };
+        let judged = match known {
+            Some(known) => known,
+            None => self.judge(credentials, freshness).await,
+        };
+        judged.map(|known| known.principal).map_err(|refused| refused.error)
     }
 
-    /// As [`Authenticator::authenticate`], and tells whose token it was that was refused, if that was verified. The
-    /// clock is read once for a token that is known.
+    /// Whom a token speaks for that was authenticated before, if that may still be used; the clock is read once. The bytes
+    /// need not have been looked at: they are those of a token, or of none that is known.
+    ///
+    /// # Errors
+    /// [`Unauthenticated`]: it has been revoked, or nobody can tell.
+    pub(crate) fn recall(&self, token: &[u8]) -> Option<Result<Known, Unauthenticated>> {
+        let now = self.clock.now();
+        let entry = self.known(token, now);
+        let cache = &self.verified.0;
+        let counter = if entry.is_some() { &cache.hits } else { &cache.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
+        entry.map(|entry| {
+            let credentials = Credentials::bearer(entry.token.clone());
+            self.checked(entry.principal.clone(), credentials, Seen { at: now, beside: Beside::of(entry) })
+        })
+    }
+
+    /// Whom a token speaks for, found out now, and whose token it was that was refused, if that was verified.
     ///
     /// # Errors
     /// [`Unauthenticated`]: the token is bad, or nobody can tell.
@@ -240,56 +271,7 @@ impl Authenticator {
         &self,
         credentials: &Credentials,
         freshness: Freshness,
-    ) -> Result<(Principal, Seen), Unauthenticated> {
-        let now = self.clock.now();
-        let known = match freshness {
-            Freshness::Cached => self.recall(credentials, now),
-            Freshness::Fresh => None,
-        };
-        let (principal, seen) = match known {
-            Some(entry) => (entry.principal.clone(), Seen { at: now, beside: Beside::of(entry) }),
-            // Apart from the way of a known token, which stays small for it.
-            None => Box::pin(self.ask(credentials, freshness)).await?,
-        };
-        match self.revocations.check(&principal, credentials, seen.at) {
-            Ok(()) => Ok((principal, seen)),
-            Err(error) => {
-                let (provider, client) = (principal.provider().clone(), principal.client().cloned());
-                Err(Unauthenticated { error, provider: Some(provider), client })
-            }
-        }
-    }
-
-    /// Whether a principal that was authenticated before is still good, as far as revocations tell: for streams that
-    /// stay open. Does not wait.
-    ///
-    /// # Errors
-    /// As [`RevocationCheck::check`].
-    pub fn recheck(&self, principal: &Principal, credentials: &Credentials) -> Result<(), AuthnError> {
-        self.revocations.check(principal, credentials, self.clock.now())
-    }
-
-    fn recall(&self, credentials: &Credentials, now: Timestamp) -> Option<Arc<Entry>> {
-        let known = self.known(credentials, now);
-        let cache = &self.verified.0;
-        let counter = if known.is_some() { &cache.hits } else { &cache.misses };
-        counter.fetch_add(1, Ordering::Relaxed);
-        known
-    }
-
-    fn known(&self, credentials: &Credentials, now: Timestamp) -> Option<Arc<Entry>> {
-        let entry = self.verified.0.find(&credentials.token)?;
-        let connected = self.providers.iter().find(|connected| connected.id == entry.provider)?;
-        let holds = connected.provider.epoch() == entry.epoch && now < entry.principal.cache_until();
-        holds.then_some(entry)
-    }
-
-    /// Whom the token speaks for, found out now.
-    async fn ask(
-        &self,
-        credentials: &Credentials,
-        freshness: Freshness,
-    ) -> Result<(Principal, Seen), Unauthenticated> {
+    ) -> Result<Known, Unauthenticated> {
         let connected = self.provider_of(credentials)?;
         // Read before asking: what is withdrawn meanwhile makes the answer one of an earlier epoch.
         let epoch = connected.provider.epoch();
@@ -305,7 +287,39 @@ impl Authenticator {
             let entry = Entry::new(credentials.token.clone(), connected.id, epoch, principal.clone());
             beside = Beside::of(self.verified.0.insert(entry, now));
         }
-        Ok((principal, Seen { at: now, beside }))
+        self.checked(principal, credentials.clone(), Seen { at: now, beside })
+    }
+
+    /// Whether a principal that was authenticated before is still good, as far as revocations tell: for streams that
+    /// stay open. Does not wait.
+    ///
+    /// # Errors
+    /// As [`RevocationCheck::check`].
+    pub fn recheck(&self, principal: &Principal, credentials: &Credentials) -> Result<(), AuthnError> {
+        self.revocations.check(principal, credentials, self.clock.now())
+    }
+
+    /// A revocation counts whether or not the token is known.
+    fn checked(
+        &self,
+        principal: Principal,
+        credentials: Credentials,
+        seen: Seen,
+    ) -> Result<Known, Unauthenticated> {
+        match self.revocations.check(&principal, &credentials, seen.at) {
+            Ok(()) => Ok(Known { principal, credentials, seen }),
+            Err(error) => {
+                let (provider, client) = (principal.provider().clone(), principal.client().cloned());
+                Err(Unauthenticated { error, provider: Some(provider), client })
+            }
+        }
+    }
+
+    fn known(&self, token: &[u8], now: Timestamp) -> Option<Arc<Entry>> {
+        let entry = self.verified.0.find(token)?;
+        let connected = self.providers.iter().find(|connected| connected.id == entry.provider)?;
+        let holds = connected.provider.epoch() == entry.epoch && now < entry.principal.cache_until();
+        holds.then_some(entry)
     }
 }
 

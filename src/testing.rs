@@ -53,16 +53,19 @@ pub(crate) fn gate_with(
     principal: Option<&Principal>,
     settings: GateSettings,
 ) -> Result<TestGate, AuthenticatorError> {
-    let connected = principal.cloned().map(|principal| {
-        let provider = Everybody { issuers: [principal.issuer().clone()], principal };
-        Connected::new(provider.principal.provider().clone(), Arc::new(provider))
-    });
+    let connected = principal.cloned().map(everybody);
     let clock = Arc::new(SystemClock::new());
     let providers = connected.into_iter().collect();
     let authenticator =
         Authenticator::new(providers, VerifiedTokens::new(0), Arc::new(NoRevocations), clock)?;
     let state = State::new(Arc::new(policy), authenticator, settings);
     Ok(TestGate { gate: Gate::new(state), known: principal.is_some() })
+}
+
+/// What takes every token for one of this principal.
+pub(crate) fn everybody(principal: Principal) -> Connected {
+    let provider = Everybody { issuers: [principal.issuer().clone()], principal };
+    Connected::new(provider.principal.provider().clone(), Arc::new(provider))
 }
 
 /// A principal with these scopes (space-separated), subject and client `tester`, good for an hour.

@@ -1,21 +1,21 @@
 //! The endpoints of the listeners.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use http::header;
+use http::{Method, header};
 use poem::{
     EndpointExt, IntoEndpoint, Response, Route,
     endpoint::{BoxEndpoint, make_sync},
     get, post,
 };
-use poem_openapi::OpenApiService;
+use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::Value;
 
 use super::{
     Fixed, Reached,
     denials::Counted,
     front::Front,
-    inner::{Inner, told},
+    inner::{Inner, Sample, told},
     signing,
 };
 use crate::{
@@ -222,9 +222,15 @@ fn operations(fixed: &Fixed, base: &str) -> OpenApiService<(SampleApi, ItemsApi)
     OpenApiService::new((SampleApi, items), "scopegate", env!("CARGO_PKG_VERSION"))
 }
 
-fn sample(fixed: &Fixed, base: &str) -> BoxEndpoint<'static> {
+fn sample(fixed: &Fixed, base: &str) -> Sample {
     let operations = operations(fixed, base).into_endpoint().before(bounded);
-    if base.is_empty() { operations.boxed() } else { mounted(base, operations).boxed() }
+    let whole = if base.is_empty() { operations.boxed() } else { mounted(base, operations).boxed() };
+    let mut routes = HashMap::new();
+    SampleApi.add_routes(&mut routes);
+    let get = |mut methods: HashMap<_, _>| methods.remove(&Method::GET);
+    let plain =
+        routes.into_iter().filter_map(|(path, methods)| Some((format!("{base}{path}"), get(methods)?)));
+    Sample { plain: plain.collect(), whole }
 }
 
 /// poem's mounts are paths with a slash at the end of nothing.

@@ -10,7 +10,7 @@ type Boxed = BoxEndpoint<'static>;
 /// Scopegate's own endpoints are in no policy: they are found first, by the path as it was sent, so that no other
 /// spelling of it reaches them.
 pub(super) struct Front<G> {
-    exact: HashMap<String, Boxed>,
+    exact: HashMap<String, Boxed, ahash::RandomState>,
     below: Vec<(String, Boxed)>,
     gated: G,
 }
@@ -18,7 +18,7 @@ pub(super) struct Front<G> {
 impl<G: Endpoint<Output = Response>> Front<G> {
     /// Everything through `gated`.
     pub(super) fn new(gated: G) -> Self {
-        Self { exact: HashMap::new(), below: Vec::new(), gated }
+        Self { exact: HashMap::default(), below: Vec::new(), gated }
     }
 
     /// With an endpoint at this path.

@@ -1,23 +1,41 @@
 //! What stands behind the gate: the sample API, or nothing.
 
+use std::collections::HashMap;
+
 use futures_util::{
     FutureExt,
     future::{Either, ready},
 };
-use http::StatusCode;
+use http::{Method, StatusCode};
 use poem::{Endpoint, Request, Response, Result, endpoint::BoxEndpoint};
 
 use crate::problem::Problem;
 
 /// What a permitted request reaches.
 pub(super) struct Inner {
-    sample: Option<BoxEndpoint<'static>>,
+    sample: Option<Sample>,
+}
+
+/// The sample API.
+pub(super) struct Sample {
+    /// What answers a `GET` of a path by that alone: spared the layers that read paths, queries and bodies.
+    pub(super) plain: HashMap<String, BoxEndpoint<'static>, ahash::RandomState>,
+    /// All of it.
+    pub(super) whole: BoxEndpoint<'static>,
 }
 
 impl Inner {
     /// The sample API, if it is served.
-    pub(super) fn new(sample: Option<BoxEndpoint<'static>>) -> Self {
+    pub(super) fn new(sample: Option<Sample>) -> Self {
         Self { sample }
+    }
+}
+
+impl Sample {
+    fn find(&self, request: &Request) -> &BoxEndpoint<'static> {
+        let plain = || self.plain.get(request.uri().path());
+        let is_plain = *request.method() == Method::GET;
+        is_plain.then(plain).flatten().unwrap_or(&self.whole)
     }
 }
 
@@ -27,7 +45,8 @@ impl Endpoint for Inner {
     fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {
         match &self.sample {
             Some(sample) => {
-                Either::Left(sample.call(request).map(|answer| answer.or_else(|error| Ok(told(&error)))))
+                let endpoint = sample.find(&request);
+                Either::Left(endpoint.call(request).map(|answer| answer.or_else(|error| Ok(told(&error)))))
             }
             None => Either::Right(ready(Err(nothing_here().into()))),
         }

@@ -61,14 +61,15 @@ impl Admitted {
         &self.permit
     }
 
-    /// Makes the request what the handler is to see: its path, no token where none should be, and who calls. Says whether
-    /// [`subprotocol::choose`] is to be asked about the answer.
+    /// Makes the request what the handler is to see: its path, no token where none should be, and the permit, which says
+    /// who calls; what another gate said does not count here. Says whether [`subprotocol::choose`] is to be asked about
+    /// the answer.
     pub(super) fn enter(self, uri: &mut Uri, headers: &mut HeaderMap, extensions: &mut Extensions) -> bool {
         let chosen_here = subprotocol::clear(&self.permit, headers);
         if let Some(normal) = self.uri {
             *uri = normal;
         }
-        extensions.insert(Caller::new(self.permit.principal.clone()));
+        extensions.remove::<Caller>();
         extensions.insert::<Permit>(self.permit);
         chosen_here
     }

@@ -41,29 +41,66 @@ impl From<BearerError> for Problem {
     }
 }
 
+/// A token as it stands in a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Presented<'r> {
+    /// In `Authorization`: bytes that nobody has looked at.
+    Header(&'r [u8]),
+    /// Among the subprotocols of a `WebSocket`.
+    Subprotocol(BearerToken),
+}
+
+impl Presented<'_> {
+    /// Its bytes, whatever they are.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Header(bytes) => bytes,
+            Self::Subprotocol(token) => token.as_bytes(),
+        }
+    }
+
+    /// The token.
+    ///
+    /// # Errors
+    /// [`BearerError::Malformed`].
+    pub(super) fn read(self) -> Result<BearerToken, BearerError> {
+        match self {
+            // A header's value shares its buffer with the connection's; a token that is kept must not keep that alive.
+            Self::Header(bytes) => Ok(BearerToken::from_bytes(Bytes::copy_from_slice(bytes))?),
+            Self::Subprotocol(token) => Ok(token),
+        }
+    }
+}
+
 /// Reads the token; none if there is no header or one of another scheme, such as `Basic`.
 ///
 /// # Errors
 /// [`BearerError`].
 pub fn bearer(headers: &HeaderMap) -> Result<Option<BearerToken>, BearerError> {
+    presented(headers)?.map(Presented::read).transpose()
+}
+
+/// As [`bearer`], without looking at the token.
+///
+/// # Errors
+/// [`BearerError::Several`].
+pub(super) fn presented(headers: &HeaderMap) -> Result<Option<Presented<'_>>, BearerError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => token(value),
+        (Some(value), None) => credentials(value),
         (Some(_), Some(_)) => Err(BearerError::Several),
     }
 }
 
-fn token(value: &HeaderValue) -> Result<Option<BearerToken>, BearerError> {
+fn credentials(value: &HeaderValue) -> Result<Option<Presented<'_>>, BearerError> {
     let bytes = value.as_bytes();
     let scheme = bytes.iter().position(|byte| *byte == b' ').unwrap_or(bytes.len());
     let (scheme, rest) = bytes.split_at(scheme);
     if !scheme.eq_ignore_ascii_case(b"bearer") {
         return if holds_another(bytes) { Err(BearerError::Several) } else { Ok(None) };
     }
-    let rest = rest.trim_ascii();
-    // A header's value shares its buffer with the connection's; a token kept in the cache must not keep that alive.
-    Ok(Some(BearerToken::from_bytes(Bytes::copy_from_slice(rest))?))
+    Ok(Some(Presented::Header(rest.trim_ascii())))
 }
 
 /// Whether a token follows credentials of another scheme: Envoy joins several headers into one by a comma, and what is

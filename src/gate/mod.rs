@@ -2,6 +2,7 @@
 
 mod admission;
 mod bearer;
+mod caller;
 mod cors;
 mod fit;
 #[cfg(feature = "server")]
@@ -28,11 +29,11 @@ use std::{fmt, sync::Arc};
 
 use arc_swap::ArcSwap;
 use http::HeaderMap;
-use scopegate_provider::{BearerToken, ClientId, Credentials, Freshness, ProviderName, Rejection};
+use scopegate_provider::{ClientId, Credentials, ProviderName};
 
 use crate::{
-    authenticator::{Authenticator, Seen, Unauthenticated},
-    policy::{Decision, Handling, Policy, Refused, Resolved, Target, TokenUse},
+    authenticator::{Authenticator, Seen},
+    policy::{Decision, Handling, Policy, Refused, Resolved, Target},
     problem::Problem,
     telemetry::Metrics,
 };
@@ -123,15 +124,6 @@ pub struct Refusal {
     pub client: Option<ClientId>,
 }
 
-/// Who calls, and how that is known.
-struct Known {
-    principal: scopegate_provider::Principal,
-    seen: Seen,
-    credentials: Credentials,
-    /// Whether the token came among the subprotocols of a `WebSocket`.
-    offered: bool,
-}
-
 impl State {
     /// What a gate decides by.
     pub fn new(policy: Arc<Policy>, authenticator: Authenticator, settings: GateSettings) -> Self {
@@ -181,13 +173,12 @@ impl State {
     async fn judge(&self, matter: Matter<'_>, headers: &HeaderMap) -> Result<Permit, Refusal> {
         let searched = matter.takes_subprotocols(headers);
         let resolved = self.current(matter).map_err(|refusal| *refusal)?;
-        let caller = self.caller(&resolved, headers, searched).await?;
+        let (caller, offered) = self.caller(&resolved, headers, searched).await?;
+        let subprotocols = Subprotocols::of(searched, offered);
         let principal = caller.as_ref().map(|caller| caller.principal.clone());
         match resolved.decide(principal.as_ref()) {
             Decision::Permit { route } => {
                 let (route, handling) = (route.label().clone(), route.handling().clone());
-                let offered = caller.as_ref().is_some_and(|caller| caller.offered);
-                let subprotocols = Subprotocols::of(searched, offered);
                 let (credentials, seen) = caller.map(|caller| (caller.credentials, caller.seen)).unzip();
                 Ok(Permit { principal, credentials, route, handling, seen, subprotocols })
             }
@@ -201,56 +192,6 @@ impl State {
             .policy_is_fresh()
             .map_err(|outage| refusal(Problem::unavailable(&outage), None))?;
         Ok(matter.found.map_err(|refused| denied(&refused))?)
-    }
-
-    async fn caller(
-        &self,
-        resolved: &Resolved<'_>,
-        headers: &HeaderMap,
-        searched: bool,
-    ) -> Result<Option<Known>, Refusal> {
-        if resolved.token_use() == TokenUse::Ignored {
-            return Ok(None);
-        }
-        let route = resolved.route();
-        let refused = |problem| self.point(refusal(problem, Some(route.label().clone())));
-        let Some((token, offered)) = self.token(resolved, headers, searched).map_err(refused)? else {
-            return Ok(None);
-        };
-        if token.as_bytes().len() > self.settings.token_limit {
-            let rejection = Rejection::TooLong { limit: self.settings.token_limit };
-            return Err(refused(Problem::rejected(&rejection, None)));
-        }
-        let freshness = if resolved.fresh() { Freshness::Fresh } else { Freshness::Cached };
-        let credentials = Credentials::bearer(token);
-        match self.authenticator.judge(&credentials, freshness).await {
-            Ok((principal, seen)) => Ok(Some(Known { principal, seen, credentials, offered })),
-            Err(Unauthenticated { error, provider, client }) => {
-                let problem = Problem::authentication(&error, route.rule().smallest_scopes());
-                Err(Refusal { provider, client, ..refused(problem) })
-            }
-        }
-    }
-
-    /// The one token of a request, and whether it came among the subprotocols of a `WebSocket`: then only from a page that
-    /// `cors` lets in, as browsers let every page open one.
-    fn token(
-        &self,
-        resolved: &Resolved<'_>,
-        headers: &HeaderMap,
-        searched: bool,
-    ) -> Result<Option<(BearerToken, bool)>, Problem> {
-        let own = bearer(headers)?;
-        let offered = if searched { subprotocol::token(headers)? } else { None };
-        match (own, offered) {
-            (Some(_), Some(_)) => Err(BearerError::Several.into()),
-            (Some(own), None) => Ok(Some((own, false))),
-            (None, None) => Ok(None),
-            (None, Some(offered)) => {
-                self.settings.cors.admits(resolved, headers)?;
-                Ok(Some((offered, true)))
-            }
-        }
     }
 
     fn point(&self, refusal: Refusal) -> Refusal {

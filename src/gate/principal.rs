@@ -5,6 +5,7 @@ use std::ops::Deref;
 use http::StatusCode;
 use poem::{FromRequest, Request, RequestBody};
 
+use super::Permit;
 use crate::problem::Problem;
 
 /// Who calls: put beside the request by a [`Gate`](super::Gate) after it let the request through.
@@ -50,11 +51,17 @@ impl Caller {
     pub(crate) fn new(principal: Option<scopegate_provider::Principal>) -> Self {
         principal.map_or(Self::Anonymous, |principal| Self::Known(Principal(principal)))
     }
+
+    pub(super) fn of(permit: &Permit) -> Self {
+        Self::new(permit.principal.clone())
+    }
 }
 
 impl<'a> FromRequest<'a> for Caller {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
-        request.extensions().get::<Caller>().cloned().ok_or_else(|| without_gate().into())
+        let told = request.extensions().get::<Caller>().cloned();
+        let permitted = || request.extensions().get::<Permit>().map(Caller::of);
+        told.or_else(permitted).ok_or_else(|| without_gate().into())
     }
 }
 

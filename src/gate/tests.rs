@@ -125,6 +125,13 @@ async fn an_optional_route_knows_strangers_from_friends() {
 }
 
 #[tokio::test]
+async fn who_called_at_another_gate_does_not_count() {
+    let friend = Caller::new(testing::principal("items").unwrap().into());
+    let endpoint = welcome.with(anonymous()).data(friend);
+    TestClient::new(endpoint).get("/welcome").send().await.assert_text("stranger").await;
+}
+
+#[tokio::test]
 async fn a_bad_token_on_an_optional_route_is_401() {
     let answer = app(anonymous()).get("/welcome").header("authorization", "Bearer x").send().await;
     answer.assert_status(StatusCode::UNAUTHORIZED);

@@ -187,10 +187,12 @@ fn head<'r>(parts: &'r Parts, place: Place, peer: Option<&'r Addr>) -> Option<He
 fn enter(admitted: Admitted, parts: &mut Parts) -> bool {
     // What another gate said does not count here.
     parts.extensions.remove::<Principal>();
+    let caller = Caller::of(admitted.permit());
     let chosen_here = admitted.enter(&mut parts.uri, &mut parts.headers, &mut parts.extensions);
-    if let Some(Caller::Known(principal)) = parts.extensions.get::<Caller>().cloned() {
-        parts.extensions.insert(principal);
+    if let Caller::Known(principal) = &caller {
+        parts.extensions.insert(principal.clone());
     }
+    parts.extensions.insert(caller);
     chosen_here
 }
 

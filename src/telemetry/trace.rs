@@ -124,13 +124,17 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
 }
 
 fn log(id: &RequestId, method: &http::Method, response: &Response, start: Option<Instant>) {
+    let is_refused = refused(response.status());
+    if !is_refused && start.is_none() {
+        return;
+    }
     let outcome = response.data::<Outcome>();
     let route = outcome.and_then(|outcome| outcome.route.as_deref());
     let reason = outcome.map(|outcome| outcome.reason);
     let provider = outcome.and_then(|outcome| outcome.provider.as_ref()).map(tracing::field::display);
     let (id, status) = (id.as_str(), response.status().as_u16());
     let micros = start.map(|start| u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
-    if refused(response.status()) {
+    if is_refused {
         tracing::info!(id, %method, status, route, reason, provider, micros, "refused");
     } else {
         tracing::debug!(id, %method, status, route, reason, provider, micros, "answered");

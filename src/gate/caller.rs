@@ -1,0 +1,129 @@
+//! Who calls: from the headers of a request to a principal, or the answer to a token that is none.
+
+use http::HeaderMap;
+use scopegate_provider::{Credentials, Freshness, Rejection};
+
+use super::{
+    BearerError, Refusal, State,
+    bearer::{Presented, presented},
+    refusal, subprotocol,
+};
+use crate::{
+    authenticator::{Known, Unauthenticated},
+    policy::{Resolved, Route, TokenUse},
+    problem::Problem,
+};
+
+impl State {
+    /// Who calls, if anybody says so and the routes want to know; and whether the token came among the subprotocols of a
+    /// `WebSocket`.
+    pub(super) async fn caller(
+        &self,
+        resolved: &Resolved<'_>,
+        headers: &HeaderMap,
+        searched: bool,
+    ) -> Result<(Option<Known>, bool), Refusal> {
+        if resolved.token_use() == TokenUse::Ignored {
+            return Ok((None, false));
+        }
+        let route = resolved.route();
+        let token =
+            self.token(resolved, headers, searched).map_err(|problem| self.refused(problem, route))?;
+        let Some(token) = token else { return Ok((None, false)) };
+        let offered = matches!(token, Presented::Subprotocol(_));
+        let limit = self.settings.token_limit;
+        if !resolved.fresh()
+            && token.as_bytes().len() <= limit
+            && let Some(known) = self.authenticator.recall(token.as_bytes())
+        {
+            return known.map(|known| (Some(known), offered)).map_err(|error| self.unknown(error, route));
+        }
+        // Apart from the way of a known token, which stays small for it.
+        let known = Box::pin(self.stranger(token, route, resolved.fresh())).await?;
+        Ok((Some(known), offered))
+    }
+
+    /// Who presents a token that nothing is known about.
+    async fn stranger(&self, token: Presented<'_>, route: &Route, fresh: bool) -> Result<Known, Refusal> {
+        let token = token.read().map_err(|error| self.refused(error.into(), route))?;
+        let limit = self.settings.token_limit;
+        if token.as_bytes().len() > limit {
+            return Err(self.refused(Problem::rejected(&Rejection::TooLong { limit }, None), route));
+        }
+        let freshness = if fresh { Freshness::Fresh } else { Freshness::Cached };
+        let judged = self.authenticator.judge(&Credentials::bearer(token), freshness).await;
+        judged.map_err(|error| self.unknown(error, route))
+    }
+
+    /// The one token of a request: among the subprotocols of a `WebSocket` only from a page that `cors` lets in, as
+    /// browsers let every page open one.
+    fn token<'r>(
+        &self,
+        resolved: &Resolved<'_>,
+        headers: &'r HeaderMap,
+        searched: bool,
+    ) -> Result<Option<Presented<'r>>, Problem> {
+        let own = presented(headers)?;
+        let offered = if searched { subprotocol::token(headers)? } else { None };
+        match (own, offered) {
+            (Some(_), Some(_)) => Err(BearerError::Several.into()),
+            (own, None) => Ok(own),
+            (None, Some(offered)) => {
+                self.settings.cors.admits(resolved, headers)?;
+                Ok(Some(Presented::Subprotocol(offered)))
+            }
+        }
+    }
+
+    fn unknown(&self, unauthenticated: Unauthenticated, route: &Route) -> Refusal {
+        let Unauthenticated { error, provider, client } = unauthenticated;
+        let problem = Problem::authentication(&error, route.rule().smallest_scopes());
+        Refusal { provider, client, ..self.refused(problem, route) }
+    }
+
+    fn refused(&self, problem: Problem, route: &Route) -> Refusal {
+        self.point(refusal(problem, Some(route.label().clone())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::{HeaderValue, Method, header};
+
+    use super::*;
+    use crate::{
+        authenticator::{Authenticator, NoRevocations, VerifiedTokens},
+        gate::{GateSettings, tests::policy},
+        policy::{RawTarget, Scheme, Target},
+        testing,
+    };
+
+    fn target() -> Target {
+        let path_and_query = b"/me";
+        let (method, scheme, authority, hosts) = (&Method::GET, Scheme::Http, None, ["a.example"]);
+        Target::parse(RawTarget { method, scheme, authority, hosts, path_and_query }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_known_is_refused_once_it_is_longer_than_may_be() {
+        let (known, clock) = (VerifiedTokens::new(8), Arc::new(scopegate_provider::SystemClock::new()));
+        let connected = testing::everybody(testing::principal("items").unwrap());
+        let state = |token_limit| {
+            let revocations = Arc::new(NoRevocations);
+            let authenticator =
+                Authenticator::new(vec![connected.clone()], known.clone(), revocations, clock.clone());
+            let settings = GateSettings { token_limit, ..GateSettings::default() };
+            State::new(Arc::new(policy()), authenticator.unwrap(), settings)
+        };
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer testing"));
+        assert!(state(7).authorize(&target(), &headers).await.is_ok());
+        assert_eq!((known.count(), known.hits()), (1, 0));
+        assert!(state(7).authorize(&target(), &headers).await.is_ok());
+        assert_eq!(known.hits(), 1);
+        let refused = state(6).authorize(&target(), &headers).await.unwrap_err();
+        assert_eq!(refused.problem.reason(), "token_too_long");
+    }
+}
