@@ -3,7 +3,6 @@
 mod beside;
 mod cache;
 mod revocations;
-mod shape;
 
 use std::{
     collections::HashMap,
@@ -14,16 +13,14 @@ use std::{
     },
 };
 
+use scopegate_oidc::Form;
 use scopegate_provider::{
     AuthnError, ClientId, Clock, Credentials, Excerpt, Freshness, Issuer, Outage, Principal, Provider,
     ProviderName, Refused, Rejection, Timestamp,
 };
 
 pub(crate) use self::beside::{Beside, Made};
-use self::{
-    cache::{Entry, TokenCache},
-    shape::Shape,
-};
+use self::cache::{Entry, TokenCache};
 
 /// What knows which tokens have been withdrawn. Asked on every request, cached or not.
 pub trait RevocationCheck: Send + Sync + fmt::Debug {
@@ -215,14 +212,14 @@ impl Authenticator {
     /// The token is of no configured provider.
     pub fn provider_of(&self, credentials: &Credentials) -> Result<&Connected, Rejection> {
         let opaque = || self.opaque.and_then(|index| self.providers.get(index));
-        match Shape::of(&credentials.token)? {
-            Shape::Jwt(issuer) => self
-                .by_issuer
-                .get(issuer.as_str())
-                .and_then(|index| self.providers.get(*index))
-                .ok_or_else(|| Rejection::UnknownIssuer { found: Excerpt::new(&issuer) }),
-            Shape::Encrypted => opaque().ok_or(Rejection::Encrypted),
-            Shape::Opaque => opaque().ok_or(Rejection::Opaque),
+        match Form::of(credentials)? {
+            Form::Jwt(jwt) => {
+                let issuer = jwt.unverified_issuer()?;
+                let connected = self.by_issuer.get(issuer).and_then(|index| self.providers.get(*index));
+                connected.ok_or_else(|| Rejection::UnknownIssuer { found: Excerpt::new(issuer) })
+            }
+            Form::Encrypted => opaque().ok_or(Rejection::Encrypted),
+            Form::Opaque => opaque().ok_or(Rejection::Opaque),
         }
     }
 
@@ -287,7 +284,9 @@ impl Authenticator {
             let entry = Entry::new(credentials.token.clone(), connected.id, epoch, principal.clone());
             beside = Beside::of(self.verified.0.insert(entry, now));
         }
-        self.checked(principal, credentials.clone(), Seen { at: now, beside })
+        // What was read from the token is not kept with the request.
+        let credentials = Credentials::bearer(credentials.token.clone());
+        self.checked(principal, credentials, Seen { at: now, beside })
     }
 
     /// Whether a principal that was authenticated before is still good, as far as revocations tell: for streams that

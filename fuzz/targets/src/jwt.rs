@@ -71,12 +71,12 @@ impl Desk {
         let (key, validation) = &self.theirs;
         let theirs = decode::<Value>(token.reveal(), key, validation);
         let theirs = theirs.unwrap_or_else(|error| panic!("only we take {}: {error}", token.reveal()));
-        let claims = claims::check(&principal, principal.claims().as_json());
+        let claims = claims::check(&principal, &principal.claims().as_json());
         assert_eq!(theirs.claims, Value::Object(claims));
         let parts: Vec<Vec<u8>> =
             token.reveal().split('.').map(|part| URL_SAFE_NO_PAD.decode(part).unwrap()).collect();
         let [header, claims, _] = &parts[..] else { panic!("{} parts", parts.len()) };
-        assert_eq!(claims, principal.claims().as_json());
+        assert_eq!(**claims, *principal.claims().as_json());
         let header: Value = serde_json::from_slice(header).unwrap();
         assert_eq!(header["alg"], "EdDSA");
         assert!(["crit", "b64", "enc"].iter().all(|name| header.get(name).is_none()), "{header}");

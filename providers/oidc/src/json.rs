@@ -4,7 +4,7 @@ use std::{cell::RefCell, fmt};
 
 use scopegate_provider::{Excerpt, Rejection};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Map, Number, Value, map::Entry};
 
 /// Objects and arrays may stand in each other this deep.
 const MAX_DEPTH: u8 = 16;
@@ -104,11 +104,12 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let inner = self.deeper()?;
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            if object.contains_key(&name) {
-                return Err(self.fail(Rejection::DuplicateMember { name: Excerpt::new(&name) }));
+            match object.entry(name) {
+                Entry::Vacant(place) => drop(place.insert(members.next_value_seed(inner)?)),
+                Entry::Occupied(twice) => {
+                    return Err(self.fail(Rejection::DuplicateMember { name: Excerpt::new(twice.key()) }));
+                }
             }
-            let value = members.next_value_seed(inner)?;
-            object.insert(name, value);
         }
         Ok(Value::Object(object))
     }

@@ -1,7 +1,9 @@
 //! A JWT as it came, taken apart and not believed: strict compact serialization (RFC 7515, section 7.1).
 
+use std::{ops::Range, sync::Arc};
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use scopegate_provider::{BearerToken, Rejection};
+use scopegate_provider::{BearerToken, Claims, Credentials, Rejection};
 use serde_json::{Map, Value};
 
 use crate::json::parse_object;
@@ -9,11 +11,11 @@ use crate::json::parse_object;
 /// No token that is longer is looked at, whatever the server's own limit says.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
-/// What a bearer token looks like from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+/// What a bearer token is, seen from outside.
+#[derive(Debug)]
+pub enum Form {
     /// Three parts, the first a JSON object: a signed JWT, or one that wants to be.
-    Jwt,
+    Jwt(Arc<Jwt>),
     /// Five parts, the first a JSON object: an encrypted JWT (RFC 7516, section 7.1).
     Encrypted,
     /// Anything else, of which only its issuer can make something.
@@ -23,55 +25,69 @@ pub enum Shape {
 /// A JWT whose header and claims are parsed and of which nothing is verified.
 pub struct Jwt {
     token: BearerToken,
-    signed_bytes: usize,
-    header: Header,
-    claims_json: Vec<u8>,
+    header: Map<String, Value>,
+    /// Where the claims stand in the token.
+    encoded: Range<usize>,
     claims: Map<String, Value>,
     signature: Vec<u8>,
 }
 
 /// What of a header is looked at. `jwk`, `jku`, `x5u` and `x5c` are not (RFC 8725, section 3.10).
 #[derive(Debug)]
-struct Header {
-    algorithm: Box<str>,
-    key_id: Option<Box<str>>,
-    token_type: Option<Box<str>>,
+pub(crate) struct Header<'a> {
+    /// `alg`, which says nothing before it was compared with the settings.
+    pub(crate) algorithm: &'a str,
+    /// `typ`.
+    pub(crate) token_type: Option<&'a str>,
 }
 
-impl Shape {
-    /// Looks at a token.
-    pub fn of(token: &BearerToken) -> Self {
+impl Form {
+    /// Looks at the token of a request, and takes it apart if nobody has.
+    ///
+    /// # Errors
+    /// As [`Jwt::parse`].
+    pub fn of(credentials: &Credentials) -> Result<Self, Rejection> {
+        match &*credentials.read(Self::parse) {
+            Ok(Self::Jwt(jwt)) => Ok(Self::Jwt(jwt.clone())),
+            Ok(Self::Encrypted) => Ok(Self::Encrypted),
+            Ok(Self::Opaque) => Ok(Self::Opaque),
+            Err(rejection) => Err(rejection.clone()),
+        }
+    }
+
+    fn parse(token: &BearerToken) -> Result<Self, Rejection> {
         let text = token.reveal();
-        let parts = text.split('.').count();
-        let jose = text.split('.').next().is_some_and(begins_an_object);
-        match (jose, parts) {
-            (true, 3) => Self::Jwt,
-            (true, 5) => Self::Encrypted,
-            _ => Self::Opaque,
+        let parts = text.bytes().filter(|byte| *byte == b'.').count() + 1;
+        match parts {
+            3 if begins_an_object(text) => Jwt::parse(token).map(|jwt| Self::Jwt(jwt.into())),
+            5 if begins_an_object(text) => Ok(Self::Encrypted),
+            _ => Ok(Self::Opaque),
         }
     }
 }
 
 impl Jwt {
     /// Takes a token apart: size, three parts of unpadded base64url (RFC 7515, section 2), JSON objects without
-    /// duplicate members, no `crit`, not encrypted.
+    /// duplicate members, not encrypted.
     ///
     /// # Errors
-    /// [`Rejection::TooLong`], [`Rejection::Encrypted`], [`Rejection::Malformed`], [`Rejection::DuplicateMember`],
-    /// [`Rejection::CriticalHeader`], or [`Rejection::WrongType`] for a header parameter.
+    /// [`Rejection::TooLong`], [`Rejection::Encrypted`], [`Rejection::Malformed`] or [`Rejection::DuplicateMember`].
     pub fn parse(token: &BearerToken) -> Result<Self, Rejection> {
         let text = token.reveal();
         if text.len() > MAX_TOKEN_BYTES {
             return Err(Rejection::TooLong { limit: MAX_TOKEN_BYTES });
         }
         let [header, claims, signature] = parts(text)?;
-        let header_json = decode(header, "expected a header in unpadded base64url")?;
-        let header = Header::parse(&parse_object(&header_json, "expected the header to be a JSON object")?)?;
-        let claims_json = decode(claims, "expected claims in unpadded base64url")?;
-        let claims = parse_object(&claims_json, "expected the claims to be a JSON object")?;
-        let signed_bytes = text.len() - signature.len() - 1;
+        let encoded = header.len() + 1..text.len() - signature.len() - 1;
+        let header = decode(header, "expected a header in unpadded base64url")?;
+        let header = parse_object(&header, "expected the header to be a JSON object")?;
+        if header.contains_key("enc") {
+            return Err(Rejection::Encrypted);
+        }
+        let claims = decode(claims, "expected claims in unpadded base64url")?;
+        let claims = parse_object(&claims, "expected the claims to be a JSON object")?;
         let signature = decode(signature, "expected a signature in unpadded base64url")?;
-        Ok(Self { token: token.clone(), signed_bytes, header, claims_json, claims, signature })
+        Ok(Self { token: token.clone(), header, encoded, claims, signature })
     }
 
     /// What the token says is its issuer. It may only pick among configured providers (invariant 1).
@@ -86,24 +102,29 @@ impl Jwt {
         }
     }
 
-    /// `alg`, which says nothing before it was compared with the settings.
-    pub(crate) fn algorithm(&self) -> &str {
-        &self.header.algorithm
+    /// What the header says.
+    ///
+    /// # Errors
+    /// [`Rejection::CriticalHeader`] for an extension (RFC 7515, section 4.1.11; RFC 7797, section 3): none is understood
+    /// here; [`Rejection::Malformed`] without `alg`, [`Rejection::WrongType`] for a parameter that is no string.
+    pub(crate) fn header(&self) -> Result<Header<'_>, Rejection> {
+        if self.header.contains_key("crit") || self.header.contains_key("b64") {
+            return Err(Rejection::CriticalHeader);
+        }
+        let no_algorithm = Rejection::Malformed { detail: "expected `alg` in the header" };
+        let algorithm = parameter(&self.header, "alg")?.ok_or(no_algorithm)?;
+        parameter(&self.header, "kid")?;
+        Ok(Header { algorithm, token_type: parameter(&self.header, "typ")? })
     }
 
     /// `kid`.
     pub(crate) fn key_id(&self) -> Option<&str> {
-        self.header.key_id.as_deref()
-    }
-
-    /// `typ`.
-    pub(crate) fn token_type(&self) -> Option<&str> {
-        self.header.token_type.as_deref()
+        self.header.get("kid").and_then(Value::as_str)
     }
 
     /// What the signature covers (RFC 7515, section 5.1, step 8).
     pub(crate) fn signing_input(&self) -> &[u8] {
-        self.token.as_bytes().get(..self.signed_bytes).unwrap_or_default()
+        self.token.as_bytes().get(..self.encoded.end).unwrap_or_default()
     }
 
     /// The signature.
@@ -111,43 +132,27 @@ impl Jwt {
         &self.signature
     }
 
-    /// The claims' bytes, and what they say.
-    pub(crate) fn into_claims(self) -> (Vec<u8>, Map<String, Value>) {
-        (self.claims_json, self.claims)
+    /// What the claims say, for whoever has checked the signature.
+    pub(crate) fn claims(&self) -> &Map<String, Value> {
+        &self.claims
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn kept_claims(&self) -> Claims {
+        Claims::within(&self.token, self.encoded.clone())
     }
 }
 
 impl std::fmt::Debug for Jwt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Jwt")
-            .field("token", &self.token)
-            .field("header", &self.header)
-            .finish_non_exhaustive()
+        f.debug_struct("Jwt").field("token", &self.token).finish_non_exhaustive()
     }
 }
 
-impl Header {
-    fn parse(header: &Map<String, Value>) -> Result<Self, Rejection> {
-        if header.contains_key("enc") {
-            return Err(Rejection::Encrypted);
-        }
-        // RFC 7515, section 4.1.11, and RFC 7797, section 3: no extension is understood here.
-        if header.contains_key("crit") || header.contains_key("b64") {
-            return Err(Rejection::CriticalHeader);
-        }
-        let no_algorithm = Rejection::Malformed { detail: "expected `alg` in the header" };
-        Ok(Self {
-            algorithm: parameter(header, "alg")?.ok_or(no_algorithm)?,
-            key_id: parameter(header, "kid")?,
-            token_type: parameter(header, "typ")?,
-        })
-    }
-}
-
-fn parameter(header: &Map<String, Value>, name: &str) -> Result<Option<Box<str>>, Rejection> {
+fn parameter<'a>(header: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, Rejection> {
     match header.get(name) {
         None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str().into())),
+        Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(Rejection::WrongType { claim: name.into(), expected: "a string" }),
     }
 }
@@ -165,6 +170,60 @@ fn decode(part: &str, expected: &'static str) -> Result<Vec<u8>, Rejection> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Rejection::Malformed { detail: expected })
 }
 
-fn begins_an_object(part: &str) -> bool {
-    URL_SAFE_NO_PAD.decode(part).is_ok_and(|json| json.trim_ascii_start().starts_with(b"{"))
+fn begins_an_object(token: &str) -> bool {
+    let header = token.split('.').next().unwrap_or_default();
+    URL_SAFE_NO_PAD.decode(header).is_ok_and(|json| json.trim_ascii_start().starts_with(b"{"))
+}
+
+#[cfg(test)]
+mod tests {
+    use scopegate_provider::Excerpt;
+
+    use super::*;
+
+    fn form(token: &str) -> Result<Form, Rejection> {
+        Form::of(&Credentials::bearer(BearerToken::parse(token).unwrap()))
+    }
+
+    fn jwt(header: &str, claims: &str) -> Result<Form, Rejection> {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        form(&format!("{}.{}.c2ln", part(header), part(claims)))
+    }
+
+    #[test]
+    fn a_jwt_is_known_by_its_first_part_and_how_many_there_are() {
+        assert!(matches!(jwt("{}", "{}"), Ok(Form::Jwt(_))));
+        let five = format!("{}..a.b.c", URL_SAFE_NO_PAD.encode(r#"{"alg":"dir","enc":"A256GCM"}"#));
+        assert!(matches!(form(&five), Ok(Form::Encrypted)));
+    }
+
+    #[test]
+    fn a_string_with_dots_in_it_is_still_opaque() {
+        for opaque in ["ory_at_abc.def", "a.b.c", "a.b.c.d.e", "opaque"] {
+            assert!(matches!(form(opaque), Ok(Form::Opaque)), "{opaque}");
+        }
+    }
+
+    #[test]
+    fn an_issuer_that_stands_twice_is_refused() {
+        let refused = jwt("{}", r#"{"iss":"https://a.example","iss":"https://b.example"}"#).unwrap_err();
+        assert_eq!(refused, Rejection::DuplicateMember { name: Excerpt::new("iss") });
+    }
+
+    #[test]
+    fn three_parts_that_say_how_they_are_encrypted_are_no_signed_token() {
+        assert_eq!(jwt(r#"{"enc":"A256GCM"}"#, "{}").unwrap_err(), Rejection::Encrypted);
+    }
+
+    #[test]
+    fn an_issuer_that_is_no_string_or_is_missing_is_refused() {
+        let issuer = |claims| match jwt("{}", claims) {
+            Ok(Form::Jwt(jwt)) => jwt.unverified_issuer().map(str::to_owned),
+            other => panic!("expected a JWT, found {other:?}"),
+        };
+        assert_eq!(issuer(r#"{"iss":"https://a.example/"}"#), Ok("https://a.example/".to_owned()));
+        let wrong = Rejection::WrongType { claim: "iss".into(), expected: "a string" };
+        assert_eq!(issuer(r#"{"iss":["https://a.example"]}"#), Err(wrong));
+        assert_eq!(issuer("{}"), Err(Rejection::MissingClaim { claim: "iss".into() }));
+    }
 }

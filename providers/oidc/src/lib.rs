@@ -3,8 +3,8 @@
 //! An [`OidcProvider`] is made of [`Settings`] and a [`Context`](scopegate_provider::Context). From then on a task of its
 //! own keeps the issuer's [`Metadata`] and [`KeySet`] fresh, and a token takes this way:
 //!
-//! 1. [`Shape`] tells a JWT from an opaque token, which goes to the introspection endpoint or is refused.
-//! 2. [`Jwt`] takes it apart; [`TokenRules::admit`] looks at `typ`, `alg` and `iss`.
+//! 1. [`Form`] tells a JWT from an opaque token, which goes to the introspection endpoint or is refused.
+//! 2. [`Jwt`] takes it apart, once for all who look at it; [`TokenRules::admit`] looks at `typ`, `alg` and `iss`.
 //! 3. The key comes from memory. An unknown one asks for a fetch, once in a cool-down.
 //! 4. [`Admitted::check_signature`] runs on [`Workers`], beside the threads that serve callers.
 //! 5. [`TokenRules::judge`] checks every claim and makes the [`Principal`](scopegate_provider::Principal).
@@ -68,7 +68,7 @@ pub use discovery::{Discovery, DiscoveryError};
 pub use http::{DEFAULT_TIMEOUT, Http, HttpSettings, HttpSettingsError, MAX_ANSWER, is_loopback};
 pub use judge::RequiredMembers;
 pub use jwk::{KeyPrint, KeyProblem, PublicKey};
-pub use jwt::{Jwt, MAX_TOKEN_BYTES, Shape};
+pub use jwt::{Form, Jwt, MAX_TOKEN_BYTES};
 pub use key_set::{Candidates, KeySet, KeySetError, SkippedKey};
 pub use metadata::{Metadata, MetadataError};
 pub use provider::OidcProvider;

@@ -26,7 +26,7 @@ use crate::{
     discovery::Discovery,
     introspection::Introspector,
     judge::RequiredMembers,
-    jwt::{Jwt, Shape},
+    jwt::{Form, Jwt},
     keys::{LiveIssuer, Plan},
     rules::TokenRules,
     settings::{Common, Endpoint, Settings, Validate},
@@ -92,11 +92,16 @@ impl OidcProvider {
     }
 
     /// Verifies by signature, then asks the provider where the settings or the route want that too.
-    async fn verify(&self, token: &BearerToken, freshness: Freshness) -> Result<Principal, Refused> {
+    async fn verify(
+        &self,
+        token: &BearerToken,
+        jwt: Arc<Jwt>,
+        freshness: Freshness,
+    ) -> Result<Principal, Refused> {
         let asked_too =
             freshness == Freshness::Fresh || self.settings.validate() == Validate::JwtThenIntrospect;
         let until = if asked_too { self.answer_until() } else { Timestamp::MAX };
-        let admitted = self.rules.admit(Jwt::parse(token)?)?;
+        let admitted = self.rules.admit(jwt)?;
         let live = self.live(admitted.issuer())?;
         let signed = self.check_signature(live, admitted).await?;
         let judged = self.rules.judge_signed(signed, self.clock.now(), until);
@@ -157,9 +162,10 @@ impl OidcProvider {
     async fn introspect_jwt(
         &self,
         token: &BearerToken,
+        jwt: &Jwt,
         freshness: Freshness,
     ) -> Result<Principal, AuthnError> {
-        let jwt = Jwt::parse(token)?;
+        jwt.header()?;
         let issuer = jwt.unverified_issuer()?;
         let live = self.live.iter().find(|live| live.issuer.as_str() == issuer);
         let live = live.ok_or_else(|| Rejection::IssuerMismatch {
@@ -275,13 +281,13 @@ impl Provider for OidcProvider {
             return Err(Outage::new(OutageCause::Disabled, DISABLED).into());
         }
         let token = &credentials.token;
-        let asked = match (Shape::of(token), self.settings.validate()) {
-            (Shape::Jwt, Validate::Jwt | Validate::JwtThenIntrospect) => {
-                return self.verify(token, freshness).await;
+        let asked = match (Form::of(credentials)?, self.settings.validate()) {
+            (Form::Jwt(jwt), Validate::Jwt | Validate::JwtThenIntrospect) => {
+                return self.verify(token, jwt, freshness).await;
             }
-            (Shape::Jwt, Validate::Introspect) => self.introspect_jwt(token, freshness).await,
-            (Shape::Encrypted, _) => self.introspect_opaque(token, freshness, Rejection::Encrypted).await,
-            (Shape::Opaque, _) => self.introspect_opaque(token, freshness, Rejection::Opaque).await,
+            (Form::Jwt(jwt), Validate::Introspect) => self.introspect_jwt(token, &jwt, freshness).await,
+            (Form::Encrypted, _) => self.introspect_opaque(token, freshness, Rejection::Encrypted).await,
+            (Form::Opaque, _) => self.introspect_opaque(token, freshness, Rejection::Opaque).await,
         };
         Ok(asked?)
     }

@@ -1,8 +1,8 @@
 //! Verification, step by step: [`Jwt`] → [`Admitted`] → [`Signed`] → [`Principal`]. Each step takes what the one before
 //! gave, so that none can be left out:
 //!
-//! 1. [`Jwt::parse`]: three parts, base64url, JSON, no extension (RFC 7515, sections 5.2 and 7.1);
-//! 2. [`TokenRules::admit`]: type, algorithm, issuer;
+//! 1. [`Jwt::parse`]: three parts, base64url, JSON (RFC 7515, sections 5.2 and 7.1);
+//! 2. [`TokenRules::admit`]: no extension; type, algorithm, issuer;
 //! 3. [`KeySet::find`](crate::KeySet::find): the keys of this issuer, and no others;
 //! 4. [`Admitted::check_signature`]: the only step that takes long, and the only one that wants no time of day;
 //! 5. [`TokenRules::judge`]: the claims.
@@ -25,7 +25,7 @@ use crate::{
 /// A JWT whose header fits the rules and whose `iss` is one of the provider's: its signature is worth checking.
 #[derive(Debug)]
 pub struct Admitted {
-    jwt: Jwt,
+    jwt: Arc<Jwt>,
     algorithm: Algorithm,
     issuer: Issuer,
 }
@@ -33,8 +33,7 @@ pub struct Admitted {
 /// A JWT that a key of its issuer signed, and whose claims were not judged yet.
 #[derive(Debug)]
 pub struct Signed {
-    claims_json: Vec<u8>,
-    claims: Map<String, Value>,
+    jwt: Arc<Jwt>,
     issuer: Issuer,
     key: Arc<PublicKey>,
 }
@@ -55,18 +54,22 @@ pub struct Introspected {
 impl TokenRules {
     /// What header and `iss` alone say about a token:
     ///
-    /// 1. `typ` is one of `token_types` (RFC 8725, section 3.11; RFC 9068, section 4);
-    /// 2. `alg` is one of `algorithms` (RFC 8725, section 3.1);
-    /// 3. `iss` is one of `issuers`, byte for byte (RFC 8725, section 3.8): only that issuer's keys will be tried.
+    /// 1. there is no `crit`, as no extension is understood (RFC 7515, section 4.1.11);
+    /// 2. `typ` is one of `token_types` (RFC 8725, section 3.11; RFC 9068, section 4);
+    /// 3. `alg` is one of `algorithms` (RFC 8725, section 3.1);
+    /// 4. `iss` is one of `issuers`, byte for byte (RFC 8725, section 3.8): only that issuer's keys will be tried.
     ///
     /// # Errors
+    /// [`Rejection::CriticalHeader`], [`Rejection::WrongType`] or [`Rejection::Malformed`] for the header;
     /// [`Rejection::TypeNotAllowed`], [`Rejection::AlgorithmNotAllowed`], [`Rejection::IssuerMismatch`], and what
     /// [`Jwt::unverified_issuer`] says.
-    pub fn admit(&self, jwt: Jwt) -> Result<Admitted, Rejection> {
-        if !self.token_types.contains(&TokenType::of_header(jwt.token_type())) {
-            return Err(Rejection::TypeNotAllowed { found: jwt.token_type().unwrap_or("none").into() });
+    pub fn admit(&self, jwt: impl Into<Arc<Jwt>>) -> Result<Admitted, Rejection> {
+        let jwt = jwt.into();
+        let header = jwt.header()?;
+        if !self.token_types.contains(&TokenType::of_header(header.token_type)) {
+            return Err(Rejection::TypeNotAllowed { found: header.token_type.unwrap_or("none").into() });
         }
-        let algorithm = self.allowed_algorithm(jwt.algorithm())?;
+        let algorithm = self.allowed_algorithm(header.algorithm)?;
         let issuer = self.expected_issuer(jwt.unverified_issuer()?)?.clone();
         Ok(Admitted { jwt, algorithm, issuer })
     }
@@ -100,17 +103,17 @@ impl TokenRules {
         now: Timestamp,
         cache_until: Timestamp,
     ) -> Result<Principal, (Rejection, Option<ClientId>)> {
-        let Signed { claims_json, claims, issuer, .. } = signed;
+        let Signed { jwt, issuer, .. } = signed;
         let vouched = |issuer| Vouched {
-            map: &claims,
-            claims: Claims::from_json(claims_json),
+            map: jwt.claims(),
+            claims: jwt.kept_claims(),
             issuer,
             required: RequiredMembers::ALL,
             cache_until,
         };
         let judged =
             self.expected_issuer(issuer.as_str()).and_then(|issuer| judge(self, vouched(issuer), now));
-        judged.map_err(|rejection| (rejection, client(self, &claims)))
+        judged.map_err(|rejection| (rejection, client(self, jwt.claims())))
     }
 
     /// The same for an introspection answer, which must say `"active": true` and, if it names a `token_type`, `Bearer`
@@ -174,8 +177,7 @@ impl Admitted {
     pub fn check_signature(self, keys: &Candidates) -> Result<Signed, Rejection> {
         let signer = keys.signer(self.algorithm, self.jwt.signing_input(), self.jwt.signature());
         let key = Arc::clone(signer.ok_or(Rejection::SignatureInvalid)?);
-        let (claims_json, claims) = self.jwt.into_claims();
-        Ok(Signed { claims_json, claims, issuer: self.issuer, key })
+        Ok(Signed { jwt: self.jwt, issuer: self.issuer, key })
     }
 }
 

@@ -1,36 +1,64 @@
 //! Verified claims, kept as they were signed and read on demand.
 
-use std::{fmt, sync::OnceLock};
+use std::{borrow::Cow, fmt, ops::Range, sync::OnceLock};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use serde_json::{Map, Value};
+
+use crate::BearerToken;
 
 /// The claims of a verified token: the bytes, and the JSON object once somebody has asked for a claim.
 #[derive(Clone)]
 pub struct Claims {
-    json: Box<[u8]>,
-    parsed: OnceLock<Map<String, Value>>,
+    kept: Kept,
+    parsed: OnceLock<Box<Map<String, Value>>>,
+}
+
+#[derive(Clone)]
+enum Kept {
+    Json(Box<[u8]>),
+    /// In base64url, where they stand in their token: whoever keeps that keeps them.
+    Encoded(Bytes),
 }
 
 impl Claims {
     /// From the verified bytes of a JSON object.
     pub fn from_json(json: impl Into<Box<[u8]>>) -> Self {
-        Self { json: json.into(), parsed: OnceLock::new() }
+        Self { kept: Kept::Json(json.into()), parsed: OnceLock::new() }
     }
 
     /// From an object that is already at hand, such as an introspection answer.
     pub fn from_map(map: Map<String, Value>) -> Self {
         let json = serde_json::to_vec(&map).unwrap_or_default().into();
-        Self { json, parsed: OnceLock::from(map) }
+        Self { kept: Kept::Json(json), parsed: OnceLock::from(Box::new(map)) }
+    }
+
+    /// From a part of a verified token that is a JSON object in base64url without padding. They take no memory beside the
+    /// token's; a part that is none of it holds no claims.
+    ///
+    /// ```
+    /// use scopegate_provider::{BearerToken, Claims};
+    ///
+    /// let token = BearerToken::parse("e30.eyJzdWIiOiJhIn0.c2ln")?;
+    /// assert_eq!(Claims::within(&token, 4..19).map()["sub"], "a");
+    /// # Ok::<(), scopegate_provider::TokenError>(())
+    /// ```
+    pub fn within(token: &BearerToken, part: Range<usize>) -> Self {
+        Self { kept: Kept::Encoded(token.part(part)), parsed: OnceLock::new() }
     }
 
     /// The JSON object, byte for byte as it was verified.
-    pub fn as_json(&self) -> &[u8] {
-        &self.json
+    pub fn as_json(&self) -> Cow<'_, [u8]> {
+        match &self.kept {
+            Kept::Json(json) => Cow::Borrowed(json),
+            Kept::Encoded(part) => URL_SAFE_NO_PAD.decode(part).unwrap_or_default().into(),
+        }
     }
 
     /// All claims, parsed at the first call.
     pub fn map(&self) -> &Map<String, Value> {
-        self.parsed.get_or_init(|| serde_json::from_slice(&self.json).unwrap_or_default())
+        self.parsed.get_or_init(|| serde_json::from_slice(&self.as_json()).unwrap_or_default())
     }
 
     /// What stands at `path`.
@@ -41,7 +69,7 @@ impl Claims {
 
 impl fmt::Debug for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Claims({} bytes)", self.json.len())
+        write!(f, "Claims({} bytes)", self.as_json().len())
     }
 }
 
@@ -122,6 +150,15 @@ mod tests {
 
     fn find<'a>(path: &str, claims: &'a Value) -> Option<&'a Value> {
         ClaimPath::parse(path).unwrap().find(claims.as_object().unwrap())
+    }
+
+    #[test]
+    fn claims_are_read_from_their_token_and_are_none_where_there_are_none() {
+        let token = BearerToken::parse("e30.eyJzdWIiOiAiYSJ9.c2ln").unwrap();
+        assert_eq!(*Claims::within(&token, 4..20).as_json(), *br#"{"sub": "a"}"#);
+        for (part, why) in [(0..40, "beyond the token"), (3..20, "not base64url"), (21..25, "not JSON")] {
+            assert!(Claims::within(&token, part).map().is_empty(), "{why}");
+        }
     }
 
     #[test]

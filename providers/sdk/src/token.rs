@@ -1,6 +1,6 @@
 //! What must never be printed: tokens and secrets.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, ops::Range};
 
 use bytes::Bytes;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -61,6 +61,11 @@ impl BearerToken {
     /// The token's bytes: ASCII.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Some of them, in the same memory; none where that is beyond the token.
+    pub(crate) fn part(&self, part: Range<usize>) -> Bytes {
+        self.0.get(part).map(|part| self.0.slice_ref(part)).unwrap_or_default()
     }
 }
 
