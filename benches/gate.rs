@@ -34,7 +34,7 @@ impl Provider for Good {
             issuer: issuer.clone(),
             subject: None,
             client: None,
-            audience: Box::default(),
+            audience: Arc::default(),
             scopes: ScopeSet::from_iter(Scope::parse("items")),
             roles: Box::default(),
             token_id: None,

@@ -86,7 +86,7 @@ fn principal(n: usize, expires_at: Timestamp) -> Result<Principal, Failure> {
         issuer: Issuer::parse("https://okta.example")?,
         subject: Some(Subject::parse(&format!("alice-{n}"))?),
         client: Some(ClientId::parse("web")?),
-        audience: Box::default(),
+        audience: Arc::default(),
         scopes: ScopeSet::default(),
         roles: Box::default(),
         token_id: Some(TokenId::parse(&format!("good-{n}"))?),

@@ -138,7 +138,7 @@ impl Provider for ApiKeyProvider {
             issuer: issuer.clone(),
             subject: None,
             client: Some(known.client.clone()),
-            audience: Box::default(),
+            audience: Arc::default(),
             scopes: known.scopes.iter().cloned().collect(),
             roles: Box::default(),
             token_id: None,

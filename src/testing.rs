@@ -105,7 +105,7 @@ pub(crate) fn verified(provider: &str) -> Result<Verified, NameError> {
         issuer: Issuer::parse(&format!("https://{provider}.example"))?,
         subject: None,
         client: None,
-        audience: Box::default(),
+        audience: Arc::default(),
         scopes: ScopeSet::default(),
         roles: Box::default(),
         token_id: None,

@@ -188,7 +188,7 @@ mod tests {
             issuer: Issuer::parse("https://issuer.example").unwrap(),
             subject: None,
             client: None,
-            audience: Box::default(),
+            audience: Arc::default(),
             scopes: scopegate_provider::ScopeSet::default(),
             roles: Box::default(),
             token_id: None,

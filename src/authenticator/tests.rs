@@ -53,7 +53,7 @@ impl Provider for Counting {
             issuer: self.issuers[0].clone(),
             subject: None,
             client: None,
-            audience: Box::default(),
+            audience: Arc::default(),
             scopes: ScopeSet::default(),
             roles: Box::default(),
             token_id: None,

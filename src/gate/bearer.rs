@@ -1,6 +1,5 @@
 //! The token of a request: from exactly one `Authorization` header (RFC 6750, section 2.1), never from query or body.
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use scopegate_provider::{BearerToken, TokenError};
 
@@ -65,8 +64,7 @@ impl Presented<'_> {
     /// [`BearerError::Malformed`].
     pub(super) fn read(self) -> Result<BearerToken, BearerError> {
         match self {
-            // A header's value shares its buffer with the connection's; a token that is kept must not keep that alive.
-            Self::Header(bytes) => Ok(BearerToken::from_bytes(Bytes::copy_from_slice(bytes))?),
+            Self::Header(bytes) => Ok(BearerToken::from_bytes(bytes)?),
             Self::Subprotocol(token) => Ok(token),
         }
     }

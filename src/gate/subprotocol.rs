@@ -10,7 +10,6 @@
 //! ```
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{AUTHORIZATION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL},
@@ -93,7 +92,7 @@ pub(super) fn token(headers: &HeaderMap) -> Result<Option<BearerToken>, BearerEr
         (None, _) => Ok(None),
         (Some(encoded), None) => {
             let token = URL_SAFE_NO_PAD.decode(encoded).map_err(|_| BearerError::Subprotocol)?;
-            BearerToken::from_bytes(Bytes::from(token)).map(Some).map_err(|_| BearerError::Subprotocol)
+            BearerToken::from_bytes(&token).map(Some).map_err(|_| BearerError::Subprotocol)
         }
         (Some(_), Some(_)) => Err(BearerError::Several),
     }

@@ -23,14 +23,18 @@ impl RequestId {
 /// Makes ids: those that a caller brings are kept where they are harmless.
 #[derive(Debug)]
 pub struct RequestIds {
-    process: u64,
+    /// The first digits, of the process.
+    process: [u8; 16],
     next: AtomicU64,
 }
 
 impl RequestIds {
     /// Ids that no other process makes.
     pub fn new() -> Self {
-        Self { process: ahash::RandomState::new().hash_one(std::process::id()), next: AtomicU64::new(0) }
+        Self {
+            process: hexadecimal(ahash::RandomState::new().hash_one(std::process::id())),
+            next: AtomicU64::new(0),
+        }
     }
 
     /// The id of a request that brought `given`.
@@ -39,10 +43,11 @@ impl RequestIds {
     }
 
     fn make(&self) -> RequestId {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let id = u128::from(self.process) << 64 | u128::from(number);
-        let digits: [u8; 32] = std::array::from_fn(|at| digit(id >> (124 - at * 4)));
-        RequestId(HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("-")))
+        let mut id = [0; 32];
+        let (process, number) = id.split_at_mut(16);
+        process.copy_from_slice(&self.process);
+        number.copy_from_slice(&hexadecimal(self.next.fetch_add(1, Ordering::Relaxed)));
+        RequestId(HeaderValue::from_bytes(&id).unwrap_or(HeaderValue::from_static("-")))
     }
 }
 
@@ -52,12 +57,23 @@ impl Default for RequestIds {
     }
 }
 
-/// The last hexadecimal digit of a number.
-fn digit(number: u128) -> u8 {
-    match (number & 0xF) as u8 {
-        small @ 0..=9 => b'0' + small,
-        large => b'a' - 10 + large,
-    }
+/// The digits of a number.
+fn hexadecimal(number: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    let [high, low] = [number >> 32, number & 0xFFFF_FFFF].map(eight_digits);
+    digits.iter_mut().zip(high.into_iter().chain(low)).for_each(|(digit, value)| *digit = value);
+    digits
+}
+
+/// The digits of a number of 32 bits: four bits to a byte, all at once.
+const fn eight_digits(number: u64) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let pairs = (number << 16 | number) & 0x0000_FFFF_0000_FFFF;
+    let bytes = (pairs << 8 | pairs) & 0x00FF_00FF_00FF_00FF;
+    let values = (bytes << 4 | bytes) & (0x0F * ONES);
+    // One for each value that is written as a letter.
+    let letters = (values + 6 * ONES) >> 4 & ONES;
+    (values + b'0' as u64 * ONES + letters * (b'a' - b'9' - 1) as u64).to_be_bytes()
 }
 
 fn harmless(value: &HeaderValue) -> bool {
@@ -77,7 +93,7 @@ mod tests {
 
     #[test]
     fn an_id_is_of_hexadecimal_digits() {
-        let ids = RequestIds { process: 0x00ab_cdef_0123_4567, next: AtomicU64::new(0x1f) };
+        let ids = RequestIds { process: hexadecimal(0x00ab_cdef_0123_4567), next: AtomicU64::new(0x1f) };
         assert_eq!(ids.of(None).as_str(), "00abcdef01234567000000000000001f");
     }
 

@@ -66,7 +66,7 @@ impl Desk {
     }
 
     fn check(&self, token: &[u8]) -> bool {
-        let Ok(token) = BearerToken::from_bytes(token.to_vec().into()) else { return false };
+        let Ok(token) = BearerToken::from_bytes(token) else { return false };
         let Ok(principal) = self.verify(&token) else { return false };
         let (key, validation) = &self.theirs;
         let theirs = decode::<Value>(token.reveal(), key, validation);

@@ -1,6 +1,6 @@
 //! Claims of one JSON type each: what is present in another is a rejection, never taken as absent (RFC 7519, section 4).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use scopegate_provider::{Audience, ClaimPath, NameError, Rejection, Role, Scope, ScopeSet, Timestamp};
 use serde_json::{Map, Value};
@@ -65,13 +65,13 @@ fn fractional(seconds: f64) -> Option<Timestamp> {
 }
 
 /// `aud`: a string or an array of strings (RFC 7519, section 4.1.3). Those that are `known` are not parsed anew.
-pub(crate) fn audience(claims: &ClaimMap, known: &[Audience]) -> Result<Box<[Audience]>, Rejection> {
+pub(crate) fn audience(claims: &ClaimMap, known: &[Audience]) -> Result<Arc<[Audience]>, Rejection> {
     let parse = |value: &Value| -> Result<Audience, Rejection> {
         let known = known.iter().find(|audience| value == audience.as_str());
         known.map_or_else(|| parse_name(value, "aud", Audience::parse), |audience| Ok(audience.clone()))
     };
     match claims.get("aud") {
-        None => Ok(Box::default()),
+        None => Ok(Arc::default()),
         Some(one @ Value::String(_)) => Ok([parse(one)?].into()),
         Some(Value::Array(several)) => several.iter().map(parse).collect(),
         Some(_) => Err(wrong("aud", "a string or an array of strings")),

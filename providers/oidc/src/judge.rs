@@ -1,5 +1,7 @@
 //! What is asked of claims, whether a signature or an introspection answer vouches for them. Here principals are made.
 
+use std::sync::Arc;
+
 use scopegate_provider::{
     Audience, Claims, ClientId, Excerpt, Issuer, Principal, Rejection, SessionId, Subject, Timestamp,
     TokenId, Verified,
@@ -79,9 +81,9 @@ pub(crate) fn judge(
         provider: rules.provider.clone(),
         issuer: issuer.clone(),
         subject: claims::name(map, "sub", Subject::parse)?,
-        client,
-        audience,
-        scopes: claims::scopes(map, &rules.scope_claims, &rules.map_scopes)?,
+        client: client.map(|client| rules.recurring.clients.share(client)),
+        audience: rules.recurring.audiences.share(audience),
+        scopes: rules.recurring.scopes.share(claims::scopes(map, &rules.scope_claims, &rules.map_scopes)?),
         roles: claims::roles(map, &rules.role_claims)?,
         token_id: claims::name(map, "jti", TokenId::parse)?,
         session: session(rules, map)?,
@@ -109,7 +111,7 @@ fn check_audience(
     rules: &TokenRules,
     map: &ClaimMap,
     required: RequiredMembers,
-) -> Result<Box<[Audience]>, Rejection> {
+) -> Result<Arc<[Audience]>, Rejection> {
     let audience = claims::audience(map, &rules.audiences)?;
     if audience.is_empty() {
         let pinned = rules.audiences.is_empty() && !rules.allowed_clients.is_empty();

@@ -56,11 +56,13 @@ impl Form {
     }
 
     fn parse(token: &BearerToken) -> Result<Self, Rejection> {
-        let text = token.reveal();
-        let parts = text.bytes().filter(|byte| *byte == b'.').count() + 1;
-        match parts {
-            3 if begins_an_object(text) => Jwt::parse(token).map(|jwt| Self::Jwt(jwt.into())),
-            5 if begins_an_object(text) => Ok(Self::Encrypted),
+        let parts = token.reveal().split('.').count();
+        let header = || URL_SAFE_NO_PAD.decode(token.reveal().split('.').next()?).ok();
+        match (parts, if matches!(parts, 3 | 5) { header() } else { None }) {
+            (3, Some(header)) if begins_an_object(&header) => {
+                Jwt::with_header(token, &header).map(|jwt| Self::Jwt(jwt.into()))
+            }
+            (5, Some(header)) if begins_an_object(&header) => Ok(Self::Encrypted),
             _ => Ok(Self::Opaque),
         }
     }
@@ -73,14 +75,15 @@ impl Jwt {
     /// # Errors
     /// [`Rejection::TooLong`], [`Rejection::Encrypted`], [`Rejection::Malformed`] or [`Rejection::DuplicateMember`].
     pub fn parse(token: &BearerToken) -> Result<Self, Rejection> {
-        let text = token.reveal();
-        if text.len() > MAX_TOKEN_BYTES {
-            return Err(Rejection::TooLong { limit: MAX_TOKEN_BYTES });
-        }
-        let [header, claims, signature] = parts(text)?;
-        let encoded = header.len() + 1..text.len() - signature.len() - 1;
-        let header = decode(header, "expected a header in unpadded base64url")?;
-        let header = parse_object(&header, "expected the header to be a JSON object")?;
+        let [header, ..] = parts(token)?;
+        Self::with_header(token, &decode(header, "expected a header in unpadded base64url")?)
+    }
+
+    /// The same, of a token whose first part is decoded.
+    fn with_header(token: &BearerToken, header: &[u8]) -> Result<Self, Rejection> {
+        let [encoded, claims, signature] = parts(token)?;
+        let encoded = encoded.len() + 1..encoded.len() + 1 + claims.len();
+        let header = parse_object(header, "expected the header to be a JSON object")?;
         if header.contains_key("enc") {
             return Err(Rejection::Encrypted);
         }
@@ -157,8 +160,11 @@ fn parameter<'a>(header: &'a Map<String, Value>, name: &str) -> Result<Option<&'
     }
 }
 
-fn parts(text: &str) -> Result<[&str; 3], Rejection> {
-    let mut parts = text.split('.');
+fn parts(token: &BearerToken) -> Result<[&str; 3], Rejection> {
+    if token.as_bytes().len() > MAX_TOKEN_BYTES {
+        return Err(Rejection::TooLong { limit: MAX_TOKEN_BYTES });
+    }
+    let mut parts = token.reveal().split('.');
     match (parts.next(), parts.next(), parts.next(), parts.count()) {
         (Some(header), Some(claims), Some(signature), 0) => Ok([header, claims, signature]),
         (Some(_), Some(_), Some(_), 2) => Err(Rejection::Encrypted),
@@ -170,9 +176,8 @@ fn decode(part: &str, expected: &'static str) -> Result<Vec<u8>, Rejection> {
     URL_SAFE_NO_PAD.decode(part).map_err(|_| Rejection::Malformed { detail: expected })
 }
 
-fn begins_an_object(token: &str) -> bool {
-    let header = token.split('.').next().unwrap_or_default();
-    URL_SAFE_NO_PAD.decode(header).is_ok_and(|json| json.trim_ascii_start().starts_with(b"{"))
+fn begins_an_object(json: &[u8]) -> bool {
+    json.trim_ascii_start().starts_with(b"{")
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ mod key_set;
 mod keys;
 mod metadata;
 mod provider;
+mod recurring;
 mod refresh;
 mod retry;
 mod rules;

@@ -1,13 +1,13 @@
 //! What a provider's settings say about its tokens, parsed.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use scopegate_provider::{
     Audience, ClaimPath, ClientId, DEFAULT_MAX_TOKEN_LIFETIME, Issuer, ProviderName, Scope,
 };
 use serde_json::Value;
 
-use crate::algorithm::Algorithm;
+use crate::{algorithm::Algorithm, recurring::Recurring};
 
 /// What a provider's tokens must be like, and where in them things stand. Rules that name no issuer, no algorithm, no
 /// type, or neither an audience nor a client, admit no token.
@@ -65,6 +65,8 @@ pub struct TokenRules {
     pub session_claim: Option<ClaimPath>,
     /// The provider's name of a scope → ours. A scope that is not named keeps its name.
     pub map_scopes: HashMap<Box<str>, Scope>,
+    /// What many of them have in common.
+    pub(crate) recurring: Arc<Recurring>,
 }
 
 /// Whether tokens speak to an API or about a user to a client.
@@ -115,6 +117,7 @@ impl TokenRules {
             role_claims: Vec::new(),
             session_claim: paths(&["sid"]).pop(),
             map_scopes: HashMap::new(),
+            recurring: Arc::default(),
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::{borrow::Cow, fmt, ops::Range, sync::OnceLock};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::BearerToken;
@@ -19,7 +18,11 @@ pub struct Claims {
 enum Kept {
     Json(Box<[u8]>),
     /// In base64url, where they stand in their token: whoever keeps that keeps them.
-    Encoded(Bytes),
+    Encoded {
+        token: BearerToken,
+        start: u32,
+        end: u32,
+    },
 }
 
 impl Claims {
@@ -45,14 +48,18 @@ impl Claims {
     /// # Ok::<(), scopegate_provider::TokenError>(())
     /// ```
     pub fn within(token: &BearerToken, part: Range<usize>) -> Self {
-        Self { kept: Kept::Encoded(token.part(part)), parsed: OnceLock::new() }
+        let [start, end] = [part.start, part.end].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
+        Self { kept: Kept::Encoded { token: token.clone(), start, end }, parsed: OnceLock::new() }
     }
 
     /// The JSON object, byte for byte as it was verified.
     pub fn as_json(&self) -> Cow<'_, [u8]> {
         match &self.kept {
             Kept::Json(json) => Cow::Borrowed(json),
-            Kept::Encoded(part) => URL_SAFE_NO_PAD.decode(part).unwrap_or_default().into(),
+            Kept::Encoded { token, start, end } => {
+                let part = token.as_bytes().get(*start as usize..*end as usize).unwrap_or_default();
+                URL_SAFE_NO_PAD.decode(part).unwrap_or_default().into()
+            }
         }
     }
 

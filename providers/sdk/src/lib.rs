@@ -63,7 +63,7 @@
 //!             issuer: issuer.clone(),
 //!             subject: None,
 //!             client: None,
-//!             audience: Box::default(),
+//!             audience: Arc::default(),
 //!             scopes: self.scopes.clone(),
 //!             roles: Box::default(),
 //!             token_id: None,

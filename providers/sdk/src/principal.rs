@@ -23,7 +23,7 @@ pub struct Verified {
     /// The client that the token was issued to.
     pub client: Option<ClientId>,
     /// `aud`, as the token has it; empty where the issuer's tokens carry none.
-    pub audience: Box<[Audience]>,
+    pub audience: Arc<[Audience]>,
     /// The scopes in our names, after the provider's mapping.
     pub scopes: ScopeSet,
     /// Roles and groups.

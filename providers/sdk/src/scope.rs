@@ -90,7 +90,7 @@ impl<'de> Deserialize<'de> for Scope {
 /// A set of scopes, sorted and without duplicates: the order in which a token names them means nothing.
 #[derive(Clone, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(transparent)]
-pub struct ScopeSet(Box<[Scope]>);
+pub struct ScopeSet(Arc<[Scope]>);
 
 impl ScopeSet {
     /// Parses a space-separated list (RFC 6749, section 3.3). Several spaces in a row are read as one.

@@ -1,8 +1,7 @@
 //! What must never be printed: tokens and secrets.
 
-use std::{borrow::Cow, fmt, ops::Range};
+use std::{borrow::Cow, fmt, sync::Arc};
 
-use bytes::Bytes;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Value, json};
@@ -17,7 +16,7 @@ use serde_json::{Value, json};
 /// # Ok::<(), scopegate_provider::TokenError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct BearerToken(Bytes);
+pub struct BearerToken(Arc<str>);
 
 /// Why a string is not a bearer token. The string is not in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,36 +35,34 @@ impl BearerToken {
     /// # Errors
     /// [`TokenError`] says what is wrong without showing it.
     pub fn parse(text: &str) -> Result<Self, TokenError> {
-        Self::from_bytes(Bytes::copy_from_slice(text.as_bytes()))
+        Self::from_bytes(text.as_bytes())
     }
 
-    /// Parses a token without copying it.
+    /// Parses a token from bytes that may be no text.
     ///
     /// # Errors
     /// As [`BearerToken::parse`].
-    pub fn from_bytes(bytes: Bytes) -> Result<Self, TokenError> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, TokenError> {
         let body = bytes.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1);
         let body = bytes.get(..body).unwrap_or_default();
         if body.is_empty() {
             return Err(TokenError::Empty);
         }
         let strange = body.iter().fold(false, |strange, byte| strange | !is_b64token(*byte));
-        if strange { Err(TokenError::Character) } else { Ok(Self(bytes)) }
+        match std::str::from_utf8(bytes) {
+            Ok(text) if !strange => Ok(Self(text.into())),
+            _ => Err(TokenError::Character),
+        }
     }
 
     /// The token itself: for verifying it, hashing it, or sending it to the provider that issued it.
     pub fn reveal(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        &self.0
     }
 
     /// The token's bytes: ASCII.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Some of them, in the same memory; none where that is beyond the token.
-    pub(crate) fn part(&self, part: Range<usize>) -> Bytes {
-        self.0.get(part).map(|part| self.0.slice_ref(part)).unwrap_or_default()
+        self.0.as_bytes()
     }
 }
 

@@ -1,6 +1,6 @@
 //! `/admin/explain`: which route decides a request, and why; nothing is consumed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::Method;
 use poem_openapi::{Object, OpenApi, payload::Json};
@@ -113,7 +113,7 @@ fn supposed(
         issuer,
         subject: None,
         client: client.map_err(|error| invalid(&error))?,
-        audience: Box::default(),
+        audience: Arc::default(),
         scopes: scopes.collect::<Result<_, _>>().map_err(|error| invalid(&error))?,
         roles: roles.collect::<Result<_, _>>().map_err(|error| invalid(&error))?,
         token_id: None,

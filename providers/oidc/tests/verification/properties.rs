@@ -13,7 +13,7 @@ use crate::desk::{Desk, NOW, claims, good_claims};
 static DESK: LazyLock<Desk> = LazyLock::new(Desk::new);
 
 fn verifies(token: &[u8]) -> bool {
-    let token = BearerToken::from_bytes(token.to_vec().into());
+    let token = BearerToken::from_bytes(token);
     token.is_ok_and(|token| DESK.verify_bearer(&token, NOW).is_ok())
 }
 
