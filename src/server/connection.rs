@@ -27,7 +27,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use poem::{
-    Endpoint,
+    Endpoint, IntoResponse,
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
@@ -96,7 +96,7 @@ impl<E: Endpoint + 'static> Serving<E> {
                 (Arc::clone(&vigil), Arc::clone(&self.endpoint), self.shutdown.clone());
             move |request| {
                 let in_flight = vigil.request();
-                answer(Arc::clone(&endpoint), request, ends.clone(), in_flight, shutdown.clone())
+                answer(Arc::clone(&endpoint), request, &ends, in_flight, shutdown.clone())
             }
         });
         let mut connection = pin!(self.http.serve_connection_with_upgrades(io, service));
@@ -141,26 +141,31 @@ fn note(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
     }
 }
 
-async fn answer<E: Endpoint>(
+// Not an `async fn`, which would hold the request twice.
+fn answer<E: Endpoint>(
     endpoint: Arc<E>,
     request: Request<Incoming>,
-    ends: Ends,
+    ends: &Ends,
     in_flight: InFlight,
     shutdown: Shutdown,
-) -> Result<Response<Sent>, Infallible> {
+) -> impl Future<Output = Result<Response<Sent>, Infallible>> + use<E> {
     let is_http2 = request.version() == Version::HTTP_2;
     let asked_to_change = !is_http2 && changes_protocol(request.method(), request.headers());
-    let mut request: poem::Request = (request, ends.local, ends.remote, ends.scheme).into();
+    let (local, remote) = (ends.local.clone(), ends.remote.clone());
+    let mut request: poem::Request = (request, local, remote, ends.scheme.clone()).into();
     if ends.certified {
         request.set_data(Certified);
     }
-    let response = endpoint.get_response(request).await;
-    let mut response: Response<BoxBody<Bytes, io::Error>> = response.into();
-    let closes = asked_to_change || (!is_http2 && shutdown.is_leaving());
-    if closes && !response.status().is_informational() {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    async move {
+        let answer = endpoint.call(request).await;
+        let response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
+        let mut response: Response<BoxBody<Bytes, io::Error>> = response.into();
+        let closes = asked_to_change || (!is_http2 && shutdown.is_leaving());
+        if closes && !response.status().is_informational() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response.map(|body| Sent { body, _in_flight: in_flight }))
     }
-    Ok(response.map(|body| Sent { body, _in_flight: in_flight }))
 }
 
 /// Whether what follows need not be HTTP: the connection is not used again if it turns out to be.

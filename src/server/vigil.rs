@@ -6,7 +6,7 @@
 
 use std::{
     future::poll_fn,
-    io,
+    io, mem,
     pin::Pin,
     sync::{
         Arc,
@@ -93,10 +93,11 @@ impl Vigil {
         let mut since = Instant::now();
         poll_fn(move |cx| {
             let state = self.state();
-            if state != seen {
-                (seen, since) = (state, Instant::now());
-            }
+            let is_new = mem::replace(&mut seen, state) != state;
             let Some((reason, _)) = state else { return Poll::Pending };
+            if is_new {
+                since = Instant::now();
+            }
             alarm.poll(since + reason.limit(limits), cx).map(|()| reason)
         })
         .await

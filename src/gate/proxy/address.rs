@@ -1,15 +1,13 @@
 //! One address of an upstream: its connections, and whether it is well.
 
 use std::{
-    future::poll_fn,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
-    task::Poll,
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwapOption;
 
-use super::{UpstreamSettings, http1::Http1, http2, pool::Pool};
+use super::{UpstreamSettings, http2, pool::Pool};
 
 /// How long an address that took no connection is left alone while others are well.
 const LEFT_ALONE: Duration = Duration::from_secs(5);
@@ -44,16 +42,6 @@ impl Address {
     /// Uses an HTTP/2 connection for all requests from now on.
     pub(super) fn share(&self, sender: http2::Sender) {
         self.shared.store(Some(sender.into()));
-    }
-
-    /// An HTTP/1.1 connection on which the next request can be sent.
-    pub(super) async fn idle_connection(&self) -> Option<Box<Http1>> {
-        loop {
-            let mut connection = self.pool.take()?;
-            if poll_fn(|cx| Poll::Ready(connection.poll_usable(cx))).await {
-                return Some(connection);
-            }
-        }
     }
 
     /// Whether it is not known to be ill.

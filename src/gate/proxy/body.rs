@@ -40,6 +40,7 @@ impl Http1Body {
     fn recycle(&mut self) {
         if let Some((connection, address)) = self.link.take()
             && self.is_reusable
+            && !connection.has_ended()
         {
             address.pool.put(connection);
         }
@@ -54,15 +55,11 @@ impl Body for Http1Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        let mut frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        if frame.is_pending()
-            && let Some((connection, _)) = &mut self.link
-        {
-            if connection.poll_connection(cx).is_ready() {
-                self.link = None;
-            }
-            frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        }
+        let Self { incoming, link, .. } = &mut *self;
+        let frame = match link {
+            Some((connection, _)) => connection.poll_frame(incoming, cx),
+            None => Pin::new(incoming).poll_frame(cx),
+        };
         match &frame {
             Poll::Ready(Some(Err(_))) => self.link = None,
             Poll::Ready(_) if self.incoming.is_end_stream() => self.recycle(),

@@ -1,6 +1,6 @@
 //! What the upstream is told of how a request came.
 
-use std::net::IpAddr;
+use std::{io::Write, net::IpAddr};
 
 use http::HeaderValue;
 
@@ -25,16 +25,17 @@ impl Forwarded {
 /// machinery.
 fn address(address: IpAddr) -> Option<HeaderValue> {
     let IpAddr::V4(address) = address else { return address.to_string().try_into().ok() };
-    let mut text = Vec::with_capacity("255.255.255.255".len());
-    for octet in address.octets() {
-        if !text.is_empty() {
-            text.push(b'.');
-        }
-        let digits = [octet / 100, octet / 10 % 10, octet % 10];
-        let zeros = digits.iter().take(2).take_while(|digit| **digit == 0).count();
-        text.extend(digits.iter().skip(zeros).map(|digit| b'0' + digit));
+    let mut text = *b"255.255.255.255";
+    let mut rest = text.as_mut_slice();
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        let digits = [b'.', b'0' + octet / 100, b'0' + octet / 10 % 10, b'0' + octet % 10];
+        let zeros = usize::from(octet < 100) + usize::from(octet < 10);
+        let (dot, digits) = digits.split_at(1);
+        rest.write_all(if place > 0 { dot } else { b"" }).ok()?;
+        rest.write_all(digits.get(zeros..)?).ok()?;
     }
-    text.try_into().ok()
+    let unused = rest.len();
+    HeaderValue::from_bytes(text.get(..text.len() - unused)?).ok()
 }
 
 #[cfg(test)]
@@ -43,7 +44,15 @@ mod tests {
 
     #[test]
     fn an_address_is_written_as_everybody_writes_it() {
-        for text in ["0.0.0.0", "127.0.0.1", "203.0.113.9", "10.200.30.4", "255.255.255.255", "2001:db8::1"] {
+        for text in [
+            "0.0.0.0",
+            "127.0.0.1",
+            "203.0.113.9",
+            "10.200.30.4",
+            "99.100.9.10",
+            "255.255.255.255",
+            "2001:db8::1",
+        ] {
             assert_eq!(address(text.parse().unwrap()).unwrap(), text);
         }
     }

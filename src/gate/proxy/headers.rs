@@ -2,39 +2,36 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, Version,
-    header::{
-        AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
-    },
+    header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, TE, UPGRADE},
 };
 
 use super::Forwarded;
 use crate::gate::upgrade::lists;
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// What belongs to one connection (RFC 9110, section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HTTP2_SETTINGS,
-    EXPECT,
-];
+/// Whether a header belongs to one connection (RFC 9110, section 7.6.1).
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "expect"
+    )
+}
 
 /// Makes a caller's headers the upstream's: hop-by-hop ones off, `X-Forwarded-…` ours.
 pub(super) fn towards_upstream(headers: &mut HeaderMap, forwarded: &Forwarded) {
     let trailers = has(headers, &TE) && headers.get_all(TE).iter().any(|value| lists(value, "trailers"));
-    take_off(headers, |name| HOP_BY_HOP.contains(name) || *name == TE || speaks_of_origin(name.as_str()));
+    take_off(headers, |name| name == "te" || is_hop_by_hop(name) || speaks_of_origin(name));
     if trailers {
         headers.insert(TE, const { HeaderValue::from_static("trailers") });
     }
@@ -72,12 +69,12 @@ pub(super) fn closes<B>(answer: &Response<B>) -> bool {
 
 /// Makes an upstream's headers the caller's.
 pub(super) fn towards_caller(headers: &mut HeaderMap) {
-    take_off(headers, |name| HOP_BY_HOP.contains(name));
+    take_off(headers, is_hop_by_hop);
 }
 
 /// Takes off what `Connection` lists, and these.
-fn take_off(headers: &mut HeaderMap, taken: impl Fn(&HeaderName) -> bool) {
-    let mut names: Vec<HeaderName> = headers.keys().filter(|name| taken(name)).cloned().collect();
+fn take_off(headers: &mut HeaderMap, taken: impl Fn(&str) -> bool) {
+    let mut names: Vec<HeaderName> = headers.keys().filter(|name| taken(name.as_str())).cloned().collect();
     if names.contains(&CONNECTION) {
         names.extend(listed(headers));
     }
@@ -96,13 +93,15 @@ fn has(headers: &HeaderMap, name: &HeaderName) -> bool {
 fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers.get_all(CONNECTION).iter();
     let tokens = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    let names = tokens.filter_map(|token| token.trim().parse().ok());
+    // Every answer of some upstreams lists it, and it is taken off in any case.
+    let tokens = tokens.map(str::trim).filter(|token| !token.eq_ignore_ascii_case("keep-alive"));
+    let names = tokens.filter_map(|token| token.parse().ok());
     names.filter(|name| ![HOST, CONTENT_LENGTH, AUTHORIZATION].contains(name)).collect()
 }
 
 /// Whether a header says where a request came from, in any spelling that a service may take for it.
 fn speaks_of_origin(name: &str) -> bool {
-    if name == FORWARDED.as_str() {
+    if name == "forwarded" {
         return true;
     }
     let is_x = |rest: &str| {
@@ -140,6 +139,9 @@ mod tests {
             ("connection", "close, X-Own"),
             ("x-own", "1"),
             ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authenticate", "Basic"),
+            ("expect", "100-continue"),
             ("proxy-authorization", "Basic YTpi"),
             ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
@@ -172,7 +174,7 @@ mod tests {
         unlist(&mut headers);
         assert_eq!((headers.get("x-user"), upgrade(&headers)), (None, Some("websocket")));
         headers.insert("x-user", HeaderValue::from_static("ours"));
-        take_off(&mut headers, |name| HOP_BY_HOP.contains(name));
+        take_off(&mut headers, is_hop_by_hop);
         assert_eq!(headers.get("x-user").unwrap(), "ours");
     }
 

@@ -4,6 +4,7 @@
 //! socket and the upstream's, and a caller that stops reading stops the upstream.
 
 mod address;
+mod bell;
 mod body;
 mod connect;
 mod error;
@@ -23,6 +24,10 @@ mod upstream;
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use bytes::Bytes;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, ready},
+};
 use http::{HeaderValue, Request, Uri, header::HOST};
 use http_body_util::combinators::BoxBody;
 use poem::Response;
@@ -76,14 +81,17 @@ impl Proxy {
     ///
     /// # Errors
     /// [`ProxyError`]: 502, 503 or 504.
-    pub async fn forward(
+    // Not an `async fn`, which would keep what is left of the caller's request; boxed once, with no more than is needed.
+    pub fn forward(
         &self,
         upstream: &str,
         request: poem::Request,
         forwarded: &Forwarded,
         guard: Option<StreamGuard>,
-    ) -> Result<Response, ProxyError> {
-        let upstream = self.upstreams.get(upstream).ok_or(ProxyError::NoSuchUpstream)?;
+    ) -> BoxFuture<'_, Result<Response, ProxyError>> {
+        let Some(upstream) = self.upstreams.get(upstream) else {
+            return ready(Err(ProxyError::NoSuchUpstream)).boxed();
+        };
         let upgrade = upgrade(request.headers()).and_then(|protocol| {
             let ours = request.take_upgrade().ok()?;
             Some((protocol, ours))
@@ -91,8 +99,8 @@ impl Proxy {
         let mut outgoing = outgoing(request);
         headers::towards_upstream(outgoing.headers_mut(), forwarded);
         match upgrade {
-            Some((protocol, ours)) => tunnel::open(upstream, outgoing, protocol, ours, guard).await,
-            None => upstream.exchange(outgoing, guard).await,
+            Some((protocol, ours)) => tunnel::open(upstream, outgoing, protocol, ours, guard).boxed(),
+            None => Box::pin(upstream.exchange(outgoing, guard)),
         }
     }
 }
@@ -105,17 +113,18 @@ impl fmt::Debug for Proxy {
 
 /// The request as it is sent on: in origin form, the host in `Host`.
 fn outgoing(mut request: poem::Request) -> Request<Body> {
-    let body: Body = request.take_body().into();
-    let mut outgoing = Request::new(body);
+    let mut outgoing = Request::<Body>::new(request.take_body().into());
     *outgoing.method_mut() = request.method().clone();
     *outgoing.headers_mut() = std::mem::take(request.headers_mut());
-    let mut parts = request.uri().clone().into_parts();
-    if let Some(authority) = parts.authority.take()
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
+    let uri = std::mem::take(request.uri_mut());
+    let Some(authority) = uri.authority() else {
+        *outgoing.uri_mut() = uri;
+        return outgoing;
+    };
+    if let Ok(host) = HeaderValue::from_str(authority.as_str()) {
         outgoing.headers_mut().insert(HOST, host);
     }
-    *outgoing.uri_mut() = parts.path_and_query.map(Uri::from).unwrap_or_default();
+    *outgoing.uri_mut() = uri.into_parts().path_and_query.map(Uri::from).unwrap_or_default();
     outgoing
 }
 

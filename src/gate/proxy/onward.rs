@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::future::Either;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Either, ready},
+};
 use http::{HeaderValue, StatusCode, Uri, header};
 use poem::{Endpoint, Request, Response, Result};
 use scopegate_provider::{Clock, Rejection};
@@ -53,25 +56,36 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
     }
 
     /// Asks the upstream of the route that permitted the request.
-    async fn exchange(&self, mut request: Request) -> Result<Response> {
-        let permit = request.extensions_mut().remove::<Permit>().ok_or_else(not_ready)?;
+    // Not an `async fn`, which would hold the request: nothing is kept but what the exchange needs.
+    fn exchange(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
+        let Some(permit) = request.extensions_mut().remove::<Permit>() else {
+            return Either::Left(ready(Err(not_ready().into())).boxed());
+        };
         let handling = Arc::clone(&permit.handling);
-        let upstream = handling.upstream.as_deref().ok_or_else(not_ready)?;
-        let outcome = Outcome::permitted(Arc::clone(&permit.route), permit.principal.as_ref());
-        Ok(self.send_on(request, permit, upstream).await.unwrap_or_else(|problem| {
+        let (route, principal) = (Arc::clone(&permit.route), permit.principal.clone());
+        let failed = move |problem: Problem| {
             let mut response = problem.response();
+            let outcome = Outcome::permitted(route, principal.as_ref());
             response.set_data(Outcome { reason: problem.reason(), ..outcome });
             response
-        }))
+        };
+        match self.send_on(request, permit) {
+            Err(problem) => Either::Left(ready(Ok(failed(problem))).boxed()),
+            Ok(answer) => Either::Right(answer.map(move |answer| {
+                let upstream = || handling.upstream.as_deref().unwrap_or_default();
+                Ok(answer.unwrap_or_else(|error| failed(told(upstream(), &error))))
+            })),
+        }
     }
 
-    async fn send_on(
+    /// Begins to send a request on.
+    fn send_on(
         &self,
         mut request: Request,
         permit: Permit,
-        upstream: &str,
-    ) -> Result<Response, Problem> {
-        let handling = &permit.handling;
+    ) -> Result<BoxFuture<'_, Result<Response, ProxyError>>, Problem> {
+        let handling = Arc::clone(&permit.handling);
+        let upstream = handling.upstream.as_deref().ok_or_else(not_ready)?;
         if let Some(prefix) = &handling.strip_prefix {
             strip_prefix(&mut request, &self.settings.trusted_proxies, prefix)?;
         }
@@ -85,8 +99,7 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
             Onwards::Replace(ours) => drop(request.headers_mut().insert(header::AUTHORIZATION, ours)),
         }
         let guard = self.guard(permit);
-        let answer = self.proxy.forward(upstream, request, &forwarded, guard).await;
-        answer.map_err(|error| told(upstream, &error))
+        Ok(self.proxy.forward(upstream, request, &forwarded, guard))
     }
 
     /// How the request came. The upstream gets the host that was decided on.
@@ -124,8 +137,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Onward<E> {
         if permit.is_none() {
             return Either::Left(self.inner.call(request));
         }
-        // Boxed: what is served here is not to pay for what an exchange with an upstream needs.
-        Either::Right(Box::pin(self.exchange(request)))
+        Either::Right(self.exchange(request))
     }
 }
 

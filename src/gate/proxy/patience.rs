@@ -35,24 +35,25 @@ impl<'a> Patience<'a> {
     }
 
     /// Notes the progress of a request's body.
-    pub(super) fn watch(&mut self, body: Body) -> Body {
+    pub(super) fn watch(&mut self, body: &mut Body) {
         if body.is_end_stream() {
-            return body;
+            return;
         }
         let progress = Arc::default();
         self.progress = Some(Arc::clone(&progress));
-        Noted { body, progress }.boxed()
+        *body = Noted { body: std::mem::take(body), progress }.boxed();
     }
 
-    /// Waits for `answer`; the alarm is the connection's.
+    /// Waits for `answer` to what was sent at `since`; the alarm is the connection's.
     pub(super) async fn with<T>(
         &self,
+        mut since: Instant,
         alarm: &mut Alarm,
         answer: impl Future<Output = T>,
     ) -> Result<T, ProxyError> {
         let mut answer = pin!(answer);
         let look = if self.guard.is_some() { EVERY.min(self.limit) } else { self.limit };
-        let (mut since, mut seen) = (Instant::now(), self.seen());
+        let mut seen = self.seen();
         let mut next = since + look;
         poll_fn(|cx| {
             loop {

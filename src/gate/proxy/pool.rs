@@ -19,11 +19,11 @@ impl Pool {
         Self { idle: Mutex::new(Vec::new()), most, longest }
     }
 
-    /// Takes a connection that has not waited too long.
-    pub(super) fn take(&self) -> Option<Box<Http1>> {
+    /// Takes a connection that has not waited too long `now`.
+    pub(super) fn take(&self, now: Instant) -> Option<Box<Http1>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, connection) = idle.pop()?;
-        if since.elapsed() < self.longest {
+        if now.duration_since(since) < self.longest {
             return Some(connection);
         }
         // All others have waited longer.

@@ -1,6 +1,6 @@
 //! What it takes to send a request a second time.
 
-use http::{HeaderMap, Method, Request, Uri, Version};
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 use http_body_util::{BodyExt, Empty};
 
 use super::Body;
@@ -11,7 +11,8 @@ pub(super) struct Resend {
     method: Method,
     uri: Uri,
     version: Version,
-    headers: HeaderMap,
+    /// A list: most are dropped without having been looked up.
+    headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Resend {
@@ -21,7 +22,7 @@ impl Resend {
             method: request.method().clone(),
             uri: request.uri().clone(),
             version: request.version(),
-            headers: request.headers().clone(),
+            headers: request.headers().iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
         })
     }
 
@@ -30,7 +31,9 @@ impl Resend {
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
         *request.version_mut() = self.version;
-        *request.headers_mut() = self.headers;
+        for (name, value) in self.headers {
+            request.headers_mut().append(name, value);
+        }
         request
     }
 }

@@ -2,6 +2,7 @@ mod chaos;
 mod streams;
 pub(crate) mod support;
 mod upstreams;
+mod wakes;
 
 use http::{StatusCode, header};
 use poem::{Request, Response, endpoint::make};

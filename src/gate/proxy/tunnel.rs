@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use poem::{OnUpgrade, Response as Answer};
-use tokio::io::copy_bidirectional_with_sizes;
+use tokio::{io::copy_bidirectional_with_sizes, time::Instant};
 
 use super::{
     Body, ProxyError, StreamGuard,
@@ -33,7 +33,7 @@ pub(super) async fn open(
     request.headers_mut().insert(header::UPGRADE, header::HeaderValue::from_static(protocol));
     let mut sender = handshake(upstream).await?;
     let patience = Patience::new(&upstream.name, upstream.response_timeout, guard.as_ref());
-    let asked = patience.with(&mut patience.alarm(), sender.send_request(request)).await?;
+    let asked = patience.with(Instant::now(), &mut patience.alarm(), sender.send_request(request)).await?;
     let mut response = asked.map_err(|source| upstream.broken(source))?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let body = |incoming: Incoming| incoming.map_err(io::Error::other).boxed();

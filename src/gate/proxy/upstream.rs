@@ -10,10 +10,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Extensions, Request, Response, Version};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use poem::Response as Answer;
+use hyper::{body::Incoming, client::conn::TrySendError};
+use poem::{Response as Answer, ResponseParts};
+use tokio::time::Instant;
 
 use super::{
     Body, ProxyError, StreamGuard, UpstreamError, UpstreamSettings,
@@ -48,7 +49,7 @@ enum Answered {
 /// Why a request got no answer.
 enum Failure {
     /// No connection: another address may take the request.
-    Unsent(Box<Request<Body>>, io::Error),
+    Unsent(io::Error),
     /// It may have been acted on, or will be refused everywhere.
     Final(ProxyError),
 }
@@ -56,8 +57,8 @@ enum Failure {
 /// What became of a request on one connection.
 enum Sent {
     Answered(Response<Incoming>),
-    /// The connection had ended. Nobody has acted on the request, or it may be acted on twice.
-    Again(Box<Request<Body>>),
+    /// The connection had ended. Nobody has acted on the request, or it may be acted on twice: it is where it was.
+    Again,
     Failed(ProxyError),
 }
 
@@ -87,16 +88,15 @@ impl Upstream {
     /// Sends a request and returns the answer once its head has come.
     pub(super) async fn exchange(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
         guard: Option<StreamGuard>,
     ) -> Result<Answer, ProxyError> {
         let mut patience = Patience::new(&self.name, self.response_timeout, guard.as_ref());
-        let request = request.map(|body| patience.watch(body));
+        patience.watch(request.body_mut());
         let mut unsent = Some(request);
         let mut last = None;
         for address in self.candidates() {
-            let Some(request) = unsent.take() else { break };
-            match self.ask(address, request, &patience).await {
+            match self.ask(address, &mut unsent, &patience).await {
                 Ok(Answered::Http1(response, connection)) => {
                     let address = Arc::clone(address);
                     let again = patience.has_no_body() && !headers::closes(&response);
@@ -108,9 +108,9 @@ impl Upstream {
                     return Ok(answer(response.map(body), guard));
                 }
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Unsent(request, error)) => {
+                Err(Failure::Unsent(error)) => {
                     address.fell_ill();
-                    (unsent, last) = (Some(*request), Some(error));
+                    last = Some(error);
                 }
             }
         }
@@ -133,48 +133,50 @@ impl Upstream {
         ProxyError::Unreachable { upstream: self.name.clone(), source }
     }
 
+    /// Sends what is `unsent` on whatever connection there is. It is moved once, into the connection.
     async fn ask(
         &self,
         address: &Arc<Address>,
-        mut request: Request<Body>,
+        unsent: &mut Option<Request<Body>>,
         patience: &Patience<'_>,
     ) -> Result<Answered, Failure> {
         if let Some(sender) = address.shared() {
-            match self.on_http2(sender, request, patience).await {
+            match self.on_http2(sender, unsent, patience).await {
                 Sent::Answered(response) => return Ok(Answered::Http2(response)),
                 Sent::Failed(error) => return Err(error.into()),
-                Sent::Again(again) => request = *again,
+                Sent::Again => {}
             }
         }
-        while let Some(mut connection) = address.idle_connection().await {
-            match self.on_http1(&mut connection, request, patience).await {
+        loop {
+            let now = Instant::now();
+            let Some(mut connection) = address.pool.take(now.into_std()) else { break };
+            match self.on_http1(&mut connection, now, unsent, patience).await {
                 Sent::Answered(response) => return Ok(Answered::Http1(response, connection)),
                 Sent::Failed(error) => return Err(error.into()),
-                Sent::Again(again) => request = *again,
+                Sent::Again => {}
             }
         }
-        self.connect(address, request, patience).await
+        // Boxed: few requests need a connection of their own.
+        Box::pin(self.connect(address, unsent, patience)).await
     }
 
     /// Sends a request on a connection of its own.
     async fn connect(
         &self,
         address: &Arc<Address>,
-        request: Request<Body>,
+        unsent: &mut Option<Request<Body>>,
         patience: &Patience<'_>,
     ) -> Result<Answered, Failure> {
-        let Connected { wire, http2 } = match self.connector.connect(&address.authority).await {
-            Ok(connected) => connected,
-            Err(error) => return Err(Failure::Unsent(Box::new(request), error)),
-        };
+        let connected = self.connector.connect(&address.authority).await;
+        let Connected { wire, http2 } = connected.map_err(Failure::Unsent)?;
         address.is_found_well();
         let sent = if http2 {
             let sender = http2::handshake(wire).await.map_err(|source| self.broken(source))?;
             address.share(sender.clone());
-            self.on_http2(sender, request, patience).await
+            self.on_http2(sender, unsent, patience).await
         } else {
             let mut connection = Http1::new(wire).await.map_err(|source| self.broken(source))?;
-            match self.on_http1(&mut connection, request, patience).await {
+            match self.on_http1(&mut connection, Instant::now(), unsent, patience).await {
                 Sent::Answered(response) => return Ok(Answered::Http1(response, connection)),
                 sent => sent,
             }
@@ -182,9 +184,9 @@ impl Upstream {
         match sent {
             Sent::Answered(response) => Ok(Answered::Http2(response)),
             Sent::Failed(error) => Err(error.into()),
-            Sent::Again(request) => {
+            Sent::Again => {
                 let ended = io::Error::new(io::ErrorKind::ConnectionReset, "it ended a connection at once");
-                Err(Failure::Unsent(request, ended))
+                Err(Failure::Unsent(ended))
             }
         }
     }
@@ -192,28 +194,27 @@ impl Upstream {
     async fn on_http1(
         &self,
         connection: &mut Http1,
-        request: Request<Body>,
+        now: Instant,
+        unsent: &mut Option<Request<Body>>,
         patience: &Patience<'_>,
     ) -> Sent {
+        let Some(request) = unsent.take() else { return self.unsendable() };
         let resend = Resend::of(&request);
-        match connection.send_within(patience, request).await {
+        match connection.send_within(now, patience, request).await {
             Err(error) => Sent::Failed(error),
             Ok(Ok(response)) => Sent::Answered(response),
-            Ok(Err(mut error)) => {
-                let unsent = error.take_message();
-                self.failed(unsent, resend, error.into_error())
-            }
+            Ok(Err(error)) => self.failed(unsent, resend, error),
         }
     }
 
     async fn on_http2(
         &self,
         mut sender: http2::Sender,
-        request: Request<Body>,
+        unsent: &mut Option<Request<Body>>,
         patience: &Patience<'_>,
     ) -> Sent {
-        let Ok(request) = http2::request(request, self.https) else {
-            return Sent::Failed(ProxyError::Unsendable { upstream: self.name.clone() });
+        let Some(Ok(request)) = unsent.take().map(|request| http2::request(request, self.https)) else {
+            return self.unsendable();
         };
         let resend = Resend::of(&request);
         let send = async {
@@ -221,21 +222,27 @@ impl Upstream {
             let _ = sender.ready().await;
             sender.try_send_request(request).await
         };
-        match patience.with(&mut patience.alarm(), send).await {
+        match patience.with(Instant::now(), &mut patience.alarm(), send).await {
             Err(error) => Sent::Failed(error),
             Ok(Ok(response)) => Sent::Answered(response),
-            Ok(Err(mut error)) => {
-                let unsent = error.take_message();
-                self.failed(unsent, resend, error.into_error())
-            }
+            Ok(Err(error)) => self.failed(unsent, resend, error),
         }
     }
 
-    fn failed(&self, unsent: Option<Request<Body>>, resend: Option<Resend>, error: hyper::Error) -> Sent {
-        match unsent.or_else(|| resend.filter(|_| !error.is_parse()).map(Resend::request)) {
-            Some(request) => Sent::Again(Box::new(request)),
-            None => Sent::Failed(self.broken(error)),
-        }
+    fn failed(
+        &self,
+        unsent: &mut Option<Request<Body>>,
+        resend: Option<Resend>,
+        mut error: TrySendError<Request<Body>>,
+    ) -> Sent {
+        let returned = error.take_message();
+        let error = error.into_error();
+        *unsent = returned.or_else(|| resend.filter(|_| !error.is_parse()).map(Resend::request));
+        if unsent.is_some() { Sent::Again } else { Sent::Failed(self.broken(error)) }
+    }
+
+    fn unsendable(&self) -> Sent {
+        Sent::Failed(ProxyError::Unsendable { upstream: self.name.clone() })
     }
 
     pub(super) fn broken(&self, source: hyper::Error) -> ProxyError {
@@ -255,7 +262,11 @@ where
         Some(guard) => Guarded::new(body, guard).boxed(),
         None => body.boxed(),
     };
-    let mut answer = Answer::builder().status(parts.status).body(poem::Body::from(body));
-    *answer.headers_mut() = parts.headers;
-    answer
+    let parts = ResponseParts {
+        status: parts.status,
+        version: Version::default(),
+        headers: parts.headers,
+        extensions: Extensions::new(),
+    };
+    Answer::from_parts(parts, body.into())
 }
