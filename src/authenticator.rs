@@ -250,14 +250,10 @@ impl Authenticator {
     /// [`Unauthenticated`]: it has been revoked, or nobody can tell.
     pub(crate) fn recall(&self, token: &[u8]) -> Option<Result<Known, Unauthenticated>> {
         let now = self.clock.now();
-        let entry = self.known(token, now);
-        let cache = &self.verified.0;
-        let counter = if entry.is_some() { &cache.hits } else { &cache.misses };
-        counter.fetch_add(1, Ordering::Relaxed);
-        entry.map(|entry| {
-            let credentials = Credentials::bearer(entry.token.clone());
-            self.checked(entry.principal.clone(), credentials, Seen { at: now, beside: Beside::of(entry) })
-        })
+        let entry = self.known(token, now)?;
+        self.verified.0.hits.fetch_add(1, Ordering::Relaxed);
+        let (principal, credentials) = (entry.principal.clone(), Credentials::bearer(entry.token.clone()));
+        Some(self.checked(principal, credentials, Seen { at: now, beside: Beside::of(entry) }))
     }
 
     /// Whom a token speaks for, found out now, and whose token it was that was refused, if that was verified.
@@ -269,6 +265,9 @@ impl Authenticator {
         credentials: &Credentials,
         freshness: Freshness,
     ) -> Result<Known, Unauthenticated> {
+        if freshness == Freshness::Cached {
+            self.verified.0.misses.fetch_add(1, Ordering::Relaxed);
+        }
         let connected = self.provider_of(credentials)?;
         // Read before asking: what is withdrawn meanwhile makes the answer one of an earlier epoch.
         let epoch = connected.provider.epoch();

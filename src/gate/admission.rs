@@ -9,7 +9,7 @@ use super::{
     request::Head,
     subprotocol,
 };
-use crate::{policy::Target, problem::Problem};
+use crate::policy::Target;
 
 /// What is answered where nothing goes to the handler.
 pub(super) enum Answer {
@@ -26,33 +26,67 @@ pub(super) struct Admitted {
     uri: Option<Uri>,
 }
 
+/// What is asked of a request before its caller is looked at.
+struct Asked<'s> {
+    target: Target,
+    matter: Matter<'s>,
+    crossing: Crossing,
+}
+
 impl State {
     /// Decides about a request, and what pages of other origins may read of the answer.
     pub(super) async fn admit(&self, head: Head<'_>) -> (Result<Admitted, Answer>, Crossing) {
+        match self.look(head) {
+            Ok(Asked { target, matter, crossing }) => {
+                let decided = self.decide(matter, head.headers).await;
+                (admitted(head, &target, decided.map_err(Box::new)), crossing)
+            }
+            Err((answer, crossing)) => (Err(answer), crossing),
+        }
+    }
+
+    /// The same, unless somebody has to be asked about the token: nothing is kept for later then.
+    pub(super) fn admit_at_once(&self, head: Head<'_>) -> Option<(Result<Admitted, Answer>, Crossing)> {
+        match self.look(head) {
+            Ok(Asked { target, matter, crossing }) => {
+                let decided = self.decide_at_once(matter, head.headers)?;
+                Some((admitted(head, &target, decided), crossing))
+            }
+            Err((answer, crossing)) => Some((Err(answer), crossing)),
+        }
+    }
+
+    /// What the request asks for, unless that is answered already.
+    fn look(&self, head: Head<'_>) -> Result<Asked<'_>, (Answer, Crossing)> {
         let trusted = &self.settings.trusted_proxies;
         let announced = |method: &Method| Head { method, ..head }.target(trusted);
         match self.preflight(head.method, head.headers, announced) {
-            Some(Ok(answer)) => return (Err(Answer::Preflight(answer.into())), Crossing::Undecided),
-            Some(Err(refusal)) => return (Err(Answer::Refused(refusal)), Crossing::Undecided),
+            Some(Ok(answer)) => return Err((Answer::Preflight(answer.into()), Crossing::Undecided)),
+            Some(Err(refusal)) => return Err((Answer::Refused(refusal), Crossing::Undecided)),
             None => {}
         }
-        let asked = head.target(trusted).map(|target| (self.look_up(&target, Hop::Direct), target));
-        let crossing = self.crossing(asked.as_ref().ok().map(|(matter, _)| matter), head.headers);
-        let admission = self.permit(head, asked).await;
-        (admission.map_err(|refusal| Answer::Refused(refusal.into())), crossing)
+        match head.target(trusted) {
+            Ok(target) => {
+                let matter = self.look_up(&target, Hop::Direct);
+                let crossing = self.crossing(Some(&matter), head.headers);
+                Ok(Asked { target, matter, crossing })
+            }
+            Err(problem) => {
+                let refusal = Answer::Refused(refusal(problem, None).into());
+                Err((refusal, self.crossing(None, head.headers)))
+            }
+        }
     }
+}
 
-    async fn permit(
-        &self,
-        head: Head<'_>,
-        asked: Result<(Matter<'_>, Target), Problem>,
-    ) -> Result<Admitted, Refusal> {
-        let unrouted = |problem| refusal(problem, None);
-        let (matter, target) = asked.map_err(unrouted)?;
-        let permit = self.decide(matter, head.headers).await?;
-        let uri = head.rewritten(&target).map_err(unrouted)?;
-        Ok(Admitted { permit, uri })
-    }
+fn admitted(
+    head: Head<'_>,
+    target: &Target,
+    decided: Result<Permit, Box<Refusal>>,
+) -> Result<Admitted, Answer> {
+    let permit = decided.map_err(Answer::Refused)?;
+    let uri = head.rewritten(target).map_err(|problem| Answer::Refused(refusal(problem, None).into()))?;
+    Ok(Admitted { permit, uri })
 }
 
 impl Admitted {

@@ -58,6 +58,11 @@ impl Presented<'_> {
         }
     }
 
+    /// Whether it came among the subprotocols of a `WebSocket`.
+    pub(super) fn is_offered(&self) -> bool {
+        matches!(self, Self::Subprotocol(_))
+    }
+
     /// The token.
     ///
     /// # Errors

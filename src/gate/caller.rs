@@ -14,37 +14,56 @@ use crate::{
     problem::Problem,
 };
 
+/// Who calls, and how that is known.
+pub(super) struct Caller {
+    pub(super) known: Known,
+    /// Whether the token came among the subprotocols of a `WebSocket`.
+    pub(super) offered: bool,
+}
+
+/// What a request says of its caller.
+pub(super) enum Met<'r> {
+    /// Nothing, or nothing that the routes want to know.
+    Nobody,
+    /// A token that is known.
+    Known(Caller),
+    /// A token about which somebody has to be asked.
+    Stranger(Presented<'r>),
+}
+
 impl State {
-    /// Who calls, if anybody says so and the routes want to know; and whether the token came among the subprotocols of a
-    /// `WebSocket`.
-    pub(super) async fn caller(
+    /// Looks at who calls, as far as that is known.
+    pub(super) fn meet<'r>(
         &self,
         resolved: &Resolved<'_>,
-        headers: &HeaderMap,
+        headers: &'r HeaderMap,
         searched: bool,
-    ) -> Result<(Option<Known>, bool), Refusal> {
+    ) -> Result<Met<'r>, Box<Refusal>> {
         if resolved.token_use() == TokenUse::Ignored {
-            return Ok((None, false));
+            return Ok(Met::Nobody);
         }
         let route = resolved.route();
         let token =
             self.token(resolved, headers, searched).map_err(|problem| self.refused(problem, route))?;
-        let Some(token) = token else { return Ok((None, false)) };
-        let offered = matches!(token, Presented::Subprotocol(_));
-        let limit = self.settings.token_limit;
-        if !resolved.fresh()
-            && token.as_bytes().len() <= limit
-            && let Some(known) = self.authenticator.recall(token.as_bytes())
-        {
-            return known.map(|known| (Some(known), offered)).map_err(|error| self.unknown(error, route));
+        let Some(token) = token else { return Ok(Met::Nobody) };
+        if resolved.fresh() || token.as_bytes().len() > self.settings.token_limit {
+            return Ok(Met::Stranger(token));
         }
-        // Apart from the way of a known token, which stays small for it.
-        let known = Box::pin(self.stranger(token, route, resolved.fresh())).await?;
-        Ok((Some(known), offered))
+        match self.authenticator.recall(token.as_bytes()) {
+            Some(Ok(known)) => Ok(Met::Known(Caller { known, offered: token.is_offered() })),
+            Some(Err(error)) => Err(self.unknown(error, route)),
+            None => Ok(Met::Stranger(token)),
+        }
     }
 
-    /// Who presents a token that nothing is known about.
-    async fn stranger(&self, token: Presented<'_>, route: &Route, fresh: bool) -> Result<Known, Refusal> {
+    /// Who presents a token about which somebody has to be asked.
+    pub(super) async fn stranger(
+        &self,
+        token: Presented<'_>,
+        route: &Route,
+        fresh: bool,
+    ) -> Result<Caller, Box<Refusal>> {
+        let offered = token.is_offered();
         let token = token.read().map_err(|error| self.refused(error.into(), route))?;
         let limit = self.settings.token_limit;
         if token.as_bytes().len() > limit {
@@ -52,7 +71,7 @@ impl State {
         }
         let freshness = if fresh { Freshness::Fresh } else { Freshness::Cached };
         let judged = self.authenticator.judge(&Credentials::bearer(token), freshness).await;
-        judged.map_err(|error| self.unknown(error, route))
+        judged.map(|known| Caller { known, offered }).map_err(|error| self.unknown(error, route))
     }
 
     /// The one token of a request: among the subprotocols of a `WebSocket` only from a page that `cors` lets in, as
@@ -75,14 +94,14 @@ impl State {
         }
     }
 
-    fn unknown(&self, unauthenticated: Unauthenticated, route: &Route) -> Refusal {
+    fn unknown(&self, unauthenticated: Unauthenticated, route: &Route) -> Box<Refusal> {
         let Unauthenticated { error, provider, client } = unauthenticated;
         let problem = Problem::authentication(&error, route.rule().smallest_scopes());
-        Refusal { provider, client, ..self.refused(problem, route) }
+        Refusal { provider, client, ..*self.refused(problem, route) }.into()
     }
 
-    fn refused(&self, problem: Problem, route: &Route) -> Refusal {
-        self.point(refusal(problem, Some(route.label().clone())))
+    fn refused(&self, problem: Problem, route: &Route) -> Box<Refusal> {
+        self.point(refusal(problem, Some(route.label().clone()))).into()
     }
 }
 

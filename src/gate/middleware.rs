@@ -1,13 +1,19 @@
 //! The gate as poem middleware.
 
-use futures_util::FutureExt;
+use std::sync::Arc;
+
+use arc_swap::Guard;
+use futures_util::{
+    FutureExt,
+    future::{Either, ready},
+};
 use http::StatusCode;
 use poem::{Endpoint, IntoResponse, Middleware, PathPattern, Request, Response, Result};
 
 use super::{
-    Gate, Refusal,
+    Gate, Refusal, State,
     admission::{Admitted, Answer},
-    cors::Preflight,
+    cors::{Crossing, Preflight},
     request::Head,
     subprotocol,
     trust::peer_scheme,
@@ -33,32 +39,39 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
     type Output = Response;
 
     // Not an `async fn`, which would hold the request twice.
-    fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
-        let state = self.gate.current();
-        async move {
-            let (admission, crossing) = state.admit(head(&request)).await;
-            let mut response = match admission {
-                Ok(admitted) => {
-                    let (outcome, chosen_here) = enter(admitted, &mut request);
-                    self.pass(request, outcome, chosen_here).await
-                }
-                Err(Answer::Preflight(preflight)) => return Ok(answered(*preflight)),
-                Err(Answer::Refused(refusal)) => refused(&refusal),
-            };
-            crossing.tell(response.headers_mut());
-            Ok(response)
+    fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {
+        let state = self.gate.0.load();
+        match state.admit_at_once(head(&request)) {
+            Some(admission) => Either::Left(self.go_on(admission, request)),
+            None => Either::Right(Box::pin(self.ask(Guard::into_inner(state), request))),
         }
     }
 }
 
 impl<E: Endpoint> GateEndpoint<E> {
-    fn pass(
+    async fn ask(&self, state: Arc<State>, request: Request) -> Result<Response> {
+        let admission = state.admit(head(&request)).await;
+        self.go_on(admission, request).await
+    }
+
+    fn go_on(
         &self,
-        request: Request,
-        outcome: Outcome,
-        chosen_here: bool,
-    ) -> impl Future<Output = Response> + Send {
-        self.inner.call(request).map(move |answer| told(answer, outcome, chosen_here))
+        (admission, crossing): (Result<Admitted, Answer>, Crossing),
+        mut request: Request,
+    ) -> impl Future<Output = Result<Response>> + Send {
+        let answer = match admission {
+            Ok(admitted) => {
+                let (outcome, chosen_here) = enter(admitted, &mut request);
+                let answer = self.inner.call(request);
+                Either::Left(answer.map(move |answer| told(answer, outcome, chosen_here)))
+            }
+            Err(Answer::Preflight(preflight)) => return Either::Left(ready(Ok(answered(*preflight)))),
+            Err(Answer::Refused(refusal)) => Either::Right(ready(refused(&refusal))),
+        };
+        Either::Right(answer.map(move |mut response| {
+            crossing.tell(response.headers_mut());
+            Ok(response)
+        }))
     }
 }
 

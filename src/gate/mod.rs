@@ -4,6 +4,7 @@ mod admission;
 mod bearer;
 mod caller;
 mod cors;
+mod decide;
 mod fit;
 #[cfg(feature = "server")]
 pub mod forward_auth;
@@ -33,7 +34,7 @@ use scopegate_provider::{ClientId, Credentials, ProviderName};
 
 use crate::{
     authenticator::{Authenticator, Seen},
-    policy::{Decision, Handling, Policy, Refused, Resolved, Target},
+    policy::{Handling, Policy, Refused, Resolved, Target},
     problem::Problem,
     telemetry::Metrics,
 };
@@ -158,32 +159,6 @@ impl State {
     /// [`Refusal`] holds the answer to the caller.
     pub async fn authorize(&self, target: &Target, headers: &HeaderMap) -> Result<Permit, Refusal> {
         self.decide(self.look_up(target, Hop::Direct), headers).await
-    }
-
-    /// As [`State::authorize`], where the routes were looked up already.
-    async fn decide(&self, matter: Matter<'_>, headers: &HeaderMap) -> Result<Permit, Refusal> {
-        let begun = matter.begun;
-        let answer = self.judge(matter, headers).await;
-        if let Some((metrics, begun)) = self.metrics.as_ref().zip(begun) {
-            metrics.decisions.observe(begun.elapsed());
-        }
-        answer
-    }
-
-    async fn judge(&self, matter: Matter<'_>, headers: &HeaderMap) -> Result<Permit, Refusal> {
-        let searched = matter.takes_subprotocols(headers);
-        let resolved = self.current(matter).map_err(|refusal| *refusal)?;
-        let (caller, offered) = self.caller(&resolved, headers, searched).await?;
-        let subprotocols = Subprotocols::of(searched, offered);
-        let principal = caller.as_ref().map(|caller| caller.principal.clone());
-        match resolved.decide(principal.as_ref()) {
-            Decision::Permit { route } => {
-                let (route, handling) = (route.label().clone(), route.handling().clone());
-                let (credentials, seen) = caller.map(|caller| (caller.credentials, caller.seen)).unzip();
-                Ok(Permit { principal, credentials, route, handling, seen, subprotocols })
-            }
-            Decision::Deny(refused) => Err(self.point(denied(&refused)).of(principal.as_ref())),
-        }
     }
 
     /// The routes that were found, if this node may still decide by them.
