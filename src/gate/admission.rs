@@ -26,6 +26,9 @@ pub(super) struct Admitted {
     uri: Option<Uri>,
 }
 
+/// What came of it, and what pages of other origins may read of the answer.
+pub(super) type Admission = (Result<Admitted, Answer>, Crossing);
+
 /// What is asked of a request before its caller is looked at.
 struct Asked<'s> {
     target: Target,
@@ -35,25 +38,30 @@ struct Asked<'s> {
 
 impl State {
     /// Decides about a request, and what pages of other origins may read of the answer.
-    pub(super) async fn admit(&self, head: Head<'_>) -> (Result<Admitted, Answer>, Crossing) {
-        match self.look(head) {
-            Ok(Asked { target, matter, crossing }) => {
-                let decided = self.decide(matter, head.headers).await;
-                (admitted(head, &target, decided.map_err(Box::new)), crossing)
-            }
-            Err((answer, crossing)) => (Err(answer), crossing),
+    pub(super) async fn admit(&self, head: Head<'_>) -> Admission {
+        match self.admit_at_once(head) {
+            Ok(admission) => admission,
+            Err(target) => self.admit_later(head, target).await,
         }
     }
 
-    /// The same, unless somebody has to be asked about the token: nothing is kept for later then.
-    pub(super) fn admit_at_once(&self, head: Head<'_>) -> Option<(Result<Admitted, Answer>, Crossing)> {
+    /// The same, unless somebody has to be asked about the token: then the target is left to [`State::admit_later`].
+    pub(super) fn admit_at_once(&self, head: Head<'_>) -> Result<Admission, Target> {
         match self.look(head) {
-            Ok(Asked { target, matter, crossing }) => {
-                let decided = self.decide_at_once(matter, head.headers)?;
-                Some((admitted(head, &target, decided), crossing))
-            }
-            Err((answer, crossing)) => Some((Err(answer), crossing)),
+            Ok(Asked { target, matter, crossing }) => match self.decide_at_once(matter, head.headers) {
+                Some(decided) => Ok((admitted(head, &target, decided), crossing)),
+                None => Err(target),
+            },
+            Err((answer, crossing)) => Ok((Err(answer), crossing)),
         }
+    }
+
+    /// Decides about a request of which this is the target.
+    pub(super) async fn admit_later(&self, head: Head<'_>, target: Target) -> Admission {
+        let matter = self.look_up(&target, Hop::Direct);
+        let crossing = self.crossing(Some(&matter), head.headers);
+        let decided = self.decide(matter, head.headers).await;
+        (admitted(head, &target, decided.map_err(Box::new)), crossing)
     }
 
     /// What the request asks for, unless that is answered already.

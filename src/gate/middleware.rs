@@ -12,13 +12,13 @@ use poem::{Endpoint, IntoResponse, Middleware, PathPattern, Request, Response, R
 
 use super::{
     Gate, Refusal, State,
-    admission::{Admitted, Answer},
-    cors::{Crossing, Preflight},
+    admission::{Admission, Admitted, Answer},
+    cors::Preflight,
     request::Head,
     subprotocol,
     trust::peer_scheme,
 };
-use crate::telemetry::Outcome;
+use crate::{policy::Target, telemetry::Outcome};
 
 impl<E: Endpoint> Middleware<E> for Gate {
     type Output = GateEndpoint<E>;
@@ -42,21 +42,21 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
     fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {
         let state = self.gate.0.load();
         match state.admit_at_once(head(&request)) {
-            Some(admission) => Either::Left(self.go_on(admission, request)),
-            None => Either::Right(Box::pin(self.ask(Guard::into_inner(state), request))),
+            Ok(admission) => Either::Left(self.go_on(admission, request)),
+            Err(target) => Either::Right(Box::pin(self.ask(Guard::into_inner(state), request, target))),
         }
     }
 }
 
 impl<E: Endpoint> GateEndpoint<E> {
-    async fn ask(&self, state: Arc<State>, request: Request) -> Result<Response> {
-        let admission = state.admit(head(&request)).await;
+    async fn ask(&self, state: Arc<State>, request: Request, target: Target) -> Result<Response> {
+        let admission = state.admit_later(head(&request), target).await;
         self.go_on(admission, request).await
     }
 
     fn go_on(
         &self,
-        (admission, crossing): (Result<Admitted, Answer>, Crossing),
+        (admission, crossing): Admission,
         mut request: Request,
     ) -> impl Future<Output = Result<Response>> + Send {
         let answer = match admission {

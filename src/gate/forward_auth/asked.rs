@@ -97,7 +97,8 @@ pub(super) fn optional<'a>(
     headers: &'a HeaderMap,
     header: &'static str,
 ) -> Result<Option<&'a [u8]>, Incomplete> {
-    let mut values = headers.get_all(header).iter();
+    // Few headers come: comparing their names costs less than hashing one.
+    let mut values = headers.iter().filter(|(name, _)| name.as_str() == header).map(|(_, value)| value);
     match (values.next(), values.next()) {
         (_, Some(_)) => Err(Incomplete::Several { header }),
         (value, None) => Ok(value.map(http::HeaderValue::as_bytes)),

@@ -15,7 +15,7 @@ mod traefik;
 
 use std::fmt;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use poem::{Endpoint, Request, Response, Result};
 
 pub(crate) use self::desk::Desk;
@@ -64,9 +64,14 @@ impl<D: Dialect> ForwardAuth<D> {
         }
         let asked = self.dialect.asked(request).map_err(|error| unrouted(error.into()))?;
         let pass = self.desk.decide(&asked, request.headers()).await?;
-        let mut response = Response::builder().header("cache-control", "no-store").finish();
-        response.headers_mut().extend(pass.response);
-        response.headers_mut().extend(pass.request);
+        let mut response = Response::default();
+        *response.headers_mut() = pass.request;
+        if !pass.response.is_empty() {
+            let request = std::mem::replace(response.headers_mut(), pass.response);
+            response.headers_mut().extend(request);
+        }
+        let unkept = const { HeaderValue::from_static("no-store") };
+        response.headers_mut().entry(header::CACHE_CONTROL).or_insert(unkept);
         response.set_data(pass.outcome);
         Ok(response)
     }
