@@ -23,6 +23,8 @@ pub(super) struct Case {
 pub(super) enum Oddity {
     /// A method that not every server takes.
     Method,
+    /// `PRI`, with which HTTP/2 begins (RFC 9113, section 3.4).
+    Preface,
     /// No path as the target: a whole URL, `*`, an authority, or anything without a slash at the start.
     Form,
     /// `#` in the target.
@@ -49,7 +51,10 @@ impl Case {
             [self.method.as_bytes(), b" ", &self.target(), b" ", self.version.as_bytes(), end].concat();
         let own = [format!("X-Case: {}", self.number).into_bytes()];
         let close = self.alone.then(|| b"Connection: close".to_vec());
-        for field in self.fields.iter().chain(&own).chain(&close) {
+        // Of the two, HTTP/1.0 servers heed one or the other.
+        let contradicts = |field: &[u8]| self.alone && field == b"Connection: keep-alive";
+        let fields = self.fields.iter().filter(|field| !contradicts(field));
+        for field in fields.chain(&own).chain(&close) {
             bytes.extend_from_slice(field);
             bytes.extend_from_slice(end);
         }
@@ -103,6 +108,7 @@ impl Case {
             self.values("connection").iter().any(|value| matches!(*value, b"authorization" | b"host"));
         let odd = [
             (Oddity::Method, !known.contains(&self.method)),
+            (Oddity::Preface, self.method == "PRI"),
             (Oddity::Form, target.first() != Some(&b'/')),
             (Oddity::Fragment, target.contains(&b'#')),
             (Oddity::Characters, encodes_nothing || !target.iter().all(|byte| plain(byte) || *byte == b'?')),

@@ -76,9 +76,16 @@ const CADDY_WAYS: &[Oddity] =
     &[Oddity::Form, Oddity::Fragment, Oddity::Characters, Oddity::Head, Oddity::Listed, Oddity::Version];
 
 /// HAProxy takes one of two fields that say the same host or length, knows versions and framings of its own, and asks about
-/// characters that are refused elsewhere before anybody asks.
-const HAPROXY_WAYS: &[Oddity] =
-    &[Oddity::Form, Oddity::Characters, Oddity::Host, Oddity::Head, Oddity::Repeated, Oddity::Version];
+/// characters that are refused elsewhere before anybody asks. It takes no request for the beginning of HTTP/2.
+const HAPROXY_WAYS: &[Oddity] = &[
+    Oddity::Preface,
+    Oddity::Form,
+    Oddity::Characters,
+    Oddity::Host,
+    Oddity::Head,
+    Oddity::Repeated,
+    Oddity::Version,
+];
 
 /// How many requests of every run, and how many are sent before what came of them is looked at.
 const CASES: u64 = 3000;
