@@ -95,15 +95,17 @@ impl Place {
     /// The text of the line.
     pub fn line_text(&self) -> Option<&str> {
         let before = usize::try_from(self.line.checked_sub(1)?).ok()?;
-        self.document.text.lines().nth(before)
+        lines(&self.document.text).nth(before)
     }
 
     /// The lines above, nearest first.
     pub fn lines_above(&self) -> impl Iterator<Item = &str> {
         let end = usize::try_from(self.start).unwrap_or_default();
         let before = self.document.text.get(..end).unwrap_or_default();
-        let whole_lines = before.rfind('\n').and_then(|end| before.get(..end)).unwrap_or_default();
-        whole_lines.lines().rev()
+        let end = before.rfind(['\n', '\r']).unwrap_or_default();
+        let (above, end) = before.split_at_checked(end).unwrap_or_default();
+        let above = above.strip_suffix('\r').filter(|_| end.starts_with('\n')).unwrap_or(above);
+        lines(above).rev()
     }
 
     /// What stands there, as it was written.
@@ -114,7 +116,7 @@ impl Place {
 
     /// How many characters stand there in this line, one at least.
     pub fn width(&self) -> usize {
-        let first_line = self.source_text().and_then(|text| text.lines().next()).unwrap_or_default();
+        let first_line = self.source_text().and_then(|text| lines(text).next()).unwrap_or_default();
         first_line.trim_end().chars().count().max(1)
     }
 
@@ -125,9 +127,14 @@ impl Place {
 
     /// Every line that it covers.
     pub fn lines(&self) -> std::ops::RangeInclusive<u32> {
-        let breaks = self.source_text().map_or(0, |text| text.trim_end().matches('\n').count());
+        let breaks = self.source_text().map_or(0, |text| lines(text.trim_end()).count().saturating_sub(1));
         self.line..=self.line.saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX))
     }
+}
+
+/// The lines of a text as YAML counts them (YAML 1.2.2, section 5.4): a break is LF, CR, or one of each.
+fn lines(text: &str) -> impl DoubleEndedIterator<Item = &str> {
+    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
 fn narrow(number: u64) -> u32 {

@@ -39,7 +39,9 @@ fn opens_only_what_it_says(config: &Config, text: &str) {
 
 fn every_error_has_a_place_that_is_there(errors: &ConfigErrors, text: &str) {
     assert!(errors.iter().count() > 0, "refused without a word");
-    let lines = u32::try_from(text.lines().count()).unwrap_or(u32::MAX);
+    // YAML 1.2.2, section 5.4: a break is LF, CR, or one of each.
+    let breaks = text.replace("\r\n", "\n").matches(['\n', '\r']).count();
+    let lines = u32::try_from(breaks + 1).unwrap_or(u32::MAX);
     for error in errors {
         let line = error.place().and_then(scopegate::config::Place::line).unwrap_or(1);
         // A text that ends too early is told of on the line behind its last.

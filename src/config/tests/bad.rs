@@ -126,3 +126,11 @@ proptest::proptest! {
         let _ = load(&text);
     }
 }
+
+#[test]
+fn a_line_ends_where_yaml_ends_it() {
+    for end in ["\n", "\r\n", "\r"] {
+        let shown = load(&format!("docs: true{end}servr: {{}}{end}")).unwrap_err().to_string();
+        assert!(shown.contains(":2:1 (servr)") && shown.contains("\n2 | servr"), "{end:?}: {shown}");
+    }
+}
