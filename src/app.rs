@@ -42,9 +42,9 @@ use crate::{
         forward_auth::grpc,
         proxy::{Proxy, UpstreamError},
     },
-    ground::{self, Connection, Ground, GroundError},
     grpc::Unimplemented,
     policy::Policy,
+    runtime::{self, Connection, Runtime, RuntimeError},
     server::Shutdown,
     store::{ChangeNumber, Heads},
 };
@@ -81,7 +81,7 @@ pub struct Reached {
 /// What lasts through reloads.
 struct Fixed {
     reached: Reached,
-    ground: Ground,
+    runtime: Runtime,
     shutdown: Shutdown,
     /// What administrators act with.
     hand: Arc<Hand>,
@@ -92,9 +92,9 @@ struct Fixed {
 }
 
 impl Deref for Fixed {
-    type Target = Ground;
-    fn deref(&self) -> &Ground {
-        &self.ground
+    type Target = Runtime;
+    fn deref(&self) -> &Runtime {
+        &self.runtime
     }
 }
 
@@ -112,7 +112,7 @@ struct Generation {
 pub enum BuildError {
     /// There is nothing to stand on.
     #[error(transparent)]
-    Ground(#[from] GroundError),
+    Runtime(#[from] RuntimeError),
     /// An upstream cannot be set up.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -147,15 +147,15 @@ impl App {
         shutdown: Shutdown,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BuildError> {
-        let ground = Ground::lay(&config, clock).await?;
+        let runtime = Runtime::open(&config, clock).await?;
         // Before anything of it is read: what changes afterwards is told.
-        let changes = ground.store.subscribe();
-        ground.store.keep_audit(config.telemetry.audit.retention.get());
-        let (started, denials) = (ground.clock.now(), Denials::start(ground.store.clone()));
+        let changes = runtime.store.subscribe();
+        runtime.store.keep_audit(config.telemetry.audit.retention.get());
+        let (started, denials) = (runtime.clock.now(), Denials::start(runtime.store.clone()));
         let (hand, signing) = (Arc::default(), Signing::default());
-        let fixed = Fixed { reached, ground, shutdown, hand, denials, signing, started };
+        let fixed = Fixed { reached, runtime, shutdown, hand, denials, signing, started };
         let connections = fixed.connect(std::mem::take(&mut config.providers), &[]).await?;
-        let state = assemble::state(&fixed, &connections, &config).map_err(GroundError::from)?;
+        let state = assemble::state(&fixed, &connections, &config).map_err(RuntimeError::from)?;
         fixed.sign_for(&config, state.policy()).await?;
         let gate = Gate::new(state);
         let proxy = Proxy::new(&config.upstreams)?;
@@ -237,7 +237,7 @@ impl App {
     /// Waits until every provider can judge tokens, `patience` at most.
     pub async fn settle(&self, patience: Duration) {
         let connections = self.0.current.load().connections.clone();
-        ground::settle(&connections, patience).await;
+        runtime::settle(&connections, patience).await;
     }
 }
 
@@ -265,7 +265,7 @@ impl Node {
         config: Arc<Config>,
         proxy: Proxy,
     ) -> Result<(), BuildError> {
-        let state = assemble::state(&self.fixed, &connections, &config).map_err(GroundError::from)?;
+        let state = assemble::state(&self.fixed, &connections, &config).map_err(RuntimeError::from)?;
         self.fixed.sign_for(&config, state.policy()).await?;
         self.gate.replace(state);
         let built = Built { gate: &self.gate, connections: &connections, config: &config, proxy: &proxy };
@@ -279,7 +279,7 @@ impl Node {
         let _changing = self.changing.lock().await;
         let generation = self.current.load_full();
         let states = self.fixed.store.providers();
-        generation.connections.iter().for_each(|connection| connection.obey(&states));
+        generation.connections.iter().for_each(|connection| connection.apply_state(&states));
         let (connections, config) = (generation.connections.clone(), generation.config.clone());
         if let Err(error) = self.take_over(connections, config, generation.proxy.clone()).await {
             tracing::error!(%error, "a change of the store could not be taken over");

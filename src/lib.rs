@@ -3,7 +3,7 @@
 //! A row uses the rows below it, never its own row or above:
 //!
 //! ```text
-//! main → cli → app → api, ground → config → gate, providers → authenticator, problem → policy,
+//! main → cli → app → api, runtime → config → gate, providers → authenticator, problem → policy,
 //!      store → auth0, okta, dev → oidc → sdk
 //! ```
 
@@ -21,13 +21,13 @@ pub mod authenticator;
 pub mod cli;
 pub mod config;
 pub mod gate;
-pub mod ground;
 #[cfg(feature = "server")]
 mod grpc;
 pub mod manual;
 pub mod policy;
 pub mod problem;
 pub mod providers;
+pub mod runtime;
 pub mod server;
 pub mod store;
 pub mod telemetry;
@@ -38,4 +38,4 @@ pub use config::Operations;
 #[cfg(feature = "tower")]
 pub use gate::tower;
 pub use gate::{Caller, Gate, Principal};
-pub use ground::{GateBuildError, GateBuilder};
+pub use runtime::{GateBuildError, GateBuilder};

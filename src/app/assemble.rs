@@ -38,7 +38,7 @@ use crate::{
         mint::{Mint, Terms},
         proxy::{Onward, OnwardSettings, Proxy, UpstreamSettings},
     },
-    ground::Connection,
+    runtime::Connection,
     telemetry::{Trace, TraceEndpoint},
 };
 
@@ -49,7 +49,7 @@ pub(super) fn state(
     config: &Config,
 ) -> Result<State, AuthenticatorError> {
     let resource_metadata = resource_metadata(&fixed.reached, config.server.base_path.as_str());
-    fixed.ground.state(connections, config, resource_metadata)
+    fixed.runtime.state(connections, config, resource_metadata)
 }
 
 /// Where challenges point, if callers can be sent there.

@@ -5,6 +5,7 @@ use http::{Extensions, HeaderMap, Method, Uri};
 use super::{
     Caller, Hop, Matter, Permit, Refusal, State,
     cors::{Crossing, Preflight},
+    decide::Pending,
     refusal,
     request::Head,
     subprotocol,
@@ -29,6 +30,12 @@ pub(super) struct Admitted {
 /// What came of it, and what pages of other origins may read of the answer.
 pub(super) type Admission = (Result<Admitted, Answer>, Crossing);
 
+/// A request about whose token somebody has to be asked.
+pub(super) struct Unsettled {
+    target: Target,
+    pending: Pending,
+}
+
 /// What is asked of a request before its caller is looked at.
 struct Asked<'s> {
     target: Target,
@@ -41,27 +48,28 @@ impl State {
     pub(super) async fn admit(&self, head: Head<'_>) -> Admission {
         match self.admit_at_once(head) {
             Ok(admission) => admission,
-            Err(target) => self.admit_later(head, target).await,
+            Err(unsettled) => self.admit_later(head, *unsettled).await,
         }
     }
 
-    /// The same, unless somebody has to be asked about the token: then the target is left to [`State::admit_later`].
-    pub(super) fn admit_at_once(&self, head: Head<'_>) -> Result<Admission, Target> {
+    /// The same, unless somebody has to be asked about the token: that is left to [`State::admit_later`].
+    pub(super) fn admit_at_once(&self, head: Head<'_>) -> Result<Admission, Box<Unsettled>> {
         match self.look(head) {
             Ok(Asked { target, matter, crossing }) => match self.decide_at_once(matter, head.headers) {
-                Some(decided) => Ok((admitted(head, &target, decided), crossing)),
-                None => Err(target),
+                Ok(decided) => Ok((admitted(head, &target, decided), crossing)),
+                Err(pending) => Err(Unsettled { target, pending }.into()),
             },
             Err((answer, crossing)) => Ok((Err(answer), crossing)),
         }
     }
 
-    /// Decides about a request of which this is the target.
-    pub(super) async fn admit_later(&self, head: Head<'_>, target: Target) -> Admission {
+    /// Asks about the token of a request, and decides.
+    pub(super) async fn admit_later(&self, head: Head<'_>, unsettled: Unsettled) -> Admission {
+        let Unsettled { target, pending } = unsettled;
         let matter = self.look_up(&target, Hop::Direct);
         let crossing = self.crossing(Some(&matter), head.headers);
-        let decided = self.decide(matter, head.headers).await;
-        (admitted(head, &target, decided.map_err(Box::new)), crossing)
+        let decided = self.decide_later(matter, pending).await;
+        (admitted(head, &target, decided), crossing)
     }
 
     /// What the request asks for, unless that is answered already.

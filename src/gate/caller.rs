@@ -22,23 +22,29 @@ pub(super) struct Caller {
 }
 
 /// What a request says of its caller.
-pub(super) enum Met<'r> {
+pub(super) enum Met {
     /// Nothing, or nothing that the routes want to know.
     Nobody,
     /// A token that is known.
     Known(Caller),
     /// A token about which somebody has to be asked.
-    Stranger(Presented<'r>),
+    Stranger(Stranger),
+}
+
+/// Who presents a token about which somebody has to be asked.
+pub(super) struct Stranger {
+    credentials: Credentials,
+    offered: bool,
 }
 
 impl State {
     /// Looks at who calls, as far as that is known.
-    pub(super) fn meet<'r>(
+    pub(super) fn meet(
         &self,
         resolved: &Resolved<'_>,
-        headers: &'r HeaderMap,
+        headers: &HeaderMap,
         searched: bool,
-    ) -> Result<Met<'r>, Box<Refusal>> {
+    ) -> Result<Met, Box<Refusal>> {
         if resolved.token_use() == TokenUse::Ignored {
             return Ok(Met::Nobody);
         }
@@ -46,32 +52,32 @@ impl State {
         let token =
             self.token(resolved, headers, searched).map_err(|problem| self.refused(problem, route))?;
         let Some(token) = token else { return Ok(Met::Nobody) };
-        if resolved.fresh() || token.as_bytes().len() > self.settings.token_limit {
-            return Ok(Met::Stranger(token));
+        let (offered, limit) = (token.is_offered(), self.settings.token_limit);
+        let is_too_long = token.as_bytes().len() > limit;
+        if !resolved.fresh()
+            && !is_too_long
+            && let Some(known) = self.authenticator.recall(token.as_bytes())
+        {
+            let known = known.map_err(|error| self.unknown(error, route))?;
+            return Ok(Met::Known(Caller { known, offered }));
         }
-        match self.authenticator.recall(token.as_bytes()) {
-            Some(Ok(known)) => Ok(Met::Known(Caller { known, offered: token.is_offered() })),
-            Some(Err(error)) => Err(self.unknown(error, route)),
-            None => Ok(Met::Stranger(token)),
-        }
-    }
-
-    /// Who presents a token about which somebody has to be asked.
-    pub(super) async fn stranger(
-        &self,
-        token: Presented<'_>,
-        route: &Route,
-        fresh: bool,
-    ) -> Result<Caller, Box<Refusal>> {
-        let offered = token.is_offered();
         let token = token.read().map_err(|error| self.refused(error.into(), route))?;
-        let limit = self.settings.token_limit;
-        if token.as_bytes().len() > limit {
+        if is_too_long {
             return Err(self.refused(Problem::rejected(&Rejection::TooLong { limit }, None), route));
         }
-        let freshness = if fresh { Freshness::Fresh } else { Freshness::Cached };
-        let judged = self.authenticator.judge(&Credentials::bearer(token), freshness).await;
-        judged.map(|known| Caller { known, offered }).map_err(|error| self.unknown(error, route))
+        Ok(Met::Stranger(Stranger { credentials: Credentials::bearer(token), offered }))
+    }
+
+    /// Asks about a stranger.
+    pub(super) async fn introduce(
+        &self,
+        resolved: &Resolved<'_>,
+        stranger: Stranger,
+    ) -> Result<Caller, Box<Refusal>> {
+        let Stranger { credentials, offered } = stranger;
+        let freshness = if resolved.fresh() { Freshness::Fresh } else { Freshness::Cached };
+        let judged = self.authenticator.judge(&credentials, freshness).await;
+        judged.map(|known| Caller { known, offered }).map_err(|error| self.unknown(error, resolved.route()))
     }
 
     /// The one token of a request: among the subprotocols of a `WebSocket` only from a page that `cors` lets in, as
@@ -139,7 +145,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer testing"));
         assert!(state(7).authorize(&target(), &headers).await.is_ok());
-        assert_eq!((known.count(), known.hits()), (1, 0));
+        assert_eq!((known.count(), known.hits(), known.misses()), (1, 0, 1));
         assert!(state(7).authorize(&target(), &headers).await.is_ok());
         assert_eq!(known.hits(), 1);
         let refused = state(6).authorize(&target(), &headers).await.unwrap_err();

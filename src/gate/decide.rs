@@ -6,21 +6,22 @@ use http::HeaderMap;
 
 use super::{
     Matter, Permit, Refusal, State, Subprotocols,
-    bearer::Presented,
-    caller::{Caller, Met},
+    caller::{Caller, Met, Stranger},
     denied,
 };
 use crate::policy::{Decision, Resolved};
 
 /// How far a decision comes without waiting.
-enum Settled<'s, 'r> {
+enum Settled<'s> {
     Decided(Result<Permit, Box<Refusal>>),
     /// Somebody has to be asked about the token.
-    Open {
-        resolved: Resolved<'s>,
-        searched: bool,
-        token: Presented<'r>,
-    },
+    Open(Resolved<'s>, Pending),
+}
+
+/// What is left of a decision: whom to ask about, and whether the token may have been among the subprotocols.
+pub(super) struct Pending {
+    stranger: Stranger,
+    searched: bool,
 }
 
 impl State {
@@ -30,38 +31,53 @@ impl State {
         let decided = match self.settle(matter, headers) {
             Settled::Decided(decided) => decided,
             // Apart from the way of a known token, which stays small for it.
-            Settled::Open { resolved, searched, token } => {
-                Box::pin(self.ask(&resolved, searched, token)).await
-            }
+            Settled::Open(resolved, pending) => Box::pin(self.ask(&resolved, pending)).await,
         };
         self.observe(begun);
         decided.map_err(|refusal| *refusal)
     }
 
-    /// The same, unless somebody has to be asked about the token.
+    /// The same, unless somebody has to be asked about the token: that is left to [`State::decide_later`].
     pub(super) fn decide_at_once(
         &self,
         matter: Matter<'_>,
         headers: &HeaderMap,
-    ) -> Option<Result<Permit, Box<Refusal>>> {
+    ) -> Result<Result<Permit, Box<Refusal>>, Pending> {
         let begun = matter.begun;
         match self.settle(matter, headers) {
             Settled::Decided(decided) => {
                 self.observe(begun);
-                Some(decided)
+                Ok(decided)
             }
-            Settled::Open { .. } => None,
+            Settled::Open(_, pending) => Err(pending),
         }
     }
 
-    fn settle<'s, 'r>(&'s self, matter: Matter<'s>, headers: &'r HeaderMap) -> Settled<'s, 'r> {
+    /// Decides about the same matter, looked up again.
+    pub(super) async fn decide_later(
+        &self,
+        matter: Matter<'_>,
+        pending: Pending,
+    ) -> Result<Permit, Box<Refusal>> {
+        let begun = matter.begun;
+        let decided = match self.current(matter) {
+            Ok(resolved) => self.ask(&resolved, pending).await,
+            Err(refusal) => Err(refusal),
+        };
+        self.observe(begun);
+        decided
+    }
+
+    fn settle<'s>(&'s self, matter: Matter<'s>, headers: &HeaderMap) -> Settled<'s> {
         let searched = matter.takes_subprotocols(headers);
         let met = self.current(matter).and_then(|resolved| {
             let met = self.meet(&resolved, headers, searched)?;
             Ok((resolved, met))
         });
         match met {
-            Ok((resolved, Met::Stranger(token))) => Settled::Open { resolved, searched, token },
+            Ok((resolved, Met::Stranger(stranger))) => {
+                Settled::Open(resolved, Pending { stranger, searched })
+            }
             Ok((resolved, Met::Nobody)) => Settled::Decided(self.judge(&resolved, searched, None)),
             Ok((resolved, Met::Known(caller))) => {
                 Settled::Decided(self.judge(&resolved, searched, Some(caller)))
@@ -70,14 +86,9 @@ impl State {
         }
     }
 
-    async fn ask(
-        &self,
-        resolved: &Resolved<'_>,
-        searched: bool,
-        token: Presented<'_>,
-    ) -> Result<Permit, Box<Refusal>> {
-        let caller = self.stranger(token, resolved.route(), resolved.fresh()).await?;
-        self.judge(resolved, searched, Some(caller))
+    async fn ask(&self, resolved: &Resolved<'_>, pending: Pending) -> Result<Permit, Box<Refusal>> {
+        let caller = self.introduce(resolved, pending.stranger).await?;
+        self.judge(resolved, pending.searched, Some(caller))
     }
 
     fn judge(

@@ -6,22 +6,15 @@ mod caller;
 mod cors;
 mod decide;
 mod fit;
-#[cfg(feature = "server")]
-pub mod forward_auth;
-mod guard;
+mod fronts;
 #[cfg(feature = "server")]
 pub(crate) mod identities;
 mod identity;
 mod matter;
-mod middleware;
 pub mod mint;
 mod principal;
-#[cfg(feature = "server")]
-pub mod proxy;
 mod request;
 mod subprotocol;
-#[cfg(feature = "tower")]
-pub mod tower;
 mod trust;
 mod upgrade;
 mod upstreams;
@@ -39,14 +32,20 @@ use crate::{
     telemetry::Metrics,
 };
 
+#[cfg(feature = "tower")]
+pub use self::fronts::tower;
+#[cfg(feature = "server")]
+pub use self::fronts::{forward_auth, proxy};
 pub(crate) use self::subprotocol::Subprotocols;
 pub use self::{
     bearer::{BearerError, bearer},
     cors::Cors,
     fit::{Fitted, fit},
-    guard::{Guard, GuardEndpoint},
+    fronts::{
+        guard::{Guard, GuardEndpoint},
+        middleware::GateEndpoint,
+    },
     identity::{IdentityError, IdentityHeaders, Stripped},
-    middleware::GateEndpoint,
     principal::{Caller, Principal},
     trust::{ForwardedError, Network, NetworkError, Origin, TrustedProxies},
     upstreams::{HealthSettings, Protocol, UpstreamSettings, UpstreamUrl, UpstreamUrlError},

@@ -56,13 +56,11 @@ impl Form {
     }
 
     fn parse(token: &BearerToken) -> Result<Self, Rejection> {
-        let parts = token.reveal().split('.').count();
-        let header = || URL_SAFE_NO_PAD.decode(token.reveal().split('.').next()?).ok();
-        match (parts, if matches!(parts, 3 | 5) { header() } else { None }) {
-            (3, Some(header)) if begins_an_object(&header) => {
-                Jwt::with_header(token, &header).map(|jwt| Self::Jwt(jwt.into()))
-            }
-            (5, Some(header)) if begins_an_object(&header) => Ok(Self::Encrypted),
+        let mut parts = token.reveal().split('.');
+        let header = parts.next().and_then(|first| URL_SAFE_NO_PAD.decode(first).ok());
+        match (header.filter(|json| begins_an_object(json)), parts.count()) {
+            (Some(header), 2) => Jwt::with_header(token, &header).map(|jwt| Self::Jwt(jwt.into())),
+            (Some(_), 4) => Ok(Self::Encrypted),
             _ => Ok(Self::Opaque),
         }
     }

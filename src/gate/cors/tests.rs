@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    gate::{GateSettings, TrustedProxies, middleware},
+    gate::{GateSettings, TrustedProxies, fronts},
     testing::{self, TestGate},
 };
 
@@ -223,7 +223,7 @@ async fn invariant_5_an_irregular_path_is_open_to_an_origin_only_under_every_rea
     let gate = gate(Some(&json!({ "origins": [APP] })), true);
     let find = |path: &str| {
         let request = Request::builder().uri_str(path).header("host", "a").header("origin", APP).finish();
-        let target = middleware::head(&request).target(&TrustedProxies::default()).unwrap();
+        let target = fronts::middleware::head(&request).target(&TrustedProxies::default()).unwrap();
         let state = gate.gate().current();
         state.crossing(Some(&state.look_up(&target, Hop::Direct)), request.headers())
     };

@@ -12,7 +12,7 @@ use poem::Addr;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{
+use crate::gate::{
     Caller, Gate, Principal,
     admission::{Admitted, Answer},
     cors::Preflight,

@@ -14,8 +14,8 @@ use super::{Forwarded, Proxy, ProxyError, StreamGuard, headers::unlist};
 use crate::{
     gate::{
         Gate, Permit, TrustedProxies,
+        fronts::middleware::head,
         identities::{Identities, Onwards},
-        middleware::head,
         request::contradiction,
         trust::peer_scheme,
     },

@@ -39,8 +39,8 @@ pub use self::{
     forwarded::Forwarded,
     stream::{StreamEnd, StreamGuard},
 };
-use super::upgrade::upgrade;
-pub use super::upstreams::{HealthSettings, Protocol, UpstreamSettings, UpstreamUrl, UpstreamUrlError};
+use crate::gate::upgrade::upgrade;
+pub use crate::gate::upstreams::{HealthSettings, Protocol, UpstreamSettings, UpstreamUrl, UpstreamUrlError};
 
 /// A body in either direction.
 type Body = BoxBody<Bytes, std::io::Error>;

@@ -1,15 +1,15 @@
 //! What a gate stands on: providers connected, the store opened, and from both and a configuration what it decides by.
 
+mod builder;
 mod connect;
-mod library;
 
 use std::{io, sync::Arc, time::Duration};
 
 use scopegate_oidc::{Http, HttpSettings, HttpSettingsError, Workers};
 use scopegate_provider::{Clock, ConnectError, HttpClient, Offload, ProviderName};
 
+pub use self::builder::{GateBuildError, GateBuilder};
 pub(crate) use self::connect::Connection;
-pub use self::library::{GateBuildError, GateBuilder};
 use crate::{
     authenticator::{Authenticator, AuthenticatorError, VerifiedTokens},
     config::{Config, ProviderConfig},
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What lasts through reloads, whatever stands on it.
-pub(crate) struct Ground {
+pub(crate) struct Runtime {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
@@ -31,7 +31,7 @@ pub(crate) struct Ground {
 /// Why there is nothing to stand on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum GroundError {
+pub enum RuntimeError {
     /// A provider cannot be made.
     #[error("the provider `{name}`: {source}")]
     Connect {
@@ -67,9 +67,9 @@ pub(crate) async fn settle(connections: &[Connection], patience: Duration) {
     let _ = tokio::time::timeout(patience, all).await;
 }
 
-impl Ground {
+impl Runtime {
     /// Opens the store and starts what providers need.
-    pub(crate) async fn lay(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, GroundError> {
+    pub(crate) async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, RuntimeError> {
         let store = Store::open(config.store.as_ref(), clock.clone()).await?;
         let metrics: Arc<Metrics> = Arc::default();
         Ok(Self {
@@ -87,7 +87,7 @@ impl Ground {
         &self,
         providers: Vec<ProviderConfig>,
         earlier: &[Connection],
-    ) -> Result<Vec<Connection>, GroundError> {
+    ) -> Result<Vec<Connection>, RuntimeError> {
         connect::all(self, providers, earlier).await
     }
 

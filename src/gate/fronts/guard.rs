@@ -6,11 +6,11 @@ use http::HeaderMap;
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use scopegate_provider::{Credentials, Freshness, Principal, Rejection};
 
-use super::{Caller, Gate, bearer};
+use crate::gate::{Caller, Gate, bearer};
 use crate::{policy::Rule, problem::Problem};
 
 /// Lets callers through whose token satisfies a rule (`admin.require`, `introspection.require`), as poem middleware. A
-/// handler behind it may ask for a [`Principal`](super::Principal). Clones are the same guard.
+/// handler behind it may ask for a [`Principal`](crate::gate::Principal). Clones are the same guard.
 #[derive(Clone)]
 pub struct Guard {
     gate: Gate,

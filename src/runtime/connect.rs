@@ -2,7 +2,7 @@
 
 use scopegate_provider::{Context, ProviderName};
 
-use super::{Ground, GroundError};
+use super::{Runtime, RuntimeError};
 use crate::{authenticator::Connected, config::ProviderConfig, store::ProviderState};
 
 /// A connected provider, and what its configuration says of it.
@@ -26,7 +26,7 @@ impl Connection {
     }
 
     /// Does as an administrator has decided, or as if none had.
-    pub(crate) fn obey(&self, states: &[ProviderState]) {
+    pub(crate) fn apply_state(&self, states: &[ProviderState]) {
         let Some(control) = self.connected.provider().key_control() else { return };
         let state = states.iter().find(|state| state.provider == *self.name());
         control.set_disabled(state.is_some_and(|state| state.disabled));
@@ -38,18 +38,18 @@ impl Connection {
 
 /// Connects all providers, keeping those of `earlier` that have not changed.
 pub(super) async fn all(
-    ground: &Ground,
+    runtime: &Runtime,
     providers: Vec<ProviderConfig>,
     earlier: &[Connection],
-) -> Result<Vec<Connection>, GroundError> {
-    let states = ground.store.providers();
+) -> Result<Vec<Connection>, RuntimeError> {
+    let states = runtime.store.providers();
     let mut connections = Vec::with_capacity(providers.len());
     for provider in providers {
         let connection = match earlier.iter().find(|known| is_same(known, &provider)) {
             Some(known) => Connection { required: provider.is_required(), ..known.clone() },
-            None => connect(ground, provider).await?,
+            None => connect(runtime, provider).await?,
         };
-        connection.obey(&states);
+        connection.apply_state(&states);
         connections.push(connection);
     }
     Ok(connections)
@@ -61,12 +61,12 @@ fn is_same(known: &Connection, provider: &ProviderConfig) -> bool {
         && known.fingerprint == provider.fingerprint()
 }
 
-async fn connect(ground: &Ground, provider: ProviderConfig) -> Result<Connection, GroundError> {
+async fn connect(runtime: &Runtime, provider: ProviderConfig) -> Result<Connection, RuntimeError> {
     let (name, kind) = (provider.name().clone(), provider.kind());
     let (required, fingerprint) = (provider.is_required(), provider.fingerprint());
     let context =
-        Context::new(name.clone(), ground.clock.clone(), ground.http.clone(), ground.offload.clone());
+        Context::new(name.clone(), runtime.clock.clone(), runtime.http.clone(), runtime.offload.clone());
     let made = provider.into_settings().connect(context).await;
-    let made = made.map_err(|source| GroundError::Connect { name: name.clone(), source })?;
+    let made = made.map_err(|source| RuntimeError::Connect { name: name.clone(), source })?;
     Ok(Connection { connected: Connected::new(name, made), kind, required, fingerprint })
 }

@@ -10,15 +10,15 @@ use futures_util::{
 use http::StatusCode;
 use poem::{Endpoint, IntoResponse, Middleware, PathPattern, Request, Response, Result};
 
-use super::{
+use crate::gate::{
     Gate, Refusal, State,
-    admission::{Admission, Admitted, Answer},
+    admission::{Admission, Admitted, Answer, Unsettled},
     cors::Preflight,
     request::Head,
     subprotocol,
     trust::peer_scheme,
 };
-use crate::{policy::Target, telemetry::Outcome};
+use crate::telemetry::Outcome;
 
 impl<E: Endpoint> Middleware<E> for Gate {
     type Output = GateEndpoint<E>;
@@ -43,14 +43,16 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
         let state = self.gate.0.load();
         match state.admit_at_once(head(&request)) {
             Ok(admission) => Either::Left(self.go_on(admission, request)),
-            Err(target) => Either::Right(Box::pin(self.ask(Guard::into_inner(state), request, target))),
+            Err(unsettled) => {
+                Either::Right(Box::pin(self.ask(Guard::into_inner(state), request, *unsettled)))
+            }
         }
     }
 }
 
 impl<E: Endpoint> GateEndpoint<E> {
-    async fn ask(&self, state: Arc<State>, request: Request, target: Target) -> Result<Response> {
-        let admission = state.admit_later(head(&request), target).await;
+    async fn ask(&self, state: Arc<State>, request: Request, unsettled: Unsettled) -> Result<Response> {
+        let admission = state.admit_later(head(&request), unsettled).await;
         self.go_on(admission, request).await
     }
 
@@ -77,7 +79,7 @@ impl<E: Endpoint> GateEndpoint<E> {
 
 /// Where the gate stands inside a mounted part, poem has taken the mount's path off `uri` and kept the whole in
 /// `original_uri`. Before any routing, `uri` is what the handler will see, whatever was rewritten before.
-pub(super) fn head(request: &Request) -> Head<'_> {
+pub(in crate::gate) fn head(request: &Request) -> Head<'_> {
     let behind_a_router = request.data::<PathPattern>().is_some();
     let parameters = || request.path_params::<Vec<String>>();
     Head {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use scopegate_provider::{Clock, Settings, SystemClock};
 use tokio::sync::watch;
 
-use super::{Connection, Ground, GroundError, settle};
+use super::{Connection, Runtime, RuntimeError, settle};
 use crate::{
     config::{Config, ConfigErrors, ConfigSource, Loader, Operations},
     gate::Gate,
@@ -38,7 +38,7 @@ pub enum GateBuildError {
     Config(#[from] ConfigErrors),
     /// The providers or the store cannot be made from it.
     #[error(transparent)]
-    Ground(#[from] GroundError),
+    Runtime(#[from] RuntimeError),
 }
 
 impl Gate {
@@ -160,31 +160,31 @@ impl GateBuilder {
         let loader = Loader::new().kinds(self.kinds).services(self.services);
         let mut config = loader.load_aside(&self.source).await?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        let ground = Ground::lay(&config, clock).await?;
+        let runtime = Runtime::open(&config, clock).await?;
         // Before anything of it is read: what changes afterwards is told.
-        let changes = ground.store.subscribe();
+        let changes = runtime.store.subscribe();
         let providers = std::mem::take(&mut config.providers);
-        let connections = ground.connect(providers, &[]).await?;
-        let state = ground.state(&connections, &config, None).map_err(GroundError::from)?;
+        let connections = runtime.connect(providers, &[]).await?;
+        let state = runtime.state(&connections, &config, None).map_err(RuntimeError::from)?;
         let gate = Gate::new(state);
         settle(&connections, PATIENCE).await;
-        let kept = Kept { ground, connections, config, gate: gate.clone() };
-        tokio::spawn(kept.keep(changes));
+        let watcher = StoreWatcher { runtime, connections, config, gate: gate.clone() };
+        tokio::spawn(watcher.run(changes));
         Ok(gate)
     }
 }
 
 /// What stands behind a gate for as long as somebody has it.
-struct Kept {
-    ground: Ground,
+struct StoreWatcher {
+    runtime: Runtime,
     connections: Vec<Connection>,
     config: Config,
     gate: Gate,
 }
 
-impl Kept {
+impl StoreWatcher {
     /// Takes over what changes in the store.
-    async fn keep(self, mut changes: watch::Receiver<Heads>) {
+    async fn run(self, mut changes: watch::Receiver<Heads>) {
         while !self.gate.is_last() {
             // Nothing for a while is a reason to look whether the gate is still there; an error ends this with the store.
             match tokio::time::timeout(LOOK, changes.changed()).await {
@@ -196,9 +196,9 @@ impl Kept {
     }
 
     fn take_over(&self) {
-        let states = self.ground.store.providers();
-        self.connections.iter().for_each(|connection| connection.obey(&states));
-        match self.ground.state(&self.connections, &self.config, None) {
+        let states = self.runtime.store.providers();
+        self.connections.iter().for_each(|connection| connection.apply_state(&states));
+        match self.runtime.state(&self.connections, &self.config, None) {
             Ok(state) => self.gate.replace(state),
             Err(error) => tracing::error!(%error, "a change of the store could not be taken over"),
         }

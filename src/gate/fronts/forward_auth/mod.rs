@@ -27,7 +27,7 @@ pub use self::{
     nginx::{Nginx, NginxProblem},
     traefik::Traefik,
 };
-use super::{Refusal, TrustedProxies, refusal};
+use crate::gate::{Refusal, TrustedProxies, refusal};
 use crate::{problem::Problem, telemetry::Outcome};
 
 /// How a kind of proxy asks, and what it can relay.

@@ -22,7 +22,7 @@ fn bytes(hexadecimal: &str) -> Vec<u8> {
 
 /// The messages as code that was generated from Envoy's own protocol buffers writes them, with fields that are skipped here.
 fn generated(name: &str) -> Vec<u8> {
-    let line = include_str!("../../../../../tests/data/ext_authz.txt")
+    let line = include_str!("../../../../../../tests/data/ext_authz.txt")
         .lines()
         .find_map(|line| line.strip_prefix(name));
     bytes(line.unwrap().trim())
