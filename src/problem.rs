@@ -267,7 +267,9 @@ impl From<&Denial> for Problem {
             Denial::MethodNotAllowed { allowed } => {
                 Self::method_not_allowed(reason, description, allowed.to_vec())
             }
-            Denial::IrregularPath(_) | Denial::Reading(_) => Self::invalid_request(reason, description),
+            Denial::IrregularPath(_) | Denial::Interpretation(_) => {
+                Self::invalid_request(reason, description)
+            }
             Denial::Nobody => Self::new(StatusCode::FORBIDDEN, reason, description),
             Denial::NoToken { scopes } => Self::no_token(scopes.clone()),
             Denial::InsufficientScope { missing, required } => Self::forbidden(

@@ -129,7 +129,7 @@ fn json(document: &Document) -> String {
 /// The routes at a path that begins with these segments, or below it, that want a token.
 fn wanting<'s>(state: &'s State, segments: &[&str]) -> impl Iterator<Item = &'s Route> {
     let routes = state.policy().routes().iter();
-    let routes = routes.filter(|route| reaches_below(&route.pattern().place.path, segments));
+    let routes = routes.filter(|route| reaches_below(&route.pattern().host_path.path, segments));
     routes.filter(|route| route.rule().token_use() != TokenUse::Ignored)
 }
 

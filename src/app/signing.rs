@@ -67,7 +67,7 @@ pub(super) struct Signing {
 pub(super) fn mints(config: &Config, policy: &Policy) -> bool {
     let by_route =
         |identity: &crate::policy::settings::IdentitySettings| identity.forward == Some(Forward::Mint);
-    let mut routes = policy.routes().iter().filter_map(|route| route.handling().identity.as_ref());
+    let mut routes = policy.routes().iter().filter_map(|route| route.options().identity.as_ref());
     by_route(&config.identity) || routes.any(by_route)
 }
 

@@ -210,7 +210,7 @@ impl Report {
         if let Some(scopes) = &self.explanation.missing_scopes {
             writeln!(out, "missing   {scopes}")?;
         }
-        for reading in &self.explanation.readings {
+        for reading in &self.explanation.interpretations {
             for other in &reading.considered {
                 let line =
                     format!("{} read as {}: {}", other.route.pattern, reading.path, other.outcome.as_str());

@@ -27,16 +27,16 @@ struct Row {
 
 impl Row {
     fn new(route: &Route, rules: &Rules) -> Self {
-        let handling = route.handling();
+        let options = route.options();
         Self {
-            r#match: route.pattern().place.to_string(),
+            r#match: route.pattern().host_path.to_string(),
             methods: route.methods().to_string(),
             rule: route.rule().to_string(),
             source: route.source().to_string(),
             place: rules.place(route.source()).map(ToString::to_string),
-            upstream: handling.upstream.as_ref().map(ToString::to_string),
-            fresh: handling.fresh,
-            open_to_admin: handling.open_to_admin,
+            upstream: options.upstream.as_ref().map(ToString::to_string),
+            fresh: options.fresh,
+            open_to_admin: options.open_to_admin,
         }
     }
 

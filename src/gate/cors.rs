@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use super::{Hop, Matter, Refusal, State, denied, refusal};
 use crate::{
     policy::{
-        Decision, Denial, Handling, Policy, Resolved, Route, Target,
+        Decision, Denial, Policy, Resolved, Route, RouteOptions, Target,
         settings::{CorsHeader, CorsSettings},
     },
     problem::Problem,
@@ -32,7 +32,7 @@ pub(super) struct Preflight {
     /// The pattern of the route that decided.
     pub(super) route: Arc<str>,
     /// What else it says.
-    pub(super) handling: Arc<Handling>,
+    pub(super) options: Arc<RouteOptions>,
     /// What the browser is told.
     pub(super) headers: HeaderMap,
 }
@@ -57,7 +57,7 @@ impl Cors {
 
     /// Whether there is anything to tell, under this policy.
     pub(super) fn is_told(&self, policy: &Policy) -> bool {
-        self.general.is_some() || policy.routes().iter().any(|route| route.handling().cors.is_some())
+        self.general.is_some() || policy.routes().iter().any(|route| route.options().cors.is_some())
     }
 
     /// Lets the page that asks open what no browser asks about beforehand.
@@ -72,7 +72,7 @@ impl Cors {
     }
 
     fn settings<'s>(&'s self, route: Option<&'s Route>) -> Option<&'s CorsSettings> {
-        route.and_then(|route| route.handling().cors.as_ref()).or(self.general.as_ref())
+        route.and_then(|route| route.options().cors.as_ref()).or(self.general.as_ref())
     }
 
     /// What all of these routes say: a page may read only what each of them lets it read.
@@ -153,7 +153,7 @@ impl State {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
         headers.insert(header::VARY, const { HeaderValue::from_static("origin") });
         self.tell_terms(&resolved, announced, &mut headers);
-        Ok(Preflight { route, handling: resolved.route().handling().clone(), headers })
+        Ok(Preflight { route, options: resolved.route().options().clone(), headers })
     }
 
     /// With what the request may come that was announced.

@@ -102,10 +102,10 @@ impl State {
         let principal = caller.as_ref().map(|caller| caller.known.principal.clone());
         match resolved.decide(principal.as_ref()) {
             Decision::Permit { route } => {
-                let (route, handling) = (route.label().clone(), route.handling().clone());
+                let (route, options) = (route.label().clone(), route.options().clone());
                 let (credentials, seen) =
                     caller.map(|Caller { known, .. }| (known.credentials, known.seen)).unzip();
-                Ok(Permit { principal, credentials, route, handling, seen, subprotocols })
+                Ok(Permit { principal, credentials, route, options, seen, subprotocols })
             }
             Decision::Deny(refused) => Err(self.point(denied(&refused)).of(principal.as_ref()).into()),
         }

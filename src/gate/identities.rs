@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     policy::{
-        Handling, Policy,
+        Policy, RouteOptions,
         settings::{Forward, IdentitySettings},
     },
     problem::Problem,
@@ -65,7 +65,7 @@ impl Identities {
     /// # Errors
     /// No token can be minted: 503, as the caller's own never goes on in its place.
     pub(super) fn onwards(&self, permit: &Permit) -> Result<Onwards, Problem> {
-        match self.forward(&permit.handling) {
+        match self.forward(&permit.options) {
             Forward::Keep => Ok(Onwards::Keep),
             Forward::Strip => Ok(Onwards::Strip),
             Forward::Mint => {
@@ -75,8 +75,8 @@ impl Identities {
         }
     }
 
-    fn forward(&self, handling: &Handling) -> Forward {
-        handling.identity.as_ref().and_then(|identity| identity.forward).unwrap_or(self.forward)
+    fn forward(&self, options: &RouteOptions) -> Forward {
+        options.identity.as_ref().and_then(|identity| identity.forward).unwrap_or(self.forward)
     }
 
     /// The general one, and those of a policy's routes.
@@ -84,7 +84,7 @@ impl Identities {
     /// # Errors
     /// [`IdentityError`].
     pub(crate) fn of_policy(general: &IdentitySettings, policy: &Policy) -> Result<Self, IdentityError> {
-        Self::compile(general, policy.routes().iter().filter_map(|route| route.handling().identity.as_ref()))
+        Self::compile(general, policy.routes().iter().filter_map(|route| route.options().identity.as_ref()))
     }
 
     /// What a route tells; none if it was not there when the others were compiled.

@@ -27,7 +27,7 @@ use scopegate_provider::{ClientId, Credentials, ProviderName};
 
 use crate::{
     authenticator::{Authenticator, Seen},
-    policy::{Handling, Policy, Refused, Resolved, Target},
+    policy::{Policy, Refused, Resolved, RouteOptions, Target},
     problem::Problem,
     telemetry::Metrics,
 };
@@ -103,7 +103,7 @@ pub struct Permit {
     /// The pattern of the route that decided.
     pub route: Arc<str>,
     /// What else the route says.
-    pub handling: Arc<Handling>,
+    pub options: Arc<RouteOptions>,
     /// When the token was authenticated, and the room beside it.
     pub(crate) seen: Option<Seen>,
     /// What is to be done with the subprotocols of a `WebSocket`.

@@ -4,7 +4,7 @@ use ahash::AHashMap;
 use scopegate_provider::ProviderName;
 
 use super::{
-    Alternative, Place, Policy, Problem, Route, Rule,
+    Alternative, HostPath, Policy, Problem, Route, Rule,
     compile::{Compiler, Warning},
 };
 
@@ -26,9 +26,9 @@ impl Compiler<'_> {
 
     /// A method is decided once in each place.
     pub(super) fn check_duplicates(&mut self, routes: &[Route]) {
-        let mut by_place: AHashMap<&Place, Vec<&Route>> = AHashMap::with_capacity(routes.len());
+        let mut by_host_path: AHashMap<&HostPath, Vec<&Route>> = AHashMap::with_capacity(routes.len());
         for route in routes {
-            let earlier = by_place.entry(&route.pattern.place).or_default();
+            let earlier = by_host_path.entry(&route.pattern.host_path).or_default();
             for other in earlier.iter() {
                 let both = route.pattern.methods.and(&other.pattern.methods);
                 if !both.is_empty() {
@@ -47,7 +47,7 @@ impl Compiler<'_> {
 
     /// A pattern that more specific ones cover is a mistake of the file, or else a consequence of what is stored.
     pub(super) fn check_reach(&mut self, policy: &Policy, stored: bool, warnings: &mut Vec<Warning>) {
-        for route in policy.routes().iter().filter(|route| !policy.decides(&route.pattern.place)) {
+        for route in policy.routes().iter().filter(|route| !policy.decides(&route.pattern.host_path)) {
             let (at, pattern) = (&route.source, route.pattern.to_string());
             if stored {
                 warnings.push(Warning::NeverDecides { at: at.clone(), pattern });
@@ -82,7 +82,7 @@ impl Compiler<'_> {
         let alternatives = route.rule.alternatives();
         let admitted = |name| alternatives.is_empty() || alternatives.iter().any(|one| admits(one, name));
         let mut providers = self.vocabulary.providers().iter().filter(|provider| admitted(&provider.name));
-        if route.handling.fresh && !providers.any(|provider| provider.introspects) {
+        if route.options.fresh && !providers.any(|provider| provider.introspects) {
             warnings.push(Warning::NeverFresh { at: route.source.clone() });
         }
     }

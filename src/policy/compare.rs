@@ -2,7 +2,8 @@
 //! routes decide anything at all, and what would loosen what the file declares (invariant 15).
 
 use super::{
-    Alternative, ClaimTest, Handling, HostPattern, PathPattern, Pattern, Place, Policy, Route, Rule, Segment,
+    Alternative, ClaimTest, HostPath, HostPattern, PathPattern, Pattern, Policy, Route, RouteOptions, Rule,
+    Segment,
 };
 
 /// A text that is no segment and no label of any pattern: it stands for all those that no pattern names.
@@ -60,7 +61,7 @@ fn narrower<T: PartialEq>(ours: &[T], theirs: &[T]) -> bool {
     theirs.is_empty() || (!ours.is_empty() && ours.iter().all(|name| theirs.contains(name)))
 }
 
-impl Handling {
+impl RouteOptions {
     /// Whether a request that is permitted under this is permitted under `other`, as far as that is not the rule's.
     fn asks_at_least(&self, other: &Self) -> bool {
         (self.fresh || !other.fresh)
@@ -80,7 +81,7 @@ impl Handling {
     }
 }
 
-impl Place {
+impl HostPath {
     /// Whether some target matches both.
     pub fn intersects(&self, other: &Self) -> bool {
         self.intersection(other).is_some()
@@ -149,12 +150,12 @@ impl Policy {
             return None;
         }
         self.routes().iter().find(|route| {
-            !route.handling().open_to_admin
-                && candidate.pattern().place <= route.pattern().place
+            !route.options().open_to_admin
+                && candidate.pattern().host_path <= route.pattern().host_path
                 && candidate.methods().intersects(route.methods())
                 && !(candidate.rule().asks_at_least(route.rule())
-                    && candidate.handling().asks_at_least(route.handling()))
-                && self.decides_within(&route.pattern().place, &candidate.pattern().place)
+                    && candidate.options().asks_at_least(route.options()))
+                && self.decides_within(&route.pattern().host_path, &candidate.pattern().host_path)
         })
     }
 
@@ -162,40 +163,40 @@ impl Policy {
     /// pattern names wherever it names none itself.
     pub fn route_for(&self, pattern: &Pattern) -> Option<&Route> {
         let method = pattern.methods.named().first()?;
-        let (host, path) = self.representatives(&pattern.place).next()?;
+        let (host, path) = self.representatives(&pattern.host_path).next()?;
         self.route_at(&host, &path, method)
     }
 
     /// Whether `place` decides any target at all.
-    pub(super) fn decides(&self, place: &Place) -> bool {
-        !place.path.takes_rest() || self.decides_within(place, place)
+    pub(super) fn decides(&self, host_path: &HostPath) -> bool {
+        !host_path.path.takes_rest() || self.decides_within(host_path, host_path)
     }
 
     /// Whether `place`, one of this policy, decides a target that matches `other`.
-    fn decides_within(&self, place: &Place, other: &Place) -> bool {
-        let Some(both) = place.intersection(other) else { return false };
-        self.representatives(&both).any(|(host, path)| self.place(&host, &path) == Some(place))
+    fn decides_within(&self, host_path: &HostPath, other: &HostPath) -> bool {
+        let Some(both) = host_path.intersection(other) else { return false };
+        self.representatives(&both).any(|(host, path)| self.host_path(&host, &path) == Some(host_path))
     }
 
     /// Targets of a place that stand for all of it: where the place names no text, one that no pattern names; and
     /// every length that makes a difference. If a more specific place matches one of these, it matches every target
     /// of the same length, so a place decides one of these if it decides any.
-    fn representatives(&self, place: &Place) -> impl Iterator<Item = (String, String)> {
-        let host = match &place.host {
+    fn representatives(&self, host_path: &HostPath) -> impl Iterator<Item = (String, String)> {
+        let host = match &host_path.host {
             HostPattern::Exact(host) => host.to_string(),
             HostPattern::Wildcard(suffix) => format!("{OTHER}.{suffix}"),
             HostPattern::Any => OTHER.to_owned(),
         };
         let mut path = String::new();
-        for segment in place.path.segments() {
+        for segment in host_path.path.segments() {
             path.push('/');
             path.push_str(match segment {
                 Segment::Literal(text) => text,
                 Segment::Parameter(_) => OTHER,
             });
         }
-        let given = place.path.segments().len();
-        let more = if place.path.takes_rest() { (self.depth() + 1).saturating_sub(given) } else { 0 };
+        let given = host_path.path.segments().len();
+        let more = if host_path.path.takes_rest() { (self.depth() + 1).saturating_sub(given) } else { 0 };
         (0..=more).map(move |more| (host.clone(), path.clone() + &format!("/{OTHER}").repeat(more)))
     }
 }

@@ -6,10 +6,10 @@ use ahash::AHashMap;
 use scopegate_provider::{ProviderName, Scope};
 
 use super::{
-    Definition, Handling, PathPattern, Pattern, Policy, PolicyError, Problem, Route, Rule, Segment, Source,
-    Vocabulary,
+    Definition, PathPattern, Pattern, Policy, PolicyError, Problem, Route, RouteOptions, Rule, Segment,
+    Source, Vocabulary,
     error::nearest,
-    opened::{Opened, scope_routes},
+    scope_routes::{ScopePattern, scope_routes},
     settings::{MatchSettings, RouteSettings},
     table::DeclaredScope,
 };
@@ -108,9 +108,9 @@ impl<'d> Compiler<'d> {
     fn route(&mut self, source: &Source, settings: &RouteSettings) -> Vec<Route> {
         let patterns = self.patterns(source, &settings.matches);
         let rule = self.rule(source, settings);
-        let handling = self.handling(source, settings, rule.as_deref(), &patterns);
+        let options = self.options(source, settings, rule.as_deref(), &patterns);
         let Some(rule) = rule else { return Vec::new() };
-        let route = |pattern| Route::new(source.clone(), pattern, rule.clone(), handling.clone());
+        let route = |pattern| Route::new(source.clone(), pattern, rule.clone(), options.clone());
         patterns.into_iter().map(route).collect()
     }
 
@@ -158,13 +158,13 @@ impl<'d> Compiler<'d> {
         None
     }
 
-    fn handling(
+    fn options(
         &mut self,
         source: &Source,
         settings: &RouteSettings,
         rule: Option<&Rule>,
         patterns: &[Pattern],
-    ) -> Arc<Handling> {
+    ) -> Arc<RouteOptions> {
         let ignores_token = matches!(rule, Some(Rule::Anonymous | Rule::Nobody));
         if ignores_token && settings.fresh {
             self.error(source, "fresh", Problem::NeedsToken);
@@ -175,12 +175,12 @@ impl<'d> Compiler<'d> {
         if settings.open_to_admin && !source.is_file() {
             self.error(source, "open_to_admin", Problem::OpenStored);
         }
-        let literal = |pattern: &&Pattern| pattern.place.path.is_literal() && !settings.accept.is_empty();
+        let literal = |pattern: &&Pattern| pattern.host_path.path.is_literal() && !settings.accept.is_empty();
         if let Some(pattern) = patterns.iter().find(literal) {
             self.error(source, "accept", Problem::AcceptsNothing { pattern: pattern.to_string() });
         }
         self.check_upstream(source, settings);
-        Arc::new(Handling {
+        Arc::new(RouteOptions {
             fresh: settings.fresh,
             accept: settings.accept.iter().copied().collect(),
             open_to_admin: settings.open_to_admin,
@@ -217,7 +217,7 @@ impl<'d> Compiler<'d> {
             }
         };
         for pattern in patterns {
-            if prefix.segments().is_empty() || !begins_with(&pattern.place.path, &prefix) {
+            if prefix.segments().is_empty() || !begins_with(&pattern.host_path.path, &prefix) {
                 self.error(source, "strip_prefix", Problem::StripPrefix { pattern: pattern.to_string() });
             }
         }
@@ -225,12 +225,12 @@ impl<'d> Compiler<'d> {
     }
 
     /// The patterns that scopes list.
-    fn opened(&mut self) -> Vec<Opened<'d>> {
+    fn opened(&mut self) -> Vec<ScopePattern<'d>> {
         let mut opened = Vec::new();
         for (source, scope, settings) in &self.definition.scopes {
             for (index, text) in settings.routes().iter().enumerate() {
                 match Pattern::parse(text) {
-                    Ok(pattern) => opened.push(Opened { source, scope, pattern }),
+                    Ok(pattern) => opened.push(ScopePattern { source, scope, pattern }),
                     Err(error) => self.error(source, format!("routes[{index}]"), error.into()),
                 }
             }
@@ -246,8 +246,8 @@ fn begins_with(path: &PathPattern, prefix: &PathPattern) -> bool {
 }
 
 /// The policy of the file alone, against which what is stored is held.
-fn of_the_file(written: &[Route], opened: &[Opened<'_>]) -> Policy {
-    let opened: Vec<Opened<'_>> = opened.iter().filter(|one| one.source.is_file()).cloned().collect();
+fn of_the_file(written: &[Route], opened: &[ScopePattern<'_>]) -> Policy {
+    let opened: Vec<ScopePattern<'_>> = opened.iter().filter(|one| one.source.is_file()).cloned().collect();
     let written = written.iter().filter(|route| route.source.is_file()).cloned();
     Policy::assemble(written.chain(scope_routes(&opened)).collect(), Vec::new())
 }

@@ -47,7 +47,7 @@ pub enum Denial {
     IrregularPath(Irregularities),
     /// A reading of the irregular path is never acceptable.
     #[error("one way to read the path is not acceptable: {0}")]
-    Reading(TargetError),
+    Interpretation(TargetError),
     /// The rule is `allow: nobody`.
     #[error("nobody may do this")]
     Nobody,
@@ -89,7 +89,7 @@ impl Denial {
             Self::NoRoute => Reason::NoRoute,
             Self::MethodNotAllowed { .. } => Reason::MethodNotAllowed,
             Self::IrregularPath(_) => Reason::IrregularPath,
-            Self::Reading(error) => error.reason(),
+            Self::Interpretation(error) => error.reason(),
             Self::Nobody => Reason::Nobody,
             Self::NoToken { .. } => Reason::NoToken,
             Self::InsufficientScope { .. } => Reason::InsufficientScope,
@@ -204,7 +204,7 @@ vocabulary! {
     /// A raw space.
     Space = "space",
     /// An irregular path with too many readings.
-    TooManyReadings = "too_many_readings",
+    TooManyInterpretations = "too_many_readings",
     /// User information before the host.
     UserInfo = "user_info",
 }

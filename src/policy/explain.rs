@@ -3,7 +3,9 @@
 use scopegate_provider::{Principal, ScopeSet};
 use serde::Serialize;
 
-use super::{Decision, Found, Irregularity, Policy, Reason, Refused, Route, Target, readings::readings};
+use super::{
+    Decision, Found, Irregularity, Policy, Reason, Refused, Route, Target, interpretations::interpretations,
+};
 
 /// A decision and how it came about, for people and as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,7 +25,8 @@ pub struct Explanation {
     /// The whole smallest set of scopes that satisfies the rule, where scopes would do.
     pub required_scopes: Option<ScopeSet>,
     /// How the path was read, and which routes were considered for that; more than once where it is irregular.
-    pub readings: Vec<Reading>,
+    #[serde(rename = "readings")]
+    pub interpretations: Vec<Interpretation>,
 }
 
 /// A target, to be shown.
@@ -55,7 +58,7 @@ pub struct RouteFacts {
 
 /// A way to read the path, and the routes that were considered, the most specific first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Reading {
+pub struct Interpretation {
     /// The path as read.
     pub path: String,
     /// The routes.
@@ -141,28 +144,29 @@ impl Policy {
             message: denial.map(ToString::to_string),
             missing_scopes: denial.and_then(|denial| denial.missing_scopes().cloned()),
             required_scopes: denial.and_then(|denial| denial.challenge_scopes().cloned()),
-            readings: self.readings(target),
+            interpretations: self.interpretations(target),
         }
     }
 
-    fn readings(&self, target: &Target) -> Vec<Reading> {
+    fn interpretations(&self, target: &Target) -> Vec<Interpretation> {
         let others = match self.find(target) {
             Found::Route(route) => self.other_names(target, route),
-            Found::MethodNotAllowed { .. } | Found::NoRoute => readings(target),
+            Found::MethodNotAllowed { .. } | Found::NoRoute => interpretations(target),
         };
         let others = others.unwrap_or_default();
         [target].into_iter().chain(&others).map(|target| self.reading(target)).collect()
     }
 
-    fn reading(&self, target: &Target) -> Reading {
+    fn reading(&self, target: &Target) -> Interpretation {
         let mut routes: Vec<&Route> = self.routes().iter().collect();
-        routes.retain(|route| route.pattern().place.path.matches(target));
-        routes.sort_by(|a, b| a.pattern().place.cmp(&b.pattern().place));
-        let deciding = routes.iter().map(|route| &route.pattern().place).find(|place| place.matches(target));
+        routes.retain(|route| route.pattern().host_path.path.matches(target));
+        routes.sort_by(|a, b| a.pattern().host_path.cmp(&b.pattern().host_path));
+        let deciding =
+            routes.iter().map(|route| &route.pattern().host_path).find(|host_path| host_path.matches(target));
         let considered = |route: &&Route| {
-            let outcome = if !route.pattern().place.host.matches(target.host()) {
+            let outcome = if !route.pattern().host_path.host.matches(target.host()) {
                 Outcome::OtherHost
-            } else if Some(&route.pattern().place) != deciding {
+            } else if Some(&route.pattern().host_path) != deciding {
                 Outcome::LessSpecific
             } else if route.methods().contains(target.method()) {
                 Outcome::Decides
@@ -171,6 +175,9 @@ impl Policy {
             };
             Considered { route: RouteFacts::from(*route), outcome }
         };
-        Reading { path: target.normal_path().to_owned(), considered: routes.iter().map(considered).collect() }
+        Interpretation {
+            path: target.normal_path().to_owned(),
+            considered: routes.iter().map(considered).collect(),
+        }
     }
 }

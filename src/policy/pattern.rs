@@ -14,13 +14,13 @@ pub struct Pattern {
     /// The methods as written.
     pub methods: Methods,
     /// Host and path.
-    pub place: Place,
+    pub host_path: HostPath,
 }
 
 /// Host and path of a pattern. The order is the precedence: the smallest place that matches decides. `{a}` and `{b}`
 /// are equal.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
+pub struct HostPath {
     /// The host.
     pub host: HostPattern,
     /// The path.
@@ -57,11 +57,11 @@ pub enum Segment {
 impl Pattern {
     /// Whether methods, host and path match, HEAD only where it is named.
     pub fn matches(&self, target: &Target) -> bool {
-        self.methods.contains(target.method()) && self.place.matches(target)
+        self.methods.contains(target.method()) && self.host_path.matches(target)
     }
 }
 
-impl Place {
+impl HostPath {
     /// Whether host and path match.
     pub fn matches(&self, target: &Target) -> bool {
         self.host.matches(target.host()) && self.path.matches(target)
@@ -176,11 +176,11 @@ impl fmt::Display for Pattern {
         if self.methods != Methods::all() {
             write!(f, "{} ", self.methods)?;
         }
-        self.place.fmt(f)
+        self.host_path.fmt(f)
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for HostPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.host, self.path)
     }

@@ -15,12 +15,12 @@ pub struct Route {
     pub(super) effective: Methods,
     pub(super) label: Arc<str>,
     pub(super) rule: Arc<Rule>,
-    pub(super) handling: Arc<Handling>,
+    pub(super) options: Arc<RouteOptions>,
 }
 
 /// What else a route says: all but pattern and rule.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Handling {
+pub struct RouteOptions {
     /// The provider is asked about the token now.
     pub fresh: bool,
     /// What may be irregular about the path.
@@ -40,9 +40,9 @@ pub struct Handling {
 }
 
 impl Route {
-    pub(super) fn new(source: Source, pattern: Pattern, rule: Arc<Rule>, handling: Arc<Handling>) -> Self {
+    pub(super) fn new(source: Source, pattern: Pattern, rule: Arc<Rule>, options: Arc<RouteOptions>) -> Self {
         let label = pattern.to_string().into();
-        Self { source, effective: pattern.methods.clone(), label, pattern, rule, handling }
+        Self { source, effective: pattern.methods.clone(), label, pattern, rule, options }
     }
 
     /// Where it was declared.
@@ -73,12 +73,12 @@ impl Route {
 
     /// The path that an upstream gets: the normal form, or what was sent if the route accepts irregular paths.
     pub fn path_for<'t>(&self, target: &'t Target) -> &'t str {
-        if self.handling.accept.is_empty() { target.normal_path() } else { target.path_as_sent() }
+        if self.options.accept.is_empty() { target.normal_path() } else { target.path_as_sent() }
     }
 
     /// What else it says.
-    pub fn handling(&self) -> &Arc<Handling> {
-        &self.handling
+    pub fn options(&self) -> &Arc<RouteOptions> {
+        &self.options
     }
 }
 

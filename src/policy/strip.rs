@@ -8,15 +8,15 @@
 //! - The rest may be the name by which the same upstream is asked for through another route, one that strips nothing:
 //!   `/public/admin` without `/public`, where `/admin` is guarded. That route's rule counts as well.
 
-use super::{Policy, Route, Target, TargetError, readings::readings};
+use super::{Policy, Route, Target, TargetError, interpretations::interpretations};
 
 impl Policy {
     /// What must be permitted besides `target` itself, if `route` strips a prefix off it: other names of what the upstream
     /// may take the rest for.
     pub(super) fn names_of_rest(&self, target: &Target, route: &Route) -> Result<Vec<Target>, TargetError> {
-        let Some(prefix) = &route.handling.strip_prefix else { return Ok(Vec::new()) };
+        let Some(prefix) = &route.options.strip_prefix else { return Ok(Vec::new()) };
         let rest = target.without_prefix(prefix)?;
-        let mut rests = if rest.irregularities().is_empty() { Vec::new() } else { readings(&rest)? };
+        let mut rests = if rest.irregularities().is_empty() { Vec::new() } else { interpretations(&rest)? };
         let whole = |rest: &Target| target.at_path(format!("{prefix}{}", rest.normal_path()));
         let mut names = rests.iter().map(whole).collect::<Result<Vec<_>, _>>()?;
         rests.push(rest);
@@ -27,8 +27,8 @@ impl Policy {
     /// Whether `rest` is how the upstream of `route` is asked for by itself.
     fn names_the_same(&self, rest: &Target, route: &Route) -> bool {
         let same = |other: &Route| {
-            other.handling.upstream == route.handling.upstream && other.handling.strip_prefix.is_none()
+            other.options.upstream == route.options.upstream && other.options.strip_prefix.is_none()
         };
-        self.of_place(rest).any(same)
+        self.of_host_path(rest).any(same)
     }
 }

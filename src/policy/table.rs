@@ -4,15 +4,15 @@ use http::Method;
 use scopegate_provider::{Principal, Scope};
 
 use super::{
-    Decision, Denial, Methods, Place, Refused, Route, Rule, Source, Target, TargetError, TokenUse,
-    readings::readings, settings::TokenSource, tree::Tree,
+    Decision, Denial, HostPath, Methods, Refused, Route, Rule, Source, Target, TargetError, TokenUse,
+    interpretations::interpretations, settings::TokenSource, tree::Tree,
 };
 
 /// All routes, compiled. Immutable: a change compiles a new one, and swaps.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     routes: Box<[Route]>,
-    sites: Box<[Site]>,
+    entries: Box<[RouteEntry]>,
     tree: Tree,
     scopes: Box<[DeclaredScope]>,
     depth: usize,
@@ -31,7 +31,7 @@ pub struct DeclaredScope {
 
 /// The routes of one place, by method.
 #[derive(Debug, Clone, Default)]
-struct Site {
+struct RouteEntry {
     by_method: Vec<(Method, usize)>,
     otherwise: Option<usize>,
     first: usize,
@@ -64,33 +64,36 @@ pub struct Resolved<'p> {
 impl Policy {
     pub(super) fn assemble(mut routes: Vec<Route>, scopes: Vec<DeclaredScope>) -> Self {
         let mut tree = Tree::default();
-        let mut sites: Vec<Site> = Vec::new();
+        let mut entries: Vec<RouteEntry> = Vec::new();
         for (index, route) in routes.iter().enumerate() {
-            let number = tree.insert(&route.pattern.place, sites.len());
-            if number == sites.len() {
-                sites.push(Site { first: index, ..Site::default() });
+            let number = tree.insert(&route.pattern.host_path, entries.len());
+            if number == entries.len() {
+                entries.push(RouteEntry { first: index, ..RouteEntry::default() });
             }
-            if let Some(site) = sites.get_mut(number) {
-                site.add(&route.pattern.methods, index);
+            if let Some(entry) = entries.get_mut(number) {
+                entry.add(&route.pattern.methods, index);
             }
         }
-        for site in &mut sites {
-            site.let_head_follow_get(&mut routes);
+        for entry in &mut entries {
+            entry.let_head_follow_get(&mut routes);
         }
-        let depth =
-            routes.iter().map(|route| route.pattern.place.path.segments().len()).max().unwrap_or_default();
-        Self { routes: routes.into(), sites: sites.into(), tree, scopes: scopes.into(), depth }
+        let depth = routes
+            .iter()
+            .map(|route| route.pattern.host_path.path.segments().len())
+            .max()
+            .unwrap_or_default();
+        Self { routes: routes.into(), entries: entries.into(), tree, scopes: scopes.into(), depth }
     }
 
     /// The route that decides `target` by its own reading. [`Policy::resolve`] also looks at the others.
     pub fn find(&self, target: &Target) -> Found<'_> {
-        let Some(site) = self.site(target.host(), target.matched_path()) else {
+        let Some(entry) = self.entry(target.host(), target.matched_path()) else {
             return Found::NoRoute;
         };
-        match (site.route(target.method()), self.routes.get(site.first)) {
+        match (entry.route(target.method()), self.routes.get(entry.first)) {
             (Some(index), _) => self.routes.get(index).map_or(Found::NoRoute, Found::Route),
             (None, Some(route)) => {
-                let allowed = site.by_method.iter().map(|(method, _)| method.clone()).collect();
+                let allowed = entry.by_method.iter().map(|(method, _)| method.clone()).collect();
                 Found::MethodNotAllowed { route, allowed }
             }
             (None, None) => Found::NoRoute,
@@ -105,10 +108,10 @@ impl Policy {
     pub fn resolve(&self, target: &Target) -> Result<Resolved<'_>, Refused<'_>> {
         let route = self.accepting(target)?;
         let mut others: Vec<&Route> = Vec::new();
-        if target.irregularities().is_empty() && route.handling.strip_prefix.is_none() {
+        if target.irregularities().is_empty() && route.options.strip_prefix.is_none() {
             return Ok(Resolved { route, others });
         }
-        let refused = |error| Refused { route: Some(route), denial: Denial::Reading(error) };
+        let refused = |error| Refused { route: Some(route), denial: Denial::Interpretation(error) };
         for name in self.other_names(target, route).map_err(refused)? {
             let other = self.accepting(&name)?;
             if !std::ptr::eq(other, route) && !others.iter().any(|known| std::ptr::eq(*known, other)) {
@@ -121,17 +124,17 @@ impl Policy {
     /// As what else `target` must be permitted, which `route` decides.
     pub(super) fn other_names(&self, target: &Target, route: &Route) -> Result<Vec<Target>, TargetError> {
         let irregular = !target.irregularities().is_empty();
-        let mut names = if irregular { readings(target)? } else { Vec::new() };
+        let mut names = if irregular { interpretations(target)? } else { Vec::new() };
         names.extend(self.names_of_rest(target, route)?);
         Ok(names)
     }
 
     /// The routes of the place that decides `target`, whatever the method.
-    pub(super) fn of_place(&self, target: &Target) -> impl Iterator<Item = &Route> {
-        let site = self.site(target.host(), target.matched_path());
-        let indexes = site
+    pub(super) fn of_host_path(&self, target: &Target) -> impl Iterator<Item = &Route> {
+        let entry = self.entry(target.host(), target.matched_path());
+        let indexes = entry
             .into_iter()
-            .flat_map(|site| site.by_method.iter().map(|(_, index)| *index).chain(site.otherwise));
+            .flat_map(|entry| entry.by_method.iter().map(|(_, index)| *index).chain(entry.otherwise));
         indexes.filter_map(|index| self.routes.get(index))
     }
 
@@ -151,7 +154,7 @@ impl Policy {
     /// Every route, the most specific first.
     pub fn routes_by_precedence(&self) -> Vec<&Route> {
         let mut routes: Vec<&Route> = self.routes.iter().collect();
-        routes.sort_by(|a, b| a.pattern.place.cmp(&b.pattern.place));
+        routes.sort_by(|a, b| a.pattern.host_path.cmp(&b.pattern.host_path));
         routes
     }
 
@@ -161,13 +164,13 @@ impl Policy {
     }
 
     /// The place that decides a host and path, whatever the method.
-    pub(super) fn place(&self, host: &str, path: &str) -> Option<&Place> {
-        self.routes.get(self.site(host, path)?.first).map(|route| &route.pattern.place)
+    pub(super) fn host_path(&self, host: &str, path: &str) -> Option<&HostPath> {
+        self.routes.get(self.entry(host, path)?.first).map(|route| &route.pattern.host_path)
     }
 
     /// The route that decides a host, path and method.
     pub(super) fn route_at(&self, host: &str, path: &str, method: &Method) -> Option<&Route> {
-        self.routes.get(self.site(host, path)?.route(method)?)
+        self.routes.get(self.entry(host, path)?.route(method)?)
     }
 
     /// The most segments that a pattern has.
@@ -175,14 +178,14 @@ impl Policy {
         self.depth
     }
 
-    fn site(&self, host: &str, path: &str) -> Option<&Site> {
-        self.sites.get(self.tree.find(host, path)?)
+    fn entry(&self, host: &str, path: &str) -> Option<&RouteEntry> {
+        self.entries.get(self.tree.find(host, path)?)
     }
 
     fn accepting(&self, target: &Target) -> Result<&Route, Refused<'_>> {
         match self.find(target) {
             Found::Route(route) => {
-                let refused = target.irregularities().without(route.handling.accept);
+                let refused = target.irregularities().without(route.options.accept);
                 let denial = Denial::IrregularPath(refused);
                 if refused.is_empty() { Ok(route) } else { Err(Refused { route: Some(route), denial }) }
             }
@@ -194,7 +197,7 @@ impl Policy {
     }
 }
 
-impl Site {
+impl RouteEntry {
     fn add(&mut self, methods: &Methods, index: usize) {
         match methods {
             Methods::Only(these) => self.by_method.extend(these.iter().map(|method| (method.clone(), index))),
@@ -238,12 +241,12 @@ impl<'p> Resolved<'p> {
 
     /// Whether the provider must be asked about the token now.
     pub fn fresh(&self) -> bool {
-        self.routes().any(|route| route.handling.fresh)
+        self.routes().any(|route| route.options.fresh)
     }
 
     /// Whether a token may come from `source`.
     pub fn accepts_token_from(&self, source: TokenSource) -> bool {
-        self.routes().all(|route| route.handling.accept_token.contains(&source))
+        self.routes().all(|route| route.options.accept_token.contains(&source))
     }
 
     /// What the rules say to `principal`, none if no token came: all must permit.

@@ -134,7 +134,7 @@ pub enum TargetError {
     Host(#[from] HostError),
     /// A path that has too many readings to decide them all.
     #[error("the path can be read in too many ways")]
-    TooManyReadings,
+    TooManyInterpretations,
 }
 
 impl TargetError {
@@ -158,7 +158,7 @@ impl TargetError {
             Self::SeveralHosts => Reason::SeveralHosts,
             Self::Host(HostError::UserInfo) => Reason::UserInfo,
             Self::Host(HostError::Empty | HostError::Grammar | HostError::Port) => Reason::InvalidHost,
-            Self::TooManyReadings => Reason::TooManyReadings,
+            Self::TooManyInterpretations => Reason::TooManyInterpretations,
         }
     }
 }

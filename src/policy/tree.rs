@@ -2,13 +2,13 @@
 //! segment, however many routes there are.
 //!
 //! A node has literal children, one child for a parameter, and may be the end of a place or the start of its `**`.
-//! They are tried in the order of precedence, so the first place found is the smallest one in [`Place`]'s order. After
+//! They are tried in the order of precedence, so the first place found is the smallest one in [`HostPath`]'s order. After
 //! a literal that leads nowhere the parameter is tried; that visits no node twice and goes no deeper than the longest
 //! pattern.
 
 use ahash::AHashMap;
 
-use super::{HostPattern, PathPattern, Place, Segment, pattern::wildcard_suffix};
+use super::{HostPath, HostPattern, PathPattern, Segment, pattern::wildcard_suffix};
 
 /// The tree: places to the numbers under which they were inserted.
 #[derive(Debug, Clone, Default)]
@@ -31,16 +31,16 @@ struct Node {
 
 impl Tree {
     /// The number of `place`; `new` if it was not there.
-    pub(super) fn insert(&mut self, place: &Place, new: usize) -> usize {
-        let mut node = self.root(&place.host);
-        for segment in place.path.segments() {
+    pub(super) fn insert(&mut self, host_path: &HostPath, new: usize) -> usize {
+        let mut node = self.root(&host_path.host);
+        for segment in host_path.path.segments() {
             node = match segment {
                 Segment::Literal(text) => self.literal_child(node, text),
                 Segment::Parameter(_) => self.parameter_child(node),
             };
         }
         let Some(node) = self.nodes.get_mut(node) else { return new };
-        *Self::slot(node, &place.path).get_or_insert(new)
+        *Self::slot(node, &host_path.path).get_or_insert(new)
     }
 
     /// The number of the most specific place that matches `host` and `path`. The path is empty, or has a slash before

@@ -123,9 +123,9 @@ fn permits(policy: &Policy, target: &Target, caller: Option<&Principal>) -> bool
 
 /// Every route is looked at, and the most specific place decides.
 fn found_by_search(policy: &Policy, target: &Target) {
-    let place = |route: &&Route| route.pattern().place.matches(target);
-    let smallest = policy.routes().iter().filter(place).map(|route| &route.pattern().place).min();
-    let here = || policy.routes().iter().filter(|route| Some(&route.pattern().place) == smallest);
+    let place = |route: &&Route| route.pattern().host_path.matches(target);
+    let smallest = policy.routes().iter().filter(place).map(|route| &route.pattern().host_path).min();
+    let here = || policy.routes().iter().filter(|route| Some(&route.pattern().host_path) == smallest);
     let of = |method: &Method| here().find(|route| is_named(route, method));
     let otherwise = || here().find(|route| matches!(route.pattern().methods, Methods::Except(_)));
     let head = || (target.method() == Method::HEAD).then(|| of(&Method::GET)).flatten();
@@ -197,7 +197,7 @@ fn target(request: &str) -> Option<Target> {
 
 /// Requests at the edges of a pattern.
 fn targets_of(route: &Route) -> Vec<Target> {
-    let place = route.pattern().place.to_string();
+    let place = route.pattern().host_path.to_string();
     let (host, path) = place.split_at(place.find('/').unwrap_or(0));
     let host = host.replace('*', "one");
     let filled: String = path.split('/').skip(1).map(fill).collect();

@@ -90,7 +90,7 @@ fn is_safe(segment: &[u8]) -> bool {
 /// The smallest place that matches segments which are compared as bytes.
 fn decides(segments: &[&[u8]]) -> Option<&'static Route> {
     let matches = |route: &&Route| {
-        let path = &route.pattern().place.path;
+        let path = &route.pattern().host_path.path;
         let fits = |(pattern, given): (&Segment, &&[u8])| match pattern {
             Segment::Literal(text) => text.as_bytes() == *given,
             Segment::Parameter(_) => true,
@@ -99,7 +99,7 @@ fn decides(segments: &[&[u8]]) -> Option<&'static Route> {
         (count == segments.len() || (path.takes_rest() && count < segments.len()))
             && path.segments().iter().zip(segments).all(fits)
     };
-    POLICY.routes().iter().filter(matches).min_by(|a, b| a.pattern().place.cmp(&b.pattern().place))
+    POLICY.routes().iter().filter(matches).min_by(|a, b| a.pattern().host_path.cmp(&b.pattern().host_path))
 }
 
 fn decode(path: &[u8]) -> Vec<u8> {

@@ -48,11 +48,11 @@ fn no_rule(imported: &Imported, operation: &Operation, findings: &mut Findings<'
 /// Whether a route of the file leads to where the document's operations are, and to none of them.
 fn is_idle(route: &Route, imported: &Imported) -> bool {
     let written = matches!(route.source(), Source::Route { .. } | Source::Scope { .. });
-    let same = route.handling().upstream.as_deref() == imported.upstream.as_deref();
+    let same = route.options().upstream.as_deref() == imported.upstream.as_deref();
     let mut operations = imported.operations.iter().flat_map(patterns);
     let reaches = |operation: Pattern| {
         let pattern = route.pattern();
-        pattern.place.intersects(&operation.place) && route.methods().intersects(&operation.methods)
+        pattern.host_path.intersects(&operation.host_path) && route.methods().intersects(&operation.methods)
     };
     written && same && imported.upstream.is_some() && !operations.any(reaches)
 }

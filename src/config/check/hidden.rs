@@ -21,9 +21,9 @@ pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
         let patterns = patterns(&route.matches);
         let hides = |endpoint: &&String| {
             patterns.iter().any(|pattern| match base {
-                "" => reaches(&pattern.place.path, endpoint),
+                "" => reaches(&pattern.host_path.path, endpoint),
                 // A route that is wide on purpose gives way to the base path; one that is written below it is a mistake.
-                base => below(&pattern.place.path, base) && reaches(&pattern.place.path, endpoint),
+                base => below(&pattern.host_path.path, base) && reaches(&pattern.host_path.path, endpoint),
             })
         };
         if let Some(endpoint) = own.iter().find(hides) {

@@ -31,7 +31,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::{ring::KeyRing, settings::MintSettings};
 use super::Permit;
-use crate::{authenticator::Made, policy::Handling, problem::Problem, telemetry::Metrics};
+use crate::{authenticator::Made, policy::RouteOptions, problem::Problem, telemetry::Metrics};
 
 /// Mints tokens.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Mint {
         let Some((principal, seen)) = permit.principal.as_ref().zip(permit.seen.as_ref()) else {
             return Ok(None);
         };
-        let audience = self.audience(&permit.handling);
+        let audience = self.audience(&permit.options);
         if let Some(known) = seen.beside.find(self.id, audience, seen.at) {
             return Ok(Some(known));
         }
@@ -101,8 +101,8 @@ impl Mint {
         Ok(Some(made.value))
     }
 
-    fn audience(&self, handling: &Handling) -> &Arc<str> {
-        let upstream = handling.upstream.as_ref().and_then(|name| self.terms.upstreams.get(name));
+    fn audience(&self, options: &RouteOptions) -> &Arc<str> {
+        let upstream = options.upstream.as_ref().and_then(|name| self.terms.upstreams.get(name));
         upstream.unwrap_or(&self.terms.audience)
     }
 

@@ -5,7 +5,7 @@ use scopegate_oidc::{Signer, SigningAlgorithm};
 use scopegate_provider::{Clock, SystemClock};
 
 use super::*;
-use crate::{authenticator::Seen, gate::Subprotocols, policy::Handling, testing};
+use crate::{authenticator::Seen, gate::Subprotocols, policy::RouteOptions, testing};
 
 const ISSUER: &str = "https://gate.example";
 
@@ -27,12 +27,12 @@ fn now() -> Timestamp {
 }
 
 fn permit(upstream: Option<&str>, at: Timestamp) -> Permit {
-    let handling = Handling { upstream: upstream.map(Into::into), ..Handling::default() };
+    let options = RouteOptions { upstream: upstream.map(Into::into), ..RouteOptions::default() };
     Permit {
         principal: Some(testing::principal("items items:write").unwrap()),
         credentials: None,
         route: "/".into(),
-        handling: Arc::new(handling),
+        options: Arc::new(options),
         seen: Some(Seen::at(at)),
         subprotocols: Subprotocols::Untouched,
     }

@@ -4,7 +4,7 @@ use http::Method;
 
 use super::{
     super::{HostError, Methods, TargetError, host, path},
-    HostPattern, PathPattern, Pattern, Place, Segment,
+    HostPath, HostPattern, PathPattern, Pattern, Segment,
 };
 
 /// Why a text is not a pattern, and what to write instead.
@@ -133,10 +133,13 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let mut words = text.split_ascii_whitespace();
         match (words.next(), words.next(), words.next()) {
-            (Some(place), None, None) => Ok(Self { methods: Methods::all(), place: Place::parse(place)? }),
-            (Some(methods), Some(place), None) => {
-                Ok(Self { methods: parse_methods(methods.split('|'))?, place: Place::parse(place)? })
+            (Some(host_path), None, None) => {
+                Ok(Self { methods: Methods::all(), host_path: HostPath::parse(host_path)? })
             }
+            (Some(methods), Some(host_path), None) => Ok(Self {
+                methods: parse_methods(methods.split('|'))?,
+                host_path: HostPath::parse(host_path)?,
+            }),
             _ => Err(PatternError::Shape { found: text.into() }),
         }
     }
@@ -152,11 +155,11 @@ impl Pattern {
             parse_methods(methods.iter().map(String::as_str))?
         };
         let host = host.map_or(Ok(HostPattern::Any), HostPattern::parse)?;
-        Ok(Self { methods, place: Place { host, path: PathPattern::parse(path)? } })
+        Ok(Self { methods, host_path: HostPath { host, path: PathPattern::parse(path)? } })
     }
 }
 
-impl Place {
+impl HostPath {
     fn parse(text: &str) -> Result<Self, PatternError> {
         if let Some((_, rest)) = text.split_once("://") {
             return Err(PatternError::Scheme { rest: rest.into() });

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::{
-    finding::{pattern, place, request},
+    finding::{host_path, pattern, request},
     *,
 };
 
@@ -233,9 +233,9 @@ proptest! {
     }
 
     #[test]
-    fn an_intersection_holds_exactly_what_both_match(ours in place(), theirs in place(), requests in prop::collection::vec(request(), 1..20)) {
-        let place = |text: &str| Pattern::parse(text).unwrap().place;
-        let (ours, theirs) = (place(&ours), place(&theirs));
+    fn an_intersection_holds_exactly_what_both_match(ours in host_path(), theirs in host_path(), requests in prop::collection::vec(request(), 1..20)) {
+        let host_path = |text: &str| Pattern::parse(text).unwrap().host_path;
+        let (ours, theirs) = (host_path(&ours), host_path(&theirs));
         let both = ours.intersection(&theirs);
         prop_assert_eq!(&both, &theirs.intersection(&ours));
         for target in requests.iter().map(|request| target(request)) {
@@ -266,7 +266,7 @@ proptest! {
         for error in errors {
             if let Problem::Loosens { file: Source::Route { index }, .. } = error.problem {
                 let (ours, theirs) = (Pattern::parse(&stored.0).unwrap(), Pattern::parse(&file[index].0).unwrap());
-                prop_assert!(ours.place.intersects(&theirs.place) && ours.place <= theirs.place);
+                prop_assert!(ours.host_path.intersects(&theirs.host_path) && ours.host_path <= theirs.host_path);
                 prop_assert!(!parsed(&stored.1).asks_at_least(&parsed(&file[index].1)));
             }
         }
@@ -281,7 +281,7 @@ proptest! {
         let Ok(compiled) = Policy::compile(&definition) else { return Ok(()) };
         for request in requests {
             if let Found::Route(route) = compiled.policy.find(&target(&request)) {
-                prop_assert!(compiled.policy.decides(&route.pattern().place));
+                prop_assert!(compiled.policy.decides(&route.pattern().host_path));
             }
         }
     }

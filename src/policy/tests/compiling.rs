@@ -28,9 +28,10 @@ routes:
 - { match: /a, allow: nobody }
 providers: { okta: {} }",
     );
-    let places: Vec<(&str, &str)> = errors.iter().map(|(at, key, _)| (at.as_str(), key.as_str())).collect();
+    let host_paths: Vec<(&str, &str)> =
+        errors.iter().map(|(at, key, _)| (at.as_str(), key.as_str())).collect();
     assert_eq!(
-        places,
+        host_paths,
         [
             ("routes[0]", "match[1]"),
             ("routes[0]", "require"),

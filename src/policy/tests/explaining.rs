@@ -17,7 +17,11 @@ routes:
 ";
 
 fn outcomes(explanation: &Explanation) -> Vec<(&str, Outcome)> {
-    explanation.readings[0].considered.iter().map(|one| (one.route.pattern.as_str(), one.outcome)).collect()
+    explanation.interpretations[0]
+        .considered
+        .iter()
+        .map(|one| (one.route.pattern.as_str(), one.outcome))
+        .collect()
 }
 
 #[test]
@@ -52,7 +56,7 @@ fn a_method_that_is_not_allowed_is_explained_by_the_pattern_that_decides_alone()
 fn an_irregular_path_is_explained_reading_by_reading() {
     let explanation =
         policy(ROUTES).explain(&target("GET /items/a%2Fb"), Some(&Caller::with("items").principal()));
-    let paths: Vec<&str> = explanation.readings.iter().map(|reading| reading.path.as_str()).collect();
+    let paths: Vec<&str> = explanation.interpretations.iter().map(|reading| reading.path.as_str()).collect();
     assert_eq!(paths, ["/items/a%2Fb", "/items/a/b"]);
     assert!(explanation.permitted);
 }
@@ -81,7 +85,7 @@ proptest! {
         let Ok(compiled) = Policy::compile(&definition) else { return Ok(()) };
         let target = target(&request);
         let explanation = compiled.policy.explain(&target, None);
-        let decides = explanation.readings[0].considered.iter().find(|one| one.outcome == Outcome::Decides);
+        let decides = explanation.interpretations[0].considered.iter().find(|one| one.outcome == Outcome::Decides);
         let found = match compiled.policy.find(&target) {
             Found::Route(route) => Some(RouteFacts::from(route)),
             Found::MethodNotAllowed { .. } | Found::NoRoute => None,

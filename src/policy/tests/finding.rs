@@ -104,7 +104,7 @@ fn a_path_that_no_pattern_is_as_deep_as_is_found_without_trouble() {
 
 const SEGMENTS: [&str; 3] = ["a", "b", "c"];
 
-pub(super) fn place() -> impl Strategy<Value = String> {
+pub(super) fn host_path() -> impl Strategy<Value = String> {
     let host = prop::sample::select(vec!["", "", "h.example", "*.example", "*.h.example"]);
     let segment = prop::sample::select(vec!["a", "b", "{x}", "{y}"]);
     (host, prop::collection::vec(segment, 0..5), any::<bool>()).prop_map(|(host, segments, rest)| {
@@ -116,7 +116,7 @@ pub(super) fn place() -> impl Strategy<Value = String> {
 
 pub(super) fn pattern() -> impl Strategy<Value = String> {
     let methods = prop::sample::select(vec!["", "GET ", "POST ", "GET|POST ", "HEAD "]);
-    (methods, place()).prop_map(|(methods, place)| format!("{methods}{place}"))
+    (methods, host_path()).prop_map(|(methods, host_path)| format!("{methods}{host_path}"))
 }
 
 pub(super) fn request() -> impl Strategy<Value = String> {
@@ -153,10 +153,13 @@ fn routes(patterns: &[String]) -> Policy {
 
 /// The same by its definition: of the places that match, the smallest; of its routes, the one that names the method.
 fn naively(policy: &Policy, target: &Target) -> String {
-    let matching =
-        policy.routes().iter().map(|route| &route.pattern().place).filter(|place| place.matches(target));
-    let Some(place) = matching.min() else { return "none".to_owned() };
-    let here = || policy.routes().iter().filter(|route| route.pattern().place == *place);
+    let matching = policy
+        .routes()
+        .iter()
+        .map(|route| &route.pattern().host_path)
+        .filter(|host_path| host_path.matches(target));
+    let Some(host_path) = matching.min() else { return "none".to_owned() };
+    let here = || policy.routes().iter().filter(|route| route.pattern().host_path == *host_path);
     let named = |method: &Method| here().find(|route| route.pattern().methods.contains(method));
     let head = || named(&Method::GET).filter(|_| *target.method() == Method::HEAD);
     named(target.method()).or_else(head).map_or("405".to_owned(), ToString::to_string)
@@ -181,13 +184,13 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_routes_means_nothing(patterns in prop::collection::vec(place(), 0..12), request in request()) {
+    fn the_order_of_routes_means_nothing(patterns in prop::collection::vec(host_path(), 0..12), request in request()) {
         let reversed: Vec<String> = patterns.iter().rev().cloned().collect();
-        let place = |policy: Policy| match policy.find(&target(&request)) {
-            Found::Route(route) => Some(route.pattern().place.clone()),
+        let host_path = |policy: Policy| match policy.find(&target(&request)) {
+            Found::Route(route) => Some(route.pattern().host_path.clone()),
             Found::MethodNotAllowed { .. } | Found::NoRoute => None,
         };
-        prop_assert_eq!(place(routes(&patterns)), place(routes(&reversed)));
+        prop_assert_eq!(host_path(routes(&patterns)), host_path(routes(&reversed)));
     }
 
     #[test]
@@ -202,9 +205,9 @@ proptest! {
     }
 
     #[test]
-    fn precedence_is_total(texts in prop::collection::vec(place(), 3)) {
-        let places: Vec<Place> = texts.iter().map(|text| Pattern::parse(text).unwrap().place).collect();
-        let [a, b, c] = places.try_into().unwrap();
+    fn precedence_is_total(texts in prop::collection::vec(host_path(), 3)) {
+        let host_paths: Vec<HostPath> = texts.iter().map(|text| Pattern::parse(text).unwrap().host_path).collect();
+        let [a, b, c] = host_paths.try_into().unwrap();
         prop_assert_eq!(a.cmp(&b), b.cmp(&a).reverse());
         prop_assert_eq!(a.cmp(&b).is_eq(), a == b);
         prop_assert!(!(a <= b && b <= c) || a <= c);

@@ -65,8 +65,8 @@ pub(super) fn policy(yaml: &str) -> Policy {
 
 /// A target of `GET /path`, `POST host/path` and so on, as on the wire.
 pub(super) fn parse(text: &str) -> Result<Target, TargetError> {
-    let (method, place) = text.split_once(' ').unwrap();
-    let (host, path) = place.split_at(place.find('/').unwrap());
+    let (method, host_path) = text.split_once(' ').unwrap();
+    let (host, path) = host_path.split_at(host_path.find('/').unwrap());
     let host = if host.is_empty() { "any.example" } else { host };
     Target::parse(RawTarget {
         method: &Method::from_bytes(method.as_bytes()).unwrap(),

@@ -54,7 +54,7 @@ routes:
 #[test]
 fn an_explanation_names_what_guards_what_is_left() {
     let explanation = policy(GUARDED).explain(&target("GET /public/admin/x"), None);
-    let paths: Vec<&str> = explanation.readings.iter().map(|reading| reading.path.as_str()).collect();
+    let paths: Vec<&str> = explanation.interpretations.iter().map(|reading| reading.path.as_str()).collect();
     assert_eq!(paths, ["/public/admin/x", "/admin/x"]);
 }
 
@@ -94,7 +94,7 @@ proptest! {
         let (Ok(compiled), Ok(target)) = (Policy::compile(&definition), sent) else { return Ok(()) };
         let policy = compiled.policy;
         let Decision::Permit { route } = policy.decide(&target, None) else { return Ok(()) };
-        prop_assume!(route.handling().strip_prefix.is_some());
+        prop_assume!(route.options().strip_prefix.is_some());
         for (before, after) in ways {
             let steps = [before, after].concat();
             let segments = served(&steps, &path);
@@ -103,7 +103,7 @@ proptest! {
             let whole = [vec![b"p".to_vec()], segments.clone()].concat();
             let route = decides(&policy, &whole);
             prop_assert!(route.is_some_and(|route| *route.rule() == Rule::Anonymous), "{path} by {steps:?}: {route:?}");
-            let named = decides(&policy, &segments).filter(|route| route.handling().strip_prefix.is_none());
+            let named = decides(&policy, &segments).filter(|route| route.options().strip_prefix.is_none());
             prop_assert!(named.is_none_or(|route| *route.rule() == Rule::Anonymous), "{path} by {steps:?} is {named:?}");
         }
     }

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 
-use super::{finding::place, *};
+use super::{finding::host_path, *};
 
 /// What servers do to a path on its way to a handler.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,7 @@ pub(super) fn served(steps: &[Step], path: &str) -> Option<Vec<Vec<u8>>> {
 /// The smallest place that matches segments which are compared as bytes.
 pub(super) fn decides<'p>(policy: &'p Policy, segments: &[Vec<u8>]) -> Option<&'p Route> {
     let matches = |route: &&Route| {
-        let path = &route.pattern().place.path;
+        let path = &route.pattern().host_path.path;
         let fits = |(pattern, given): (&Segment, &Vec<u8>)| match pattern {
             Segment::Literal(text) => text.as_bytes() == given,
             Segment::Parameter(_) => true,
@@ -67,7 +67,7 @@ pub(super) fn decides<'p>(policy: &'p Policy, segments: &[Vec<u8>]) -> Option<&'
         (count == segments.len() || (path.takes_rest() && count < segments.len()))
             && path.segments().iter().zip(segments).all(fits)
     };
-    policy.routes().iter().filter(matches).min_by(|a, b| a.pattern().place.cmp(&b.pattern().place))
+    policy.routes().iter().filter(matches).min_by(|a, b| a.pattern().host_path.cmp(&b.pattern().host_path))
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -99,14 +99,14 @@ pub(super) fn path() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn invariant_5_no_upstream_serves_what_the_policy_would_deny(
-        places in prop::collection::vec(place(), 1..8),
+        host_paths in prop::collection::vec(host_path(), 1..8),
         closed in prop::collection::vec(any::<bool>(), 8),
         path in path(),
         ways in prop::collection::vec((before_decoding(), steps()), 12),
     ) {
         let mut definition = Definition::default();
-        for (index, (place, closed)) in places.iter().zip(closed).enumerate() {
-            let path = place.get(place.find('/').unwrap()..).unwrap();
+        for (index, (host_path, closed)) in host_paths.iter().zip(closed).enumerate() {
+            let path = host_path.get(host_path.find('/').unwrap()..).unwrap();
             let accept = ["encoded_slash", "encoded_percent", "parameters", "empty_segment"];
             let allow = if closed { "nobody" } else { "anonymous" };
             let literal = !path.contains(['{', '*']);

@@ -9,7 +9,7 @@ use crate::{
         identities::{Identities, Onwards},
         refusal, subprotocol,
     },
-    policy::{Handling, TargetError},
+    policy::{RouteOptions, TargetError},
     problem::Problem,
     telemetry::Outcome,
 };
@@ -52,7 +52,7 @@ impl Desk {
         if let Some(answer) = state.preflight(&asked.method, headers, announced) {
             let preflight = answer.map_err(|refusal| elsewhere(*refusal))?;
             // What nobody vouches for goes on without a token.
-            let mut request = self.told(None, &preflight.handling).ok_or_else(not_ready)?;
+            let mut request = self.told(None, &preflight.options).ok_or_else(not_ready)?;
             request.insert(header::AUTHORIZATION, NOTHING);
             let outcome = Outcome::permitted(preflight.route, None);
             return Ok(Pass { request, response: preflight.headers, outcome });
@@ -74,7 +74,7 @@ impl Desk {
     ) -> Result<(HeaderMap, Outcome), Refusal> {
         let matter = matter.map_err(|error| refusal(error.into(), None))?;
         let permit = state.decide(matter, headers).await.map_err(elsewhere)?;
-        let mut told = self.told(Some(&permit), &permit.handling).ok_or_else(not_ready)?;
+        let mut told = self.told(Some(&permit), &permit.options).ok_or_else(not_ready)?;
         subprotocols(&permit, headers, &mut told);
         match self.identities.onwards(&permit).map_err(|problem| refusal(problem, None))? {
             Onwards::Keep => {
@@ -90,8 +90,8 @@ impl Desk {
     }
 
     /// What the service is told about the caller; none if the policy is newer than this endpoint.
-    fn told(&self, permit: Option<&Permit>, handling: &Handling) -> Option<HeaderMap> {
-        let identity = self.identities.find(handling.identity.as_ref())?;
+    fn told(&self, permit: Option<&Permit>, options: &RouteOptions) -> Option<HeaderMap> {
+        let identity = self.identities.find(options.identity.as_ref())?;
         let mut headers = HeaderMap::new();
         identity.set(permit.and_then(|permit| permit.principal.as_ref()), &mut headers);
         Some(headers)

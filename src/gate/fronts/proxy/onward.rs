@@ -61,7 +61,7 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
         let Some(permit) = request.extensions_mut().remove::<Permit>() else {
             return Either::Left(ready(Err(not_ready().into())).boxed());
         };
-        let handling = Arc::clone(&permit.handling);
+        let options = Arc::clone(&permit.options);
         let (route, principal) = (Arc::clone(&permit.route), permit.principal.clone());
         let failed = move |problem: Problem| {
             let mut response = problem.response();
@@ -72,7 +72,7 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
         match self.send_on(request, permit) {
             Err(problem) => Either::Left(ready(Ok(failed(problem))).boxed()),
             Ok(answer) => Either::Right(answer.map(move |answer| {
-                let upstream = || handling.upstream.as_deref().unwrap_or_default();
+                let upstream = || options.upstream.as_deref().unwrap_or_default();
                 Ok(answer.unwrap_or_else(|error| failed(told(upstream(), &error))))
             })),
         }
@@ -84,13 +84,13 @@ impl<E: Endpoint<Output = Response>> Onward<E> {
         mut request: Request,
         permit: Permit,
     ) -> Result<BoxFuture<'_, Result<Response, ProxyError>>, Problem> {
-        let handling = Arc::clone(&permit.handling);
-        let upstream = handling.upstream.as_deref().ok_or_else(not_ready)?;
-        if let Some(prefix) = &handling.strip_prefix {
+        let options = Arc::clone(&permit.options);
+        let upstream = options.upstream.as_deref().ok_or_else(not_ready)?;
+        if let Some(prefix) = &options.strip_prefix {
             strip_prefix(&mut request, &self.settings.trusted_proxies, prefix)?;
         }
         let forwarded = self.forwarded(&mut request)?;
-        let headers = self.settings.identities.find(handling.identity.as_ref()).ok_or_else(not_ready)?;
+        let headers = self.settings.identities.find(options.identity.as_ref()).ok_or_else(not_ready)?;
         unlist(request.headers_mut());
         headers.set(permit.principal.as_ref(), request.headers_mut());
         match self.settings.identities.onwards(&permit)? {
@@ -133,7 +133,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Onward<E> {
 
     fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
         self.settings.identities.stripped.strip(request.headers_mut());
-        let permit = request.data::<Permit>().filter(|permit| permit.handling.upstream.is_some());
+        let permit = request.data::<Permit>().filter(|permit| permit.options.upstream.is_some());
         if permit.is_none() {
             return Either::Left(self.inner.call(request));
         }

@@ -3,7 +3,7 @@
 use super::{Target, TargetError, path};
 
 /// More readings than this are not decided but refused. A path with one kind of irregularity has one or two.
-const MAX_READINGS: usize = 64;
+const MAX_INTERPRETATIONS: usize = 64;
 
 /// What servers do to a path.
 const WAYS: [fn(&str) -> String; 5] =
@@ -12,7 +12,7 @@ const WAYS: [fn(&str) -> String; 5] =
 /// Every other reading of `target`: `%2F` as `/`, `%25` decoded again, without parameters, slashes merged, what
 /// stands between two slashes at the start taken for an authority, and all of these on top of each other until nothing
 /// new comes.
-pub(super) fn readings(target: &Target) -> Result<Vec<Target>, TargetError> {
+pub(super) fn interpretations(target: &Target) -> Result<Vec<Target>, TargetError> {
     let mut found = vec![target.clone()];
     let mut next = 0;
     while let Some(reading) = found.get(next) {
@@ -26,8 +26,8 @@ pub(super) fn readings(target: &Target) -> Result<Vec<Target>, TargetError> {
             }
         }
         found.append(&mut others);
-        if found.len() > MAX_READINGS {
-            return Err(TargetError::TooManyReadings);
+        if found.len() > MAX_INTERPRETATIONS {
+            return Err(TargetError::TooManyInterpretations);
         }
     }
     found.remove(0);
