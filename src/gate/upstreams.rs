@@ -7,6 +7,8 @@ use scopegate_provider::Span;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::policy::KnownUpstream;
+
 /// An upstream: where it is, and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -148,6 +150,13 @@ impl fmt::Display for UpstreamUrl {
 }
 
 impl UpstreamSettings {
+    /// Returns the upstream as routes refer to it.
+    pub(crate) fn known_as(&self, name: &str) -> KnownUpstream {
+        let mut addresses = self.addresses.clone();
+        addresses.push(self.url.address());
+        KnownUpstream { name: name.to_owned(), addresses, host: None }
+    }
+
     /// An upstream at `url`, everything else as it is unless said.
     pub fn at(url: UpstreamUrl) -> Self {
         Self {

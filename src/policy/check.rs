@@ -6,20 +6,19 @@ use scopegate_provider::ProviderName;
 use super::{
     Alternative, HostPath, Policy, Problem, Route, Rule,
     compile::{Compiler, Warning},
+    loosening::{Guard, Loosened},
 };
 
 impl Compiler<'_> {
     /// What the file declares cannot be loosened by what is stored (invariant 15).
     pub(super) fn check_stored(&mut self, policy: &Policy, file: Option<&Policy>) {
         let Some(file) = file else { return };
+        let guard = Guard::new(file, &self.definition.upstreams);
         for route in policy.routes().iter().filter(|route| !route.source.is_file()) {
-            if let Some(loosened) = file.loosened_by(route) {
+            if let Some(Loosened { route: loosened, part, alias }) = guard.loosened_by(route) {
                 let pattern = loosened.pattern.to_string();
-                self.error(
-                    &route.source,
-                    "match",
-                    Problem::Loosens { pattern, file: loosened.source.clone() },
-                );
+                let problem = Problem::Loosens { pattern, file: loosened.source.clone(), part, alias };
+                self.error(&route.source, "match", problem);
             }
         }
     }

@@ -2,8 +2,7 @@
 //! routes decide anything at all, and what would loosen what the file declares (invariant 15).
 
 use super::{
-    Alternative, ClaimTest, HostPath, HostPattern, PathPattern, Pattern, Policy, Route, RouteOptions, Rule,
-    Segment,
+    Alternative, ClaimTest, HostPath, HostPattern, PathPattern, Pattern, Policy, Route, Rule, Segment,
 };
 
 /// A text that is no segment and no label of any pattern: it stands for all those that no pattern names.
@@ -61,26 +60,6 @@ fn narrower<T: PartialEq>(ours: &[T], theirs: &[T]) -> bool {
     theirs.is_empty() || (!ours.is_empty() && ours.iter().all(|name| theirs.contains(name)))
 }
 
-impl RouteOptions {
-    /// Whether a request that is permitted under this is permitted under `other`, as far as that is not the rule's.
-    fn asks_at_least(&self, other: &Self) -> bool {
-        (self.fresh || !other.fresh)
-            && self.accept.without(other.accept).is_empty()
-            && self.accept_token.iter().all(|source| other.accept_token.contains(source))
-            && self.crosses_at_most(other)
-    }
-
-    /// Whether a page that may call under this may call under `other` too, whatever is said for all routes.
-    fn crosses_at_most(&self, other: &Self) -> bool {
-        match (&self.cors, &other.cors) {
-            (None, None) => true,
-            (Some(ours), None) => ours.origins.is_empty(),
-            (None, Some(_)) => false,
-            (Some(ours), Some(theirs)) => ours.allows_at_most(theirs),
-        }
-    }
-}
-
 impl HostPath {
     /// Whether some target matches both.
     pub fn intersects(&self, other: &Self) -> bool {
@@ -116,7 +95,7 @@ impl PathPattern {
         }
     }
 
-    fn intersection(&self, other: &Self) -> Option<Self> {
+    pub(super) fn intersection(&self, other: &Self) -> Option<Self> {
         let (ours, theirs) = (self.segments(), other.segments());
         let longer = ours.len().max(theirs.len());
         if (ours.len() < longer && !self.takes_rest()) || (theirs.len() < longer && !other.takes_rest()) {
@@ -138,27 +117,6 @@ impl PathPattern {
 }
 
 impl Policy {
-    /// The route of the file, of which this is the policy, that `candidate` would loosen: one that decides a target
-    /// which `candidate` would decide instead, for a method of both, and of which it cannot be shown that the
-    /// candidate asks for at least as much. `open_to_admin` lifts it.
-    ///
-    /// What no route of the file decides, because none leads there or none names the method, is not the file's: it may
-    /// be opened. So may a path as which an irregular one of the file can be read; that one still needs what the file
-    /// asks for, and what the candidate asks for as well.
-    pub fn loosened_by(&self, candidate: &Route) -> Option<&Route> {
-        if *candidate.rule() == Rule::Nobody {
-            return None;
-        }
-        self.routes().iter().find(|route| {
-            !route.options().open_to_admin
-                && candidate.pattern().host_path <= route.pattern().host_path
-                && candidate.methods().intersects(route.methods())
-                && !(candidate.rule().asks_at_least(route.rule())
-                    && candidate.options().asks_at_least(route.options()))
-                && self.decides_within(&route.pattern().host_path, &candidate.pattern().host_path)
-        })
-    }
-
     /// The route that decides a target which stands for all of `pattern`: by its first method, and with a text that no
     /// pattern names wherever it names none itself.
     pub fn route_for(&self, pattern: &Pattern) -> Option<&Route> {
@@ -181,12 +139,8 @@ impl Policy {
     /// Targets of a place that stand for all of it: where the place names no text, one that no pattern names; and
     /// every length that makes a difference. If a more specific place matches one of these, it matches every target
     /// of the same length, so a place decides one of these if it decides any.
-    fn representatives(&self, host_path: &HostPath) -> impl Iterator<Item = (String, String)> {
-        let host = match &host_path.host {
-            HostPattern::Exact(host) => host.to_string(),
-            HostPattern::Wildcard(suffix) => format!("{OTHER}.{suffix}"),
-            HostPattern::Any => OTHER.to_owned(),
-        };
+    pub(super) fn representatives(&self, host_path: &HostPath) -> impl Iterator<Item = (String, String)> {
+        let host = representative_host(&host_path.host);
         let mut path = String::new();
         for segment in host_path.path.segments() {
             path.push('/');
@@ -198,5 +152,14 @@ impl Policy {
         let given = host_path.path.segments().len();
         let more = if host_path.path.takes_rest() { (self.depth() + 1).saturating_sub(given) } else { 0 };
         (0..=more).map(move |more| (host.clone(), path.clone() + &format!("/{OTHER}").repeat(more)))
+    }
+}
+
+/// Returns a host that stands for all of those that match.
+pub(super) fn representative_host(host: &HostPattern) -> String {
+    match host {
+        HostPattern::Exact(host) => host.to_string(),
+        HostPattern::Wildcard(suffix) => format!("{OTHER}.{suffix}"),
+        HostPattern::Any => OTHER.to_owned(),
     }
 }

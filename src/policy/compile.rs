@@ -77,7 +77,7 @@ impl Policy {
 }
 
 pub(super) struct Compiler<'d> {
-    definition: &'d Definition,
+    pub(super) definition: &'d Definition,
     pub(super) vocabulary: Vocabulary,
     errors: Vec<PolicyError>,
 }
@@ -194,8 +194,11 @@ impl<'d> Compiler<'d> {
 
     fn check_upstream(&mut self, source: &Source, settings: &RouteSettings) {
         let known = &self.definition.upstreams;
-        if let Some(name) = settings.upstream.as_ref().filter(|name| !known.contains(name)) {
-            let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+        if let Some(name) =
+            settings.upstream.as_ref().filter(|name| known.iter().all(|upstream| upstream.name != **name))
+        {
+            let nearest =
+                nearest(name, known.iter().map(|upstream| upstream.name.as_str())).map(str::to_owned);
             self.error(source, "upstream", Problem::UnknownUpstream { name: name.clone(), nearest });
         }
         if settings.upstream.is_none() && settings.strip_prefix.is_some() {

@@ -12,7 +12,7 @@ pub struct Definition {
     /// The configured providers.
     pub providers: Vec<KnownProvider>,
     /// The configured upstreams.
-    pub upstreams: Vec<String>,
+    pub upstreams: Vec<KnownUpstream>,
     pub(super) scopes: Vec<(Source, Scope, ScopeSettings)>,
     pub(super) routes: Vec<(Source, RouteSettings)>,
     file_routes: usize,
@@ -27,6 +27,33 @@ pub struct KnownProvider {
     pub audiences: Vec<Audience>,
     /// Whether it can be asked about a token now (`fresh: true`).
     pub introspects: bool,
+}
+
+/// An upstream as far as routes refer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct KnownUpstream {
+    /// Its name.
+    pub name: String,
+    /// The addresses that it connects to, such as `10.0.0.1:443`.
+    pub addresses: Vec<String>,
+    /// The host that it is always asked for, where its settings name one.
+    pub host: Option<String>,
+}
+
+impl KnownUpstream {
+    /// Returns `true` unless the two certainly lead to different services.
+    pub(super) fn may_be_same_as(&self, other: &Self) -> bool {
+        let shares_address = self.addresses.iter().any(|address| other.addresses.contains(address));
+        let other_host =
+            self.host.as_ref().zip(other.host.as_ref()).is_some_and(|(ours, theirs)| ours != theirs);
+        shares_address && !other_host
+    }
+}
+
+impl From<String> for KnownUpstream {
+    fn from(name: String) -> Self {
+        Self { name, ..Self::default() }
+    }
 }
 
 /// Where a scope or route was declared.
@@ -95,7 +122,7 @@ impl fmt::Display for Source {
 
 impl Definition {
     /// A definition without scopes and routes.
-    pub fn new(providers: Vec<KnownProvider>, upstreams: Vec<String>) -> Self {
+    pub fn new(providers: Vec<KnownProvider>, upstreams: Vec<KnownUpstream>) -> Self {
         Self { providers, upstreams, ..Self::default() }
     }
 

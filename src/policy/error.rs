@@ -2,7 +2,7 @@
 
 use scopegate_provider::{ClaimPathError, Scope};
 
-use super::{PatternError, Source};
+use super::{LoosenedPart, PatternError, Source};
 
 /// Something wrong in a definition: where, and what.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,15 +126,17 @@ pub enum Problem {
     /// `open_to_admin` on what is stored.
     #[error("only a route of the file can be opened to administrators")]
     OpenStored,
-    /// What is stored would loosen the file (invariant 15).
-    #[error(
-        "this would loosen `{pattern}` of {file}: ask for at least as much, or write `open_to_admin: true` there"
-    )]
+    /// A stored entry that would loosen the file (invariant 15).
+    #[error("this would loosen `{pattern}` of {file}{}: {part}, or write `open_to_admin: true` there", by(alias.as_deref()))]
     Loosens {
         /// The pattern that would be loosened.
         pattern: String,
         /// The route or scope of the file.
         file: Source,
+        /// The part of the route that would be loosened.
+        part: LoosenedPart,
+        /// The paths of its upstream that the stored route reaches by another name.
+        alias: Option<String>,
     },
     /// A rule for administrators that any provider's operator could satisfy (invariant 16).
     #[error(
@@ -144,6 +146,10 @@ pub enum Problem {
         /// One of the providers.
         example: String,
     },
+}
+
+fn by(alias: Option<&str>) -> String {
+    alias.map(|path| format!(", as it leads to `{path}` of the same upstream")).unwrap_or_default()
 }
 
 fn instead(nearest: Option<&str>, otherwise: &str) -> String {

@@ -230,6 +230,13 @@ impl RouteSettings {
     }
 }
 
+impl IdentitySettings {
+    /// Returns `true` if it says nothing, so that the settings for all routes hold.
+    pub fn is_general(&self) -> bool {
+        self.headers.is_empty() && self.forward.is_none()
+    }
+}
+
 impl ScopeSettings {
     /// What the scope is for.
     pub fn description(&self) -> &str {

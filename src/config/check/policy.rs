@@ -156,7 +156,7 @@ fn definition(parts: &Parts) -> Definition {
     let unknown =
         |name: &ProviderName| KnownProvider { name: name.clone(), audiences: Vec::new(), introspects: true };
     definition.providers.extend(parts.failed_providers.iter().map(unknown));
-    definition.upstreams = parts.upstreams.iter().map(|(name, _)| name.clone()).collect();
+    definition.upstreams = parts.upstreams.iter().map(|(name, settings)| settings.known_as(name)).collect();
     for (name, settings) in &parts.scopes {
         definition.add_scope(name.clone(), settings.clone());
     }

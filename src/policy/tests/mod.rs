@@ -5,6 +5,7 @@ mod compiling;
 mod deciding;
 mod explaining;
 mod finding;
+mod loosening;
 mod paths;
 mod settings;
 mod situations;
@@ -44,7 +45,8 @@ impl Sections {
             introspects: settings["introspects"].as_bool().unwrap_or_default(),
         };
         let providers = self.providers.into_iter().map(known).collect();
-        let mut definition = Definition::new(providers, self.upstreams.into_keys().collect());
+        let mut definition =
+            Definition::new(providers, self.upstreams.into_keys().map(KnownUpstream::from).collect());
         self.scopes.into_iter().for_each(|(name, settings)| definition.add_scope(name, settings));
         self.routes.into_iter().for_each(|settings| definition.add_route(settings));
         definition

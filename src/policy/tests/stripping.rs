@@ -74,7 +74,7 @@ proptest! {
         path in path(),
         ways in prop::collection::vec((before_decoding(), steps()), 12),
     ) {
-        let mut definition = Definition::new(Vec::new(), vec!["app".to_owned()]);
+        let mut definition = Definition::new(Vec::new(), vec![KnownUpstream::from("app".to_owned())]);
         let mut added = 0;
         let mut add = |path: String, closed: bool, prefix: Option<&str>| {
             let accept = ["encoded_slash", "encoded_percent", "parameters", "empty_segment"];

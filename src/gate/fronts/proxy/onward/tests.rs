@@ -44,7 +44,7 @@ async fn endpoint(routes: Value, identity: Value, trusted: Value) -> impl Endpoi
     let upstream = serve(make(|request: Request| async move { report(&request) })).await;
     let upstreams = [("it".to_owned(), at(upstream)), ("dead".to_owned(), at(nobody()))];
     let mut definition = Definition::default();
-    definition.upstreams = upstreams.iter().map(|(name, _)| name.clone()).collect();
+    definition.upstreams = upstreams.iter().map(|(name, settings)| settings.known_as(name)).collect();
     for route in routes.as_array().unwrap() {
         definition.add_route(serde_json::from_value(route.clone()).unwrap());
     }
