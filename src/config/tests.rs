@@ -5,6 +5,7 @@ mod files;
 mod good;
 mod kinds;
 mod reference;
+mod references;
 mod secrets;
 
 use super::*;

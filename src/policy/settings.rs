@@ -14,7 +14,7 @@ use serde_json::Value;
 
 pub use self::{
     cors::{CorsHeader, CorsHeaderError, CorsOrigin, CorsOriginError, CorsSettings},
-    document::{DocumentLong, DocumentSettings},
+    document::{DocumentLong, DocumentSettings, Undeclared},
     shape::Several,
 };
 use super::Irregularity;

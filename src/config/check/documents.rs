@@ -2,7 +2,7 @@
 
 use super::{Conflict, Findings, Parts, policy};
 use crate::{
-    config::openapi::{DocumentError, Imported, Operation},
+    config::openapi::{DocumentError, Imported, LeftOut, Operation},
     policy::{Pattern, Policy, Route, Source},
 };
 
@@ -29,7 +29,9 @@ fn patterns(operation: &Operation) -> impl Iterator<Item = Pattern> {
 }
 
 fn is_decided(operation: &Operation, compiled: &Policy) -> bool {
-    !operation.routes.is_empty() || patterns(operation).all(|pattern| compiled.route_for(&pattern).is_some())
+    !operation.routes.is_empty()
+        || operation.left_out == Some(LeftOut::Undeclared)
+        || patterns(operation).all(|pattern| compiled.route_for(&pattern).is_some())
 }
 
 fn no_rule(imported: &Imported, operation: &Operation, findings: &mut Findings<'_>) {

@@ -1,33 +1,27 @@
-//! `security` of an OpenAPI document (3.1.0, section 4.8.30) as what a rule asks.
+//! `security` of an OpenAPI document (3.1.0, section 4.8.30) as the requirement of a rule.
 
 use std::collections::BTreeSet;
 
 use scopegate_provider::{ProviderName, Scope};
 
 use super::error::DocumentError;
-use crate::policy::settings::{RequireLong, RequireSettings};
+use crate::policy::settings::{Allow, RequireLong, RequireSettings};
 
-/// What an operation says about its callers.
+/// The access that an operation grants.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Access {
-    /// Nothing.
-    Undeclared,
-    /// Everybody may call.
-    Anonymous,
-    /// A token is optional.
-    Optional,
-    /// Any good token will do.
-    Authenticated,
-    /// A token that has this.
+    /// This, whatever scopes a token has.
+    Allow(Allow),
+    /// A token that satisfies this.
     Require(RequireSettings),
 }
 
-/// What a security scheme is to a gate.
+/// A security scheme, as far as a gate can check it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Scheme {
     /// A bearer token, of one of these providers unless there are none.
     Token(Vec<ProviderName>),
-    /// Something that a gate does not check, such as an API key.
+    /// Credentials that a gate does not check, such as an API key.
     Other,
 }
 
@@ -36,29 +30,29 @@ pub(super) enum Scheme {
 pub(super) struct Entry(pub(super) Vec<(Scheme, Vec<Scope>)>);
 
 impl Scheme {
-    /// By its `type`, and by `scheme` where that is `http`.
-    pub(super) fn new(kind: &str, scheme: Option<&str>, providers: Vec<ProviderName>) -> Self {
-        let bearer = || scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"));
+    /// The scheme of a `type`, and of `scheme` where the type is `http`.
+    pub(super) fn new(kind: &str, scheme: Option<&str>) -> Self {
+        let is_bearer = scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"));
         match kind {
-            "oauth2" | "openIdConnect" => Self::Token(providers),
-            "http" if bearer() => Self::Token(providers),
+            "oauth2" | "openIdConnect" => Self::Token(Vec::new()),
+            "http" if is_bearer => Self::Token(Vec::new()),
             _ => Self::Other,
         }
     }
 }
 
 impl Access {
-    /// Any of the entries will do. Those that ask for more than a token are left out, so that nobody passes by less
-    /// than the document says.
+    /// The access of a caller that satisfies one of the entries. An entry that requires more than a token is left out, so
+    /// that no caller passes with less than the document requires.
     ///
     /// # Errors
-    /// Nobody could pass.
+    /// No caller could pass.
     pub(super) fn any_of(entries: &[Entry]) -> Result<Self, DocumentError> {
         if entries.iter().all(|entry| entry.0.is_empty()) {
-            return Ok(Self::Anonymous);
+            return Ok(Self::Allow(Allow::Anonymous));
         }
         if entries.iter().any(|entry| entry.0.is_empty()) {
-            return Ok(Self::Optional);
+            return Ok(Self::Allow(Allow::Optional));
         }
         let checked: Vec<&Entry> = entries.iter().filter(|entry| entry.is_checked()).collect();
         if checked.is_empty() {
@@ -71,7 +65,7 @@ impl Access {
             }
         }
         if alternatives.contains(&RequireLong::default()) {
-            return Ok(Self::Authenticated);
+            return Ok(Self::Allow(Allow::Authenticated));
         }
         let require = match alternatives.len() {
             0 => return Err(DocumentError::NoProvider),
@@ -83,23 +77,21 @@ impl Access {
 }
 
 impl Entry {
-    /// Whether a gate checks all of it.
+    /// Returns `true` if a gate checks all of it.
     pub(super) fn is_checked(&self) -> bool {
         self.0.iter().all(|(scheme, _)| *scheme != Scheme::Other)
     }
 
-    /// One token with all of the scopes, of a provider that each scheme means; none if there is no such provider.
+    /// One token with all of the scopes, of a provider that every scheme accepts; `None` if there is no such provider.
     fn alternative(&self) -> Option<RequireLong> {
         let mut common: Option<Vec<ProviderName>> = None;
         for (scheme, _) in &self.0 {
-            let Scheme::Token(providers) = scheme else { continue };
-            if providers.is_empty() {
-                continue;
+            match (scheme, &mut common) {
+                (Scheme::Token(providers), _) if providers.is_empty() => {}
+                (Scheme::Token(providers), None) => common = Some(providers.clone()),
+                (Scheme::Token(providers), Some(known)) => known.retain(|name| providers.contains(name)),
+                (Scheme::Other, _) => {}
             }
-            let both = |known: Vec<ProviderName>| {
-                known.into_iter().filter(|provider| providers.contains(provider)).collect()
-            };
-            common = Some(common.map_or_else(|| providers.clone(), both));
         }
         if common.as_ref().is_some_and(Vec::is_empty) {
             return None;
@@ -141,15 +133,15 @@ mod tests {
     #[test]
     fn an_entry_without_scopes_is_any_good_token() {
         let entries = [Entry(vec![token(&[], &["a"])]), Entry(vec![token(&[], &[])])];
-        assert_eq!(Access::any_of(&entries), Ok(Access::Authenticated));
+        assert_eq!(Access::any_of(&entries), Ok(Access::Allow(Allow::Authenticated)));
     }
 
     #[test]
     fn an_empty_entry_makes_the_token_optional_and_alone_opens_to_everybody() {
         let entries = [Entry(vec![token(&[], &["a"])]), Entry::default()];
-        assert_eq!(Access::any_of(&entries), Ok(Access::Optional));
-        assert_eq!(Access::any_of(&[Entry::default()]), Ok(Access::Anonymous));
-        assert_eq!(Access::any_of(&[]), Ok(Access::Anonymous));
+        assert_eq!(Access::any_of(&entries), Ok(Access::Allow(Allow::Optional)));
+        assert_eq!(Access::any_of(&[Entry::default()]), Ok(Access::Allow(Allow::Anonymous)));
+        assert_eq!(Access::any_of(&[]), Ok(Access::Allow(Allow::Anonymous)));
     }
 
     #[test]

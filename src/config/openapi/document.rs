@@ -1,32 +1,72 @@
-//! An OpenAPI document, 3.0 or 3.1, as a tree: its operations and what each asks of its callers.
+//! An OpenAPI document, 3.0 or 3.1, as a tree: its operations and the security that each requires.
+//!
+//! Whatever could hold `security` is read or refused: a part that was skipped could make a rule weaker than the document.
 
 use std::collections::HashMap;
 
 use scopegate_provider::Scope;
 
 use super::{
-    Imported, Operation, Spot,
+    Imported, LeftOut, Operation, Spot,
     access::{Access, Entry, Scheme},
     error::DocumentError,
     paths,
+    references::{Documents, Unresolved},
+    selection::Selection,
 };
 use crate::{
     config::error::ConfigError,
-    policy::settings::{DocumentLong, MatchLong},
-    yaml::{Node, Step, Value},
+    policy::settings::{Allow, DocumentLong, MatchLong, Undeclared},
+    yaml::{Node, Step, Value, nearest},
 };
 
-/// The methods under which operations stand (3.1.0, section 4.8.9).
+/// The keys under which a path item holds operations (3.1.0, section 4.8.9).
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
-/// How many references may lead to one another.
-const DEEPEST: usize = 8;
+/// The keys of a path item that are read.
+const PATH_ITEM: [&str; 10] =
+    ["get", "put", "post", "delete", "options", "head", "patch", "trace", "servers", "security"];
+
+/// The keys of an operation that are read.
+const OPERATION: [&str; 2] = ["security", "servers"];
+
+/// The keys of a document that are read.
+const DOCUMENT: [&str; 4] = ["paths", "components", "security", "servers"];
+
+/// The keys that OpenAPI defines where one of those above could be misspelt.
+const OTHER_KEYS: [&str; 20] = [
+    "$ref",
+    "summary",
+    "description",
+    "parameters",
+    "tags",
+    "externalDocs",
+    "operationId",
+    "requestBody",
+    "responses",
+    "callbacks",
+    "deprecated",
+    "openapi",
+    "info",
+    "jsonSchemaDialect",
+    "webhooks",
+    "produces",
+    "consumes",
+    "schemes",
+    "host",
+    "basePath",
+];
 
 /// Reads a document.
 ///
 /// # Errors
-/// All that is wrong with it.
-pub(super) fn read(name: &str, root: &Node, settings: &DocumentLong) -> Result<Imported, Vec<ConfigError>> {
+/// Everything that is wrong with it.
+pub(super) fn read(
+    name: &str,
+    documents: &Documents,
+    settings: &DocumentLong,
+    names: &mut Names,
+) -> Result<Imported, Vec<ConfigError>> {
     let imported = Imported {
         name: name.to_owned(),
         upstream: settings.upstream.clone(),
@@ -35,237 +75,409 @@ pub(super) fn read(name: &str, root: &Node, settings: &DocumentLong) -> Result<I
         scopes: Vec::new(),
         notes: Vec::new(),
     };
-    let mut reader = Reader { root, settings, schemes: HashMap::new(), imported, errors: Vec::new() };
+    let mut reader =
+        Reader { documents, settings, schemes: HashMap::new(), security: None, imported, errors: Vec::new() };
     match reader.version() {
-        None => reader.all(),
+        None => reader.document(names),
         Some(error) => reader.errors.push(error),
     }
     if reader.errors.is_empty() { Ok(reader.imported) } else { Err(reader.errors) }
 }
 
+/// The entries of `public` and `leave_out` as read against a document, and what is wrong with them.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    public: Vec<Selection>,
+    leave_out: Vec<Selection>,
+    /// The key of `policy_from`, the index in it, and the error.
+    pub(super) errors: Vec<(&'static str, usize, DocumentError)>,
+}
+
+/// An operation that was found in the document, before its security is read.
+struct Found<'a> {
+    label: String,
+    path: &'a str,
+    /// The entry of `paths`.
+    path_spot: Spot,
+    at: Spot,
+    item: &'a Node,
+    node: &'a Node,
+}
+
 struct Reader<'a> {
-    root: &'a Node,
+    documents: &'a Documents,
     settings: &'a DocumentLong,
     schemes: HashMap<&'a str, Scheme>,
+    /// The security of operations that have none of their own.
+    security: Option<(Spot, &'a Node)>,
     imported: Imported,
     errors: Vec<ConfigError>,
 }
 
 impl<'a> Reader<'a> {
-    /// Nothing, where it is of a version that is understood.
+    /// Returns an error unless the document is of a version that is understood.
     fn version(&self) -> Option<ConfigError> {
-        let node = self.root.get("openapi");
+        let root = self.documents.main();
+        let node = root.get("openapi");
         let found = node.and_then(Node::text);
         if found.is_some_and(|version| version.starts_with("3.0.") || version.starts_with("3.1.")) {
             return None;
         }
-        let found = match (found, self.root.get("swagger")) {
+        let found = match (found, root.get("swagger")) {
             (Some(version), _) => format!("`openapi: {version}`"),
             (None, Some(_)) => "`swagger`; convert it to OpenAPI 3".to_owned(),
             (None, None) => "no `openapi`".to_owned(),
         };
-        let spot = Spot::new(&node.unwrap_or(self.root).place, &["openapi"]);
+        let spot = Spot::new(&node.unwrap_or(root).place, &["openapi"]);
         Some(spot.error(DocumentError::Version { found }))
     }
 
-    fn all(&mut self) {
-        self.read_schemes();
-        let Some(paths) = self.root.get("paths") else { return };
-        if !matches!(paths.value, Value::Map(_) | Value::Null) {
-            let spot = Spot::new(&paths.place, &["paths"]);
-            self.errors.push(spot.error(DocumentError::Shape { expected: "a map of paths" }));
-        }
-        for entry in paths.entries().iter().filter(|entry| !entry.key.starts_with("x-")) {
-            let spot = Spot::new(&entry.key_place, &["paths", &entry.key]);
-            let item = followed(self.root, &entry.node);
-            match item {
-                Ok(item) => self.path(&entry.key, &spot, item),
-                Err(error) => self.errors.push(spot.error(error)),
-            }
-        }
-    }
-
-    /// `components.securitySchemes`, and the scopes that they declare.
-    fn read_schemes(&mut self) {
-        let schemes = self.root.get("components").and_then(|components| components.get("securitySchemes"));
-        for entry in schemes.map(Node::entries).unwrap_or_default() {
-            let spot = Spot::new(&entry.key_place, &["components", "securitySchemes", &entry.key]);
-            match followed(self.root, &entry.node) {
-                Ok(scheme) => self.read_scheme(&entry.key, &spot, scheme),
-                Err(error) => self.errors.push(spot.error(error)),
-            }
-        }
-    }
-
-    fn read_scheme(&mut self, name: &'a str, spot: &Spot, node: &'a Node) {
-        let text = |key: &str| node.get(key).and_then(Node::text);
-        let Some(kind) = text("type") else {
-            self.errors
-                .push(spot.error(DocumentError::Shape { expected: "a security scheme with a `type`" }));
-            return;
-        };
-        let providers = self.settings.schemes.get(name).map(|several| several.0.clone()).unwrap_or_default();
-        self.schemes.insert(name, Scheme::new(kind, text("scheme"), providers));
-        let flows = node.get("flows").map(Node::entries).unwrap_or_default();
-        for scope in flows.iter().filter_map(|flow| flow.node.get("scopes")).flat_map(Node::entries) {
-            let described = scope.node.text().unwrap_or_default().to_owned();
-            match Scope::parse(&scope.key) {
-                Ok(scope) => self.imported.scopes.push((scope, described)),
-                Err(error) => self
-                    .errors
-                    .push(Spot { place: scope.key_place.clone(), ..spot.clone() }.error(error.into())),
-            }
-        }
-    }
-
-    fn path(&mut self, path: &str, spot: &Spot, item: &'a Node) {
-        if !matches!(item.value, Value::Map(_)) {
-            self.errors
-                .push(spot.error(DocumentError::Shape { expected: "a map of methods and operations" }));
-            return;
-        }
-        let operations = item.entries().iter().filter(|entry| METHODS.contains(&entry.key.as_str()));
-        let left_out = |label: &String| self.settings.leave_out.contains(label);
-        let named: Vec<_> =
-            operations.map(|entry| (format!("{} {path}", entry.key.to_ascii_uppercase()), entry)).collect();
-        let all_left_out = !named.is_empty() && named.iter().all(|(label, _)| left_out(label));
-        let pattern = match paths::pattern(path) {
-            Ok(pattern) => Some(pattern),
-            // What is left out need not be sayable.
-            Err(_) if all_left_out => None,
-            Err(error) => return self.errors.push(spot.error(error)),
-        };
-        for (label, entry) in named {
-            let at = Spot {
-                place: entry.key_place.clone(),
-                path: [spot.path.as_slice(), &[Step::Key(entry.key.clone())]].concat(),
+    fn document(&mut self, names: &mut Names) {
+        let root = self.documents.main();
+        self.refuse_misspelt(root, &Spot::new(&root.place, &[]), &DOCUMENT);
+        self.schemes();
+        let security = self.general_security();
+        self.security = self.kept(security).flatten();
+        let found = self.operations();
+        let labels: Vec<&str> = found.iter().map(|found| found.label.as_str()).collect();
+        names.public = selections("public", &self.settings.public, &labels, &mut names.errors);
+        names.leave_out = selections("leave_out", &self.settings.leave_out, &labels, &mut names.errors);
+        let mut unsayable: Vec<&str> = Vec::new();
+        for found in found {
+            let is_left_out = names.leave_out.iter().any(|selection| selection.contains(&found.label));
+            let pattern = match paths::pattern(found.path) {
+                Ok(pattern) => Some(pattern),
+                // An operation that is left out needs no pattern.
+                Err(_) if is_left_out => None,
+                Err(error) => {
+                    // One error a path.
+                    if !unsayable.contains(&found.path) {
+                        self.errors.push(found.path_spot.error(error));
+                        unsayable.push(found.path);
+                    }
+                    continue;
+                }
             };
-            match self.operation(label, at.clone(), pattern.as_deref(), item, &entry.node) {
-                Ok(operation) => self.imported.operations.push(operation),
-                Err((spot, error)) => self.errors.push(spot.error(error)),
+            let operation = self.operation(found, pattern.as_deref(), is_left_out);
+            let operation = self.kept(operation);
+            self.imported.operations.extend(operation);
+        }
+        self.publish(names);
+    }
+
+    /// Returns the value, or keeps the error.
+    fn kept<T>(&mut self, result: Result<T, ConfigError>) -> Option<T> {
+        result.map_err(|error| self.errors.push(error)).ok()
+    }
+
+    /// Opens to every caller the operations that `public` selects, if they declare nothing themselves.
+    fn publish(&mut self, names: &mut Names) {
+        for (index, selection) in names.public.iter().enumerate() {
+            let mut is_opened = false;
+            for operation in &mut self.imported.operations {
+                if !selection.contains(&operation.label) || operation.left_out == Some(LeftOut::ByName) {
+                    continue;
+                }
+                if !operation.is_declared {
+                    operation.permit(Access::Allow(Allow::Anonymous));
+                }
+                is_opened |= operation.is_public();
+            }
+            if !is_opened {
+                let operation = self.settings.public.get(index).cloned().unwrap_or_default();
+                names.errors.push(("public", index, DocumentError::NotPublic { operation }));
+            }
+        }
+    }
+
+    /// Reads `components.securitySchemes`, and the scopes that they declare.
+    fn schemes(&mut self) {
+        let root = self.documents.main();
+        let Some(components) = root.get("components") else { return };
+        let spot = Spot::new(&components.place, &["components"]);
+        let Some(components) = self.map(components, &spot, "a map of components") else { return };
+        let Some(schemes) = components.get("securitySchemes") else { return };
+        let spot = Spot::new(&schemes.place, &["components", "securitySchemes"]);
+        let Some(schemes) = self.map(schemes, &spot, "a map of security schemes") else { return };
+        for entry in schemes.entries() {
+            let spot = spot.at_key(&entry.key, &entry.key_place);
+            let scheme = self.followed(&entry.node, &spot, &["type", "scheme", "flows"]);
+            if let Some(scheme) = self.kept(scheme) {
+                self.scheme(&entry.key, &spot, scheme);
+            }
+        }
+    }
+
+    fn scheme(&mut self, name: &'a str, spot: &Spot, node: &'a Node) {
+        let Some(kind) = node.get("type").and_then(Node::text) else {
+            let error = DocumentError::Shape { expected: "a security scheme with a `type`" };
+            return self.errors.push(spot.at(node).error(error));
+        };
+        let scheme = match self.settings.schemes.get(name) {
+            // Tokens of these providers take the place of whatever the document asks for.
+            Some(providers) => Scheme::Token(providers.0.clone()),
+            None => Scheme::new(kind, node.get("scheme").and_then(Node::text)),
+        };
+        self.schemes.insert(name, scheme);
+        let Some(flows) = node.get("flows") else { return };
+        let Some(flows) = self.map(flows, spot, "a map of flows") else { return };
+        for flow in flows.entries().iter().filter(|entry| !entry.key.starts_with("x-")) {
+            let followed = self.followed(&flow.node, spot, &["scopes"]);
+            let Some(scopes) = self.kept(followed).and_then(|flow| flow.get("scopes")) else { continue };
+            let Some(scopes) = self.map(scopes, spot, "a map of scopes and descriptions") else { continue };
+            for scope in scopes.entries() {
+                let description = scope.node.text().unwrap_or_default().to_owned();
+                match Scope::parse(&scope.key) {
+                    Ok(scope) => self.imported.scopes.push((scope, description)),
+                    Err(error) => {
+                        self.errors.push(spot.at_key(&scope.key, &scope.key_place).error(error.into()))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns every operation of `paths`.
+    fn operations(&mut self) -> Vec<Found<'a>> {
+        let mut found = Vec::new();
+        let Some(paths) = self.documents.main().get("paths") else { return found };
+        let spot = Spot::new(&paths.place, &["paths"]);
+        let Some(paths) = self.map(paths, &spot, "a map of paths") else { return found };
+        for entry in paths.entries().iter().filter(|entry| !entry.key.starts_with("x-")) {
+            let path_spot = spot.at_key(&entry.key, &entry.key_place);
+            let item = self.followed(&entry.node, &path_spot, &PATH_ITEM);
+            let Some(item) = self.kept(item) else { continue };
+            if !matches!(item.value, Value::Map(_)) {
+                let error = DocumentError::Shape { expected: "a map of methods and operations" };
+                self.errors.push(path_spot.at(item).error(error));
+                continue;
+            }
+            self.refuse_misspelt(item, &path_spot, &PATH_ITEM);
+            let before = found.len();
+            for operation in item.entries().iter().filter(|entry| METHODS.contains(&entry.key.as_str())) {
+                found.push(Found {
+                    label: format!("{} {}", operation.key.to_ascii_uppercase(), entry.key),
+                    path: &entry.key,
+                    path_spot: path_spot.clone(),
+                    at: path_spot.at_key(&operation.key, &operation.key_place),
+                    item,
+                    node: &operation.node,
+                });
+            }
+            if let Err(error) = paths::pattern(&entry.key)
+                && found.len() == before
+            {
+                self.errors.push(path_spot.error(error));
+            }
+        }
+        found
+    }
+
+    /// Refuses a key that looks like one that a rule is made of: what is below it would not be read.
+    fn refuse_misspelt(&mut self, node: &'a Node, spot: &Spot, read: &[&str]) {
+        for entry in node.entries() {
+            let key = entry.key.as_str();
+            let is_known = key != "security" && read.contains(&key) || OTHER_KEYS.contains(&key);
+            if key.starts_with("x-") || is_known || key == "security" && read != PATH_ITEM {
+                continue;
+            }
+            let nearest = nearest(key, read);
+            let is_operation =
+                ["responses", "security", "$ref"].iter().any(|key| entry.node.get(key).is_some());
+            if nearest.is_some() || is_operation && read == PATH_ITEM {
+                let error = DocumentError::UnknownKey { found: key.to_owned(), nearest };
+                self.errors.push(spot.at_key(key, &entry.key_place).error(error));
             }
         }
     }
 
     fn operation(
         &mut self,
-        label: String,
-        at: Spot,
+        found: Found<'a>,
         pattern: Option<&str>,
-        item: &Node,
-        node: &'a Node,
-    ) -> Result<Operation, (Spot, DocumentError)> {
-        let bases = self.bases(item, node).map_err(|error| (at.clone(), error))?;
-        let method = label.split(' ').next().unwrap_or_default().to_owned();
-        let served = |base: &String| {
-            let path = format!("{base}{}", pattern?);
-            Some(MatchLong { methods: vec![method.clone()], host: self.settings.host.clone(), path })
-        };
-        let patterns = bases.iter().filter_map(served).collect();
-        let security = self.security(&at, node);
+        is_left_out: bool,
+    ) -> Result<Operation, ConfigError> {
+        let Found { label, at, item, node, .. } = found;
+        let node = self.followed(node, &at, &OPERATION)?;
+        if !matches!(node.value, Value::Map(_) | Value::Null) {
+            return Err(at.at(node).error(DocumentError::Shape { expected: "an operation" }));
+        }
+        self.refuse_misspelt(node, &at, &OPERATION);
+        let mut patterns = Vec::new();
+        for base in self.bases(item, node, &at)? {
+            let Some(pattern) = pattern else { break };
+            let methods = vec![label.split(' ').next().unwrap_or_default().to_owned()];
+            let path = format!("{base}{pattern}");
+            patterns.push(MatchLong { methods, host: self.settings.host.clone(), path });
+        }
+        let security = self.security(&at, node)?;
         let mut operation = Operation {
             label,
             security: security.as_ref().map_or_else(|| at.clone(), |(spot, _)| spot.clone()),
             at,
             patterns,
             routes: Vec::new(),
+            is_declared: security.is_some(),
+            left_out: is_left_out.then_some(LeftOut::ByName),
         };
-        let Some((spot, security)) = security.filter(|_| !self.settings.leave_out.contains(&operation.label))
-        else {
-            return Ok(operation);
-        };
-        let access = self.access(&spot, security).map_err(|error| (spot, error))?;
-        operation.permit(access);
+        match security {
+            _ if is_left_out => {}
+            Some((spot, security)) => operation.permit(self.access(&spot, security)?),
+            None => match self.settings.undeclared {
+                None => {}
+                Some(Undeclared::Nobody) => operation.permit(Access::Allow(Allow::Nobody)),
+                Some(Undeclared::Authenticated) => operation.permit(Access::Allow(Allow::Authenticated)),
+                Some(Undeclared::LeaveOut) => operation.left_out = Some(LeftOut::Undeclared),
+            },
+        }
         Ok(operation)
     }
 
-    /// What stands in front of an operation's path: its own servers', the path's, or the document's.
-    fn bases(&self, item: &Node, operation: &Node) -> Result<Vec<String>, DocumentError> {
+    /// Returns the paths in front of an operation's own: those of its own servers, else of its path's, else of the
+    /// document's.
+    fn bases(&mut self, item: &'a Node, operation: &'a Node, at: &Spot) -> Result<Vec<String>, ConfigError> {
         if let Some(base) = &self.settings.base_path {
-            return Ok(vec![paths::base(base)?]);
+            return paths::base(base).map(|base| vec![base]).map_err(|error| at.error(error));
         }
-        let servers = [operation, item, self.root].into_iter().filter_map(|node| node.get("servers"));
-        let servers = servers.map(Node::items).find(|servers| !servers.is_empty()).unwrap_or_default();
         let mut bases = Vec::new();
-        for url in servers.iter().filter_map(|server| server.get("url").and_then(Node::text)) {
-            let base = paths::of_server(url)?;
-            if !bases.contains(&base) {
-                bases.push(base);
+        for node in [operation, item, self.documents.main()] {
+            let Some(servers) = node.get("servers") else { continue };
+            let servers = self.container(servers, at)?;
+            if !matches!(servers.value, Value::List(_) | Value::Null) {
+                return Err(at.at(servers).error(DocumentError::Shape { expected: "a list of servers" }));
+            }
+            for server in servers.items() {
+                let server = self.followed(server, at, &["url", "variables"])?;
+                let Some(url) = server.get("url").and_then(Node::text) else {
+                    return Err(at
+                        .at(server)
+                        .error(DocumentError::Shape { expected: "a server with a `url`" }));
+                };
+                let base = paths::of_server(url).map_err(|error| at.error(error))?;
+                if !bases.contains(&base) {
+                    bases.push(base);
+                }
+            }
+            if !bases.is_empty() {
+                return Ok(bases);
             }
         }
-        if bases.is_empty() {
-            bases.push(String::new());
-        }
-        Ok(bases)
+        Ok(vec![String::new()])
     }
 
-    /// What is said about the callers of an operation, by itself or else by the document; an empty list of the
-    /// document's says nothing.
-    fn security(&self, at: &Spot, operation: &'a Node) -> Option<(Spot, &'a Node)> {
-        if let Some(own) = operation.get("security") {
-            let path = [at.path.as_slice(), &[Step::Key("security".to_owned())]].concat();
-            return Some((Spot { place: own.place.clone(), path }, own));
-        }
-        let general = self.root.get("security").filter(|node| !node.items().is_empty())?;
-        Some((Spot::new(&general.place, &["security"]), general))
+    /// Returns the `security` of the document, which holds where an operation has none. An empty list says nothing.
+    fn general_security(&self) -> Result<Option<(Spot, &'a Node)>, ConfigError> {
+        let Some(node) = self.documents.main().get("security") else { return Ok(None) };
+        let spot = Spot::new(&node.place, &["security"]);
+        let node = self.security_list(node, &spot)?;
+        Ok((!node.items().is_empty()).then_some((spot, node)))
     }
 
-    fn access(&mut self, spot: &Spot, security: &Node) -> Result<Access, DocumentError> {
-        if !matches!(security.value, Value::List(_)) {
-            return Err(DocumentError::Shape { expected: "a list of security requirements" });
+    /// Returns the security of an operation: its own, or else the document's.
+    fn security(&self, at: &Spot, operation: &'a Node) -> Result<Option<(Spot, &'a Node)>, ConfigError> {
+        let Some(own) = operation.get("security") else { return Ok(self.security.clone()) };
+        let spot = at.at_key("security", &own.place);
+        let list = self.security_list(own, &spot)?;
+        Ok(Some((spot, list)))
+    }
+
+    fn security_list(&self, node: &'a Node, spot: &Spot) -> Result<&'a Node, ConfigError> {
+        let list = self.container(node, spot)?;
+        match list.value {
+            Value::List(_) => Ok(list),
+            _ => {
+                Err(spot.at(list).error(DocumentError::Shape { expected: "a list of security requirements" }))
+            }
         }
-        let entries = security.items().iter().map(|item| self.entry(item)).collect::<Result<Vec<_>, _>>()?;
-        let access = Access::any_of(&entries)?;
+    }
+
+    fn access(&mut self, spot: &Spot, security: &'a Node) -> Result<Access, ConfigError> {
+        let mut entries = Vec::with_capacity(security.items().len());
+        for item in security.items() {
+            entries.push(self.entry(item, spot)?);
+        }
+        let access = Access::any_of(&entries).map_err(|error| spot.error(error))?;
         if entries.iter().any(|entry| !entry.is_checked())
-            && matches!(access, Access::Authenticated | Access::Require(_))
+            && matches!(access, Access::Allow(Allow::Authenticated) | Access::Require(_))
         {
-            let note = "an alternative without a bearer token is left out: tokens are all that is checked";
+            let note = "an alternative without a bearer token is left out, because only tokens are checked; name the \
+                        providers whose tokens take its place in `schemes`";
             self.imported.notes.push((spot.clone(), note.to_owned()));
         }
         Ok(access)
     }
 
-    fn entry(&self, item: &Node) -> Result<Entry, DocumentError> {
+    fn entry(&self, item: &'a Node, spot: &Spot) -> Result<Entry, ConfigError> {
+        let item = self.container(item, spot)?;
         if !matches!(item.value, Value::Map(_)) {
-            return Err(DocumentError::Shape { expected: "a map of security schemes and scopes" });
+            let expected = "a map of security schemes and scopes";
+            return Err(spot.at(item).error(DocumentError::Shape { expected }));
         }
         let mut entry = Entry::default();
         for named in item.entries() {
-            let scheme = self.schemes.get(named.key.as_str());
-            let scheme = scheme.ok_or_else(|| DocumentError::UnknownScheme { found: named.key.clone() })?;
-            if !matches!(named.node.value, Value::List(_)) {
-                return Err(DocumentError::Shape { expected: "a list of scopes" });
+            let Some(scheme) = self.schemes.get(named.key.as_str()) else {
+                let error = DocumentError::UnknownScheme { found: named.key.clone() };
+                return Err(Spot { place: named.key_place.clone(), ..spot.clone() }.error(error));
+            };
+            let list = self.container(&named.node, spot)?;
+            if !matches!(list.value, Value::List(_)) {
+                return Err(spot.at(list).error(DocumentError::Shape { expected: "a list of scopes" }));
             }
-            let scope = |node: &Node| match node.text() {
-                Some(text) => Ok(Scope::parse(text)?),
-                None => Err(DocumentError::Shape { expected: "the name of a scope" }),
-            };
-            // Only tokens have scopes; what else is named beside another scheme is not looked at.
-            let scopes = match scheme {
-                Scheme::Token(_) => named.node.items().iter().map(scope).collect::<Result<_, _>>()?,
-                Scheme::Other => Vec::new(),
-            };
+            let mut scopes = Vec::new();
+            // Only tokens have scopes; what an API key lists is not looked at.
+            for item in list.items().iter().filter(|_| matches!(scheme, Scheme::Token(_))) {
+                let text = item.text();
+                let text = text.ok_or(DocumentError::Shape { expected: "the name of a scope" });
+                let scope = text.and_then(|text| Ok(Scope::parse(text)?));
+                scopes.push(scope.map_err(|error| spot.at(item).error(error))?);
+            }
             entry.0.push((scheme.clone(), scopes));
         }
         Ok(entry)
     }
+
+    /// Follows the reference of an object, beside which none of `keys` may be written.
+    fn followed(&self, node: &'a Node, spot: &Spot, keys: &[&str]) -> Result<&'a Node, ConfigError> {
+        self.documents.object(node, keys).map_err(|unresolved| unresolved.error(spot))
+    }
+
+    /// Follows the reference of a list or of a map of names.
+    fn container(&self, node: &'a Node, spot: &Spot) -> Result<&'a Node, ConfigError> {
+        self.documents.container(node).map_err(|unresolved| unresolved.error(spot))
+    }
+
+    /// Follows the reference of a map; an empty value is an empty map, and any other value an error.
+    fn map(&mut self, node: &'a Node, spot: &Spot, expected: &'static str) -> Option<&'a Node> {
+        let followed = self.container(node, spot);
+        let node = self.kept(followed)?;
+        if !matches!(node.value, Value::Map(_) | Value::Null) {
+            self.errors.push(spot.at(node).error(DocumentError::Shape { expected }));
+            return None;
+        }
+        Some(node)
+    }
 }
 
-/// What a node refers to, if it refers to anything: something in this document.
-fn followed<'a>(root: &'a Node, node: &'a Node) -> Result<&'a Node, DocumentError> {
-    let mut node = node;
-    for _ in 0..DEEPEST {
-        let Some(reference) = node.get("$ref").and_then(Node::text) else { return Ok(node) };
-        let wrong = || DocumentError::Reference { found: reference.to_owned() };
-        if node.entries().iter().any(|entry| METHODS.contains(&entry.key.as_str())) {
-            // Which of the two would be meant is not said.
-            return Err(DocumentError::Shape { expected: "either `$ref` or operations" });
+/// Parses the entries of `public` or `leave_out`.
+fn selections(
+    key: &'static str,
+    entries: &[String],
+    labels: &[&str],
+    errors: &mut Vec<(&'static str, usize, DocumentError)>,
+) -> Vec<Selection> {
+    let mut selections = Vec::with_capacity(entries.len());
+    for (index, entry) in entries.iter().enumerate() {
+        match Selection::parse(entry, labels) {
+            Ok(selection) => selections.push(selection),
+            Err(error) => errors.push((key, index, error)),
         }
-        let steps = reference.strip_prefix("#/").ok_or_else(wrong)?.split('/');
-        let into = |node: &'a Node, step: &str| node.get(&step.replace("~1", "/").replace("~0", "~"));
-        node = steps.into_iter().try_fold(root, into).ok_or_else(wrong)?;
     }
-    Err(DocumentError::Reference {
-        found: node.get("$ref").and_then(Node::text).unwrap_or_default().to_owned(),
-    })
+    selections
+}
+
+impl Unresolved<'_> {
+    fn error(self, spot: &Spot) -> ConfigError {
+        let path = [spot.path.as_slice(), &[Step::Key("$ref".to_owned())]].concat();
+        Spot { place: self.node.place.clone(), path }.error(self.error)
+    }
 }

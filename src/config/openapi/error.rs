@@ -1,18 +1,18 @@
-//! Why an OpenAPI document is no policy.
+//! Errors of OpenAPI documents.
 
-use scopegate_provider::{HttpError, ScopeError};
+use scopegate_provider::{ByteSize, HttpError, ScopeError};
 
-/// Why the policy cannot be taken from an OpenAPI document.
+/// An OpenAPI document from which no routes can be taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DocumentError {
-    /// The URL of the document is none.
+    /// Not the URL of a document.
     #[error("expected a file, or an `https` URL without user name, query and fragment")]
     Url,
     /// The document cannot be fetched.
     #[error("cannot fetch the document: {0}")]
     Http(HttpError),
-    /// The server answers otherwise.
+    /// The server answers with another status than 200.
     #[error("cannot fetch the document: expected the status 200, found {status}")]
     Status {
         /// The status.
@@ -21,7 +21,7 @@ pub enum DocumentError {
     /// The system gives no thread, or no certificates, to fetch it with.
     #[error("cannot fetch the document: {detail}")]
     Client {
-        /// What the system said.
+        /// The system's message.
         detail: String,
     },
     /// It is not UTF-8.
@@ -39,16 +39,75 @@ pub enum DocumentError {
         /// What was expected.
         expected: &'static str,
     },
-    /// A reference that leads out of the document, or nowhere.
+    /// A reference whose fragment is not a JSON Pointer.
     #[error(
-        "expected a reference to something in this document, such as `#/components/pathItems/items`, found `{found}`"
+        "expected a reference such as `#/components/pathItems/items` or `items.yaml#/get`, found `{found}`"
     )]
     Reference {
         /// The reference.
         found: String,
     },
-    /// A path that is none.
-    #[error("expected a path that begins with `/`, without `*`, query and fragment, found `{found}`")]
+    /// A reference to something that is not there.
+    #[error("the reference `{found}` leads nowhere: there is no `{missing}`")]
+    ReferenceLeadsNowhere {
+        /// The reference.
+        found: String,
+        /// The part of its pointer that is missing.
+        missing: String,
+    },
+    /// A reference that leads back to itself.
+    #[error("the reference `{found}` leads back to itself")]
+    ReferenceCycle {
+        /// The reference.
+        found: String,
+    },
+    /// A reference to something other than a file beside the document.
+    #[error(
+        "a reference to `{found}` is not followed: only files with a relative path are, from a document that is a file \
+         itself; bundle the document into one file"
+    )]
+    ReferenceOutside {
+        /// The document that it names.
+        found: String,
+    },
+    /// A reference to a file that cannot be read.
+    #[error("cannot read `{path}`, to which this refers: {detail}")]
+    ReferenceFile {
+        /// The file.
+        path: String,
+        /// The system's or the parser's message.
+        detail: String,
+    },
+    /// A key beside `$ref` that would be lost.
+    #[error("expected either `$ref` or `{key}`, found both; OpenAPI does not say which of them holds")]
+    BesideReference {
+        /// The key.
+        key: String,
+    },
+    /// A key that looks like one that a rule is made of.
+    #[error("unknown key `{found}`{}; below it nothing is read", meant(nearest.as_deref()))]
+    UnknownKey {
+        /// The key.
+        found: String,
+        /// The known key that is written most alike.
+        nearest: Option<String>,
+    },
+    /// A scheme that stands for the tokens of no provider.
+    #[error("an empty list stands for no token: name at least one provider")]
+    EmptyScheme,
+    /// The document is longer than is read.
+    #[error("the document is longer than {limit}; write a larger `max_size` beside it, such as `{advice}`")]
+    TooLarge {
+        /// The limit.
+        limit: ByteSize,
+        /// A larger limit.
+        advice: ByteSize,
+    },
+    /// A path that no request can have.
+    #[error(
+        "expected a path that begins with `/`, without `*`, `?` and `#`, found `{found}`; a query takes no part in a \
+         decision: write the operations of this path in `leave_out`, and a route for the path without it"
+    )]
     Path {
         /// What was found.
         found: String,
@@ -62,13 +121,13 @@ pub enum DocumentError {
         /// The segment.
         found: String,
     },
-    /// A server whose path cannot be told.
-    #[error("the path of the server `{found}` cannot be told; write `base_path` beside the document")]
+    /// A server whose path depends on a variable or on the document's own URL.
+    #[error("the path of the server `{found}` is not known; write `base_path` beside the document")]
     Server {
         /// The server's URL.
         found: String,
     },
-    /// A base path that is none.
+    /// Not a base path.
     #[error("expected a path of literal segments such as `/orders`, or `/`, found `{found}`")]
     BasePath {
         /// What was found.
@@ -82,18 +141,24 @@ pub enum DocumentError {
     },
     /// Security schemes of which none is of bearer tokens.
     #[error(
-        "nobody could call this: of its security schemes none is `oauth2`, `openIdConnect` or `http` with `bearer`, and \
-         tokens are all that is checked; write it in `leave_out`, and a route for it"
+        "no supported security scheme: only tokens are checked, those of `oauth2`, `openIdConnect` and `http` with `bearer`; \
+         name the providers whose tokens take the place of another scheme in `schemes`, or write the operation in \
+         `leave_out`, and a route for it"
     )]
     NoToken,
     /// A token of two providers at once.
-    #[error("nobody could call this: no token is of all the providers that its security schemes mean")]
+    #[error(
+        "no caller could satisfy this: no token is of all the providers that its security schemes stand for"
+    )]
     NoProvider,
     /// Not a scope.
     #[error(transparent)]
     Scope(#[from] ScopeError),
     /// An operation that is not there.
-    #[error("there is no operation `{found}`{}; write `METHOD /path` as the document does", meant(nearest.as_deref()))]
+    #[error(
+        "there is no operation `{found}`{}; write `METHOD /path` as the document does, or a pattern such as `/internal/**`",
+        meant(nearest.as_deref())
+    )]
     NoSuchOperation {
         /// What was found.
         found: String,
@@ -101,7 +166,7 @@ pub enum DocumentError {
         nearest: Option<String>,
     },
     /// An operation that is said to be public and is not.
-    #[error("`{operation}` asks for a token, so it is not public")]
+    #[error("`{operation}` is not public: it requires a token, or `leave_out` names it")]
     NotPublic {
         /// The operation.
         operation: String,
@@ -111,7 +176,7 @@ pub enum DocumentError {
     ScopesAndFallback,
     /// An operation that nothing decides.
     #[error(
-        "`{operation}` has no rule: it declares no security and no route decides it, so it would be refused; {hint}"
+        "`{operation}` has no rule: it declares no security and no route decides it, so its requests are denied; {hint}"
     )]
     NoRule {
         /// The operation.

@@ -1,40 +1,36 @@
-//! A document that is served somewhere, such as by the upstream itself.
+//! Fetches a document by its URL, such as from the upstream itself.
 
 use bytes::Bytes;
 use scopegate_oidc::{Http, HttpSettings};
-use scopegate_provider::HttpClient;
+use scopegate_provider::{ByteSize, HttpClient, HttpError};
 use url::Url;
 
 use super::error::DocumentError;
 
-/// The longest document that is read: 8 MiB.
-const MAX_DOCUMENT: usize = 8 << 20;
-
-/// The URL of a document, if it is one and not a file. It is shown in messages, so it holds nothing secret.
+/// Parses the URL of a document; `None` for a file. It is shown in messages, so it may not hold a secret.
 ///
 /// # Errors
-/// A URL that could hold a secret, or is none.
+/// Not a URL, or one that could hold a secret.
 pub(super) fn url(text: &str) -> Result<Option<Url>, DocumentError> {
     if !text.contains("://") {
         return Ok(None);
     }
     let url = Url::parse(text).map_err(|_| DocumentError::Url)?;
-    let plain = url.username().is_empty() && url.password().is_none();
-    let short = url.query().is_none() && url.fragment().is_none();
-    if plain && short && matches!(url.scheme(), "http" | "https") {
+    let has_no_user = url.username().is_empty() && url.password().is_none();
+    let is_short = url.query().is_none() && url.fragment().is_none();
+    if has_no_user && is_short && matches!(url.scheme(), "http" | "https") {
         Ok(Some(url))
     } else {
         Err(DocumentError::Url)
     }
 }
 
-/// Fetches a document, which may take as long as `settings` say. It blocks, as reading a file does.
+/// Fetches a document of at most `limit`. Blocks, as reading a file does.
 ///
 /// # Errors
-/// There is no answer, or another than 200.
-pub(super) fn fetch(url: &Url, settings: HttpSettings) -> Result<Vec<u8>, DocumentError> {
-    let client = |error: &dyn std::fmt::Display| DocumentError::Client { detail: error.to_string() };
-    let http = Http::new(settings).map_err(|error| client(&error))?.with_limit(MAX_DOCUMENT);
+/// The server cannot be reached, takes longer than `settings` allow, or answers with another status than 200.
+pub(super) fn fetch(url: &Url, settings: HttpSettings, limit: ByteSize) -> Result<Vec<u8>, DocumentError> {
+    let http = Http::new(settings).map_err(client_error)?.with_limit(limit.get());
     let request = http::Request::get(url.as_str()).body(Bytes::new()).map_err(|_| DocumentError::Url)?;
     // A thread of its own, since the caller's may be one of a runtime.
     let answer = std::thread::scope(|scope| {
@@ -44,10 +40,22 @@ pub(super) fn fetch(url: &Url, settings: HttpSettings) -> Result<Vec<u8>, Docume
         });
         fetching.join()
     });
-    let answer = answer.map_err(|_| client(&"it failed"))?.map_err(|error| client(&error))?;
-    let answer = answer.map_err(DocumentError::Http)?;
+    let answer = answer.map_err(|_| client_error("the request panicked"))?.map_err(client_error)?;
+    let answer = answer.map_err(|error| match error {
+        HttpError::TooLarge { .. } => DocumentError::TooLarge { limit, advice: larger(limit) },
+        error => DocumentError::Http(error),
+    })?;
     match answer.status() {
         http::StatusCode::OK => Ok(answer.into_body().into()),
         status => Err(DocumentError::Status { status: status.as_u16() }),
     }
+}
+
+fn client_error(error: impl std::fmt::Display) -> DocumentError {
+    DocumentError::Client { detail: error.to_string() }
+}
+
+/// A limit to advise where `limit` was too small: four times as much.
+pub(super) fn larger(limit: ByteSize) -> ByteSize {
+    ByteSize::new(limit.get().saturating_mul(4))
 }

@@ -1,4 +1,4 @@
-//! An item of `policy_from`: the document found, read, and mounted as the item says.
+//! An item of `policy_from`: finds and reads the document, and mounts it as the item says.
 
 use std::{
     path::{Path, PathBuf},
@@ -6,8 +6,15 @@ use std::{
 };
 
 use scopegate_oidc::HttpSettings;
+use scopegate_provider::ByteSize;
 
-use super::{Imported, Operations, document, error::DocumentError, fetch};
+use super::{
+    Imported, Operations,
+    document::{self, Names},
+    error::DocumentError,
+    fetch,
+    references::Documents,
+};
 use crate::{
     config::{
         check::Conflict,
@@ -42,6 +49,9 @@ pub(in crate::config) fn import(
     }
 }
 
+/// The longest document that is fetched, unless `max_size` says otherwise.
+const MAX_SIZE: ByteSize = ByteSize::new(8 << 20);
+
 struct Item<'a> {
     tree: &'a Node,
     index: usize,
@@ -64,29 +74,41 @@ impl Item<'_> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text).into();
         let root = parse(&Arc::new(Document { origin, text }));
         let root = root.map_err(|faults| faults.into_iter().map(ConfigError::from).collect::<Vec<_>>())?;
-        let mut imported = document::read(&name, &root, settings)?;
-        let errors = self.check_names(&mut imported, &root);
-        self.lead(&mut imported);
-        if errors.is_empty() { Ok(imported) } else { Err(errors) }
+        let documents = Documents::open(root);
+        watched.extend(documents.files().map(Path::to_owned));
+        let mut names = Names::default();
+        let read = document::read(&name, &documents, settings, &mut names);
+        let mut errors = self.name_errors(names, &documents);
+        match read {
+            Ok(mut imported) if errors.is_empty() => {
+                self.set_upstream(&mut imported);
+                Ok(imported)
+            }
+            Ok(_) => Err(errors),
+            Err(more) => {
+                errors.extend(more);
+                Err(errors)
+            }
+        }
     }
 
-    /// The document as it is, and where it is from.
+    /// Reads or fetches the document.
     fn bytes(&self, parts: &Parts, watched: &mut Vec<PathBuf>) -> Result<(Origin, Vec<u8>), Conflict> {
+        let limit = self.settings.max_size.unwrap_or(MAX_SIZE);
         if let Some(url) = fetch::url(&self.settings.document).map_err(Conflict::Document)? {
-            let bytes = fetch::fetch(&url, self.http(parts)).map_err(Conflict::Document)?;
+            let bytes = fetch::fetch(&url, self.http(parts), limit).map_err(Conflict::Document)?;
             return Ok((Origin::Text(url.to_string()), bytes));
         }
         let path = beside(self.place(&["document"]), &self.settings.document);
-        let unreadable = |error: std::io::Error| Conflict::File {
+        let bytes = std::fs::read(&path).map_err(|error| Conflict::File {
             path: path.display().to_string(),
             detail: error.to_string(),
-        };
-        let bytes = std::fs::read(&path).map_err(unreadable)?;
+        })?;
         watched.push(path.clone());
         Ok((Origin::File(path), bytes))
     }
 
-    /// Upstreams that are spoken to in plain HTTP are asked so for their document.
+    /// The settings to fetch with: plain HTTP to the hosts of upstreams that are reached by it.
     fn http(&self, parts: &Parts) -> HttpSettings {
         let plain = parts.upstreams.iter().filter(|(_, upstream)| !upstream.url.is_https());
         let named = self.settings.upstream.as_ref();
@@ -98,29 +120,30 @@ impl Item<'_> {
         }
     }
 
-    /// What the item names must be in the document.
-    fn check_names(&self, imported: &mut Imported, root: &Node) -> Vec<ConfigError> {
+    /// Returns the errors of entries that name something that the document does not have.
+    fn name_errors(&self, names: Names, documents: &Documents) -> Vec<ConfigError> {
         let mut errors = Vec::new();
-        for (index, error) in imported.publish(&self.settings.public) {
-            errors.push(self.indexed("public", index, error));
+        for (key, index, error) in names.errors {
+            errors.push(self.indexed(key, index, error));
         }
-        for (index, name) in self.settings.leave_out.iter().enumerate() {
-            if imported.operations.iter().all(|operation| operation.label != *name) {
-                errors.push(self.indexed("leave_out", index, imported.no_such_operation(name)));
-            }
-        }
-        let schemes = root.get("components").and_then(|components| components.get("securitySchemes"));
-        for name in self.settings.schemes.keys() {
-            if schemes.and_then(|schemes| schemes.get(name)).is_none() {
-                let error = DocumentError::UnknownScheme { found: name.clone() };
-                errors.push(self.error(&["schemes", name], Conflict::Document(error)));
-            }
+        let schemes = documents.main().get("components").map(|components| documents.container(components));
+        let schemes = schemes.and_then(Result::ok).and_then(|components| components.get("securitySchemes"));
+        let schemes = schemes.map(|schemes| documents.container(schemes)).and_then(Result::ok);
+        for (name, providers) in &self.settings.schemes {
+            let error = if schemes.and_then(|schemes| schemes.get(name)).is_none() {
+                DocumentError::UnknownScheme { found: name.clone() }
+            } else if providers.0.is_empty() {
+                DocumentError::EmptyScheme
+            } else {
+                continue;
+            };
+            errors.push(self.error(&["schemes", name], Conflict::Document(error)));
         }
         errors
     }
 
-    /// Leads what is permitted to the upstream.
-    fn lead(&self, imported: &mut Imported) {
+    /// Proxies the operations to the upstream.
+    fn set_upstream(&self, imported: &mut Imported) {
         for route in imported.operations.iter_mut().flat_map(|operation| &mut operation.routes) {
             route.upstream.clone_from(&self.settings.upstream);
             route.strip_prefix.clone_from(&self.settings.strip_prefix);

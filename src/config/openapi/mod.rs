@@ -1,9 +1,10 @@
-//! What the policy takes from OpenAPI documents (`policy_from`) and from poem-openapi's services: for each operation a
-//! route that asks for what its `security` names.
+//! Routes from OpenAPI documents (`policy_from`) and from poem-openapi's services: one for each operation, which requires
+//! what the operation's `security` names.
 //!
 //! The entries of `security` are alternatives; the schemes in one entry are required together. `security: []`, or an
-//! entry that names nothing alone, is for everybody; an entry that names nothing beside others makes the token optional.
-//! An operation for which nothing is said, neither by itself nor by the document, gets no route, and so is refused.
+//! empty entry alone, needs no token; an empty entry beside others makes the token optional. An operation for which
+//! neither it nor the document declares security gets the route that `undeclared` says; without it, no route, and so its
+//! requests are denied unless another route permits them.
 
 mod access;
 mod document;
@@ -11,6 +12,8 @@ mod error;
 mod fetch;
 mod item;
 mod paths;
+mod references;
+mod selection;
 mod service;
 
 use scopegate_provider::Scope;
@@ -18,26 +21,26 @@ use scopegate_provider::Scope;
 use super::{check::Conflict, error::ConfigError};
 use crate::{
     policy::settings::{Allow, MatchLong, MatchSettings, RouteSettings},
-    yaml::{Place, Step, nearest},
+    yaml::{Node, Place, Step},
 };
 
 use self::access::Access;
 pub(super) use self::item::import;
 pub use self::{error::DocumentError, service::Operations};
 
-/// What the policy takes from one document.
+/// The operations and scopes of one document.
 #[derive(Debug)]
 pub(super) struct Imported {
     /// The document, as messages name it.
     pub(super) name: String,
     /// The upstream to which its operations are proxied.
     pub(super) upstream: Option<String>,
-    /// Whether nobody but the author of a program could write a rule for an operation that has none.
+    /// The operations are those of a program's own service, so that only its author can write a rule for one without.
     pub(super) of_program: bool,
     pub(super) operations: Vec<Operation>,
-    /// The scopes that it declares, and what each is for.
+    /// The scopes that it declares, and the description of each.
     pub(super) scopes: Vec<(Scope, String)>,
-    /// What deserves to be said.
+    /// Warnings.
     pub(super) notes: Vec<(Spot, String)>,
 }
 
@@ -47,15 +50,28 @@ pub(super) struct Operation {
     /// As the document writes it: `GET /items/{id}`.
     pub(super) label: String,
     pub(super) at: Spot,
-    /// Where its callers are spoken of.
+    /// The `security` that holds for it.
     pub(super) security: Spot,
-    /// Where it is served: a pattern for each of its servers' paths.
+    /// The patterns at which it is served, one for each of its servers' paths.
     pub(super) patterns: Vec<MatchLong>,
-    /// A route for each of the patterns; none where nothing is said about its callers.
+    /// A route for each of the patterns; empty where the document declares no security.
     pub(super) routes: Vec<RouteSettings>,
+    /// The document declares security for it.
+    pub(super) is_declared: bool,
+    /// The setting that leaves it to `routes`.
+    pub(super) left_out: Option<LeftOut>,
 }
 
-/// Something in a document.
+/// The setting that leaves an operation to `routes`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeftOut {
+    /// `leave_out` names it.
+    ByName,
+    /// It declares nothing, and `undeclared` is `leave_out`.
+    Undeclared,
+}
+
+/// The location of something in a document.
 #[derive(Debug, Clone)]
 pub(super) struct Spot {
     pub(super) place: Place,
@@ -68,54 +84,37 @@ impl Spot {
         Self { place: place.clone(), path }
     }
 
+    /// The location of a key below this one.
+    fn at_key(&self, key: &str, place: &Place) -> Self {
+        let path = [self.path.as_slice(), &[Step::Key(key.to_owned())]].concat();
+        Self { place: place.clone(), path }
+    }
+
+    /// The location of a node that belongs to this key, which may be in another file.
+    fn at(&self, node: &Node) -> Self {
+        Self { place: node.place.clone(), path: self.path.clone() }
+    }
+
     fn error(&self, error: DocumentError) -> ConfigError {
         ConfigError::new(Conflict::Document(error), self.place.clone(), &self.path)
     }
 }
 
 impl Operation {
-    /// Has routes for what `access` says; none where it says nothing.
+    /// Gives every pattern a route with this access.
     fn permit(&mut self, access: Access) {
-        let rule = match access {
-            Access::Undeclared => return,
-            Access::Anonymous => (Some(Allow::Anonymous), None),
-            Access::Optional => (Some(Allow::Optional), None),
-            Access::Authenticated => (Some(Allow::Authenticated), None),
+        let (allow, require) = match access {
+            Access::Allow(allow) => (Some(allow), None),
             Access::Require(require) => (None, Some(require)),
         };
-        let route = |pattern: &MatchLong| {
-            let matches = MatchSettings::Long(pattern.clone());
-            let (allow, require) = rule.clone();
-            RouteSettings { require, allow, ..RouteSettings::new(matches) }
-        };
-        self.routes = self.patterns.iter().map(route).collect();
+        self.routes.clear();
+        for pattern in &self.patterns {
+            let route = RouteSettings::new(MatchSettings::Long(pattern.clone()));
+            self.routes.push(RouteSettings { require: require.clone(), allow, ..route });
+        }
     }
 
     fn is_public(&self) -> bool {
         self.routes.first().is_some_and(|route| route.allow == Some(Allow::Anonymous))
-    }
-}
-
-impl Imported {
-    /// Opens the operations that are named to everybody; they must be there, and say nothing themselves.
-    fn publish(&mut self, names: &[String]) -> Vec<(usize, DocumentError)> {
-        let mut errors = Vec::new();
-        for (index, name) in names.iter().enumerate() {
-            let found = self.operations.iter().position(|operation| operation.label == *name);
-            match found.and_then(|at| self.operations.get_mut(at)) {
-                None => errors.push((index, self.no_such_operation(name))),
-                Some(operation) if operation.is_public() => {}
-                Some(operation) if !operation.routes.is_empty() => {
-                    errors.push((index, DocumentError::NotPublic { operation: name.clone() }));
-                }
-                Some(operation) => operation.permit(Access::Anonymous),
-            }
-        }
-        errors
-    }
-
-    fn no_such_operation(&self, name: &str) -> DocumentError {
-        let labels: Vec<&str> = self.operations.iter().map(|operation| operation.label.as_str()).collect();
-        DocumentError::NoSuchOperation { found: name.to_owned(), nearest: nearest(name, &labels) }
     }
 }

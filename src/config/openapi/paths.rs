@@ -3,60 +3,62 @@
 use super::error::DocumentError;
 use crate::policy::{PathPattern, Segment};
 
-/// A path of a document as that of a pattern: the same segments, with names that patterns take.
+/// Turns a path of a document into that of a pattern: the same segments, with names that patterns take.
 ///
 /// # Errors
-/// A path that is none, or a template that is not a whole segment.
+/// Not a path, or a template that is not a whole segment.
 pub(super) fn pattern(path: &str) -> Result<String, DocumentError> {
     let inner = path.strip_prefix('/').filter(|_| !path.contains(['*', '?', '#']));
     let inner = inner.ok_or_else(|| DocumentError::Path { found: path.to_owned() })?;
-    let segments: Result<Vec<String>, _> = inner.split('/').map(segment).collect();
-    Ok(format!("/{}", segments?.join("/")))
+    let mut pattern = String::new();
+    for segment in inner.split('/') {
+        pattern.push('/');
+        pattern.push_str(&pattern_segment(segment)?);
+    }
+    Ok(pattern)
 }
 
-fn segment(text: &str) -> Result<String, DocumentError> {
-    let template = || DocumentError::Template { found: text.to_owned() };
+fn pattern_segment(text: &str) -> Result<String, DocumentError> {
     if !text.contains(['{', '}']) {
         // A colon is how other languages begin a parameter; here it is a colon.
         return Ok(text.strip_prefix(':').map_or_else(|| text.to_owned(), |rest| format!("%3A{rest}")));
     }
-    let name = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).ok_or_else(template)?;
-    if name.is_empty() || name.contains(['{', '}']) {
-        return Err(template());
-    }
-    let plain = |character: char| if character.is_ascii_alphanumeric() { character } else { '_' };
-    Ok(format!("{{{}}}", name.chars().map(plain).collect::<String>()))
+    let name = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
+    let Some(name) = name.filter(|name| !name.is_empty() && !name.contains(['{', '}'])) else {
+        return Err(DocumentError::Template { found: text.to_owned() });
+    };
+    Ok(format!("{{{}}}", name.replace(|character: char| !character.is_ascii_alphanumeric(), "_")))
 }
 
-/// The path of a server's URL (3.1.0, section 4.8.5), without a final slash.
+/// Returns the path of a server's URL (3.1.0, section 4.8.5), without a final slash.
 ///
 /// # Errors
-/// It depends on a variable, or on where the document is.
+/// It depends on a variable, or on the URL of the document.
 pub(super) fn of_server(url: &str) -> Result<String, DocumentError> {
-    let unclear = || DocumentError::Server { found: url.to_owned() };
-    let behind = url.split_once("://").map(|(_, rest)| rest).or_else(|| url.strip_prefix("//"));
-    let path = match behind {
+    let after_scheme = url.split_once("://").map(|(_, rest)| rest).or_else(|| url.strip_prefix("//"));
+    let path = match after_scheme {
         Some(rest) => rest.find('/').and_then(|start| rest.get(start..)).unwrap_or_default(),
         None if url.is_empty() || url.starts_with('/') => url,
-        None => return Err(unclear()),
+        None => return Err(DocumentError::Server { found: url.to_owned() }),
     };
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    base(path).map_err(|_| unclear())
+    base(path).map_err(|_| DocumentError::Server { found: url.to_owned() })
 }
 
-/// A base path, without a final slash.
+/// Parses a base path; without a final slash.
 ///
 /// # Errors
 /// It is not one of literal segments.
 pub(super) fn base(path: &str) -> Result<String, DocumentError> {
-    let wrong = || DocumentError::BasePath { found: path.to_owned() };
     let trimmed = path.trim_end_matches('/');
     if trimmed.is_empty() {
         return Ok(String::new());
     }
-    let pattern = PathPattern::parse(trimmed).map_err(|_| wrong())?;
-    let literal = pattern.segments().iter().all(|segment| matches!(segment, Segment::Literal(_)));
-    if literal && !pattern.takes_rest() { Ok(trimmed.to_owned()) } else { Err(wrong()) }
+    let pattern = PathPattern::parse(trimmed).ok().filter(|pattern| !pattern.takes_rest());
+    let is_literal = pattern.is_some_and(|pattern| {
+        pattern.segments().iter().all(|segment| matches!(segment, Segment::Literal(_)))
+    });
+    if is_literal { Ok(trimmed.to_owned()) } else { Err(DocumentError::BasePath { found: path.to_owned() }) }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A service of poem-openapi, by its metadata. What it documents with `#[oai(scope = …)]` is what its callers need.
+//! The operations of a poem-openapi service, by its metadata. The scopes of `#[oai(scope = …)]` are those that it requires.
 
 #[cfg(feature = "poem-openapi")]
 mod metadata;
@@ -16,8 +16,8 @@ use super::{
 };
 use crate::{
     config::error::ConfigError,
-    policy::settings::MatchLong,
-    yaml::{Document, Origin, Place},
+    policy::settings::{Allow, MatchLong},
+    yaml::{Document, Origin, Place, nearest},
 };
 
 /// The operations of a poem-openapi service, whose declared security becomes part of the policy: see
@@ -42,21 +42,21 @@ struct Declared {
 }
 
 impl Operations {
-    /// The same, nested at this path: `Route::new().nest(path, service)`.
+    /// Nests the service at this path, as `Route::new().nest(path, service)` does.
     #[must_use]
     pub fn nested_at(self, path: impl Into<String>) -> Self {
         Self { base: path.into(), ..self }
     }
 
-    /// The same, one of them for everybody: `GET /health`, with the path as the service has it. An operation that asks
-    /// for no token is a mistake unless it is named here, or decided by a route of the configuration.
+    /// Opens an operation to every caller: `GET /health`, with the path as the service has it. An operation that requires
+    /// no token is an error unless it is named here, or a route of the configuration decides it.
     #[must_use]
     pub fn public(mut self, operation: impl Into<String>) -> Self {
         self.public.push(operation.into());
         self
     }
 
-    /// What the policy takes from them.
+    /// The routes and scopes of the service.
     pub(in crate::config) fn import(&self) -> Result<Imported, Vec<ConfigError>> {
         let origin = Origin::Text(format!("the service {}", self.name));
         let place = Place::of_document(&Document { origin, text: Box::default() }.into());
@@ -86,8 +86,11 @@ impl Operations {
                 Err(error) => errors.push(Spot::new(&place, &[]).error(error.into())),
             }
         }
-        let wrong = imported.publish(&self.public);
-        errors.extend(wrong.into_iter().map(|(_, error)| Spot::new(&place, &[]).error(error)));
+        for name in &self.public {
+            if let Err(error) = publish(&mut imported.operations, name) {
+                errors.push(Spot::new(&place, &[]).error(error));
+            }
+        }
         if errors.is_empty() { Ok(imported) } else { Err(errors) }
     }
 
@@ -100,15 +103,30 @@ impl Operations {
     ) -> Result<Operation, DocumentError> {
         let path = format!("{base}{}", paths::pattern(&declared.path)?);
         let patterns = vec![MatchLong { methods: vec![declared.method.to_string()], host: None, path }];
-        let (at, security) = (spot.clone(), spot.clone());
-        let mut operation = Operation { label, at, security, patterns, routes: Vec::new() };
-        operation.permit(self.access(&declared.security)?);
+        let access = self.access(&declared.security)?;
+        let mut operation = Operation {
+            label,
+            at: spot.clone(),
+            security: spot.clone(),
+            patterns,
+            routes: Vec::new(),
+            is_declared: access.is_some(),
+            left_out: None,
+        };
+        if let Some(access) = access {
+            operation.permit(access);
+        }
         Ok(operation)
     }
 
-    /// The metadata lists the schemes of one argument, any of which will do, and of several arguments, which are needed
-    /// all, alike. The former share their scopes, so that all the scopes that are named are what is needed in either case.
-    fn access(&self, security: &[HashMap<&'static str, Vec<&'static str>>]) -> Result<Access, DocumentError> {
+    /// The access of an operation; `None` where it declares nothing that a gate checks.
+    ///
+    /// The metadata lists the schemes of one argument, any of which will do, and of several arguments, all of which are
+    /// needed, alike. The former share their scopes, so that all the scopes that are named are required in either case.
+    fn access(
+        &self,
+        security: &[HashMap<&'static str, Vec<&'static str>>],
+    ) -> Result<Option<Access>, DocumentError> {
         let mut whole = Entry::default();
         for (name, scopes) in security.iter().flatten() {
             let (kind, scheme) = self
@@ -116,21 +134,35 @@ impl Operations {
                 .get(name)
                 .ok_or_else(|| DocumentError::UnknownScheme { found: (*name).to_owned() })?;
             let scopes = scopes.iter().map(|scope| Scope::parse(scope)).collect::<Result<_, _>>()?;
-            match Scheme::new(kind, *scheme, Vec::new()) {
+            match Scheme::new(kind, *scheme) {
                 Scheme::Other => {}
                 token @ Scheme::Token(_) => whole.0.push((token, scopes)),
             }
         }
-        let fallback = security.iter().any(HashMap::is_empty);
-        match (security.is_empty(), fallback) {
-            (true, _) => Ok(Access::Undeclared),
-            (false, true) if whole.0.iter().any(|(_, scopes)| !scopes.is_empty()) => {
-                Err(DocumentError::ScopesAndFallback)
+        if security.iter().any(HashMap::is_empty) {
+            if whole.0.iter().any(|(_, scopes)| !scopes.is_empty()) {
+                return Err(DocumentError::ScopesAndFallback);
             }
-            (false, true) => Ok(Access::Optional),
-            // The handler checks it, or nobody does: it is to be said what the gate asks.
-            (false, false) if whole.0.is_empty() => Ok(Access::Undeclared),
-            (false, false) => Access::any_of(&[whole]),
+            return Ok(Some(Access::Allow(Allow::Optional)));
         }
+        // Other credentials are checked by the handler, or not at all: the rule of the gate has to be written.
+        if whole.0.is_empty() {
+            return Ok(None);
+        }
+        Access::any_of(&[whole]).map(Some)
     }
+}
+
+/// Opens the operation of this label to every caller.
+///
+/// # Errors
+/// There is no such operation, or it requires a token.
+fn publish(operations: &mut [Operation], label: &str) -> Result<(), DocumentError> {
+    let labels: Vec<&str> = operations.iter().map(|operation| operation.label.as_str()).collect();
+    let error = DocumentError::NoSuchOperation { found: label.to_owned(), nearest: nearest(label, &labels) };
+    let operation = operations.iter_mut().find(|operation| operation.label == label).ok_or(error)?;
+    if !operation.is_declared {
+        operation.permit(Access::Allow(Allow::Anonymous));
+    }
+    if operation.is_public() { Ok(()) } else { Err(DocumentError::NotPublic { operation: label.to_owned() }) }
 }

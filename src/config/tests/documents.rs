@@ -135,6 +135,75 @@ fn a_scheme_can_be_bound_to_providers() {
     assert_eq!(document_error(paths, unknown).0, DocumentError::UnknownScheme { found: "oauht".into() });
 }
 
+/// CASES I2: `schemes` says for a scheme of any type whose tokens stand for it.
+#[test]
+fn tokens_of_named_providers_take_the_place_of_an_api_key_or_basic() {
+    let paths = "paths: { /x: { get: { security: [ { key: [] } ] } }, /y: { get: { security: [ { basic: [], oauth: [items] } ] } } }";
+    let configuration =
+        "policy_from: [ { document: api.yaml, schemes: { key: okta, basic: [okta, other] } } ]";
+    let config = load_beside(&document(paths), configuration).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(rules(&config), ["GET /x: provider okta", "GET /y: items, provider one of okta other"]);
+    let empty = "policy_from: [ { document: api.yaml, schemes: { key: [] } } ]";
+    let errors = load_beside(&document(paths), empty).unwrap_err().to_string();
+    assert!(errors.contains("name at least one provider"), "{errors}");
+}
+
+/// CASES I2: `undeclared` is the rule of operations that declare nothing.
+#[test]
+fn operations_that_declare_nothing_get_the_rule_of_undeclared() {
+    let text = document(
+        "paths: { /a: { get: {} }, /health: { get: {} }, /b: { get: { security: [ { oauth: [items] } ] } } }",
+    );
+    let load = |undeclared: &str| {
+        let item = format!("{{ document: api.yaml, public: [/health], undeclared: {undeclared} }}");
+        load_beside(&text, &format!("policy_from: [ {item} ]")).unwrap_or_else(|errors| panic!("{errors}"))
+    };
+    assert_eq!(rules(&load("nobody")), ["GET /a: nobody", "GET /health: anonymous", "GET /b: items"]);
+    assert_eq!(rules(&load("authenticated"))[0], "GET /a: authenticated");
+    let left_out = load("leave_out");
+    assert_eq!(rules(&left_out), ["GET /health: anonymous", "GET /b: items"]);
+    assert_eq!(left_out.warnings, []);
+}
+
+/// CASES I2: `public` takes patterns, which open nothing that declares security or that `leave_out` names.
+#[test]
+fn a_pattern_in_public_opens_only_operations_that_declare_nothing() {
+    let text = document(
+        "paths: { /s/a: { get: {} }, /s/b: { get: { security: [ { oauth: [items] } ] } }, /s/c: { get: {} } }",
+    );
+    let item = "policy_from: [ { document: api.yaml, public: [/s/**], leave_out: [GET /s/c] } ]";
+    let config = load_beside(&text, item).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(rules(&config), ["GET /s/a: anonymous", "GET /s/b: items"]);
+    for nothing_to_open in ["[GET /s/b]", "['/s/b']"] {
+        let item = format!("policy_from: [ {{ document: api.yaml, public: {nothing_to_open} }} ]");
+        let errors = load_beside(&text, &item).unwrap_err().to_string();
+        assert!(errors.contains("is not public"), "{errors}");
+    }
+}
+
+/// CASES I2: `leave_out` takes patterns.
+#[test]
+fn a_pattern_in_leave_out_leaves_operations_out_that_no_pattern_can_say() {
+    let text = document(
+        "paths: { '/k/{id}:cancel': { post: { security: [ { key: [] } ] } }, /k: { get: { security: [ { key: [] } ] } }, /x: { get: { security: [ { oauth: [items] } ] } } }",
+    );
+    let config = load_beside(&text, "policy_from: [ { document: api.yaml, leave_out: [/k/**] } ]").unwrap();
+    assert_eq!(rules(&config), ["GET /x: items"]);
+}
+
+/// CASES I3: a path with a query or a fragment is refused with advice.
+#[test]
+fn a_path_with_a_query_or_a_fragment_is_refused_with_advice() {
+    for path in ["/a?x=y", "/a#add"] {
+        let paths = format!("paths: {{ '{path}': {{ get: {{ security: [ {{ oauth: [items] }} ] }} }} }}");
+        let (error, key) = document_error(&paths, "policy_from: [api.yaml]");
+        assert!(error.to_string().contains("write the operations of this path in `leave_out`"), "{error}");
+        assert_eq!(key, format!("paths.{path:?}"));
+        let left_out = format!("policy_from: [ {{ document: api.yaml, leave_out: ['GET {path}'] }} ]");
+        assert!(load_beside(&document(&paths), &left_out).is_ok());
+    }
+}
+
 #[test]
 fn what_no_token_can_satisfy_is_refused() {
     for scheme in ["key", "basic"] {
@@ -179,21 +248,6 @@ fn names_that_the_document_does_not_have_are_refused_with_the_nearest() {
     }
     let (error, _) = document_error(paths, &item("public: [GET /x]"));
     assert_eq!(error, DocumentError::NotPublic { operation: "GET /x".into() });
-}
-
-#[test]
-fn references_inside_the_document_are_followed_and_no_others() {
-    let items = "components: { pathItems: { a: { get: { security: [ { t: [] } ] } } }, securitySchemes: { t: { $ref: '#/components/securitySchemes/u' }, u: { type: http, scheme: bearer } } }";
-    let text = |target: &str| format!("openapi: 3.1.0\n{items}\npaths: {{ /a: {{ $ref: '{target}' }} }}");
-    let config = load_beside(&text("#/components/pathItems/a"), "policy_from: [api.yaml]").unwrap();
-    assert_eq!(rules(&config), ["GET /a: authenticated"]);
-    for target in ["other.yaml#/a", "#/components/pathItems/b", "#/paths/~1a", "https://a.example/x"] {
-        let errors = load_beside(&text(target), "policy_from: [api.yaml]").unwrap_err();
-        assert!(
-            errors.to_string().contains("expected a reference to something in this document"),
-            "{errors}"
-        );
-    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use scopegate_provider::ProviderName;
+use scopegate_provider::{ByteSize, ProviderName};
 use serde::{Deserialize, Serialize};
 
 use super::{OneOrMany, shape};
@@ -36,16 +36,35 @@ pub struct DocumentLong {
     /// What is taken off the front of the path before it is proxied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strip_prefix: Option<String>,
-    /// A security scheme of the document, and the providers whose tokens it means; left out: any provider's.
+    /// A security scheme of the document, of any type, and the providers whose tokens take its place; left out: a scheme of
+    /// bearer tokens stands for the tokens of every provider, and no token takes the place of another scheme.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(with = "BTreeMap<String, OneOrMany<ProviderName>>")]
     pub schemes: BTreeMap<String, shape::Several<ProviderName>>,
-    /// Operations without `security` that everybody may call, such as `GET /health`.
+    /// Operations without `security` that need no token: `GET /health`, or patterns such as `/status/**`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub public: Vec<String>,
-    /// Operations that are left to `routes`.
+    /// Operations that are left to `routes`: `POST /items`, or patterns such as `/internal/**`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leave_out: Vec<String>,
+    /// The rule of operations that declare no `security` and that `public` does not name; left out: none, with a warning.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undeclared: Option<Undeclared>,
+    /// The longest document that is fetched by its URL; left out: 8 MiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_size: Option<ByteSize>,
+}
+
+/// `undeclared`: the rule of operations that declare no `security`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Undeclared {
+    /// Every request is denied.
+    Nobody,
+    /// Any good token is enough.
+    Authenticated,
+    /// They are left to `routes`.
+    LeaveOut,
 }
 
 impl DocumentSettings {

@@ -1,4 +1,4 @@
-//! What poem-openapi says of a service.
+//! The metadata that poem-openapi has of a service.
 
 use poem_openapi::{
     OpenApi, OpenApiService,
@@ -8,26 +8,24 @@ use poem_openapi::{
 use super::{Declared, Operations};
 
 impl Operations {
-    /// Those of a service that is not nested.
+    /// The operations of a service that is not nested.
     pub fn of<T: OpenApi, W>(_: &OpenApiService<T, W>) -> Self {
         let mut registry = Registry::new();
         T::register(&mut registry);
         let schemes =
             registry.security_schemes.iter().map(|(name, scheme)| (*name, (scheme.ty, scheme.scheme)));
         let paths = T::meta().into_iter().flat_map(|api| api.paths);
-        let one = |path: String, operation: MetaOperation| Declared {
-            method: operation.method,
-            path,
-            security: operation.security,
-        };
-        let declared = paths.flat_map(|path| {
-            let name = path.path;
-            path.operations.into_iter().map(move |operation| one(name.clone(), operation))
-        });
+        let mut declared = Vec::new();
+        for path in paths {
+            for operation in path.operations {
+                let MetaOperation { method, security, .. } = operation;
+                declared.push(Declared { method, path: path.path.clone(), security });
+            }
+        }
         Self {
             name: std::any::type_name::<T>().to_owned(),
             base: String::new(),
-            declared: declared.collect(),
+            declared,
             schemes: schemes.collect(),
             scopes: scopes(&registry),
             public: Vec::new(),
@@ -41,7 +39,7 @@ impl<T: OpenApi, W> From<&OpenApiService<T, W>> for Operations {
     }
 }
 
-/// The scopes that the flows of OAuth 2.0 list, and what each is for.
+/// The scopes that the flows of OAuth 2.0 list, and the description of each.
 fn scopes(registry: &Registry) -> Vec<(&'static str, &'static str)> {
     let flows = registry.security_schemes.values().filter_map(|scheme| scheme.flows.as_ref());
     let flows = flows.flat_map(|flows| {
