@@ -24,7 +24,7 @@ impl Selection {
         }
         let no_such =
             || DocumentError::NoSuchOperation { found: text.to_owned(), nearest: nearest(text, labels) };
-        let pattern = Pattern::parse(text).ok().filter(|pattern| pattern.place.host == HostPattern::Any);
+        let pattern = Pattern::parse(text).ok().filter(|pattern| pattern.host_path.host == HostPattern::Any);
         let selection = Self::Matching(pattern.ok_or_else(no_such)?);
         if labels.iter().any(|label| selection.contains(label)) { Ok(selection) } else { Err(no_such()) }
     }
@@ -35,7 +35,7 @@ impl Selection {
             Self::One(one) => one == label,
             Self::Matching(pattern) => label.split_once(' ').is_some_and(|(method, path)| {
                 let method = method.parse().is_ok_and(|method| pattern.methods.contains(&method));
-                method && matches_path(&pattern.place.path, path)
+                method && matches_path(&pattern.host_path.path, path)
             }),
         }
     }
