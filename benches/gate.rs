@@ -9,7 +9,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, header};
 use scopegate::{
     authenticator::{Authenticator, Connected, NoRevocations, VerifiedTokens},
-    gate::{GateSettings, State},
+    gate::{Gate, GateSettings, State},
     policy::{Definition, Policy, RawTarget, Scheme, Target},
 };
 use scopegate_provider::{
@@ -47,7 +47,7 @@ impl Provider for Good {
     }
 }
 
-fn state() -> Result<State, Box<dyn std::error::Error>> {
+fn gate() -> Result<Gate, Box<dyn std::error::Error>> {
     let mut definition = Definition::default();
     definition.add_scope(Scope::parse("items")?, serde_json::from_str(r#""Read items""#)?);
     definition.add_route(serde_json::from_str(r#"{"match": "GET /public/**", "allow": "anonymous"}"#)?);
@@ -57,7 +57,7 @@ fn state() -> Result<State, Box<dyn std::error::Error>> {
     let connected = vec![Connected::new(ProviderName::parse("good")?, provider)];
     let (tokens, clock) = (VerifiedTokens::new(1000), Arc::new(SystemClock::new()));
     let authenticator = Authenticator::new(connected, tokens, Arc::new(NoRevocations), clock)?;
-    Ok(State::new(Arc::new(compiled.policy), authenticator, GateSettings::default()))
+    Ok(Gate::new(State::new(Arc::new(compiled.policy), authenticator, GateSettings::default())))
 }
 
 fn target(path: &str) -> Option<Target> {
@@ -80,14 +80,14 @@ fn headers() -> Option<HeaderMap> {
 }
 
 fn calls(criterion: &mut Criterion) {
-    let (Ok(state), Some(headers)) = (state(), headers()) else { return };
+    let (Ok(gate), Some(headers)) = (gate(), headers()) else { return };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
     let mut group = criterion.benchmark_group("gate");
     for (name, path) in [("anonymous", "/public/1"), ("hot token", "/items/1")] {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let Some(target) = target(black_box(path)) else { return };
-                assert!(runtime.block_on(state.authorize(&target, &headers)).is_ok());
+                assert!(runtime.block_on(gate.authorize(&target, &headers)).is_ok());
             });
         });
     }

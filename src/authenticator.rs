@@ -1,7 +1,7 @@
 //! Token → principal: the provider is chosen, the cache asked, revocations checked.
 
-mod beside;
 mod cache;
+mod derived;
 mod revocations;
 
 use std::{
@@ -19,8 +19,8 @@ use scopegate_provider::{
     ProviderName, Refused, Rejection, Timestamp,
 };
 
-pub(crate) use self::beside::{Beside, Made};
 use self::cache::{Entry, TokenCache};
+pub(crate) use self::derived::{CacheSlot, DerivedToken};
 
 /// What knows which tokens have been withdrawn. Asked on every request, cached or not.
 pub trait RevocationCheck: Send + Sync + fmt::Debug {
@@ -146,19 +146,27 @@ impl VerifiedTokens {
     }
 }
 
-/// Whom a good token speaks for.
+/// A verified token that is not revoked.
 #[derive(Debug, Clone)]
-pub(crate) struct Known {
+pub(crate) struct Authenticated {
     pub(crate) principal: Principal,
     pub(crate) credentials: Credentials,
-    pub(crate) seen: Seen,
+    pub(crate) at: AuthenticatedAt,
 }
 
-/// A token that was authenticated: when, and the room beside it.
+/// The moment of an authentication, and the cache entry of its token.
 #[derive(Debug, Clone)]
-pub(crate) struct Seen {
+pub(crate) struct AuthenticatedAt {
     pub(crate) at: Timestamp,
-    pub(crate) beside: Beside,
+    pub(crate) slot: CacheSlot,
+}
+
+/// The result of the token cache lookup.
+pub(crate) enum Lookup {
+    /// The token was verified before. It may have been revoked since.
+    Cached(Result<Authenticated, Unauthenticated>),
+    /// The token has to be verified: [`Authenticator::verify`].
+    Unverified,
 }
 
 /// Turns tokens into principals.
@@ -223,73 +231,71 @@ impl Authenticator {
         }
     }
 
-    /// Says whom a token speaks for.
+    /// Authenticates a token: from the cache if possible, else by its provider.
     ///
     /// # Errors
-    /// [`AuthnError`]: the token is bad, or nobody can tell.
+    /// [`AuthnError`]: the token is bad, or the provider cannot be asked.
     pub async fn authenticate(
         &self,
         credentials: &Credentials,
         freshness: Freshness,
     ) -> Result<Principal, AuthnError> {
-        let known = match freshness {
-            Freshness::Cached => self.recall(credentials.token.as_bytes()),
-            Freshness::Fresh => None,
+        let authenticated = match self.lookup(credentials.token.as_bytes(), freshness) {
+            Lookup::Cached(authenticated) => authenticated,
+            Lookup::Unverified => self.verify(credentials, freshness).await,
         };
-        let judged = match known {
-            Some(known) => known,
-            None => self.judge(credentials, freshness).await,
-        };
-        judged.map(|known| known.principal).map_err(|refused| refused.error)
+        authenticated.map(|authenticated| authenticated.principal).map_err(|refused| refused.error)
     }
 
-    /// Whom a token speaks for that was authenticated before, if that may still be used; the clock is read once. The bytes
-    /// need not have been looked at: they are those of a token, or of none that is known.
-    ///
-    /// # Errors
-    /// [`Unauthenticated`]: it has been revoked, or nobody can tell.
-    pub(crate) fn recall(&self, token: &[u8]) -> Option<Result<Known, Unauthenticated>> {
+    /// Looks a token up in the cache and among the revocations. Does not wait, and reads the clock once. The bytes need
+    /// not be those of a token: other bytes are not in the cache.
+    pub(crate) fn lookup(&self, token: &[u8], freshness: Freshness) -> Lookup {
+        if freshness == Freshness::Fresh {
+            return Lookup::Unverified;
+        }
         let now = self.clock.now();
-        let entry = self.known(token, now)?;
+        let Some(entry) = self.cached(token, now) else { return Lookup::Unverified };
         self.verified.0.hits.fetch_add(1, Ordering::Relaxed);
-        let (principal, credentials) = (entry.principal.clone(), Credentials::bearer(entry.token.clone()));
-        Some(self.checked(principal, credentials, Seen { at: now, beside: Beside::of(entry) }))
+        let principal = entry.principal.clone();
+        let credentials = Credentials::bearer(entry.token.clone());
+        let at = AuthenticatedAt { at: now, slot: CacheSlot::of(entry) };
+        Lookup::Cached(self.check_revocations(principal, credentials, at))
     }
 
-    /// Whom a token speaks for, found out now, and whose token it was that was refused, if that was verified.
+    /// Verifies a token with its provider.
     ///
     /// # Errors
-    /// [`Unauthenticated`]: the token is bad, or nobody can tell.
-    pub(crate) async fn judge(
+    /// [`Unauthenticated`]: the token is bad, or the provider cannot be asked.
+    pub(crate) async fn verify(
         &self,
         credentials: &Credentials,
         freshness: Freshness,
-    ) -> Result<Known, Unauthenticated> {
+    ) -> Result<Authenticated, Unauthenticated> {
         if freshness == Freshness::Cached {
             self.verified.0.misses.fetch_add(1, Ordering::Relaxed);
         }
         let connected = self.provider_of(credentials)?;
-        // Read before asking: what is withdrawn meanwhile makes the answer one of an earlier epoch.
+        // Read first: a key that is withdrawn meanwhile makes the result one of an earlier epoch.
         let epoch = connected.provider.epoch();
-        let judged = connected.provider.judge(credentials, freshness).await;
-        let principal = judged.map_err(|Refused { error, client }| Unauthenticated {
+        let verified = connected.provider.judge(credentials, freshness).await;
+        let principal = verified.map_err(|Refused { error, client }| Unauthenticated {
             error,
             provider: client.is_some().then(|| connected.name.clone()),
             client,
         })?;
         let now = self.clock.now();
-        let mut beside = Beside::default();
+        let mut slot = CacheSlot::default();
         if now < principal.cache_until() {
             let entry = Entry::new(credentials.token.clone(), connected.id, epoch, principal.clone());
-            beside = Beside::of(self.verified.0.insert(entry, now));
+            slot = CacheSlot::of(self.verified.0.insert(entry, now));
         }
-        // What was read from the token is not kept with the request.
+        // The parsed parts of the token are not kept with the request.
         let credentials = Credentials::bearer(credentials.token.clone());
-        self.checked(principal, credentials, Seen { at: now, beside })
+        self.check_revocations(principal, credentials, AuthenticatedAt { at: now, slot })
     }
 
-    /// Whether a principal that was authenticated before is still good, as far as revocations tell: for streams that
-    /// stay open. Does not wait.
+    /// Checks again whether a principal that was authenticated before is revoked: for streams that stay open. Does not
+    /// wait.
     ///
     /// # Errors
     /// As [`RevocationCheck::check`].
@@ -297,23 +303,23 @@ impl Authenticator {
         self.revocations.check(principal, credentials, self.clock.now())
     }
 
-    /// A revocation counts whether or not the token is known.
-    fn checked(
+    /// Checks the revocations, on every request, whether or not the token was cached.
+    fn check_revocations(
         &self,
         principal: Principal,
         credentials: Credentials,
-        seen: Seen,
-    ) -> Result<Known, Unauthenticated> {
-        match self.revocations.check(&principal, &credentials, seen.at) {
-            Ok(()) => Ok(Known { principal, credentials, seen }),
+        at: AuthenticatedAt,
+    ) -> Result<Authenticated, Unauthenticated> {
+        match self.revocations.check(&principal, &credentials, at.at) {
+            Ok(()) => Ok(Authenticated { principal, credentials, at }),
             Err(error) => {
-                let (provider, client) = (principal.provider().clone(), principal.client().cloned());
-                Err(Unauthenticated { error, provider: Some(provider), client })
+                let provider = Some(principal.provider().clone());
+                Err(Unauthenticated { error, provider, client: principal.client().cloned() })
             }
         }
     }
 
-    fn known(&self, token: &[u8], now: Timestamp) -> Option<Arc<Entry>> {
+    fn cached(&self, token: &[u8], now: Timestamp) -> Option<Arc<Entry>> {
         let entry = self.verified.0.find(token)?;
         let connected = self.providers.iter().find(|connected| connected.id == entry.provider)?;
         let holds = connected.provider.epoch() == entry.epoch && now < entry.principal.cache_until();
@@ -322,16 +328,16 @@ impl Authenticator {
 }
 
 #[cfg(test)]
-impl Seen {
-    /// A token that is not kept.
-    pub(crate) fn at(at: Timestamp) -> Self {
-        Self { at, beside: Beside::default() }
+impl AuthenticatedAt {
+    /// The authentication of a token that is not cached.
+    pub(crate) fn uncached(at: Timestamp) -> Self {
+        Self { at, slot: CacheSlot::default() }
     }
 
-    /// A token that is kept.
-    pub(crate) fn kept(principal: &Principal, at: Timestamp) -> Self {
+    /// The authentication of a token that is cached.
+    pub(crate) fn cached(principal: &Principal, at: Timestamp) -> Self {
         let token = scopegate_provider::BearerToken::parse("kept").unwrap();
-        Self { at, beside: Beside::of(Arc::new(Entry::new(token, 1, 1, principal.clone()))) }
+        Self { at, slot: CacheSlot::of(Arc::new(Entry::new(token, 1, 1, principal.clone()))) }
     }
 }
 

@@ -52,7 +52,7 @@ impl IntrospectEndpoint {
         let bearer = scheme
             .is_some_and(|value| value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer ")));
         if let (Some(guard), true) = (&self.guard, bearer) {
-            return guard.admit(request.headers()).await.map(drop);
+            return guard.admit(request).await.map(drop).map_err(|refusal| refusal.problem);
         }
         match form.client(request.headers()) {
             Ok(Some(client)) if self.knows(&client) => Ok(()),

@@ -89,7 +89,7 @@ pub(super) fn endpoints(fixed: &Fixed, built: Built<'_>) -> Result<Endpoints, Id
         let service = OpenApiService::new(admin.apis(), "scopegate", env!("CARGO_PKG_VERSION"));
         let service = service.into_endpoint().before(bounded_administration);
         let service = service.catch_all_error(|error| async move { told(&error) });
-        mounted(base, service.with(Guard::new(built.gate.clone(), rule.clone())))
+        mounted(base, service.with(Guard::new(built.gate.clone(), &format!("{base}/admin/**"), rule.clone())))
     });
     let trace = || Trace::new(config.server.request_id.0.clone(), fixed.metrics.clone());
     let (here, there) = if apart { (None, guarded) } else { (guarded, None) };
@@ -103,7 +103,11 @@ pub(super) fn endpoints(fixed: &Fixed, built: Built<'_>) -> Result<Endpoints, Id
     let identities = identities.minting(mint(fixed, config));
     let main = main(fixed, built, &identities, document, here).with(fixed.denials.clone()).with(trace());
     let authorization = authorization(fixed, built, &identities, trace());
-    Ok(Endpoints { main, authorization, administration: administration.with(trace()).boxed() })
+    Ok(Endpoints {
+        main,
+        authorization,
+        administration: administration.with(fixed.denials.clone()).with(trace()).boxed(),
+    })
 }
 
 fn main(
@@ -153,7 +157,9 @@ fn main(
 
 fn introspection(gate: &Gate, config: &Config) -> Option<IntrospectEndpoint> {
     let section = config.introspection.as_ref()?;
-    let guard = config.rules.introspection.as_ref().map(|rule| Guard::new(gate.clone(), rule.clone()));
+    let label = format!("POST {}/introspect", config.server.base_path.as_str());
+    let guard =
+        config.rules.introspection.as_ref().map(|rule| Guard::new(gate.clone(), &label, rule.clone()));
     let clients = section.clients.iter().map(|client| (client.id.clone(), client.secret.clone())).collect();
     Some(IntrospectEndpoint::new(gate.clone(), guard, clients))
 }

@@ -9,7 +9,7 @@ use ahash::RandomState;
 use arc_swap::ArcSwapOption;
 use scopegate_provider::{BearerToken, Principal, Timestamp};
 
-use super::beside::Things;
+use super::derived::DerivedTokens;
 
 /// How many tokens share a place. Eight tags fill one cache line.
 const WAYS: usize = 8;
@@ -29,13 +29,13 @@ pub(super) struct Entry {
     pub(super) epoch: u64,
     /// Who it speaks for.
     pub(super) principal: Principal,
-    /// What was made from it.
-    pub(super) things: Things,
+    /// The tokens that were minted from it.
+    pub(super) derived: DerivedTokens,
 }
 
 impl Entry {
     pub(super) fn new(token: BearerToken, provider: u64, epoch: u64, principal: Principal) -> Self {
-        Self { token, provider, epoch, principal, things: Things::default() }
+        Self { token, provider, epoch, principal, derived: DerivedTokens::default() }
     }
 }
 

@@ -217,10 +217,12 @@ async fn a_revocation_is_heeded_for_a_token_that_is_known() {
     let after = Authenticator::new(providers, tokens, Arc::new(AllRevoked), house.clock.clone()).unwrap();
     let refused = after.authenticate(&jwt("a"), Freshness::Cached).await.unwrap_err();
     assert_eq!(refused, AuthnError::Rejected(Rejection::Revoked));
-    let refused = after.recall(jwt("a").token.as_bytes()).unwrap().unwrap_err();
-    assert!(refused.provider.is_some(), "the provider vouched for it");
-    let refused = after.judge(&jwt("x"), Freshness::Cached).await.unwrap_err();
-    assert!(refused.provider.is_none(), "nobody vouches for it");
+    let Lookup::Cached(cached) = after.lookup(jwt("a").token.as_bytes(), Freshness::Cached) else {
+        panic!("the token is cached")
+    };
+    assert!(cached.unwrap_err().provider.is_some(), "the provider verified it");
+    let refused = after.verify(&jwt("x"), Freshness::Cached).await.unwrap_err();
+    assert!(refused.provider.is_none(), "no provider verified it");
 }
 
 #[tokio::test]

@@ -1,11 +1,14 @@
-use http::{Method, StatusCode};
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, EndpointExt, Request, Route, endpoint::make_sync, handler, test::TestClient};
 use serde_json::{Value, json};
 
 use crate::{
     Caller, Principal,
-    gate::GateSettings,
-    policy::Policy,
+    authenticator::{Authenticator, NoRevocations, VerifiedTokens},
+    gate::{Gate, GateSettings, State},
+    policy::{Policy, RawTarget, Scheme, Target},
     testing::{self, TestGate},
 };
 
@@ -241,4 +244,33 @@ async fn invariant_7_a_trusted_proxy_that_contradicts_itself_is_400() {
         let status = behind_a_proxy("10.42.0.7:1", &contradiction).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{contradiction:?}");
     }
+}
+
+#[tokio::test]
+async fn refuses_a_cached_token_that_is_longer_than_the_limit() {
+    let tokens = VerifiedTokens::new(8);
+    let clock = Arc::new(scopegate_provider::SystemClock::new());
+    let connected = testing::everybody(testing::principal("items").unwrap());
+    let gate = |token_limit| {
+        let providers = vec![connected.clone()];
+        let authenticator =
+            Authenticator::new(providers, tokens.clone(), Arc::new(NoRevocations), clock.clone());
+        let settings = GateSettings { token_limit, ..GateSettings::default() };
+        Gate::new(State::new(Arc::new(policy()), authenticator.unwrap(), settings))
+    };
+    let raw = RawTarget {
+        method: &Method::GET,
+        scheme: Scheme::Http,
+        authority: None,
+        hosts: ["a.example"],
+        path_and_query: b"/me",
+    };
+    let target = Target::parse(raw).unwrap();
+    let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Bearer testing"))]);
+    assert!(gate(7).authorize(&target, &headers).await.is_ok());
+    assert_eq!((tokens.count(), tokens.hits(), tokens.misses()), (1, 0, 1));
+    assert!(gate(7).authorize(&target, &headers).await.is_ok());
+    assert_eq!(tokens.hits(), 1);
+    let refused = gate(6).authorize(&target, &headers).await.unwrap_err();
+    assert_eq!(refused.problem.reason(), "token_too_long");
 }

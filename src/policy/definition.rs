@@ -88,6 +88,11 @@ pub enum Source {
         /// The id.
         id: Box<str>,
     },
+    /// The rule of one of scopegate's own endpoints, such as `admin.require`.
+    OwnEndpoint {
+        /// The endpoint.
+        label: Box<str>,
+    },
     /// The stored scope of this name.
     StoredScope {
         /// The scope's name.
@@ -99,9 +104,11 @@ impl Source {
     /// Whether the file, or a document that it names, declares it, so that what is stored may not loosen it.
     pub fn is_file(&self) -> bool {
         match self {
-            Self::Route { .. } | Self::Scope { .. } | Self::Operation { .. } | Self::DocumentScope { .. } => {
-                true
-            }
+            Self::Route { .. }
+            | Self::Scope { .. }
+            | Self::Operation { .. }
+            | Self::DocumentScope { .. }
+            | Self::OwnEndpoint { .. } => true,
             Self::StoredRoute { .. } | Self::StoredScope { .. } => false,
         }
     }
@@ -114,6 +121,7 @@ impl fmt::Display for Source {
             Self::Scope { name } => write!(f, "scopes.{name}"),
             Self::Operation { document, operation } => write!(f, "{operation} of {document}"),
             Self::DocumentScope { document, name } => write!(f, "scopes.{name} of {document}"),
+            Self::OwnEndpoint { label } => write!(f, "the rule of {label}"),
             Self::StoredRoute { id } => write!(f, "stored route {id}"),
             Self::StoredScope { name } => write!(f, "stored scope {name}"),
         }

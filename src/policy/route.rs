@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    Irregularities, Methods, Pattern, Rule, Source, Target,
+    HostPath, HostPattern, Irregularities, Methods, PathPattern, Pattern, Rule, Source, Target,
     settings::{CorsSettings, IdentitySettings, TokenSource},
 };
 
@@ -43,6 +43,16 @@ impl Route {
     pub(super) fn new(source: Source, pattern: Pattern, rule: Arc<Rule>, options: Arc<RouteOptions>) -> Self {
         let label = pattern.to_string().into();
         Self { source, effective: pattern.methods.clone(), label, pattern, rule, options }
+    }
+
+    /// Creates the route of an endpoint of scopegate's own, which its own rule decides rather than the policy. `label`
+    /// is the pattern that logs and metrics show.
+    pub(crate) fn of_own_endpoint(label: &str, rule: Rule) -> Self {
+        let path = PathPattern::new(Box::default(), true);
+        let pattern =
+            Pattern { methods: Methods::all(), host_path: HostPath { host: HostPattern::Any, path } };
+        let source = Source::OwnEndpoint { label: label.into() };
+        Self { label: label.into(), ..Self::new(source, pattern, Arc::new(rule), Arc::default()) }
     }
 
     /// Where it was declared.

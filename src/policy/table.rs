@@ -226,6 +226,11 @@ impl RouteEntry {
 }
 
 impl<'p> Resolved<'p> {
+    /// Returns the one route of an endpoint that the policy does not decide about.
+    pub(crate) fn of(route: &'p Route) -> Self {
+        Self { route, others: Vec::new() }
+    }
+
     /// The route of the target as it was read first.
     pub fn route(&self) -> &'p Route {
         self.route

@@ -11,7 +11,7 @@ use poem::{
 use scopegate::{
     authenticator::{Authenticator, NoRevocations, VerifiedTokens},
     gate::{
-        GateSettings, State,
+        Gate, GateSettings, State,
         forward_auth::{Caddy, Dialect, Envoy, Haproxy, Nginx, Traefik},
     },
     policy::Target,
@@ -21,11 +21,11 @@ use scopegate_provider::SystemClock;
 
 use crate::servers::{POLICY, serve_only_what_is_open};
 
-/// What decides for every dialect.
-static STATE: LazyLock<State> = LazyLock::new(|| {
+/// The gate of every dialect.
+static GATE: LazyLock<Gate> = LazyLock::new(|| {
     let (tokens, clock) = (VerifiedTokens::new(0), Arc::new(SystemClock::new()));
     let authenticator = Authenticator::new(Vec::new(), tokens, Arc::new(NoRevocations), clock).unwrap();
-    State::new(POLICY.clone(), authenticator, GateSettings::default())
+    Gate::new(State::new(POLICY.clone(), authenticator, GateSettings::default()))
 });
 
 const FORWARDED: &[&str] =
@@ -76,7 +76,7 @@ fn ask(dialect: &impl Dialect, data: &[u8], whole: impl FnOnce(&HeaderMap) -> bo
         Ok(target) => target,
         Err(error) => return refused(dialect, &error.into()),
     };
-    match STATE.authorize(&target, request.headers()).now_or_never().unwrap() {
+    match GATE.authorize(&target, request.headers()).now_or_never().unwrap() {
         Ok(permit) => {
             assert!(permit.principal.is_none());
             serve_only_what_is_open(target.path_as_sent().as_bytes());

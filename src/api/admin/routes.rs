@@ -190,6 +190,7 @@ fn id(source: &Source) -> String {
         | Source::Scope { .. }
         | Source::Operation { .. }
         | Source::DocumentScope { .. }
+        | Source::OwnEndpoint { .. }
         | Source::StoredScope { .. } => source.to_string(),
     }
 }

@@ -39,7 +39,10 @@ impl Rules {
             Source::Route { index } => self.routes.get(*index),
             Source::Scope { name } => self.scopes.get(name),
             Source::Operation { .. } => self.operations.get(source),
-            Source::DocumentScope { .. } | Source::StoredRoute { .. } | Source::StoredScope { .. } => None,
+            Source::DocumentScope { .. }
+            | Source::OwnEndpoint { .. }
+            | Source::StoredRoute { .. }
+            | Source::StoredScope { .. } => None,
         }
     }
 }
@@ -219,7 +222,7 @@ pub(super) fn source(source: &Source, parts: &Parts) -> Vec<Step> {
             vec![Step::Key("routes".into()), Step::Index(index)]
         }
         Source::Scope { name } | Source::StoredScope { name } => at(&["scopes", name.as_str()]),
-        Source::StoredRoute { .. } => at(&["routes"]),
+        Source::StoredRoute { .. } | Source::OwnEndpoint { .. } => at(&["routes"]),
         Source::Operation { .. } | Source::DocumentScope { .. } => at(&["policy_from"]),
     }
 }

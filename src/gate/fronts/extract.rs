@@ -5,10 +5,9 @@ use std::ops::Deref;
 use http::StatusCode;
 use poem::{FromRequest, Request, RequestBody};
 
-use super::Permit;
-use crate::problem::Problem;
+use crate::{gate::decision::Permit, problem::Problem};
 
-/// Who calls: put beside the request by a [`Gate`](super::Gate) after it let the request through.
+/// Who calls: put beside the request by a [`Gate`](crate::Gate) after it let the request through.
 ///
 /// As an argument of a handler it is a 401 where the route lets anonymous callers through and this one is, and a 500
 /// where the handler is reached without a gate: never anonymous by mistake. Don't ask for an `Option<Principal>`: poem
@@ -52,7 +51,7 @@ impl Caller {
         principal.map_or(Self::Anonymous, |principal| Self::Known(Principal(principal)))
     }
 
-    pub(super) fn of(permit: &Permit) -> Self {
+    pub(in crate::gate) fn of(permit: &Permit) -> Self {
         Self::new(permit.principal.clone())
     }
 }

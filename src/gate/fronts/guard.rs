@@ -1,44 +1,91 @@
-//! What stands before scopegate's own endpoints: one rule, not the policy.
+//! The guard of scopegate's own endpoints: one rule of the configuration, not the policy.
 
 use std::{fmt, sync::Arc};
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
-use scopegate_provider::{Credentials, Freshness, Principal, Rejection};
 
-use crate::gate::{Caller, Gate, bearer};
-use crate::{policy::Rule, problem::Problem};
+use super::{extract::Caller, middleware::head};
+use crate::{
+    gate::{
+        authorize::{Authorization, authorize},
+        decision::{Answer, Decided, Permit, Refusal},
+        request::{
+            Incoming,
+            head::{Head, misplaced},
+            trust::TrustedProxies,
+        },
+        state::Gate,
+    },
+    policy::{Route, Rule, Target},
+    problem::Problem,
+};
 
-/// Lets callers through whose token satisfies a rule (`admin.require`, `introspection.require`), as poem middleware. A
-/// handler behind it may ask for a [`Principal`](crate::gate::Principal). Clones are the same guard.
+/// Admits callers whose token satisfies a rule (`admin.require`, `introspection.require`), as poem middleware. A handler
+/// behind it can extract a [`Principal`](crate::gate::Principal). Clones are the same guard.
 #[derive(Clone)]
 pub struct Guard {
     gate: Gate,
-    rule: Arc<Rule>,
+    route: Arc<Route>,
+}
+
+/// A request to an own endpoint, which is decided by the rule of that endpoint.
+struct Guarded<'r> {
+    head: Head<'r>,
+    route: &'r Arc<Route>,
+}
+
+impl Incoming for Guarded<'_> {
+    fn method(&self) -> &Method {
+        self.head.method
+    }
+
+    fn headers(&self) -> &HeaderMap {
+        self.head.headers
+    }
+
+    fn target(&self, method: &Method, trusted: &TrustedProxies) -> Result<Target, Problem> {
+        self.head.target(method, trusted)
+    }
+
+    fn opens_websocket(&self) -> bool {
+        self.head.opens_websocket()
+    }
+
+    fn own_route(&self) -> Option<&Arc<Route>> {
+        Some(self.route)
+    }
 }
 
 impl Guard {
-    /// Asks for `rule`, of tokens that `gate` takes.
-    pub fn new(gate: Gate, rule: Rule) -> Self {
-        Self { gate, rule: Arc::new(rule) }
+    /// Requires `rule` of the tokens that `gate` accepts, for the endpoints that `label` describes in logs and metrics.
+    pub fn new(gate: Gate, label: &str, rule: Rule) -> Self {
+        Self { gate, route: Arc::new(Route::of_own_endpoint(label, rule)) }
     }
 
-    /// Who calls, if they may.
+    /// Decides about a request.
     ///
     /// # Errors
-    /// The answer to the caller.
-    pub async fn admit(&self, headers: &HeaderMap) -> Result<Principal, Problem> {
-        let (state, rule) = (self.gate.current(), &self.rule);
-        let scopes = || rule.smallest_scopes();
-        let token = bearer(headers)?.ok_or_else(|| Problem::no_token(scopes()))?;
-        let limit = state.settings().token_limit;
-        if token.as_bytes().len() > limit {
-            return Err(Problem::rejected(&Rejection::TooLong { limit }, None));
-        }
-        let answer = state.authenticator().authenticate(&Credentials::bearer(token), Freshness::Cached).await;
-        let principal = answer.map_err(|error| Problem::authentication(&error, scopes()))?;
-        rule.decide(Some(&principal)).map_err(|denial| Problem::from(&denial))?;
-        Ok(principal)
+    /// [`Refusal`] holds the answer to the caller.
+    pub async fn admit(&self, request: &Request) -> Result<Permit, Refusal> {
+        let head = Head { sent: None, seen: sent(request), ..head(request) };
+        permitted(authorize(&self.gate.load(), &Guarded { head, route: &self.route })).await
+    }
+}
+
+/// Returns the URI as it was sent, if a router has kept it.
+fn sent(request: &Request) -> &http::Uri {
+    let original = request.original_uri();
+    if original.path().ends_with(request.uri().path()) { original } else { request.uri() }
+}
+
+/// Waits for the permit.
+async fn permitted(authorization: Authorization) -> Result<Permit, Refusal> {
+    let Decided { answer, .. } = authorization.decided().await;
+    match answer {
+        Answer::Permitted(permit) => Ok(permit),
+        Answer::Refused(refusal) => Err(*refusal),
+        Answer::Preflight(_) => Err(Refusal::unrouted(misplaced())),
     }
 }
 
@@ -61,9 +108,13 @@ impl<E: Endpoint> Endpoint for GuardEndpoint<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> Result<Response> {
-        let principal = self.guard.admit(request.headers()).await?;
-        request.extensions_mut().insert(Caller::new(Some(principal)));
-        self.inner.call(request).await.map(IntoResponse::into_response)
+        let permit = self.guard.admit(&request).await?;
+        let outcome = permit.outcome();
+        request.extensions_mut().insert(Caller::new(permit.principal));
+        let answer = self.inner.call(request).await;
+        let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
+        response.set_data(outcome);
+        Ok(response)
     }
 }
 

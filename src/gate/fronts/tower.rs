@@ -12,14 +12,23 @@ use poem::Addr;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::gate::{
-    Caller, Gate, Principal,
-    admission::{Admitted, Answer},
-    cors::Preflight,
-    request::{Head, misplaced},
-    subprotocol,
+use super::{
+    extract::{Caller, Principal},
+    handler::Admitted,
 };
-use crate::policy::Scheme;
+use crate::{
+    gate::{
+        authorize::authorize,
+        cors::Preflight,
+        decision::{Answer, Decided},
+        request::{
+            head::{Head, misplaced},
+            subprotocol::Selection,
+        },
+        state::Gate,
+    },
+    policy::Scheme,
+};
 
 /// Lets requests through to a service or not, as the poem middleware that a [`Gate`] is does.
 ///
@@ -148,20 +157,22 @@ where
     let Some(head) = head(&parts, layer.place, peer.as_ref()) else {
         return Ok(misplaced().http_response().map(R::from));
     };
-    let (admission, crossing) = layer.gate.current().admit(head).await;
-    let mut response = match admission {
+    let Decided { target, answer, cors } = authorize(&layer.gate.load(), &head).decided().await;
+    let admitted = match answer {
+        Answer::Permitted(permit) => Admitted::new(permit, &head, target.as_ref()),
+        Answer::Preflight(preflight) => return Ok(no_content(*preflight).map(R::from)),
+        Answer::Refused(refusal) => Err(refusal),
+    };
+    let mut response = match admitted {
         Ok(admitted) => {
-            let chosen_here = enter(admitted, &mut parts);
+            let selection = enter(admitted, &mut parts);
             let mut response = inner.call(Request::from_parts(parts, body)).await?;
-            if chosen_here {
-                subprotocol::choose(response.status(), response.headers_mut());
-            }
+            selection.apply(response.status(), response.headers_mut());
             response
         }
-        Err(Answer::Preflight(preflight)) => answered(*preflight).map(R::from),
-        Err(Answer::Refused(refusal)) => refusal.problem.http_response().map(R::from),
+        Err(refusal) => refusal.problem.http_response().map(R::from),
     };
-    crossing.tell(response.headers_mut());
+    cors.apply(response.headers_mut());
     Ok(response)
 }
 
@@ -184,19 +195,19 @@ fn head<'r>(parts: &'r Parts, place: Place, peer: Option<&'r Addr>) -> Option<He
     })
 }
 
-fn enter(admitted: Admitted, parts: &mut Parts) -> bool {
-    // What another gate said does not count here.
+fn enter(admitted: Admitted, parts: &mut Parts) -> Selection {
+    // A caller that another gate found does not count here.
     parts.extensions.remove::<Principal>();
     let caller = Caller::of(admitted.permit());
-    let chosen_here = admitted.enter(&mut parts.uri, &mut parts.headers, &mut parts.extensions);
+    let selection = admitted.enter(&mut parts.uri, &mut parts.headers, &mut parts.extensions);
     if let Caller::Known(principal) = &caller {
         parts.extensions.insert(principal.clone());
     }
     parts.extensions.insert(caller);
-    chosen_here
+    selection
 }
 
-fn answered(answer: Preflight) -> Response<Bytes> {
+fn no_content(answer: Preflight) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::NO_CONTENT;
     *response.headers_mut() = answer.headers;

@@ -131,7 +131,7 @@ impl Stripped {
     }
 
     /// How these names are usually spelt: with `-`, and with `_`.
-    pub(super) fn spellings(&self) -> impl Iterator<Item = String> {
+    pub(in crate::gate) fn spellings(&self) -> impl Iterator<Item = String> {
         let spelt = |name: &str| {
             let other = Some(name.replace('-', "_")).filter(|other| other != name);
             std::iter::once(name.to_owned()).chain(other)
@@ -140,7 +140,7 @@ impl Stripped {
     }
 
     /// Those that a request has, as it spells them.
-    pub(super) fn found(&self, headers: &HeaderMap) -> Vec<String> {
+    pub(in crate::gate) fn found(&self, headers: &HeaderMap) -> Vec<String> {
         headers.keys().map(HeaderName::as_str).filter(|name| self.names(name)).map(str::to_owned).collect()
     }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::{
-    IdentityError, IdentityHeaders, Permit, Stripped,
+    headers::{IdentityError, IdentityHeaders, Stripped},
     mint::{Mint, MintError},
 };
 use crate::{
+    gate::decision::Permit,
     policy::{
         Policy, RouteOptions,
         settings::{Forward, IdentitySettings},
@@ -21,14 +22,14 @@ use crate::{
 pub(crate) struct Identities {
     general: IdentityHeaders,
     of_routes: Vec<(IdentitySettings, IdentityHeaders)>,
-    pub(super) stripped: Stripped,
+    pub(in crate::gate) stripped: Stripped,
     forward: Forward,
     mint: Option<Arc<Mint>>,
 }
 
 /// What becomes of a caller's token on the way to a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Onwards {
+pub(in crate::gate) enum Onwards {
     /// It goes on.
     Keep,
     /// Nothing does.
@@ -38,7 +39,7 @@ pub(super) enum Onwards {
 }
 
 impl Identities {
-    pub(super) fn compile<'a>(
+    pub(in crate::gate) fn compile<'a>(
         general: &IdentitySettings,
         of_routes: impl Iterator<Item = &'a IdentitySettings>,
     ) -> Result<Self, IdentityError> {
@@ -64,7 +65,7 @@ impl Identities {
     ///
     /// # Errors
     /// No token can be minted: 503, as the caller's own never goes on in its place.
-    pub(super) fn onwards(&self, permit: &Permit) -> Result<Onwards, Problem> {
+    pub(in crate::gate) fn onwards(&self, permit: &Permit) -> Result<Onwards, Problem> {
         match self.forward(&permit.options) {
             Forward::Keep => Ok(Onwards::Keep),
             Forward::Strip => Ok(Onwards::Strip),
@@ -88,7 +89,7 @@ impl Identities {
     }
 
     /// What a route tells; none if it was not there when the others were compiled.
-    pub(super) fn find(&self, route: Option<&IdentitySettings>) -> Option<&IdentityHeaders> {
+    pub(in crate::gate) fn find(&self, route: Option<&IdentitySettings>) -> Option<&IdentityHeaders> {
         match route.filter(|settings| !settings.headers.is_empty()) {
             None => Some(&self.general),
             Some(settings) => {

@@ -1,7 +1,40 @@
-//! The request as the gate reads it: its target, its token, and the proxy that forwarded it.
+//! A request as the gate reads it: its target, its token, and the proxy that forwarded it.
 
-pub(super) mod bearer;
 pub(super) mod head;
 pub(super) mod subprotocol;
-pub(in crate::gate) mod trust;
+pub(super) mod token;
+pub(super) mod trust;
 pub(super) mod upgrade;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+
+use self::trust::TrustedProxies;
+use crate::{
+    policy::{Route, Target},
+    problem::Problem,
+};
+
+/// A request to be authorized, in the form in which a front received it.
+pub(super) trait Incoming {
+    /// Returns the method.
+    fn method(&self) -> &Method;
+
+    /// Returns the header fields.
+    fn headers(&self) -> &HeaderMap;
+
+    /// Parses the target, as if the request had been sent with `method`.
+    ///
+    /// # Errors
+    /// 400 for a request that no policy may accept.
+    fn target(&self, method: &Method, trusted: &TrustedProxies) -> Result<Target, Problem>;
+
+    /// Returns `true` if the request is the handshake of a `WebSocket`.
+    fn opens_websocket(&self) -> bool;
+
+    /// Returns the route of the endpoint that the request is for, if the policy does not decide about that endpoint.
+    fn own_route(&self) -> Option<&Arc<Route>> {
+        None
+    }
+}

@@ -10,83 +10,51 @@
 //! ```
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::{
-    HeaderMap, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL},
-};
+use http::{HeaderMap, HeaderValue, StatusCode, header::SEC_WEBSOCKET_PROTOCOL};
 use scopegate_provider::BearerToken;
 
-use super::{BearerError, Permit, upgrade::upgrade};
+use super::token::BearerError;
 
 const PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
 const OURS: &str = "bearer";
 
-/// How a request came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Hop {
-    /// By itself.
-    Direct,
-    /// A proxy tells of it, and keeps to itself what belongs to its own connection.
-    Told,
-}
-
-/// What is to be done with the subprotocols of a request that was let through.
+/// The treatment of the subprotocols of a request that may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subprotocols {
     /// They go on as they came.
     Untouched,
-    /// Whatever looks like a token is taken off.
+    /// Each one that looks like a token is removed.
     Cleared,
-    /// The same, and the token that was among them is the caller's.
+    /// The caller's token was among them and is removed.
     HeldTheToken,
 }
 
-impl Subprotocols {
-    pub(super) fn of(searched: bool, offered: bool) -> Self {
-        match (searched, offered) {
-            (_, true) => Self::HeldTheToken,
-            (true, false) => Self::Cleared,
-            (false, false) => Self::Untouched,
+/// The party that selects the subprotocol of a `WebSocket`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gate) enum Selection {
+    /// The service selects one, or none.
+    Service,
+    /// The gate selects `bearer` if the service selects none.
+    Gate,
+}
+
+impl Selection {
+    /// Selects `bearer` in a response that accepts the `WebSocket` and selects no subprotocol.
+    pub(in crate::gate) fn apply(self, status: StatusCode, headers: &mut HeaderMap) {
+        if self == Self::Gate
+            && status == StatusCode::SWITCHING_PROTOCOLS
+            && !headers.contains_key(SEC_WEBSOCKET_PROTOCOL)
+        {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, const { HeaderValue::from_static(OURS) });
         }
     }
 }
 
-/// Takes the token off a request that was let through; one that goes on does so as `Authorization`. Says whether `bearer`
-/// is to be chosen if the service chooses none.
-pub(super) fn clear(permit: &Permit, headers: &mut HeaderMap) -> bool {
-    if permit.subprotocols == Subprotocols::Untouched {
-        return false;
-    }
-    if let Some(authorization) = authorization(permit) {
-        headers.insert(AUTHORIZATION, authorization);
-    }
-    strip(headers)
-}
-
-/// `Authorization` with the token that was among the subprotocols.
-pub(super) fn authorization(permit: &Permit) -> Option<HeaderValue> {
-    let credentials = permit.credentials.as_ref()?;
-    if permit.subprotocols != Subprotocols::HeldTheToken {
-        return None;
-    }
-    let mut value = HeaderValue::try_from(format!("Bearer {}", credentials.token.reveal())).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-/// Whether a `GET` opens a `WebSocket`.
-pub(super) fn is_handshake(headers: &HeaderMap, hop: Hop) -> bool {
-    match hop {
-        Hop::Direct => upgrade(headers).is_some(),
-        Hop::Told => headers.contains_key(SEC_WEBSOCKET_KEY),
-    }
-}
-
-/// The token, if there is one.
+/// Finds the token among the subprotocols.
 ///
 /// # Errors
 /// There are several, or it is malformed.
-pub(super) fn token(headers: &HeaderMap) -> Result<Option<BearerToken>, BearerError> {
+pub(in crate::gate) fn token(headers: &HeaderMap) -> Result<Option<BearerToken>, BearerError> {
     let mut tokens = offered(headers)?.into_iter().filter_map(|offer| offer.strip_prefix(PREFIX));
     match (tokens.next(), tokens.next()) {
         (None, _) => Ok(None),
@@ -98,33 +66,26 @@ pub(super) fn token(headers: &HeaderMap) -> Result<Option<BearerToken>, BearerEr
     }
 }
 
-/// What goes on: the subprotocols without the token, and whether `bearer` is to be chosen if the service chooses none.
-/// Nothing is changed where no token is.
-pub(super) fn without_token(headers: &HeaderMap) -> (Vec<HeaderValue>, bool) {
-    let as_it_was = || headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().cloned().collect();
-    let Ok(offers) = offered(headers) else { return (Vec::new(), false) };
+/// Returns the subprotocols that go on, without the token, and the party that selects one of them. Without a token among
+/// them they stay as they were.
+pub(in crate::gate) fn without_token(headers: &HeaderMap) -> (Vec<HeaderValue>, Selection) {
+    let Ok(offers) = offered(headers) else { return (Vec::new(), Selection::Service) };
     if !offers.iter().any(|offer| offer.starts_with(PREFIX)) {
-        return (as_it_was(), false);
+        return (headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().cloned().collect(), Selection::Service);
     }
     let rest = offers.iter().filter(|offer| !offer.starts_with(PREFIX) && **offer != OURS);
     let rest = rest.copied().collect::<Vec<_>>().join(", ");
     let rest = HeaderValue::try_from(rest).ok().filter(|rest| !rest.is_empty());
-    (rest.into_iter().collect(), offers.contains(&OURS))
+    let selection = if offers.contains(&OURS) { Selection::Gate } else { Selection::Service };
+    (rest.into_iter().collect(), selection)
 }
 
-/// Takes the token off a request; says whether `bearer` is to be chosen if the service chooses none.
-fn strip(headers: &mut HeaderMap) -> bool {
-    let (rest, chosen_here) = without_token(headers);
+/// Removes the token from the subprotocols of a request.
+pub(in crate::gate) fn strip(headers: &mut HeaderMap) -> Selection {
+    let (rest, selection) = without_token(headers);
     headers.remove(SEC_WEBSOCKET_PROTOCOL);
     headers.extend(rest.into_iter().map(|line| (SEC_WEBSOCKET_PROTOCOL, line)));
-    chosen_here
-}
-
-/// Chooses `bearer` if the service, which has agreed, has chosen none.
-pub(super) fn choose(status: StatusCode, headers: &mut HeaderMap) {
-    if status == StatusCode::SWITCHING_PROTOCOLS && !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
-        headers.insert(SEC_WEBSOCKET_PROTOCOL, const { HeaderValue::from_static(OURS) });
-    }
+    selection
 }
 
 fn offered(headers: &HeaderMap) -> Result<Vec<&str>, BearerError> {
@@ -138,8 +99,6 @@ fn offered(headers: &HeaderMap) -> Result<Vec<&str>, BearerError> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderName;
-
     use super::*;
 
     fn headers(lines: &[&str]) -> HeaderMap {
@@ -151,11 +110,11 @@ mod tests {
         format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(token))
     }
 
-    fn left(lines: &[&str]) -> (String, bool) {
+    fn left(lines: &[&str]) -> (String, Selection) {
         let mut headers = headers(lines);
-        let chosen_here = strip(&mut headers);
+        let selection = strip(&mut headers);
         let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().map(|line| line.to_str().unwrap());
-        (lines.collect::<Vec<_>>().join("|"), chosen_here)
+        (lines.collect::<Vec<_>>().join("|"), selection)
     }
 
     #[test]
@@ -185,30 +144,16 @@ mod tests {
     #[test]
     fn neither_the_token_nor_bearer_goes_on() {
         let offer = offer("a");
-        assert_eq!(left(&[&format!("bearer, {offer}")]), (String::new(), true));
+        assert_eq!(left(&[&format!("bearer, {offer}")]), (String::new(), Selection::Gate));
         assert_eq!(
             left(&[&format!("chat, {offer}"), "bearer,superchat"]),
-            ("chat, superchat".to_owned(), true)
+            ("chat, superchat".to_owned(), Selection::Gate)
         );
-        assert_eq!(left(&[&offer, &offer, "chat"]), ("chat".to_owned(), false));
+        assert_eq!(left(&[&offer, &offer, "chat"]), ("chat".to_owned(), Selection::Service));
     }
 
     #[test]
     fn without_a_token_everything_goes_on_as_it_was() {
-        assert_eq!(left(&["chat,  bearer", "x"]), ("chat,  bearer|x".to_owned(), false));
-    }
-
-    #[test]
-    fn only_a_handshake_may_bring_a_token() {
-        let direct = |fields: &[(&'static str, &'static str)]| {
-            let headers = fields
-                .iter()
-                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
-            let headers: HeaderMap = headers.collect();
-            [Hop::Direct, Hop::Told].map(|hop| is_handshake(&headers, hop))
-        };
-        assert_eq!(direct(&[("connection", "Upgrade"), ("upgrade", "websocket")]), [true, false]);
-        assert_eq!(direct(&[("sec-websocket-key", "x")]), [false, true]);
-        assert_eq!(direct(&[("connection", "Upgrade"), ("upgrade", "h2c")]), [false, false]);
+        assert_eq!(left(&["chat,  bearer", "x"]), ("chat,  bearer|x".to_owned(), Selection::Service));
     }
 }

@@ -40,34 +40,29 @@ impl From<BearerError> for Problem {
     }
 }
 
-/// A token as it stands in a request.
+/// The token of a request, before it is parsed, by its source.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Presented<'r> {
-    /// In `Authorization`: bytes that nobody has looked at.
+pub(in crate::gate) enum RawToken<'r> {
+    /// The bytes after `Bearer` in `Authorization`.
     Header(&'r [u8]),
-    /// Among the subprotocols of a `WebSocket`.
+    /// A token among the subprotocols of a `WebSocket`.
     Subprotocol(BearerToken),
 }
 
-impl Presented<'_> {
-    /// Its bytes, whatever they are.
-    pub(super) fn as_bytes(&self) -> &[u8] {
+impl RawToken<'_> {
+    /// Returns the bytes of the token. They may not be those of a token at all.
+    pub(in crate::gate) fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Header(bytes) => bytes,
             Self::Subprotocol(token) => token.as_bytes(),
         }
     }
 
-    /// Whether it came among the subprotocols of a `WebSocket`.
-    pub(super) fn is_offered(&self) -> bool {
-        matches!(self, Self::Subprotocol(_))
-    }
-
-    /// The token.
+    /// Parses the token.
     ///
     /// # Errors
     /// [`BearerError::Malformed`].
-    pub(super) fn read(self) -> Result<BearerToken, BearerError> {
+    pub(in crate::gate) fn parse(self) -> Result<BearerToken, BearerError> {
         match self {
             Self::Header(bytes) => Ok(BearerToken::from_bytes(bytes)?),
             Self::Subprotocol(token) => Ok(token),
@@ -75,19 +70,19 @@ impl Presented<'_> {
     }
 }
 
-/// Reads the token; none if there is no header or one of another scheme, such as `Basic`.
+/// Parses the token of `Authorization`; `None` if there is no such header, or one of another scheme, such as `Basic`.
 ///
 /// # Errors
 /// [`BearerError`].
 pub fn bearer(headers: &HeaderMap) -> Result<Option<BearerToken>, BearerError> {
-    presented(headers)?.map(Presented::read).transpose()
+    authorization(headers)?.map(RawToken::parse).transpose()
 }
 
-/// As [`bearer`], without looking at the token.
+/// Finds the token of `Authorization`, without parsing it.
 ///
 /// # Errors
 /// [`BearerError::Several`].
-pub(super) fn presented(headers: &HeaderMap) -> Result<Option<Presented<'_>>, BearerError> {
+pub(in crate::gate) fn authorization(headers: &HeaderMap) -> Result<Option<RawToken<'_>>, BearerError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
@@ -96,14 +91,14 @@ pub(super) fn presented(headers: &HeaderMap) -> Result<Option<Presented<'_>>, Be
     }
 }
 
-fn credentials(value: &HeaderValue) -> Result<Option<Presented<'_>>, BearerError> {
+fn credentials(value: &HeaderValue) -> Result<Option<RawToken<'_>>, BearerError> {
     let bytes = value.as_bytes();
     let scheme = bytes.iter().position(|byte| *byte == b' ').unwrap_or(bytes.len());
     let (scheme, rest) = bytes.split_at(scheme);
     if !scheme.eq_ignore_ascii_case(b"bearer") {
         return if holds_another(bytes) { Err(BearerError::Several) } else { Ok(None) };
     }
-    Ok(Some(Presented::Header(rest.trim_ascii())))
+    Ok(Some(RawToken::Header(rest.trim_ascii())))
 }
 
 /// Whether a token follows credentials of another scheme: Envoy joins several headers into one by a comma, and what is

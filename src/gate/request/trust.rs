@@ -126,7 +126,7 @@ impl FromIterator<Network> for TrustedProxies {
 }
 
 /// The scheme of a request's own connection.
-pub(super) fn peer_scheme(request: &Request) -> Scheme {
+pub(in crate::gate) fn peer_scheme(request: &Request) -> Scheme {
     if *request.scheme() == http::uri::Scheme::HTTPS { Scheme::Https } else { Scheme::Http }
 }
 

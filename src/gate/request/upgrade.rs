@@ -7,7 +7,7 @@ use http::{
 
 /// The protocol that a caller asks to change to, if it is one that is let through. `h2c` never is: requests would come
 /// to the upstream past the gate.
-pub(super) fn upgrade(headers: &HeaderMap) -> Option<&'static str> {
+pub(in crate::gate) fn upgrade(headers: &HeaderMap) -> Option<&'static str> {
     let mut protocols = headers.get_all(UPGRADE).iter();
     let websocket = protocols.next()?.as_bytes().eq_ignore_ascii_case(b"websocket");
     let asked = || headers.get_all(CONNECTION).iter().any(|value| lists(value, "upgrade"));
@@ -15,6 +15,6 @@ pub(super) fn upgrade(headers: &HeaderMap) -> Option<&'static str> {
 }
 
 /// Whether a header's value lists this token.
-pub(super) fn lists(value: &HeaderValue, token: &str) -> bool {
+pub(in crate::gate) fn lists(value: &HeaderValue, token: &str) -> bool {
     value.to_str().is_ok_and(|value| value.split(',').any(|item| item.trim().eq_ignore_ascii_case(token)))
 }

@@ -1,9 +1,10 @@
 //! What a proxy asks about.
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header::SEC_WEBSOCKET_KEY};
 
 use crate::{
-    policy::{RawTarget, Scheme, Target, TargetError},
+    gate::{TrustedProxies, request::Incoming},
+    policy::{RawTarget, Scheme, Target},
     problem::Problem,
 };
 
@@ -31,10 +32,30 @@ impl Asked {
             path_and_query: &self.path_and_query,
         }
     }
+}
 
-    /// The target, had it come with this method.
-    pub(super) fn target_as(&self, method: &Method) -> Result<Target, TargetError> {
-        Target::parse(RawTarget { method, ..self.raw() })
+/// The request that a proxy asks about, with the header fields that the proxy shows.
+pub(super) struct Relayed<'r> {
+    pub(super) asked: &'r Asked,
+    pub(super) headers: &'r HeaderMap,
+}
+
+impl Incoming for Relayed<'_> {
+    fn method(&self) -> &Method {
+        &self.asked.method
+    }
+
+    fn headers(&self) -> &HeaderMap {
+        self.headers
+    }
+
+    fn target(&self, method: &Method, _: &TrustedProxies) -> Result<Target, Problem> {
+        Ok(Target::parse(RawTarget { method, ..self.asked.raw() })?)
+    }
+
+    /// A proxy keeps `Connection` and `Upgrade` to itself, as they belong to its own connection.
+    fn opens_websocket(&self) -> bool {
+        self.asked.method == Method::GET && self.headers.contains_key(SEC_WEBSOCKET_KEY)
     }
 }
 

@@ -2,14 +2,16 @@
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::Asked;
+use super::{Asked, asked::Relayed};
 use crate::{
     gate::{
-        Gate, Hop, Matter, Permit, Refusal, State, Subprotocols,
-        identities::{Identities, Onwards},
-        refusal, subprotocol,
+        Gate, Permit, Refusal,
+        authorize::authorize,
+        decision::{Answer, Decided},
+        identity::identities::{Identities, Onwards},
+        request::subprotocol::{self, Subprotocols},
     },
-    policy::{RouteOptions, TargetError},
+    policy::RouteOptions,
     problem::Problem,
     telemetry::Outcome,
 };
@@ -47,38 +49,33 @@ impl Desk {
     /// # Errors
     /// The refusal, as the caller is to get it.
     pub(crate) async fn decide(&self, asked: &Asked, headers: &HeaderMap) -> Result<Pass, Refusal> {
-        let state = self.gate.current();
-        let announced = |method: &_| asked.target_as(method).map_err(Problem::from);
-        if let Some(answer) = state.preflight(&asked.method, headers, announced) {
-            let preflight = answer.map_err(|refusal| elsewhere(*refusal))?;
-            // What nobody vouches for goes on without a token.
-            let mut request = self.told(None, &preflight.options).ok_or_else(not_ready)?;
-            request.insert(header::AUTHORIZATION, NOTHING);
-            let outcome = Outcome::permitted(preflight.route, None);
-            return Ok(Pass { request, response: preflight.headers, outcome });
-        }
-        let matter = asked.target_as(&asked.method).map(|target| state.look_up(&target, Hop::Told));
+        let authorization = authorize(&self.gate.load(), &Relayed { asked, headers });
+        let Decided { answer, cors, .. } = authorization.decided().await;
         let mut pages = HeaderMap::new();
-        state.crossing(matter.as_ref().ok(), headers).tell(&mut pages);
-        match self.judge(&state, matter, headers).await {
+        cors.apply(&mut pages);
+        let permitted = match answer {
+            Answer::Preflight(preflight) => {
+                // A preflight carries no verified caller, so its token is removed.
+                let mut request = self.told(None, &preflight.options).ok_or_else(not_ready)?;
+                request.insert(header::AUTHORIZATION, NOTHING);
+                let outcome = Outcome::permitted(preflight.route, None);
+                return Ok(Pass { request, response: preflight.headers, outcome });
+            }
+            Answer::Permitted(permit) => self.judge(permit, headers),
+            Answer::Refused(refusal) => Err(elsewhere(*refusal)),
+        };
+        match permitted {
             Ok((request, outcome)) => Ok(Pass { request, response: pages, outcome }),
             Err(refusal) => Err(Refusal { problem: refusal.problem.with_pages(pages), ..refusal }),
         }
     }
 
-    async fn judge(
-        &self,
-        state: &State,
-        matter: Result<Matter<'_>, TargetError>,
-        headers: &HeaderMap,
-    ) -> Result<(HeaderMap, Outcome), Refusal> {
-        let matter = matter.map_err(|error| refusal(error.into(), None))?;
-        let permit = state.decide(matter, headers).await.map_err(elsewhere)?;
+    fn judge(&self, permit: Permit, headers: &HeaderMap) -> Result<(HeaderMap, Outcome), Refusal> {
         let mut told = self.told(Some(&permit), &permit.options).ok_or_else(not_ready)?;
         subprotocols(&permit, headers, &mut told);
-        match self.identities.onwards(&permit).map_err(|problem| refusal(problem, None))? {
+        match self.identities.onwards(&permit).map_err(|problem| Refusal::unrouted(problem))? {
             Onwards::Keep => {
-                let offered = subprotocol::authorization(&permit);
+                let offered = permit.subprotocol_authorization();
                 let own = || headers.get_all(header::AUTHORIZATION).iter().cloned().collect();
                 let values = offered.map_or_else(own, |offered| vec![offered]);
                 told.extend(values.into_iter().map(|value| (header::AUTHORIZATION, value)));
@@ -127,5 +124,5 @@ fn elsewhere(refusal: Refusal) -> Refusal {
 
 fn not_ready() -> Refusal {
     let description = "the policy is newer than this endpoint";
-    refusal(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", description), None)
+    Refusal::unrouted(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", description))
 }

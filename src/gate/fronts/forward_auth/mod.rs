@@ -27,8 +27,10 @@ pub use self::{
     nginx::{Nginx, NginxProblem},
     traefik::Traefik,
 };
-use crate::gate::{Refusal, TrustedProxies, refusal};
-use crate::{problem::Problem, telemetry::Outcome};
+use crate::{
+    gate::{Refusal, TrustedProxies},
+    problem::Problem,
+};
 
 /// How a kind of proxy asks, and what it can relay.
 pub trait Dialect: Send + Sync + fmt::Debug + 'static {
@@ -58,11 +60,10 @@ impl<D: Dialect> ForwardAuth<D> {
     }
 
     async fn decide(&self, request: &Request) -> Result<Response, Refusal> {
-        let unrouted = |problem| refusal(problem, None);
         if !self.trusted.trusts_sender(request) {
-            return Err(unrouted(untrusted()));
+            return Err(Refusal::unrouted(untrusted()));
         }
-        let asked = self.dialect.asked(request).map_err(|error| unrouted(error.into()))?;
+        let asked = self.dialect.asked(request).map_err(|error| Refusal::unrouted(error.into()))?;
         let pass = self.desk.decide(&asked, request.headers()).await?;
         let mut response = Response::default();
         *response.headers_mut() = pass.request;
@@ -81,20 +82,14 @@ impl<D: Dialect> Endpoint for ForwardAuth<D> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        Ok(self.decide(&request).await.unwrap_or_else(|refusal| self.refused(refusal)))
+        Ok(self.decide(&request).await.unwrap_or_else(|refusal| self.refused(&refusal)))
     }
 }
 
 impl<D: Dialect> ForwardAuth<D> {
-    fn refused(&self, refusal: Refusal) -> Response {
+    fn refused(&self, refusal: &Refusal) -> Response {
         let mut response = self.dialect.relay(&refusal.problem);
-        response.set_data(Outcome {
-            route: refusal.route,
-            reason: refusal.problem.reason(),
-            provider: refusal.provider,
-            client: refusal.client,
-            passed: false,
-        });
+        response.set_data(refusal.outcome());
         response
     }
 }

@@ -6,7 +6,7 @@ use http::{
 };
 
 use super::Forwarded;
-use crate::gate::upgrade::lists;
+use crate::gate::request::upgrade::lists;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -116,7 +116,7 @@ fn speaks_of_origin(name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        gate::{Origin, upgrade::upgrade},
+        gate::{Origin, request::upgrade::upgrade},
         policy::Scheme,
     };
 

@@ -39,7 +39,7 @@ pub use self::{
     forwarded::Forwarded,
     stream::{StreamEnd, StreamGuard},
 };
-use crate::gate::upgrade::upgrade;
+use crate::gate::request::upgrade::upgrade;
 pub use crate::gate::upstreams::{HealthSettings, Protocol, UpstreamSettings, UpstreamUrl, UpstreamUrlError};
 
 /// A body in either direction.

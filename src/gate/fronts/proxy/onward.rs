@@ -15,9 +15,8 @@ use crate::{
     gate::{
         Gate, Permit, TrustedProxies,
         fronts::middleware::head,
-        identities::{Identities, Onwards},
-        request::contradiction,
-        trust::peer_scheme,
+        identity::identities::{Identities, Onwards},
+        request::{Incoming, head::contradiction, trust::peer_scheme},
     },
     problem::Problem,
     telemetry::Outcome,
@@ -144,7 +143,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for Onward<E> {
 /// Takes whole segments off the front of the path. What is left was decided on with the whole; it goes on as the whole
 /// would have: in normal form, or as sent where the route accepts what is irregular about it.
 fn strip_prefix(request: &mut Request, trusted: &TrustedProxies, prefix: &str) -> Result<(), Problem> {
-    let rest = head(request).target(trusted)?.without_prefix(prefix)?;
+    let rest = head(request).target(request.method(), trusted)?.without_prefix(prefix)?;
     let regular = rest.irregularities().is_empty();
     let path = if regular { rest.normal_path() } else { rest.path_as_sent() };
     let query = rest.query().map(|query| format!("?{query}")).unwrap_or_default();

@@ -16,7 +16,7 @@ use super::{
     patience::Patience,
     upstream::{Upstream, answer},
 };
-use crate::gate::upgrade::upgrade;
+use crate::gate::request::upgrade::upgrade;
 
 /// What each direction of a tunnel holds at most, in bytes; there may be very many that are idle.
 const BUFFER: usize = 4096;

@@ -30,8 +30,10 @@ use scopegate_provider::{ClientId, Principal, Role, Subject, Timestamp};
 use serde_json::{Map, Value, json};
 
 pub use self::{ring::KeyRing, settings::MintSettings};
-use super::Permit;
-use crate::{authenticator::Made, policy::RouteOptions, problem::Problem, telemetry::Metrics};
+use crate::{
+    authenticator::DerivedToken, gate::decision::Permit, policy::RouteOptions, problem::Problem,
+    telemetry::Metrics,
+};
 
 /// Mints tokens.
 #[derive(Debug)]
@@ -88,17 +90,18 @@ impl Mint {
 
     /// `Authorization` for the service behind; none for an anonymous caller. One that was made for the same token and
     /// audience is used again until a quarter of its life is left.
-    pub(super) fn authorization(&self, permit: &Permit) -> Result<Option<HeaderValue>, MintError> {
-        let Some((principal, seen)) = permit.principal.as_ref().zip(permit.seen.as_ref()) else {
+    pub(in crate::gate) fn authorization(&self, permit: &Permit) -> Result<Option<HeaderValue>, MintError> {
+        let Some((principal, authenticated)) = permit.principal.as_ref().zip(permit.authenticated.as_ref())
+        else {
             return Ok(None);
         };
         let audience = self.audience(&permit.options);
-        if let Some(known) = seen.beside.find(self.id, audience, seen.at) {
+        if let Some(known) = authenticated.slot.find(self.id, audience, authenticated.at) {
             return Ok(Some(known));
         }
-        let made = self.make(principal, audience, seen.at)?;
-        seen.beside.keep(&made, seen.at);
-        Ok(Some(made.value))
+        let minted = self.make(principal, audience, authenticated.at)?;
+        authenticated.slot.keep(&minted, authenticated.at);
+        Ok(Some(minted.value))
     }
 
     fn audience(&self, options: &RouteOptions) -> &Arc<str> {
@@ -106,7 +109,12 @@ impl Mint {
         upstream.unwrap_or(&self.terms.audience)
     }
 
-    fn make(&self, principal: &Principal, audience: &Arc<str>, now: Timestamp) -> Result<Made, MintError> {
+    fn make(
+        &self,
+        principal: &Principal,
+        audience: &Arc<str>,
+        now: Timestamp,
+    ) -> Result<DerivedToken, MintError> {
         let expires = principal.expires_at().min(now + self.terms.lifetime);
         let claims = self.claims(principal, audience, now, expires)?;
         let token = self.ring.sign(&claims, now).ok_or(MintError::NoKey)??;
@@ -116,7 +124,7 @@ impl Mint {
             HeaderValue::from_maybe_shared(bytes::Bytes::from(text)).map_err(|_| MintError::NoKey)?;
         value.set_sensitive(true);
         let until = expires - expires.since(now) / 4;
-        Ok(Made { maker: self.id, audience: audience.clone(), until, value })
+        Ok(DerivedToken { maker: self.id, audience: audience.clone(), until, value })
     }
 
     fn claims(

@@ -5,7 +5,9 @@ use scopegate_oidc::{Signer, SigningAlgorithm};
 use scopegate_provider::{Clock, SystemClock};
 
 use super::*;
-use crate::{authenticator::Seen, gate::Subprotocols, policy::RouteOptions, testing};
+use crate::{
+    authenticator::AuthenticatedAt, gate::request::subprotocol::Subprotocols, policy::RouteOptions, testing,
+};
 
 const ISSUER: &str = "https://gate.example";
 
@@ -33,7 +35,7 @@ fn permit(upstream: Option<&str>, at: Timestamp) -> Permit {
         credentials: None,
         route: "/".into(),
         options: Arc::new(options),
-        seen: Some(Seen::at(at)),
+        authenticated: Some(AuthenticatedAt::uncached(at)),
         subprotocols: Subprotocols::Untouched,
     }
 }
@@ -80,7 +82,7 @@ fn a_minted_token_never_outlives_its_callers() {
 
 #[test]
 fn an_anonymous_caller_gets_no_token() {
-    let anonymous = Permit { principal: None, seen: None, ..permit(None, now()) };
+    let anonymous = Permit { principal: None, authenticated: None, ..permit(None, now()) };
     assert_eq!(mint(ring(), Duration::from_mins(1)).authorization(&anonymous), Ok(None));
 }
 
@@ -97,10 +99,12 @@ fn without_a_key_there_is_no_token_and_nobody_passes() {
 /// What is minted at these seconds for one token that is kept, by a mint for a minute.
 fn over_time(seconds: &[u64]) -> Vec<HeaderValue> {
     let (mint, start) = (mint(ring(), Duration::from_mins(1)), now());
-    let kept = Seen::kept(&testing::principal("items").unwrap(), start);
+    let kept = AuthenticatedAt::cached(&testing::principal("items").unwrap(), start);
     let at = |second: &u64| {
-        let seen = Seen { at: start + Duration::from_secs(*second), ..kept.clone() };
-        mint.authorization(&Permit { seen: Some(seen), ..permit(None, start) }).unwrap().unwrap()
+        let authenticated = AuthenticatedAt { at: start + Duration::from_secs(*second), ..kept.clone() };
+        mint.authorization(&Permit { authenticated: Some(authenticated), ..permit(None, start) })
+            .unwrap()
+            .unwrap()
     };
     seconds.iter().map(at).collect()
 }
@@ -115,9 +119,9 @@ fn a_token_is_used_again_until_a_quarter_of_its_life_is_left() {
 #[test]
 fn invariant_4_a_token_for_one_audience_or_of_other_terms_is_used_for_no_other() {
     let (ring, start) = (ring(), now());
-    let kept = Seen::kept(&testing::principal("items").unwrap(), start);
+    let kept = AuthenticatedAt::cached(&testing::principal("items").unwrap(), start);
     let one = |mint: &Mint, upstream| {
-        let permit = Permit { seen: Some(kept.clone()), ..permit(upstream, start) };
+        let permit = Permit { authenticated: Some(kept.clone()), ..permit(upstream, start) };
         mint.authorization(&permit).unwrap().unwrap()
     };
     let (first, second) = (mint(ring.clone(), Duration::from_mins(1)), mint(ring, Duration::from_mins(1)));

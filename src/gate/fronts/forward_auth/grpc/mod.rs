@@ -28,7 +28,7 @@ use super::{
     asked::{Asked, Incomplete},
 };
 use crate::{
-    gate::{Stripped, TrustedProxies, identities::Identities},
+    gate::{Stripped, TrustedProxies, identity::identities::Identities},
     grpc::{self, Received},
     server::Certified,
 };

@@ -1,0 +1,271 @@
+//! The authorization of a request: one function, read from top to bottom, that every front calls.
+
+use std::{sync::Arc, time::Instant};
+
+use futures_util::future::BoxFuture;
+use scopegate_provider::{Credentials, Freshness, Rejection};
+
+use super::{
+    cors::{self, CorsDecision},
+    decision::{Answer, Decided, Permit, Refusal},
+    request::{
+        Incoming,
+        subprotocol::{self, Subprotocols},
+        token::{BearerError, RawToken, authorization},
+    },
+    state::State,
+};
+use crate::{
+    authenticator::{Authenticated, Lookup, Unauthenticated},
+    policy::{Decision, Denial, Refused, Resolved, Route, Target, TokenUse, settings::TokenSource},
+    problem::Problem,
+};
+
+/// A decision, or one that waits for the provider of the token.
+pub(super) enum Authorization {
+    /// The request is decided.
+    Ready(Decided),
+    /// The token has to be verified first. The future borrows nothing, so that a front keeps the request meanwhile.
+    Pending(BoxFuture<'static, Decided>),
+}
+
+impl Authorization {
+    /// Waits for the decision.
+    pub(super) async fn decided(self) -> Decided {
+        match self {
+            Self::Ready(decided) => decided,
+            Self::Pending(pending) => pending.await,
+        }
+    }
+}
+
+/// Decides about a request. It waits only for a token that has to be verified: [`Authorization::Pending`].
+pub(super) fn authorize(state: &Arc<State>, request: &impl Incoming) -> Authorization {
+    let started = state.timer();
+    if let Some(answer) = preflight(state, request) {
+        return Authorization::Ready(Decided { target: None, answer, cors: CorsDecision::Unset });
+    }
+    let target = match request.target(request.method(), &state.settings().trusted_proxies) {
+        Ok(target) => target,
+        Err(problem) => {
+            let answer = Answer::Refused(Refusal::unrouted(problem).into());
+            let cors =
+                state.cors().map_or(CorsDecision::Unset, |cors| cors.decide([None], request.headers()));
+            return Authorization::Ready(Decided { target: None, answer, cors });
+        }
+    };
+    let routes = find_routes(state, request.own_route(), &target);
+    let cors = cors_decision(state, &routes, request);
+    let answer = match decide_at_once(state, routes, request) {
+        Ok(Progress::Permitted(permit)) => Answer::Permitted(permit),
+        Ok(Progress::Unverified(unverified)) => {
+            let own_route = request.own_route().cloned();
+            let verified = verify(Arc::clone(state), target, own_route, unverified, cors, started);
+            return Authorization::Pending(Box::pin(verified));
+        }
+        Err(refusal) => Answer::Refused(refusal),
+    };
+    state.observe(started);
+    Authorization::Ready(Decided { target: Some(target), answer, cors })
+}
+
+/// A request that may pass, or one whose token has to be verified.
+enum Progress {
+    Permitted(Permit),
+    Unverified(Unverified),
+}
+
+/// A token that has to be verified.
+struct Unverified {
+    credentials: Credentials,
+    subprotocols: Subprotocols,
+}
+
+/// The token of a request, and the treatment of the subprotocols that it may have been among.
+struct Presented<'r> {
+    token: Option<RawToken<'r>>,
+    subprotocols: Subprotocols,
+}
+
+/// Decides, unless the token is not in the cache.
+fn decide_at_once<'s>(
+    state: &'s State,
+    routes: Result<Resolved<'s>, Refused<'s>>,
+    request: &impl Incoming,
+) -> Result<Progress, Box<Refusal>> {
+    let routes = usable(state, routes, request.own_route())?;
+    let Presented { token, subprotocols } = credentials(state, &routes, request)?;
+    let Some(token) = token else {
+        return permit(state, &routes, None, subprotocols).map(Progress::Permitted);
+    };
+    match state.authenticator().lookup(token.as_bytes(), freshness(&routes)) {
+        Lookup::Cached(Ok(caller)) => {
+            permit(state, &routes, Some(caller), subprotocols).map(Progress::Permitted)
+        }
+        Lookup::Cached(Err(error)) => Err(unauthenticated(state, error, &routes)),
+        Lookup::Unverified => {
+            let token = token.parse().map_err(|error| refuse(state, error.into(), routes.route()))?;
+            Ok(Progress::Unverified(Unverified { credentials: Credentials::bearer(token), subprotocols }))
+        }
+    }
+}
+
+/// Verifies the token and decides. The only place where a decision waits.
+async fn verify(
+    state: Arc<State>,
+    target: Target,
+    own_route: Option<Arc<Route>>,
+    unverified: Unverified,
+    cors: CorsDecision,
+    started: Option<Instant>,
+) -> Decided {
+    let Unverified { credentials, subprotocols } = unverified;
+    // The routes borrow the policy, so that they are looked up again rather than kept: the policy is the same.
+    let routes = find_routes(&state, own_route.as_ref(), &target);
+    let permitted = match usable(&state, routes, own_route.as_ref()) {
+        Ok(routes) => match state.authenticator().verify(&credentials, freshness(&routes)).await {
+            Ok(caller) => permit(&state, &routes, Some(caller), subprotocols),
+            Err(error) => Err(unauthenticated(&state, error, &routes)),
+        },
+        Err(refusal) => Err(refusal),
+    };
+    state.observe(started);
+    let answer = permitted.map_or_else(Answer::Refused, Answer::Permitted);
+    Decided { target: Some(target), answer, cors }
+}
+
+/// Answers a CORS preflight for which CORS is configured. It is decided as the method that it announces, without a
+/// token, as browsers send none. Any other `OPTIONS` request needs a rule.
+fn preflight(state: &State, request: &impl Incoming) -> Option<Answer> {
+    let cors = state.cors().filter(|_| request.own_route().is_none())?;
+    let announced = cors::announced_method(request.method(), request.headers())?;
+    // A target that cannot be parsed is refused like that of any other request.
+    let target = request.target(&announced, &state.settings().trusted_proxies).ok()?;
+    let routes = find_routes(state, None, &target);
+    let decision = cors_decision(state, &routes, request);
+    if decision == CorsDecision::Unset {
+        return None;
+    }
+    let answer = usable(state, routes, None).and_then(|routes| {
+        if let Decision::Deny(refused) = routes.decide(None)
+            && refused.denial == Denial::Nobody
+        {
+            return Err(Refusal::from(&refused).into());
+        }
+        cors.preflight(&routes, &announced, decision)
+            .map_err(|problem| refuse(state, problem, routes.route()))
+    });
+    Some(answer.map_or_else(Answer::Refused, |preflight| Answer::Preflight(preflight.into())))
+}
+
+/// Finds the routes that decide about a target.
+fn find_routes<'s>(
+    state: &'s State,
+    own_route: Option<&'s Arc<Route>>,
+    target: &Target,
+) -> Result<Resolved<'s>, Refused<'s>> {
+    match own_route {
+        Some(route) => Ok(Resolved::of(route)),
+        None => state.policy().resolve(target),
+    }
+}
+
+/// Decides which origins may read the response.
+fn cors_decision(
+    state: &State,
+    routes: &Result<Resolved<'_>, Refused<'_>>,
+    request: &impl Incoming,
+) -> CorsDecision {
+    let Some(cors) = state.cors().filter(|_| request.own_route().is_none()) else {
+        return CorsDecision::Unset;
+    };
+    match routes {
+        Ok(routes) => cors.decide(routes.routes().map(Some), request.headers()),
+        Err(refused) => cors.decide([refused.route], request.headers()),
+    }
+}
+
+/// Returns the routes, if this node may still decide by them. The rules of scopegate's own endpoints never go stale, so
+/// that an administrator can repair a node.
+fn usable<'s>(
+    state: &State,
+    routes: Result<Resolved<'s>, Refused<'s>>,
+    own_route: Option<&Arc<Route>>,
+) -> Result<Resolved<'s>, Box<Refusal>> {
+    if own_route.is_none() {
+        let fresh = state.authenticator().policy_is_fresh();
+        fresh.map_err(|outage| Refusal::unrouted(Problem::unavailable(&outage)))?;
+    }
+    Ok(routes.map_err(|refused| Refusal::from(&refused))?)
+}
+
+/// Finds the one token of a request. It may be among the subprotocols of a `WebSocket` only if the routes say so and the
+/// page that opens it may call them, as browsers let every page open one.
+fn credentials<'r>(
+    state: &State,
+    routes: &Resolved<'_>,
+    request: &'r impl Incoming,
+) -> Result<Presented<'r>, Box<Refusal>> {
+    let searched = routes.accepts_token_from(TokenSource::WebsocketProtocol) && request.opens_websocket();
+    let cleared = if searched { Subprotocols::Cleared } else { Subprotocols::Untouched };
+    if routes.token_use() == TokenUse::Ignored {
+        return Ok(Presented { token: None, subprotocols: cleared });
+    }
+    let refused = |problem| refuse(state, problem, routes.route());
+    let headers = request.headers();
+    let own = authorization(headers).map_err(|error| refused(error.into()))?;
+    let offered =
+        if searched { subprotocol::token(headers).map_err(|error| refused(error.into()))? } else { None };
+    let presented = match (own, offered) {
+        (Some(_), Some(_)) => return Err(refused(BearerError::Several.into())),
+        (token, None) => Presented { token, subprotocols: cleared },
+        (None, Some(offered)) => {
+            state.settings().cors.admits(routes, headers).map_err(refused)?;
+            Presented {
+                token: Some(RawToken::Subprotocol(offered)),
+                subprotocols: Subprotocols::HeldTheToken,
+            }
+        }
+    };
+    let limit = state.settings().token_limit;
+    if presented.token.as_ref().is_some_and(|token| token.as_bytes().len() > limit) {
+        return Err(refused(Problem::rejected(&Rejection::TooLong { limit }, None)));
+    }
+    Ok(presented)
+}
+
+/// Returns the freshness that the routes require of an answer about the token.
+fn freshness(routes: &Resolved<'_>) -> Freshness {
+    if routes.fresh() { Freshness::Fresh } else { Freshness::Cached }
+}
+
+/// Applies the rules of the routes to the caller.
+fn permit(
+    state: &State,
+    routes: &Resolved<'_>,
+    caller: Option<Authenticated>,
+    subprotocols: Subprotocols,
+) -> Result<Permit, Box<Refusal>> {
+    let principal = caller.as_ref().map(|caller| caller.principal.clone());
+    match routes.decide(principal.as_ref()) {
+        Decision::Permit { route } => {
+            let options = route.options().clone();
+            let route = route.label().clone();
+            let (credentials, authenticated) = caller.map(|caller| (caller.credentials, caller.at)).unzip();
+            Ok(Permit { principal, credentials, route, options, authenticated, subprotocols })
+        }
+        Decision::Deny(refused) => {
+            Err(state.with_metadata(Refusal::from(&refused)).of(principal.as_ref()).into())
+        }
+    }
+}
+
+fn unauthenticated(state: &State, error: Unauthenticated, routes: &Resolved<'_>) -> Box<Refusal> {
+    let Unauthenticated { error, provider, client } = error;
+    let problem = Problem::authentication(&error, routes.route().rule().smallest_scopes());
+    Refusal { provider, client, ..*refuse(state, problem, routes.route()) }.into()
+}
+
+fn refuse(state: &State, problem: Problem, route: &Route) -> Box<Refusal> {
+    state.with_metadata(Refusal { route: Some(route.label().clone()), ..Refusal::unrouted(problem) }).into()
+}

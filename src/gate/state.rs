@@ -1,0 +1,137 @@
+//! The gate, and the snapshot of policy and providers that it decides by.
+
+use std::{fmt, sync::Arc, time::Instant};
+
+use arc_swap::ArcSwap;
+
+use super::{cors::Cors, decision::Refusal, request::trust::TrustedProxies};
+use crate::{authenticator::Authenticator, policy::Policy, telemetry::Metrics};
+
+/// Admits requests or refuses them. Clones share their state.
+///
+/// As poem middleware it wraps any endpoint; a handler behind it can extract a [`Principal`](super::Principal) or a
+/// [`Caller`](super::Caller).
+#[derive(Clone)]
+pub struct Gate(Arc<ArcSwap<State>>);
+
+/// The policy and providers that a gate uses. Swapped atomically, so that each request sees one consistent snapshot.
+#[derive(Debug)]
+pub struct State {
+    policy: Arc<Policy>,
+    authenticator: Authenticator,
+    settings: GateSettings,
+    /// Set if CORS is configured, for all routes or for one.
+    cors_enabled: bool,
+    metrics: Option<Arc<Metrics>>,
+}
+
+/// Settings of a gate.
+#[derive(Debug, Clone)]
+pub struct GateSettings {
+    /// The longest token in bytes (`server.limits.token`).
+    pub token_limit: usize,
+    /// The URL of the protected resource's metadata, for challenges (RFC 9728).
+    pub resource_metadata: Option<Box<str>>,
+    /// The CORS settings of routes that have none of their own.
+    pub cors: Cors,
+    /// The proxies whose forwarded headers are believed (`server.trusted_proxies`).
+    pub trusted_proxies: TrustedProxies,
+}
+
+impl Default for GateSettings {
+    fn default() -> Self {
+        Self {
+            token_limit: 16 * 1024,
+            resource_metadata: None,
+            cors: Cors::default(),
+            trusted_proxies: TrustedProxies::default(),
+        }
+    }
+}
+
+impl State {
+    /// Creates a snapshot.
+    pub fn new(policy: Arc<Policy>, authenticator: Authenticator, settings: GateSettings) -> Self {
+        let cors_enabled = settings.cors.is_enabled(&policy);
+        Self { policy, authenticator, settings, cors_enabled, metrics: None }
+    }
+
+    /// Records the time that each decision takes.
+    #[must_use]
+    pub fn timed(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
+    /// Returns the policy.
+    pub fn policy(&self) -> &Arc<Policy> {
+        &self.policy
+    }
+
+    /// Returns the authenticator, which turns tokens into principals.
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+
+    /// Returns the settings.
+    pub fn settings(&self) -> &GateSettings {
+        &self.settings
+    }
+
+    /// Returns the CORS settings, if any are configured.
+    pub(super) fn cors(&self) -> Option<&Cors> {
+        self.cors_enabled.then_some(&self.settings.cors)
+    }
+
+    /// Adds the URL of the resource's metadata to the challenge of a refusal.
+    pub(super) fn with_metadata(&self, refusal: Refusal) -> Refusal {
+        match &self.settings.resource_metadata {
+            Some(url) => Refusal { problem: refusal.problem.with_resource_metadata(url), ..refusal },
+            None => refusal,
+        }
+    }
+
+    /// Returns the start of a decision, if decisions are timed.
+    pub(super) fn timer(&self) -> Option<Instant> {
+        self.metrics.as_ref().map(|_| Instant::now())
+    }
+
+    /// Records the time of a decision.
+    pub(super) fn observe(&self, started: Option<Instant>) {
+        if let Some((metrics, started)) = self.metrics.as_ref().zip(started) {
+            metrics.decisions.observe(started.elapsed());
+        }
+    }
+}
+
+impl Gate {
+    /// Creates a gate that decides by `state`.
+    pub fn new(state: State) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(state)))
+    }
+
+    /// Returns the current state. A request keeps the state with which it began.
+    pub fn current(&self) -> Arc<State> {
+        self.0.load_full()
+    }
+
+    /// Borrows the current state, which is cheaper than [`Gate::current`] for a short time.
+    pub(super) fn load(&self) -> arc_swap::Guard<Arc<State>> {
+        self.0.load()
+    }
+
+    /// Returns `true` if this is the last handle.
+    pub(crate) fn is_last(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
+    /// Replaces the state for the requests that follow.
+    pub fn replace(&self, state: State) {
+        self.0.store(Arc::new(state));
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").finish_non_exhaustive()
+    }
+}
