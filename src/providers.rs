@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use scopegate_provider::{ConnectError, Context, Outline, Provider, Settings};
 
-use crate::yaml::{Fault, Node, Step};
+use crate::yaml::{Diagnostic, Node, Step};
 
 /// The kinds that a configuration may name.
 #[derive(Debug, Clone)]
@@ -19,8 +19,8 @@ pub struct Kind {
     schema: fn() -> serde_json::Value,
 }
 
-/// Reads settings from a place; what is wrong goes to the faults.
-type Read = fn(&Node, &[Step], &mut Vec<Fault>) -> Option<Box<dyn ProviderSettings>>;
+/// Reads settings from a location; what is wrong goes to the diagnostics.
+type Read = fn(&Node, &[Step], &mut Vec<Diagnostic>) -> Option<Box<dyn ProviderSettings>>;
 
 /// The settings of some kind, parsed.
 #[async_trait]
@@ -73,7 +73,7 @@ impl Kinds {
     #[must_use]
     pub fn with<S: Settings + Sync>(mut self) -> Self {
         self.0.retain(|kind| kind.name != S::KIND);
-        let read: Read = |node, path, faults| match crate::yaml::read::<S>(node, path, faults) {
+        let read: Read = |node, path, diagnostics| match crate::yaml::read::<S>(node, path, diagnostics) {
             Some(settings) => Some(Box::new(settings)),
             None => None,
         };
@@ -117,13 +117,13 @@ impl Kind {
         (self.schema)()
     }
 
-    /// Reads settings of this kind from `node`, which stands at `path`. What is wrong goes to `faults`.
+    /// Reads settings of this kind from `node`, which stands at `path`. What is wrong goes to `diagnostics`.
     pub fn read(
         &self,
         node: &Node,
         path: &[Step],
-        faults: &mut Vec<Fault>,
+        diagnostics: &mut Vec<Diagnostic>,
     ) -> Option<Box<dyn ProviderSettings>> {
-        (self.read)(node, path, faults)
+        (self.read)(node, path, diagnostics)
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration: each part's own section, gathered; parsed and proven before anything starts.
 //!
-//! YAML is read with the place of everything in it, the environment is laid over it, secrets are fetched, then every
+//! YAML is read with the location of everything in it, the environment is laid over it, secrets are fetched, then every
 //! section is read into the type of its owner and all are looked at together. All that is wrong is told at once.
 //!
 //! ```
@@ -15,39 +15,37 @@
 //! ```
 
 mod check;
-mod compose;
-mod environment;
-mod error;
-mod excerpt;
-mod files;
-mod layers;
+mod diagnostics;
+mod merge;
 mod openapi;
-mod parts;
+mod overlay;
+mod read;
+mod resolve;
 mod schema;
 mod sections;
-mod settle;
 #[cfg(test)]
 mod tests;
 mod values;
 
 use std::{fmt, path::PathBuf};
 
-use serde::Serialize;
-
+use self::sections::{Sections, settings::SectionSettings};
 pub use self::{
-    check::{Conflict, Rules},
-    error::{Cause, ConfigError, ConfigErrors},
-    files::ConfigSource,
-    openapi::{DocumentError, Operations},
-    parts::ProviderConfig,
+    check::Rules,
+    diagnostics::{Cause, ConfigError, ConfigErrors, Conflict, DocumentError, Warning},
+    openapi::Operations,
+    read::ConfigSource,
     sections::{
-        AdminSettings, CacheSettings, Dialect, ForwardAuthSettings, HeaderName, HeaderNameError,
-        IntrospectionClient, IntrospectionSettings, OperationsSettings, ServerSettings, StreamSettings,
-        TlsSettings,
+        ProviderConfig,
+        settings::{
+            AdminSettings, CacheSettings, Dialect, ForwardAuthSettings, HeaderName, HeaderNameError,
+            IntrospectionClient, IntrospectionSettings, OperationsSettings, ServerSettings, StreamSettings,
+            TlsSettings,
+        },
     },
     values::{BasePath, BasePathError, PublicUrl, PublicUrlError},
 };
-pub use crate::yaml::{Origin, Place, Problem};
+pub use crate::yaml::{Location, Origin, Problem};
 use crate::{
     gate::{UpstreamSettings, mint::MintSettings},
     policy::settings::{CorsSettings, IdentitySettings},
@@ -100,24 +98,6 @@ pub struct Config {
     pub watched: Vec<PathBuf>,
     /// What is allowed but deserves to be said at every start.
     pub warnings: Vec<Warning>,
-}
-
-/// What is allowed but deserves to be said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Warning {
-    /// Where it stands, if it stands anywhere.
-    pub place: Option<Place>,
-    /// The path of the key.
-    pub key: String,
-    /// What is to be said.
-    pub message: String,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)?;
-        self.place.as_ref().map_or(Ok(()), |place| write!(f, "\n  --> {place} ({})", self.key))
-    }
 }
 
 impl Config {
@@ -202,28 +182,30 @@ impl Loader {
     }
 
     fn whole_schema(&self) -> schema::Schema {
-        schema::Schema::new(schemars::schema_for!(sections::Sections), &self.kinds)
+        schema::Schema::new(schemars::schema_for!(SectionSettings), &self.kinds)
     }
 
-    fn try_load(&self, source: &ConfigSource) -> Result<Config, (Vec<ConfigError>, Vec<Place>)> {
-        let files::Files { root, mut watched } =
-            files::read(source).map_err(|errors| (errors, Vec::new()))?;
+    fn try_load(&self, source: &ConfigSource) -> Result<Config, (Vec<ConfigError>, Vec<Location>)> {
+        // Read and merge.
+        let read::Files { root, mut watched } = read::read(source).map_err(|errors| (errors, Vec::new()))?;
         let schema = self.whole_schema();
         let mut errors = Vec::new();
-        let settings = environment::settings(&self.variables, &root, &schema, &mut errors);
-        let mut root = layers::merge(root, &settings);
-        let variable =
-            |name: &str| self.variables.iter().find(|(known, _)| known == name).map(|(_, text)| text.clone());
-        let settled = settle::settle(&mut root, &schema, &variable);
-        errors.extend(settled.errors);
-        watched.extend(settled.files);
-        let mut parts = parts::read_parts(&root, &self.kinds, &watched, &mut errors);
-        openapi::import(&mut parts, &root, &self.services, &mut watched, &mut errors);
-        let (rules, findings) = check::check(&parts, &root);
+        // Overlay and resolve.
+        let mut root = overlay::overlay(root, &self.variables, &schema, &mut errors);
+        let resolved = resolve::resolve(&mut root, &schema, &self.variables);
+        errors.extend(resolved.errors);
+        watched.extend(resolved.files);
+        // Parse.
+        let mut sections = sections::parse(&root, &self.kinds, &watched, &mut errors);
+        let documents = std::mem::take(&mut sections.settings.policy_from);
+        sections.imported =
+            openapi::import(documents, &sections.upstreams, &root, &self.services, &mut watched, &mut errors);
+        // Check.
+        let (rules, findings) = check::check(&sections, &root);
         errors.extend(findings.errors);
         match rules {
-            Some(rules) if errors.is_empty() => Ok(config(parts, rules, watched, findings.warnings)),
-            _ => Err((errors, settled.secrets)),
+            Some(rules) if errors.is_empty() => Ok(config(sections, rules, watched, findings.warnings)),
+            _ => Err((errors, resolved.secrets)),
         }
     }
 }
@@ -241,8 +223,8 @@ impl Default for Loader {
     }
 }
 
-fn config(parts: parts::Parts, rules: Rules, watched: Vec<PathBuf>, warnings: Vec<Warning>) -> Config {
-    let sections = parts.sections;
+fn config(parsed: Sections, rules: Rules, watched: Vec<PathBuf>, warnings: Vec<Warning>) -> Config {
+    let sections = parsed.settings;
     Config {
         server: sections.server,
         operations: sections.operations,
@@ -252,9 +234,9 @@ fn config(parts: parts::Parts, rules: Rules, watched: Vec<PathBuf>, warnings: Ve
         docs: sections.docs,
         sample_api: sections.sample_api,
         store: sections.store,
-        providers: parts.providers,
+        providers: parsed.providers,
         rules,
-        upstreams: parts.upstreams,
+        upstreams: parsed.upstreams,
         identity: sections.identity.general(),
         mint: sections.identity.mint,
         forward_auth: sections.forward_auth,

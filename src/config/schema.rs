@@ -1,4 +1,4 @@
-//! The JSON Schema of the whole configuration, and questions to it: which keys a place knows, whether it wants text.
+//! The JSON Schema of the whole configuration, and questions to it: which keys a location knows, whether it wants text.
 
 use serde_json::{Map, Value, json};
 
@@ -109,7 +109,7 @@ fn rename_references(schema: &mut Value, prefix: &str) {
     }
 }
 
-/// What may stand at a place: every alternative that the schema allows there.
+/// What may stand at a location: every alternative that the schema allows there.
 #[derive(Debug, Clone)]
 pub(super) struct Cursor<'a> {
     root: &'a Value,

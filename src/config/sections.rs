@@ -1,298 +1,325 @@
-//! The sections of a configuration, each defined by its owner and gathered here.
+//! The typed parts of a tree, each read on its own so that every error is found.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::path::{Path, PathBuf};
 
-use schemars::JsonSchema;
-use scopegate_provider::{ClientId, Secret, Span};
-use serde::{Deserialize, de::IgnoredAny};
+use aws_lc_rs::digest::{Context as Digest, SHA256};
+use scopegate_provider::{Outline, ProviderName, Scope};
 
-use super::values::{BasePath, PublicUrl};
+pub(super) mod settings;
+
+use self::settings::SectionSettings;
+use super::{
+    diagnostics::{Cause, ConfigError, Conflict},
+    openapi::{Imported, Operation},
+};
 use crate::{
-    gate::{TrustedProxies, UpstreamSettings, mint::MintSettings},
-    policy::settings::{
-        CorsSettings, DocumentSettings, Forward, IdentitySettings, RequireSettings, RouteSettings,
-        ScopeSettings,
-    },
-    server::{Limits, Listen, ListenerSettings},
-    store::StoreSettings,
-    telemetry::TelemetrySettings,
+    gate::UpstreamSettings,
+    policy::settings::{RouteSettings, ScopeSettings},
+    providers::{Kinds, ProviderSettings},
+    yaml::{Diagnostic, Entry, Node, Step, Value, nearest, read},
 };
 
-pub use crate::server::TlsSettings;
-
-/// Everything but `providers`, `scopes`, `routes` and `upstreams`, which are read one entry at a time.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Debug, Default)]
 pub(super) struct Sections {
-    /// The main listener and what callers may use of it.
-    pub(super) server: ServerSettings,
-    /// The operations listener: `/healthz`, `/readyz`, `/metrics`.
-    pub(super) operations: OperationsSettings,
-    /// Administration at run time; left out, there is none.
-    pub(super) admin: Option<AdminSettings>,
-    /// `/introspect` (RFC 7662); left out, there is none.
-    pub(super) introspection: Option<IntrospectionSettings>,
-    /// Whether `/token` is served.
-    pub(super) token_endpoint: bool,
-    /// Whether `/docs` and `/openapi.json` are served.
-    pub(super) docs: bool,
-    /// Whether the sample API is served.
-    pub(super) sample_api: bool,
-    /// Where items, scopes, routes and revocations are kept; left out, nothing durable is acknowledged.
-    pub(super) store: Option<StoreSettings>,
-    #[schemars(skip)]
-    providers: Option<IgnoredAny>,
-    /// The scopes: a name, and what it is for.
-    #[schemars(with = "BTreeMap<String, ScopeSettings>")]
-    scopes: Option<IgnoredAny>,
-    /// The routes: a pattern of targets, and what it requires.
-    #[schemars(with = "Vec<RouteSettings>")]
-    routes: Option<IgnoredAny>,
-    /// Where requests are proxied to: a name, and its URL.
-    #[schemars(with = "BTreeMap<String, UpstreamSettings>")]
-    upstreams: Option<IgnoredAny>,
-    /// What upstreams learn about the caller, unless a route says otherwise.
-    pub(super) identity: IdentitySection,
-    /// Forward-auth endpoints for reverse proxies; left out, there are none.
-    pub(super) forward_auth: ForwardAuthSettings,
-    /// Cross-origin requests, unless a route says otherwise; left out, none are answered.
-    pub(super) cors: Option<CorsSettings>,
-    /// What is kept in memory.
-    pub(super) cache: CacheSettings,
-    /// Logs and audit.
-    pub(super) telemetry: TelemetrySettings,
-    /// Streams that outlive their token.
-    pub(super) streams: StreamSettings,
-    /// OpenAPI documents whose `security` becomes routes.
-    pub(super) policy_from: Vec<DocumentSettings>,
-    /// Further files that hold scopes, routes and upstreams, such as `routes.d/*.yaml`.
-    #[schemars(with = "Vec<String>")]
-    include: Option<IgnoredAny>,
+    pub(super) settings: SectionSettings,
+    /// Whether `sections` could not be read and is nothing but defaults.
+    pub(super) settings_failed: bool,
+    pub(super) providers: Vec<ProviderConfig>,
+    /// Those that could not be read.
+    pub(super) failed_providers: Vec<ProviderName>,
+    pub(super) scopes: Vec<(Scope, ScopeSettings)>,
+    /// Each with its index in the file.
+    pub(super) routes: Vec<(usize, RouteSettings)>,
+    pub(super) upstreams: Vec<(String, UpstreamSettings)>,
+    /// What OpenAPI documents say.
+    pub(super) imported: Vec<Imported>,
 }
 
-/// The section `server`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ServerSettings {
-    /// Where to listen.
-    #[schemars(with = "String")]
-    pub listen: Listen,
-    /// The URL at which callers reach it; `http://` and `listen` unless said.
-    pub public_url: Option<PublicUrl>,
-    /// What stands in front of scopegate's own endpoints.
-    pub base_path: BasePath,
-    /// The networks whose forwarded headers are believed.
-    pub trusted_proxies: TrustedProxies,
-    /// The header that carries the request's id, from a trusted proxy and to upstreams and callers.
-    pub request_id: HeaderName,
-    /// TLS; left out, plain HTTP.
-    pub tls: Option<TlsSettings>,
-    /// What a caller may use.
-    pub limits: Limits,
-    /// How long requests are still taken after readiness is withdrawn, so that load balancers notice.
-    pub shutdown_delay: Span,
-    /// How long requests in flight may take to finish.
-    pub shutdown_grace: Span,
+/// A route, and where it stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DeclaredRoute<'p> {
+    pub(super) at: RouteSource<'p>,
+    pub(super) route: &'p RouteSettings,
 }
 
-impl Default for ServerSettings {
-    fn default() -> Self {
-        Self {
-            listen: loopback(8080),
-            public_url: None,
-            base_path: BasePath::default(),
-            trusted_proxies: TrustedProxies::default(),
-            request_id: HeaderName(http::HeaderName::from_static("x-request-id")),
-            tls: None,
-            limits: Limits::default(),
-            shutdown_delay: Span::from_secs(0),
-            shutdown_grace: Span::from_secs(10),
+/// Where a route stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum RouteSource<'p> {
+    /// In `routes`, with this index.
+    File(usize),
+    /// In an OpenAPI document.
+    Document(&'p Operation),
+}
+
+impl Sections {
+    /// Every route, those of documents behind those of the file.
+    pub(super) fn declared_routes<'p>(&'p self) -> impl Iterator<Item = DeclaredRoute<'p>> {
+        let of_file =
+            self.routes.iter().map(|(index, route)| DeclaredRoute { at: RouteSource::File(*index), route });
+        let operations = self.imported.iter().flat_map(|imported| &imported.operations);
+        let of_operation = |operation: &'p Operation| {
+            operation
+                .routes
+                .iter()
+                .map(move |route| DeclaredRoute { at: RouteSource::Document(operation), route })
+        };
+        of_file.chain(operations.flat_map(of_operation))
+    }
+}
+
+/// A provider of the configuration: its settings, parsed.
+pub struct ProviderConfig {
+    name: ProviderName,
+    kind: &'static str,
+    required: bool,
+    outline: Outline,
+    fingerprint: [u8; 32],
+    settings: Box<dyn ProviderSettings>,
+}
+
+impl ProviderConfig {
+    /// Its name.
+    pub fn name(&self) -> &ProviderName {
+        &self.name
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    /// Whether this node is ready only once it has the keys of this provider.
+    pub fn is_required(&self) -> bool {
+        self.required
+    }
+
+    /// What is known without connecting.
+    pub fn outline(&self) -> &Outline {
+        &self.outline
+    }
+
+    /// Equal for equal settings, secrets included: a provider whose fingerprint has not changed can be kept.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        self.fingerprint
+    }
+
+    /// The settings, to connect by.
+    pub fn into_settings(self) -> Box<dyn ProviderSettings> {
+        self.settings
+    }
+}
+
+impl std::fmt::Debug for ProviderConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProviderConfig")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ProviderConfig {
+    /// A changed certificate authority is a changed setting.
+    fn with_files(mut self, node: &Node, files: &[PathBuf]) -> Self {
+        let mut digest = Digest::new(&SHA256);
+        digest.update(&self.fingerprint);
+        feed_files(&mut digest, node, files);
+        self.fingerprint = digest.finish().as_ref().try_into().unwrap_or(self.fingerprint);
+        self
+    }
+}
+
+fn feed_files(digest: &mut Digest, node: &Node, files: &[PathBuf]) {
+    let named = node.text().map(Path::new).filter(|path| files.iter().any(|file| file == path));
+    if let Some(content) = named.and_then(|path| std::fs::read(path).ok()) {
+        feed(digest, &content);
+    }
+    let inner = node.entries().iter().map(|entry| &entry.node).chain(node.items());
+    for node in inner {
+        feed_files(digest, node, files);
+    }
+}
+
+/// What `SectionSettings` leaves to be read one entry at a time.
+const APART: [&str; 4] = ["providers", "scopes", "routes", "upstreams"];
+
+/// Reads the parts of `root`; what is wrong goes to `errors`.
+pub(super) fn parse(
+    root: &Node,
+    kinds: &Kinds,
+    files: &[PathBuf],
+    errors: &mut Vec<ConfigError>,
+) -> Sections {
+    let mut diagnostics = Vec::new();
+    let mut main = root.clone();
+    if let Value::Map(entries) = &mut main.value {
+        // A section with nothing in it is a section left out.
+        entries.retain(|entry| !APART.contains(&entry.key.as_str()) && !entry.node.is_null());
+    }
+    let settings: Option<SectionSettings> = read(&main, &[], &mut diagnostics);
+    let scopes = entries(root, "scopes", &mut diagnostics, scope);
+    let upstreams = entries(root, "upstreams", &mut diagnostics, upstream);
+    let routes = routes(root, &mut diagnostics);
+    errors.extend(diagnostics.drain(..).map(ConfigError::from));
+    let mut failed_providers = Vec::new();
+    let mut of_providers = |entry: &Entry, path: &[Step], diagnostics: &mut Vec<Diagnostic>| {
+        let name = name(entry, path, diagnostics)?;
+        let provider = provider(entry, path, &name, kinds, errors, diagnostics);
+        let provider = provider.map(|provider| provider.with_files(&entry.node, files));
+        failed_providers.extend(provider.is_none().then_some(name));
+        provider
+    };
+    let providers = entries(root, "providers", &mut diagnostics, &mut of_providers);
+    errors.extend(diagnostics.into_iter().map(ConfigError::from));
+    let settings_failed = settings.is_none();
+    let settings = settings.unwrap_or_default();
+    let imported = Vec::new();
+    Sections { settings, settings_failed, providers, failed_providers, scopes, routes, upstreams, imported }
+}
+
+fn entries<T>(
+    root: &Node,
+    section: &str,
+    diagnostics: &mut Vec<Diagnostic>,
+    mut one: impl FnMut(&Entry, &[Step], &mut Vec<Diagnostic>) -> Option<T>,
+) -> Vec<T> {
+    let at = |key: &str| vec![Step::Key(section.to_owned()), Step::Key(key.to_owned())];
+    let Some(node) = root.get(section).filter(|node| !node.is_null()) else { return Vec::new() };
+    if !matches!(node.value, Value::Map(_)) {
+        diagnostics.push(wrong_type(node, section, "a map of names and settings"));
+    }
+    let entries = node.entries().iter().filter(|entry| !entry.node.is_redacted());
+    entries.filter_map(|entry| one(entry, &at(&entry.key), diagnostics)).collect()
+}
+
+fn wrong_type(node: &Node, section: &str, expected: &str) -> Diagnostic {
+    let found = match node.value {
+        Value::List(_) => "a list",
+        Value::Map(_) => "a map",
+        Value::Null | Value::Redacted => "nothing",
+        Value::Scalar(_) => "text",
+    };
+    let problem = crate::yaml::Problem::WrongType { expected: expected.to_owned(), found: found.to_owned() };
+    Diagnostic::new(problem, node.location.clone(), &[Step::Key(section.to_owned())])
+}
+
+/// A name that is a key, parsed.
+fn name<T: std::str::FromStr<Err: std::fmt::Display>>(
+    entry: &Entry,
+    path: &[Step],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    let refuse = |error: T::Err| {
+        let problem = crate::yaml::Problem::Invalid { message: error.to_string() };
+        Diagnostic::new(problem, entry.key_location.clone(), path)
+    };
+    entry.key.parse().map_err(|error| diagnostics.push(refuse(error))).ok()
+}
+
+fn scope(entry: &Entry, path: &[Step], diagnostics: &mut Vec<Diagnostic>) -> Option<(Scope, ScopeSettings)> {
+    let name = name(entry, path, diagnostics)?;
+    // A scope without a description has an empty one; one that is wrong is declared all the same.
+    let settings = if entry.node.is_null() { None } else { read(&entry.node, path, diagnostics) };
+    Some((name, settings.unwrap_or_else(|| ScopeSettings::Description(String::new()))))
+}
+
+fn upstream(
+    entry: &Entry,
+    path: &[Step],
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<(String, UpstreamSettings)> {
+    read(&entry.node, path, diagnostics).map(|settings| (entry.key.clone(), settings))
+}
+
+fn routes(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<(usize, RouteSettings)> {
+    let Some(node) = root.get("routes").filter(|node| !node.is_null()) else { return Vec::new() };
+    if !matches!(node.value, Value::List(_)) {
+        diagnostics.push(wrong_type(node, "routes", "a list of routes, each beginning with `- match: …`"));
+    }
+    let mut routes = Vec::with_capacity(node.items().len());
+    for (index, item) in node.items().iter().enumerate() {
+        let path = [Step::Key("routes".into()), Step::Index(index)];
+        routes.extend(read(item, &path, diagnostics).map(|route| (index, route)));
+    }
+    routes
+}
+
+/// The keys of a provider that are scopegate's, not its kind's.
+#[derive(serde::Deserialize)]
+struct Host {
+    kind: Option<String>,
+    #[serde(default)]
+    required: bool,
+}
+
+fn provider(
+    entry: &Entry,
+    path: &[Step],
+    name: &ProviderName,
+    kinds: &Kinds,
+    errors: &mut Vec<ConfigError>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<ProviderConfig> {
+    let host: Host = read(&entry.node, path, diagnostics)?;
+    let kind = host.kind.as_deref().unwrap_or(&entry.key);
+    let Some(kind) = kinds.find(kind) else {
+        let known: Vec<String> = kinds.iter().map(|kind| kind.name().to_owned()).collect();
+        let conflict =
+            Conflict::UnknownKind { found: kind.to_owned(), nearest: nearest(kind, &known), known };
+        let location = entry.node.get("kind").map_or(&entry.key_location, |kind| &kind.location);
+        errors.push(ConfigError::new(Cause::Conflict(conflict), location.clone(), path));
+        return None;
+    };
+    let mut rest = entry.node.clone();
+    if let Value::Map(entries) = &mut rest.value {
+        entries.retain(|entry| entry.key != "kind" && entry.key != "required");
+    }
+    let settings = kind.read(&rest, path, diagnostics)?;
+    let fingerprint = fingerprint(kind.name(), &rest);
+    let outline = settings.outline();
+    Some(ProviderConfig {
+        name: name.clone(),
+        kind: kind.name(),
+        required: host.required,
+        outline,
+        fingerprint,
+        settings,
+    })
+}
+
+fn fingerprint(kind: &str, node: &Node) -> [u8; 32] {
+    let mut digest = Digest::new(&SHA256);
+    feed(&mut digest, kind.as_bytes());
+    feed_node(&mut digest, node);
+    digest.finish().as_ref().try_into().unwrap_or_default()
+}
+
+fn feed(digest: &mut Digest, bytes: &[u8]) {
+    digest.update(&bytes.len().to_be_bytes());
+    digest.update(bytes);
+}
+
+fn feed_node(digest: &mut Digest, node: &Node) {
+    match &node.value {
+        Value::Null | Value::Redacted => digest.update(b"n"),
+        Value::Scalar(scalar) => {
+            digest.update(b"s");
+            feed(digest, scalar.text.as_bytes());
         }
-    }
-}
-
-impl ServerSettings {
-    /// The URL at which callers reach the server, without a final slash and without the base path.
-    pub fn public_url(&self) -> String {
-        let scheme = if self.tls.is_some() { "https" } else { "http" };
-        self.public_url.as_ref().map_or_else(|| format!("{scheme}://{}", self.listen), PublicUrl::to_string)
-    }
-}
-
-fn loopback(port: u16) -> Listen {
-    Listen::Tcp((std::net::Ipv4Addr::LOCALHOST, port).into())
-}
-
-/// The name of a header.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeaderName(pub http::HeaderName);
-
-impl std::str::FromStr for HeaderName {
-    type Err = HeaderNameError;
-    fn from_str(text: &str) -> Result<Self, HeaderNameError> {
-        text.parse().map(Self).map_err(|_| HeaderNameError { found: text.to_owned() })
-    }
-}
-
-/// Why a string is no header's name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected the name of a header such as `X-Request-Id`, found `{found}`")]
-pub struct HeaderNameError {
-    found: String,
-}
-
-super::values::as_text!(HeaderName, { "type": "string" });
-
-/// The section `operations`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct OperationsSettings {
-    /// Where to listen.
-    #[schemars(with = "String")]
-    pub listen: Listen,
-}
-
-impl Default for OperationsSettings {
-    fn default() -> Self {
-        Self { listen: loopback(9090) }
-    }
-}
-
-/// The section `admin`.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AdminSettings {
-    /// A listener of its own; left out, the main one.
-    #[serde(default)]
-    #[schemars(with = "Option<String>")]
-    pub listen: Option<Listen>,
-    /// Who may administer. Where there are several providers it must name those that may.
-    pub require: RequireSettings,
-}
-
-/// The section `introspection`: who may ask.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct IntrospectionSettings {
-    /// Callers with a token that satisfies this.
-    pub require: Option<RequireSettings>,
-    /// Clients that present their secret.
-    pub clients: Vec<IntrospectionClient>,
-}
-
-/// A client that may introspect.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct IntrospectionClient {
-    /// Its id.
-    pub id: ClientId,
-    /// Its secret.
-    pub secret: Secret,
-}
-
-/// The section `identity`.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct IdentitySection {
-    /// Header names, and the claims whose values they carry.
-    pub(super) headers: BTreeMap<String, String>,
-    /// What becomes of the token.
-    pub(super) forward: Option<Forward>,
-    /// How tokens are minted, where one is.
-    pub(super) mint: MintSettings,
-}
-
-impl IdentitySection {
-    /// What upstreams learn, as a route would say it.
-    pub(super) fn general(&self) -> IdentitySettings {
-        IdentitySettings { headers: self.headers.clone(), forward: self.forward }
-    }
-}
-
-/// The section `forward_auth`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ForwardAuthSettings {
-    /// The proxies that ask.
-    pub dialects: Vec<Dialect>,
-    /// Where Envoy asks over gRPC; left out, it does not.
-    #[schemars(with = "Option<String>")]
-    pub grpc_listen: Option<Listen>,
-    /// TLS there; left out, none.
-    pub grpc_tls: Option<GrpcTlsSettings>,
-}
-
-/// The key `grpc_tls` of the section `forward_auth`. All files are read again when they change.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct GrpcTlsSettings {
-    /// The certificate chain, the server's own first, in PEM.
-    #[schemars(with = "String", extend("format" = "path"))]
-    pub certificate: PathBuf,
-    /// The private key, in PEM.
-    #[schemars(with = "String", extend("format" = "path"))]
-    pub key: PathBuf,
-    /// The authorities that vouch for clients, in PEM: who comes with a certificate of theirs may ask, from anywhere.
-    #[serde(default)]
-    #[schemars(with = "Option<String>", extend("format" = "path"))]
-    pub client_ca: Option<PathBuf>,
-}
-
-impl ForwardAuthSettings {
-    /// The listener where Envoy asks over gRPC, if there is one.
-    pub fn grpc_listener(&self, limits: &Limits) -> Option<ListenerSettings> {
-        let (listen, limits) = (self.grpc_listen.clone()?, limits.clone());
-        let (tls, client_ca) = self.grpc_tls.clone().map(GrpcTlsSettings::parts).unzip();
-        Some(ListenerSettings { listen, tls, client_ca: client_ca.flatten(), limits })
-    }
-}
-
-impl GrpcTlsSettings {
-    fn parts(self) -> (TlsSettings, Option<PathBuf>) {
-        (TlsSettings { certificate: self.certificate, key: self.key }, self.client_ca)
-    }
-}
-
-/// A way in which a proxy asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Dialect {
-    /// nginx's `auth_request`.
-    Nginx,
-    /// Traefik's `forwardAuth`.
-    Traefik,
-    /// Caddy's `forward_auth`.
-    Caddy,
-    /// Envoy's `ext_authz`.
-    Envoy,
-    /// HAProxy, with a script.
-    Haproxy,
-}
-
-/// The section `cache`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct CacheSettings {
-    /// How many verified tokens are remembered.
-    pub tokens: usize,
-}
-
-impl Default for CacheSettings {
-    fn default() -> Self {
-        Self { tokens: 100_000 }
-    }
-}
-
-/// The section `streams`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct StreamSettings {
-    /// How long an open stream may go on once its token has ended.
-    pub grace: Span,
-}
-
-impl Default for StreamSettings {
-    fn default() -> Self {
-        Self { grace: Span::from_secs(0) }
+        Value::List(items) => {
+            digest.update(b"l");
+            digest.update(&items.len().to_be_bytes());
+            for item in items {
+                feed_node(digest, item);
+            }
+        }
+        Value::Map(entries) => {
+            digest.update(b"m");
+            digest.update(&entries.len().to_be_bytes());
+            for entry in entries {
+                feed(digest, entry.key.as_bytes());
+                feed_node(digest, &entry.node);
+            }
+        }
     }
 }

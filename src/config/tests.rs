@@ -38,5 +38,5 @@ fn error(text: &str) -> ConfigError {
 }
 
 fn line(error: &ConfigError) -> u32 {
-    error.place().unwrap().line().unwrap()
+    error.location().unwrap().line().unwrap()
 }

@@ -21,7 +21,7 @@ impl<'a> Reader<'a> {
     fn scalar(self) -> Result<&'a Scalar, Unexpected<'a>> {
         match &self.0.value {
             Value::Scalar(scalar) => Ok(scalar),
-            Value::Null | Value::Hole => Err(Unexpected::Unit),
+            Value::Null | Value::Redacted => Err(Unexpected::Unit),
             Value::List(_) => Err(Unexpected::Seq),
             Value::Map(_) => Err(Unexpected::Map),
         }
@@ -86,7 +86,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.0.value {
-            Value::Null | Value::Hole => visitor.visit_unit(),
+            Value::Null | Value::Redacted => visitor.visit_unit(),
             Value::List(_) => self.deserialize_seq(visitor),
             Value::Map(entries) => visitor.visit_map(Entries::new(entries)),
             Value::Scalar(_) => match self.inferred() {
@@ -114,7 +114,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::Scalar(Scalar { text, style: Style::Variable }) => {
                 let node = |part: &str| {
                     let scalar = Scalar { text: part.trim().to_owned(), style: Style::Variable };
-                    Node { place: self.0.place.clone(), value: Value::Scalar(scalar) }
+                    Node { location: self.0.location.clone(), value: Value::Scalar(scalar) }
                 };
                 let items: Vec<Node> =
                     text.split(',').filter(|part| !part.trim().is_empty()).map(node).collect();
@@ -153,7 +153,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                 _ => Err(de::Error::invalid_length(entries.len(), &"a map with one key")),
             },
             _ => {
-                let expected = super::fault::one_of(choices);
+                let expected = super::diagnostic::one_of(choices);
                 Err(de::Error::invalid_type(self.unexpected(), &expected.as_str()))
             }
         }
@@ -195,7 +195,7 @@ impl<'de> de::SeqAccess<'de> for Items<'_> {
     type Error = ReadError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
-        let Some((index, item)) = self.items.find(|(_, item)| !item.is_hole()) else { return Ok(None) };
+        let Some((index, item)) = self.items.find(|(_, item)| !item.is_redacted()) else { return Ok(None) };
         seed.deserialize(Reader(item)).map(Some).map_err(|error| error.under(Step::Index(index)))
     }
 }
@@ -215,7 +215,7 @@ impl<'de> de::MapAccess<'de> for Entries<'_> {
     type Error = ReadError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
-        self.current = self.entries.find(|entry| !entry.node.is_hole());
+        self.current = self.entries.find(|entry| !entry.node.is_redacted());
         let Some(entry) = self.current else { return Ok(None) };
         let of_key = |error: ReadError| error.of_key(&entry.key);
         seed.deserialize(entry.key.as_str().into_deserializer()).map(Some).map_err(of_key)

@@ -1,4 +1,4 @@
-//! YAML → tree, with serde-saphyr: every value with its place, duplicate keys refused, bombs bounded.
+//! YAML → tree, with serde-saphyr: every value with its location, duplicate keys refused, bombs bounded.
 
 use std::{cell::RefCell, fmt, sync::Arc};
 
@@ -6,8 +6,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Options, Spanned};
 
 use super::{
-    fault::{Fault, Problem},
-    place::{Document, Place},
+    diagnostic::{Diagnostic, Problem},
+    location::{Document, Location},
     tree::{Entry, Node, Scalar, Step, Style, Value},
 };
 
@@ -15,7 +15,7 @@ use super::{
 ///
 /// # Errors
 /// What is no YAML, and every key that stands twice.
-pub fn parse(document: &Arc<Document>) -> Result<Node, Vec<Fault>> {
+pub fn parse(document: &Arc<Document>) -> Result<Node, Vec<Diagnostic>> {
     let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(&document.text, options())
         .map_err(|error| vec![syntax(document, &error)])?;
     let build = Build { document, errors: RefCell::default() };
@@ -42,19 +42,19 @@ fn options() -> Options {
     }
 }
 
-fn syntax(document: &Arc<Document>, error: &serde_saphyr::Error) -> Fault {
+fn syntax(document: &Arc<Document>, error: &serde_saphyr::Error) -> Diagnostic {
     let plain = error.without_snippet();
-    let place = match plain.location() {
-        Some(location) if location.line() > 0 => Place::new(document, location),
-        _ => Place::of_document(document),
+    let location = match plain.location() {
+        Some(location) if location.line() > 0 => Location::new(document, location),
+        _ => Location::of_document(document),
     };
     let rendered = plain.render_with_formatter(&serde_saphyr::UserMessageFormatter);
-    // The place is told by us.
+    // The location is told by us.
     let message = rendered.split(" at line ").next().unwrap_or_default();
-    let tab = place.line_text().is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'));
+    let tab = location.line_text().is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'));
     let hint = if tab { "; indent with spaces, YAML takes no tabs" } else { "" };
     let problem = Problem::Syntax { message: format!("{}{hint}", lower_first(message)) };
-    Fault::new(problem, place, &[])
+    Diagnostic::new(problem, location, &[])
 }
 
 fn lower_first(message: &str) -> String {
@@ -65,7 +65,7 @@ fn lower_first(message: &str) -> String {
     }
 }
 
-/// What serde-saphyr gives: the value; how a scalar was written is read from the source by its place.
+/// What serde-saphyr gives: the value; how a scalar was written is read from the source by its location.
 enum Raw {
     Null,
     Text(String),
@@ -76,26 +76,26 @@ enum Raw {
 
 struct Build<'a> {
     document: &'a Arc<Document>,
-    errors: RefCell<Vec<Fault>>,
+    errors: RefCell<Vec<Diagnostic>>,
 }
 
 impl Build<'_> {
     fn node(&self, raw: Spanned<Raw>, path: &mut Vec<Step>) -> Node {
-        let place = Place::new(self.document, raw.defined);
+        let location = Location::new(self.document, raw.defined);
         let value = match raw.value {
             Raw::Null => Value::Null,
             Raw::Text(text) => {
-                let plain = place.source_text() == Some(text.as_str());
+                let plain = location.source_text() == Some(text.as_str());
                 Value::Scalar(Scalar { text, style: if plain { Style::Plain } else { Style::Text } })
             }
             Raw::Inferred => {
-                let text = place.source_text().unwrap_or_default().to_owned();
+                let text = location.source_text().unwrap_or_default().to_owned();
                 Value::Scalar(Scalar { text, style: Style::Plain })
             }
             Raw::List(items) => Value::List(self.list(items, path)),
             Raw::Map(pairs) => Value::Map(self.map(pairs, path)),
         };
-        Node { place, value }
+        Node { location, value }
     }
 
     fn list(&self, items: Vec<Spanned<Raw>>, path: &mut Vec<Step>) -> Vec<Node> {
@@ -107,17 +107,17 @@ impl Build<'_> {
         let mut entries: Vec<Entry> = Vec::with_capacity(pairs.len());
         let mut seen = std::collections::HashMap::with_capacity(pairs.len());
         for (key, value) in pairs {
-            let key_place = Place::new(self.document, key.defined);
+            let key_location = Location::new(self.document, key.defined);
             let node = self.step(Step::Key(key.value.clone()), value, path);
             if let Some(first) = seen.get(&key.value) {
                 path.push(Step::Key(key.value.clone()));
-                let problem = Problem::DuplicateKey { key: key.value, first: Place::clone(first) };
-                self.errors.borrow_mut().push(Fault::new(problem, key_place, path));
+                let problem = Problem::DuplicateKey { key: key.value, first: Location::clone(first) };
+                self.errors.borrow_mut().push(Diagnostic::new(problem, key_location, path));
                 path.pop();
                 continue;
             }
-            seen.insert(key.value.clone(), key_place.clone());
-            entries.push(Entry { key: key.value, key_place, node });
+            seen.insert(key.value.clone(), key_location.clone());
+            entries.push(Entry { key: key.value, key_location, node });
         }
         entries
     }

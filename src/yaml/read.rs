@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     de::Reader,
-    fault::{Fault, Problem, nearest},
+    diagnostic::{Diagnostic, Problem, nearest},
     tree::{Node, Step, Value},
 };
 
@@ -12,9 +12,9 @@ use super::{
 const MOST: usize = 20;
 
 /// Reads a `T` from `node`, which stands at `base`. What is wrong goes to `errors`, and then there is no `T`.
-pub fn read<T: DeserializeOwned>(node: &Node, base: &[Step], errors: &mut Vec<Fault>) -> Option<T> {
+pub fn read<T: DeserializeOwned>(node: &Node, base: &[Step], errors: &mut Vec<Diagnostic>) -> Option<T> {
     let mut rest = node.clone();
-    let mut taken: Vec<Vec<Step>> = node.holes();
+    let mut taken: Vec<Vec<Step>> = node.redacted_paths();
     while taken.len() < MOST {
         let error = match T::deserialize(Reader(&rest)) {
             Ok(value) if taken.is_empty() => return Some(value),
@@ -27,8 +27,8 @@ pub fn read<T: DeserializeOwned>(node: &Node, base: &[Step], errors: &mut Vec<Fa
             return None;
         }
         let full: Vec<Step> = base.iter().chain(&path).cloned().collect();
-        errors.push(Fault::new(problem, node.place_of(&path, of_key).clone(), &full));
-        if path.is_empty() || !rest.take_away(&path) {
+        errors.push(Diagnostic::new(problem, node.location_of(&path, of_key).clone(), &full));
+        if path.is_empty() || !rest.redact(&path) {
             return None;
         }
         taken.push(path);
@@ -42,7 +42,8 @@ fn named_key(problem: &Problem, node: &Node) -> Option<Step> {
     let Value::Map(_) = node.value else { return None };
     let quoted = message.split('`').skip(1).step_by(2);
     let mut keys = quoted.filter_map(|word| word.split(['.', ':']).next());
-    keys.find(|key| node.get(key).is_some_and(|value| !value.is_hole())).map(|key| Step::Key(key.to_owned()))
+    keys.find(|key| node.get(key).is_some_and(|value| !value.is_redacted()))
+        .map(|key| Step::Key(key.to_owned()))
 }
 
 /// Whether an error is only there because something was taken away.

@@ -1,12 +1,12 @@
-//! A configuration as a tree in which everything has its place.
+//! A configuration as a tree in which everything has its location.
 
-use super::place::Place;
+use super::location::Location;
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
 pub struct Node {
     /// Where it stands.
-    pub place: Place,
+    pub location: Location,
     /// The value.
     pub value: Value,
 }
@@ -22,8 +22,8 @@ pub enum Value {
     List(Vec<Node>),
     /// A map, in the order in which it was written; no key stands twice.
     Map(Vec<Entry>),
-    /// Taken away because it is wrong, so that the rest can be read; its place in a list is kept.
-    Hole,
+    /// Taken away because it is wrong, so that the rest can be read; its location in a list is kept.
+    Redacted,
 }
 
 /// A scalar as it was written: what it is, the type that reads it says.
@@ -52,7 +52,7 @@ pub struct Entry {
     /// The key.
     pub key: String,
     /// Where the key stands.
-    pub key_place: Place,
+    pub key_location: Location,
     /// The value.
     pub node: Node,
 }
@@ -127,30 +127,30 @@ impl Node {
     }
 
     /// Where the value at `path` stands, or its key if it has one and `of_key` is wanted.
-    pub fn place_of(&self, path: &[Step], of_key: bool) -> &Place {
+    pub fn location_of(&self, path: &[Step], of_key: bool) -> &Location {
         let (node, taken) = self.nearest(path);
         let last_key = path.get(taken.wrapping_sub(1)).filter(|_| of_key && taken == path.len());
-        let Some(Step::Key(key)) = last_key else { return &node.place };
+        let Some(Step::Key(key)) = last_key else { return &node.location };
         let parent = self.nearest(path.get(..taken - 1).unwrap_or_default()).0;
-        parent.entry(key).map_or(&node.place, |entry| &entry.key_place)
+        parent.entry(key).map_or(&node.location, |entry| &entry.key_location)
     }
 
     /// Whether what stood here was taken away.
-    pub fn is_hole(&self) -> bool {
-        matches!(self.value, Value::Hole)
+    pub fn is_redacted(&self) -> bool {
+        matches!(self.value, Value::Redacted)
     }
 
     /// The paths of what was taken away.
-    pub fn holes(&self) -> Vec<Vec<Step>> {
-        let mut holes = Vec::new();
-        self.find_holes(&mut Vec::new(), &mut holes);
-        holes
+    pub fn redacted_paths(&self) -> Vec<Vec<Step>> {
+        let mut redacted_paths = Vec::new();
+        self.find_redacted(&mut Vec::new(), &mut redacted_paths);
+        redacted_paths
     }
 
-    fn find_holes(&self, path: &mut Vec<Step>, holes: &mut Vec<Vec<Step>>) {
+    fn find_redacted(&self, path: &mut Vec<Step>, redacted_paths: &mut Vec<Vec<Step>>) {
         let mut below = |step: Step, node: &Node| {
             path.push(step);
-            node.find_holes(path, holes);
+            node.find_redacted(path, redacted_paths);
             path.pop();
         };
         match &self.value {
@@ -164,7 +164,7 @@ impl Node {
                     below(Step::Index(index), item);
                 }
             }
-            Value::Hole => holes.push(path.clone()),
+            Value::Redacted => redacted_paths.push(path.clone()),
             Value::Null | Value::Scalar(_) => {}
         }
     }
@@ -181,10 +181,10 @@ impl Node {
     }
 
     /// Makes a hole of what stands at `path`; says whether there was something.
-    pub fn take_away(&mut self, path: &[Step]) -> bool {
+    pub fn redact(&mut self, path: &[Step]) -> bool {
         match path.split_first() {
-            Some((first, rest)) => self.child_mut(first).is_some_and(|child| child.take_away(rest)),
-            None => !matches!(std::mem::replace(&mut self.value, Value::Hole), Value::Hole),
+            Some((first, rest)) => self.child_mut(first).is_some_and(|child| child.redact(rest)),
+            None => !matches!(std::mem::replace(&mut self.value, Value::Redacted), Value::Redacted),
         }
     }
 }

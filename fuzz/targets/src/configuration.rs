@@ -43,7 +43,7 @@ fn every_error_has_a_place_that_is_there(errors: &ConfigErrors, text: &str) {
     let breaks = text.replace("\r\n", "\n").matches(['\n', '\r']).count();
     let lines = u32::try_from(breaks + 1).unwrap_or(u32::MAX);
     for error in errors {
-        let line = error.place().and_then(scopegate::config::Place::line).unwrap_or(1);
+        let line = error.location().and_then(scopegate::config::Location::line).unwrap_or(1);
         // A text that ends too early is told of on the line behind its last.
         assert!((1..=lines.saturating_add(1)).contains(&line), "line {line} of {lines}: {error}");
         assert!(!error.to_string().is_empty());

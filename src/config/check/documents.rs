@@ -1,22 +1,23 @@
 //! OpenAPI documents beside the policy: operations without a rule, and rules without an operation.
 
-use super::{Conflict, Findings, Parts, policy};
+use super::{Conflict, Findings, Sections, policy};
 use crate::{
-    config::openapi::{DocumentError, Imported, LeftOut, Operation},
+    config::diagnostics::DocumentError,
+    config::openapi::{Imported, LeftOut, Operation},
     policy::{Pattern, Policy, Route, Source},
 };
 
-pub(super) fn check(compiled: &Policy, parts: &Parts, findings: &mut Findings<'_>) {
-    for imported in &parts.imported {
-        for (spot, note) in &imported.notes {
-            findings.warning_in(spot, note.clone());
+pub(super) fn check(compiled: &Policy, sections: &Sections, findings: &mut Findings<'_>) {
+    for imported in &sections.imported {
+        for (location, note) in &imported.notes {
+            findings.warning_in(location, note.clone());
         }
         for operation in imported.operations.iter().filter(|operation| !is_decided(operation, compiled)) {
             no_rule(imported, operation, findings);
         }
         if !imported.of_program {
             let idle = compiled.routes().iter().filter(|route| is_idle(route, imported));
-            idle.for_each(|route| no_operation(route, imported, parts, findings));
+            idle.for_each(|route| no_operation(route, imported, sections, findings));
         }
     }
 }
@@ -59,7 +60,7 @@ fn is_idle(route: &Route, imported: &Imported) -> bool {
     written && same && imported.upstream.is_some() && !operations.any(reaches)
 }
 
-fn no_operation(route: &Route, imported: &Imported, parts: &Parts, findings: &mut Findings<'_>) {
+fn no_operation(route: &Route, imported: &Imported, sections: &Sections, findings: &mut Findings<'_>) {
     let message = format!("`{route}` is no operation of `{}`, to whose upstream it leads", imported.name);
-    findings.warning(&policy::source(route.source(), parts), message);
+    findings.warning(&policy::source(route.source(), sections), message);
 }

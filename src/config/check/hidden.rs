@@ -1,9 +1,9 @@
 //! scopegate's own endpoints are routed before the policy: a route to an upstream that one of them hides could never be
 //! reached.
 
-use super::{Conflict, Findings, Parts};
+use super::{Conflict, Findings, Sections};
 use crate::{
-    config::{parts::Written, sections::Sections},
+    config::{sections::DeclaredRoute, sections::settings::SectionSettings},
     policy::{
         PathPattern, Pattern, Segment,
         settings::{Forward, MatchSettings},
@@ -11,10 +11,10 @@ use crate::{
     yaml::Step,
 };
 
-pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
-    let base = parts.sections.server.base_path.as_str();
-    let own = own_endpoints(&parts.sections, mints(parts));
-    for Written { at, route } in parts.written() {
+pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
+    let base = sections.settings.server.base_path.as_str();
+    let own = own_endpoints(&sections.settings, mints(sections));
+    for DeclaredRoute { at, route } in sections.declared_routes() {
         if route.upstream.is_none() {
             continue;
         }
@@ -36,7 +36,7 @@ pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
     }
 }
 
-fn own_endpoints(sections: &Sections, mints: bool) -> Vec<String> {
+fn own_endpoints(sections: &SectionSettings, mints: bool) -> Vec<String> {
     let base = sections.server.base_path.as_str();
     let admin_here = sections.admin.as_ref().is_some_and(|admin| admin.listen.is_none());
     let groups: [(bool, &[&str]); 8] = [
@@ -64,10 +64,10 @@ fn own_endpoints(sections: &Sections, mints: bool) -> Vec<String> {
 }
 
 /// Whether a route of the file or all of them want minted tokens, so that the keys are published.
-fn mints(parts: &Parts) -> bool {
+fn mints(sections: &Sections) -> bool {
     let mint = |identity: Option<Forward>| identity == Some(Forward::Mint);
-    let mut routes = parts.routes.iter().filter_map(|(_, route)| route.identity.as_ref());
-    mint(parts.sections.identity.forward) || routes.any(|identity| mint(identity.forward))
+    let mut routes = sections.routes.iter().filter_map(|(_, route)| route.identity.as_ref());
+    mint(sections.settings.identity.forward) || routes.any(|identity| mint(identity.forward))
 }
 
 fn patterns(matches: &MatchSettings) -> Vec<Pattern> {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use scopegate_oidc::Signer;
 use scopegate_provider::Secret;
 
-use super::{Conflict, Findings, Parts, at};
+use super::{Conflict, Findings, Sections, at};
 use crate::{
-    config::sections::Sections,
+    config::sections::settings::SectionSettings,
     gate::{IdentityHeaders, mint::MintSettings},
     policy::settings::{Forward, IdentitySettings},
     yaml::Step,
@@ -15,20 +15,20 @@ use crate::{
 
 const HOUR: Duration = Duration::from_hours(1);
 
-pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
-    let general = parts.sections.identity.general();
+pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
+    let general = sections.settings.identity.general();
     one(&general, &at(&["identity"]), findings);
     let mut mints = general.forward == Some(Forward::Mint);
-    for (index, route) in &parts.routes {
+    for (index, route) in &sections.routes {
         if let Some(identity) = &route.identity {
             let path = [Step::Key("routes".into()), Step::Index(*index), Step::Key("identity".into())];
             one(identity, &path, findings);
             mints |= identity.forward == Some(Forward::Mint);
         }
     }
-    terms(&parts.sections.identity.mint, findings);
+    terms(&sections.settings.identity.mint, findings);
     if mints {
-        sharing(&parts.sections, findings);
+        sharing(&sections.settings, findings);
     }
 }
 
@@ -63,7 +63,7 @@ fn terms(mint: &MintSettings, findings: &mut Findings<'_>) {
 }
 
 /// What services behind need to go on trusting one issuer.
-fn sharing(sections: &Sections, findings: &mut Findings<'_>) {
+fn sharing(sections: &SectionSettings, findings: &mut Findings<'_>) {
     if sections.identity.mint.key.is_none() && sections.store.is_none() {
         let message = "minted tokens are signed with a key of this process alone, another one after each start; \
                        configure `store`, or give a `key` here";

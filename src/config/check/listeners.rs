@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{Conflict, Findings, at};
-use crate::{config::sections::Sections, server::Listen, yaml::Step};
+use crate::{config::sections::settings::SectionSettings, server::Listen, yaml::Step};
 
-pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
+pub(super) fn check(sections: &SectionSettings, findings: &mut Findings<'_>) {
     same_address(sections, findings);
     forward_auth(sections, findings);
     if let Some(introspection) = &sections.introspection
@@ -20,7 +20,7 @@ pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
     }
 }
 
-fn same_address(sections: &Sections, findings: &mut Findings<'_>) {
+fn same_address(sections: &SectionSettings, findings: &mut Findings<'_>) {
     let admin = sections.admin.as_ref().and_then(|admin| admin.listen.as_ref());
     let listeners = [
         (&["server", "listen"], Some(&sections.server.listen)),
@@ -53,7 +53,7 @@ fn collide(one: &Listen, other: &Listen) -> bool {
     }
 }
 
-fn forward_auth(sections: &Sections, findings: &mut Findings<'_>) {
+fn forward_auth(sections: &SectionSettings, findings: &mut Findings<'_>) {
     let settings = &sections.forward_auth;
     let by_socket = matches!(sections.server.listen, Listen::Unix(_));
     if !settings.dialects.is_empty() && sections.server.trusted_proxies.is_empty() && !by_socket {
@@ -62,7 +62,7 @@ fn forward_auth(sections: &Sections, findings: &mut Findings<'_>) {
     grpc(sections, findings);
 }
 
-fn grpc(sections: &Sections, findings: &mut Findings<'_>) {
+fn grpc(sections: &SectionSettings, findings: &mut Findings<'_>) {
     let settings = &sections.forward_auth;
     let Some(listen) = &settings.grpc_listen else {
         if settings.grpc_tls.is_some() {

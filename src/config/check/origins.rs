@@ -1,11 +1,11 @@
 //! Where a page's WebSocket may bring its token, the pages must be named.
 
-use super::{Conflict, Findings, Parts};
+use super::{Conflict, Findings, Sections};
 use crate::yaml::Step;
 
-pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
-    for (index, route) in &parts.routes {
-        let cors = route.cors.as_ref().or(parts.sections.cors.as_ref());
+pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
+    for (index, route) in &sections.routes {
+        let cors = route.cors.as_ref().or(sections.settings.cors.as_ref());
         let named = cors.is_some_and(|cors| !cors.origins.is_empty());
         if !route.accept_token.is_empty() && !named {
             let key = Step::Key("accept_token".to_owned());

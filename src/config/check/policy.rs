@@ -1,19 +1,19 @@
-//! The policy and the rules of scopegate's own endpoints, compiled, their errors brought to their places.
+//! The policy and the rules of scopegate's own endpoints, compiled, their errors brought to their locations.
 
 use std::collections::HashMap;
 
 use scopegate_provider::{ProviderName, Scope};
 
-use super::{Conflict, Findings, Parts, at};
+use super::{Conflict, Findings, Sections, at};
 use crate::{
     config::{
         openapi::{Imported, Operation},
-        parts::Written,
+        sections::DeclaredRoute,
     },
     policy::{
         Definition, KnownProvider, Policy, PolicyError, Rule, Source, Vocabulary, settings::ScopeSettings,
     },
-    yaml::{Node, Place, Step},
+    yaml::{Location, Node, Step},
 };
 
 /// What is decided by.
@@ -27,14 +27,14 @@ pub struct Rules {
     pub admin: Option<Rule>,
     /// Whose token opens `/introspect`.
     pub introspection: Option<Rule>,
-    routes: Vec<Place>,
-    scopes: HashMap<Scope, Place>,
-    operations: HashMap<Source, Place>,
+    routes: Vec<Location>,
+    scopes: HashMap<Scope, Location>,
+    operations: HashMap<Source, Location>,
 }
 
 impl Rules {
     /// Where the file declares a route or scope.
-    pub fn place(&self, source: &Source) -> Option<&Place> {
+    pub fn place(&self, source: &Source) -> Option<&Location> {
         match source {
             Source::Route { index } => self.routes.get(*index),
             Source::Scope { name } => self.scopes.get(name),
@@ -47,30 +47,30 @@ impl Rules {
     }
 }
 
-pub(super) fn compile(parts: &Parts, findings: &mut Findings<'_>) -> Option<Rules> {
-    let definition = definition(parts);
-    let scopes = parts.scopes.iter().map(|(name, _)| name.clone());
+pub(super) fn compile(sections: &Sections, findings: &mut Findings<'_>) -> Option<Rules> {
+    let definition = definition(sections);
+    let scopes = sections.scopes.iter().map(|(name, _)| name.clone());
     let vocabulary = Vocabulary::new(scopes, definition.providers.clone());
-    let sections = &parts.sections;
-    let admin = sections.admin.as_ref().map(|admin| &admin.require);
+    let settings = &sections.settings;
+    let admin = settings.admin.as_ref().map(|admin| &admin.require);
     let admin =
         admin.and_then(|require| rule(&["admin", "require"], vocabulary.admin_rule(require), findings));
-    let introspection = sections.introspection.as_ref().and_then(|section| section.require.as_ref());
+    let introspection = settings.introspection.as_ref().and_then(|section| section.require.as_ref());
     let introspection = introspection
         .and_then(|require| rule(&["introspection", "require"], vocabulary.rule(require), findings));
-    no_providers(parts, findings);
+    no_providers(sections, findings);
     match Policy::compile(&definition) {
         Ok(compiled) => {
             for warning in &compiled.warnings {
                 let (at, message) = told(warning);
-                match operation(at, parts) {
+                match operation(at, sections) {
                     Some(operation) => findings.warning_in(&operation.at, message),
-                    None => findings.warning(&source(at, parts), message),
+                    None => findings.warning(&source(at, sections), message),
                 }
             }
-            super::documents::check(&compiled.policy, parts, findings);
-            let (routes, scopes) = (route_places(parts, findings), scope_places(parts, findings));
-            let operations = operation_places(parts);
+            super::documents::check(&compiled.policy, sections, findings);
+            let (routes, scopes) = (route_places(sections, findings), scope_places(sections, findings));
+            let operations = operation_places(sections);
             Some(Rules {
                 definition,
                 policy: compiled.policy,
@@ -83,7 +83,7 @@ pub(super) fn compile(parts: &Parts, findings: &mut Findings<'_>) -> Option<Rule
         }
         Err(errors) => {
             for error in errors {
-                tell(error, parts, findings);
+                tell(error, sections, findings);
             }
             None
         }
@@ -91,10 +91,10 @@ pub(super) fn compile(parts: &Parts, findings: &mut Findings<'_>) -> Option<Rule
 }
 
 /// An error of the policy, where it belongs.
-fn tell(error: PolicyError, parts: &Parts, findings: &mut Findings<'_>) {
-    let path = place(&error, parts);
+fn tell(error: PolicyError, sections: &Sections, findings: &mut Findings<'_>) {
+    let path = location(&error, sections);
     let conflict = Conflict::Policy(error.problem);
-    match operation(&error.at, parts) {
+    match operation(&error.at, sections) {
         Some(operation) if error.key.starts_with("require") => {
             findings.error_in(&operation.security, conflict);
         }
@@ -104,36 +104,41 @@ fn tell(error: PolicyError, parts: &Parts, findings: &mut Findings<'_>) {
 }
 
 /// The operation that declares something.
-fn operation<'p>(source: &Source, parts: &'p Parts) -> Option<&'p Operation> {
+fn operation<'p>(source: &Source, sections: &'p Sections) -> Option<&'p Operation> {
     let Source::Operation { document, operation } = source else { return None };
-    let imported = parts.imported.iter().filter(|imported| *imported.name == **document);
+    let imported = sections.imported.iter().filter(|imported| *imported.name == **document);
     imported.flat_map(|imported| &imported.operations).find(|known| *known.label == **operation)
 }
 
-fn operation_places(parts: &Parts) -> HashMap<Source, Place> {
+fn operation_places(sections: &Sections) -> HashMap<Source, Location> {
     let of_document = |imported: &Imported| {
         let document: Box<str> = imported.name.as_str().into();
-        let place = |operation: &Operation| {
+        let location = |operation: &Operation| {
             let label = operation.label.as_str().into();
-            (Source::Operation { document: document.clone(), operation: label }, operation.at.place.clone())
+            (
+                Source::Operation { document: document.clone(), operation: label },
+                operation.at.location.clone(),
+            )
         };
-        imported.operations.iter().map(place).collect::<Vec<_>>()
+        imported.operations.iter().map(location).collect::<Vec<_>>()
     };
-    parts.imported.iter().flat_map(of_document).collect()
+    sections.imported.iter().flat_map(of_document).collect()
 }
 
-fn route_places(parts: &Parts, findings: &Findings<'_>) -> Vec<Place> {
+fn route_places(sections: &Sections, findings: &Findings<'_>) -> Vec<Location> {
     let node = findings.tree.get("routes");
-    let place = |index: usize| node.and_then(|node| node.items().get(index)).map(|item| item.place.clone());
-    parts.routes.iter().filter_map(|(index, _)| place(*index)).collect()
+    let location =
+        |index: usize| node.and_then(|node| node.items().get(index)).map(|item| item.location.clone());
+    sections.routes.iter().filter_map(|(index, _)| location(*index)).collect()
 }
 
-fn scope_places(parts: &Parts, findings: &Findings<'_>) -> HashMap<Scope, Place> {
+fn scope_places(sections: &Sections, findings: &Findings<'_>) -> HashMap<Scope, Location> {
     let entries = findings.tree.get("scopes").map(Node::entries).unwrap_or_default();
-    let places: HashMap<&str, &Place> =
-        entries.iter().map(|entry| (entry.key.as_str(), &entry.key_place)).collect();
-    let place = |name: &Scope| places.get(name.as_str()).map(|place| (name.clone(), Place::clone(place)));
-    parts.scopes.iter().filter_map(|(name, _)| place(name)).collect()
+    let locations: HashMap<&str, &Location> =
+        entries.iter().map(|entry| (entry.key.as_str(), &entry.key_location)).collect();
+    let location =
+        |name: &Scope| locations.get(name.as_str()).map(|location| (name.clone(), Location::clone(location)));
+    sections.scopes.iter().filter_map(|(name, _)| location(name)).collect()
 }
 
 /// Where a warning belongs, and what it says without saying where.
@@ -147,26 +152,27 @@ fn told(warning: &crate::policy::Warning) -> (&Source, String) {
     (at, message.strip_prefix(&prefix).unwrap_or(&message).to_owned())
 }
 
-fn definition(parts: &Parts) -> Definition {
-    let known = |provider: &crate::config::ProviderConfig| KnownProvider {
+fn definition(sections: &Sections) -> Definition {
+    let known = |provider: &crate::config::sections::ProviderConfig| KnownProvider {
         name: provider.name().clone(),
         audiences: provider.outline().audiences.clone(),
         introspects: provider.outline().introspects,
     };
     let mut definition = Definition::default();
-    definition.providers = parts.providers.iter().map(known).collect();
+    definition.providers = sections.providers.iter().map(known).collect();
     // A provider that is wrong is there all the same, so that rules may name it.
     let unknown =
         |name: &ProviderName| KnownProvider { name: name.clone(), audiences: Vec::new(), introspects: true };
-    definition.providers.extend(parts.failed_providers.iter().map(unknown));
-    definition.upstreams = parts.upstreams.iter().map(|(name, settings)| settings.known_as(name)).collect();
-    for (name, settings) in &parts.scopes {
+    definition.providers.extend(sections.failed_providers.iter().map(unknown));
+    definition.upstreams =
+        sections.upstreams.iter().map(|(name, settings)| settings.known_as(name)).collect();
+    for (name, settings) in &sections.scopes {
         definition.add_scope(name.clone(), settings.clone());
     }
-    for (_, settings) in &parts.routes {
+    for (_, settings) in &sections.routes {
         definition.add_route(settings.clone());
     }
-    parts.imported.iter().for_each(|imported| add(imported, &mut definition));
+    sections.imported.iter().for_each(|imported| add(imported, &mut definition));
     definition
 }
 
@@ -202,23 +208,24 @@ fn rule(
 }
 
 /// A route that wants a token, where nobody issues any.
-fn no_providers(parts: &Parts, findings: &mut Findings<'_>) {
+fn no_providers(sections: &Sections, findings: &mut Findings<'_>) {
     use crate::policy::settings::Allow;
-    if !parts.providers.is_empty() || !parts.failed_providers.is_empty() {
+    if !sections.providers.is_empty() || !sections.failed_providers.is_empty() {
         return;
     }
     let wants = |allow: Option<Allow>| matches!(allow, Some(Allow::Optional | Allow::Authenticated));
-    let mut routes = parts.written();
-    if let Some(written) = routes.find(|Written { route, .. }| route.require.is_some() || wants(route.allow))
+    let mut routes = sections.declared_routes();
+    if let Some(written) =
+        routes.find(|DeclaredRoute { route, .. }| route.require.is_some() || wants(route.allow))
     {
         findings.route_error(written.at, &[], Conflict::NoProviders);
     }
 }
 
-pub(super) fn source(source: &Source, parts: &Parts) -> Vec<Step> {
+pub(super) fn source(source: &Source, sections: &Sections) -> Vec<Step> {
     match source {
         Source::Route { index } => {
-            let index = parts.routes.get(*index).map_or(*index, |(index, _)| *index);
+            let index = sections.routes.get(*index).map_or(*index, |(index, _)| *index);
             vec![Step::Key("routes".into()), Step::Index(index)]
         }
         Source::Scope { name } | Source::StoredScope { name } => at(&["scopes", name.as_str()]),
@@ -227,8 +234,8 @@ pub(super) fn source(source: &Source, parts: &Parts) -> Vec<Step> {
     }
 }
 
-fn place(error: &PolicyError, parts: &Parts) -> Vec<Step> {
-    let mut path = source(&error.at, parts);
+fn location(error: &PolicyError, sections: &Sections) -> Vec<Step> {
+    let mut path = source(&error.at, sections);
     path.extend(steps(&error.key));
     path
 }

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use scopegate_provider::TokenRequests;
 
-use super::{Conflict, Findings, Parts, at};
+use super::{Conflict, Findings, Sections, at};
 
-pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
+pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
     let mut issuers: HashMap<&str, &str> = HashMap::new();
     let mut opaque: Option<&str> = None;
-    for provider in &parts.providers {
+    for provider in &sections.providers {
         let (name, outline) = (provider.name().as_str(), provider.outline());
         for issuer in &outline.issuers {
             if let Some(other) = issuers.insert(issuer.as_str(), name).filter(|other| *other != name) {
@@ -30,11 +30,11 @@ pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
             findings.warning(&at(&["providers", name]), warning.clone());
         }
     }
-    let nobody_issues = parts
+    let nobody_issues = sections
         .providers
         .iter()
         .all(|provider| provider.outline().token_requests == TokenRequests::Unsupported);
-    if parts.sections.token_endpoint && nobody_issues {
+    if sections.settings.token_endpoint && nobody_issues {
         findings.warning(
             &at(&["token_endpoint"]),
             "no provider can be asked for tokens, so `/token` refuses every call",

@@ -1,13 +1,13 @@
 //! What upstreams need beside their settings, and whether anything reaches them.
 
-use super::{Findings, Parts, at};
+use super::{Findings, Sections, at};
 
-pub(super) fn check(parts: &Parts, findings: &mut Findings<'_>) {
-    for (name, settings) in &parts.upstreams {
+pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
+    for (name, settings) in &sections.upstreams {
         if let Some(file) = &settings.ca {
             super::listeners::pem(file, "CERTIFICATE-----", &at(&["upstreams", name, "ca"]), findings);
         }
-        let reached = parts.written().any(|written| written.route.upstream.as_ref() == Some(name));
+        let reached = sections.declared_routes().any(|written| written.route.upstream.as_ref() == Some(name));
         if !reached {
             findings.warning(
                 &at(&["upstreams", name]),

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use scopegate_provider::{ProviderName, Scope};
 
-use super::error::DocumentError;
-use crate::policy::settings::{Allow, RequireLong, RequireSettings};
+use crate::{
+    config::diagnostics::DocumentError,
+    policy::settings::{Allow, RequireLong, RequireSettings},
+};
 
 /// The access that an operation grants.
 #[derive(Debug, Clone, PartialEq)]

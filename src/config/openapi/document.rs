@@ -7,15 +7,14 @@ use std::collections::HashMap;
 use scopegate_provider::Scope;
 
 use super::{
-    Imported, LeftOut, Operation, Spot,
     access::{Access, Entry, Scheme},
-    error::DocumentError,
+    operation::{Imported, LeftOut, Operation},
     paths,
     references::{Documents, Unresolved},
     selection::Selection,
 };
 use crate::{
-    config::error::ConfigError,
+    config::diagnostics::{ConfigError, DocumentError, KeyLocation},
     policy::settings::{Allow, DocumentLong, MatchLong, Undeclared},
     yaml::{Node, Step, Value, nearest},
 };
@@ -98,8 +97,8 @@ struct Found<'a> {
     label: String,
     path: &'a str,
     /// The entry of `paths`.
-    path_spot: Spot,
-    at: Spot,
+    path_location: KeyLocation,
+    at: KeyLocation,
     item: &'a Node,
     node: &'a Node,
 }
@@ -109,7 +108,7 @@ struct Reader<'a> {
     settings: &'a DocumentLong,
     schemes: HashMap<&'a str, Scheme>,
     /// The security of operations that have none of their own.
-    security: Option<(Spot, &'a Node)>,
+    security: Option<(KeyLocation, &'a Node)>,
     imported: Imported,
     errors: Vec<ConfigError>,
 }
@@ -128,13 +127,13 @@ impl<'a> Reader<'a> {
             (None, Some(_)) => "`swagger`; convert it to OpenAPI 3".to_owned(),
             (None, None) => "no `openapi`".to_owned(),
         };
-        let spot = Spot::new(&node.unwrap_or(root).place, &["openapi"]);
-        Some(spot.error(DocumentError::Version { found }))
+        let location = KeyLocation::new(&node.unwrap_or(root).location, &["openapi"]);
+        Some(location.error(DocumentError::Version { found }))
     }
 
     fn document(&mut self, names: &mut Names) {
         let root = self.documents.main();
-        self.refuse_misspelt(root, &Spot::new(&root.place, &[]), &DOCUMENT);
+        self.refuse_misspelt(root, &KeyLocation::new(&root.location, &[]), &DOCUMENT);
         self.schemes();
         let security = self.general_security();
         self.security = self.kept(security).flatten();
@@ -152,7 +151,7 @@ impl<'a> Reader<'a> {
                 Err(error) => {
                     // One error a path.
                     if !unsayable.contains(&found.path) {
-                        self.errors.push(found.path_spot.error(error));
+                        self.errors.push(found.path_location.error(error));
                         unsayable.push(found.path);
                     }
                     continue;
@@ -194,24 +193,24 @@ impl<'a> Reader<'a> {
     fn schemes(&mut self) {
         let root = self.documents.main();
         let Some(components) = root.get("components") else { return };
-        let spot = Spot::new(&components.place, &["components"]);
-        let Some(components) = self.map(components, &spot, "a map of components") else { return };
+        let location = KeyLocation::new(&components.location, &["components"]);
+        let Some(components) = self.map(components, &location, "a map of components") else { return };
         let Some(schemes) = components.get("securitySchemes") else { return };
-        let spot = Spot::new(&schemes.place, &["components", "securitySchemes"]);
-        let Some(schemes) = self.map(schemes, &spot, "a map of security schemes") else { return };
+        let location = KeyLocation::new(&schemes.location, &["components", "securitySchemes"]);
+        let Some(schemes) = self.map(schemes, &location, "a map of security schemes") else { return };
         for entry in schemes.entries() {
-            let spot = spot.at_key(&entry.key, &entry.key_place);
-            let scheme = self.followed(&entry.node, &spot, &["type", "scheme", "flows"]);
+            let location = location.at_key(&entry.key, &entry.key_location);
+            let scheme = self.followed(&entry.node, &location, &["type", "scheme", "flows"]);
             if let Some(scheme) = self.kept(scheme) {
-                self.scheme(&entry.key, &spot, scheme);
+                self.scheme(&entry.key, &location, scheme);
             }
         }
     }
 
-    fn scheme(&mut self, name: &'a str, spot: &Spot, node: &'a Node) {
+    fn scheme(&mut self, name: &'a str, location: &KeyLocation, node: &'a Node) {
         let Some(kind) = node.get("type").and_then(Node::text) else {
             let error = DocumentError::Shape { expected: "a security scheme with a `type`" };
-            return self.errors.push(spot.at(node).error(error));
+            return self.errors.push(location.at(node).error(error));
         };
         let scheme = match self.settings.schemes.get(name) {
             // Tokens of these providers take the place of whatever the document asks for.
@@ -220,17 +219,19 @@ impl<'a> Reader<'a> {
         };
         self.schemes.insert(name, scheme);
         let Some(flows) = node.get("flows") else { return };
-        let Some(flows) = self.map(flows, spot, "a map of flows") else { return };
+        let Some(flows) = self.map(flows, location, "a map of flows") else { return };
         for flow in flows.entries().iter().filter(|entry| !entry.key.starts_with("x-")) {
-            let followed = self.followed(&flow.node, spot, &["scopes"]);
+            let followed = self.followed(&flow.node, location, &["scopes"]);
             let Some(scopes) = self.kept(followed).and_then(|flow| flow.get("scopes")) else { continue };
-            let Some(scopes) = self.map(scopes, spot, "a map of scopes and descriptions") else { continue };
+            let Some(scopes) = self.map(scopes, location, "a map of scopes and descriptions") else {
+                continue;
+            };
             for scope in scopes.entries() {
                 let description = scope.node.text().unwrap_or_default().to_owned();
                 match Scope::parse(&scope.key) {
                     Ok(scope) => self.imported.scopes.push((scope, description)),
                     Err(error) => {
-                        self.errors.push(spot.at_key(&scope.key, &scope.key_place).error(error.into()))
+                        self.errors.push(location.at_key(&scope.key, &scope.key_location).error(error.into()))
                     }
                 }
             }
@@ -241,25 +242,25 @@ impl<'a> Reader<'a> {
     fn operations(&mut self) -> Vec<Found<'a>> {
         let mut found = Vec::new();
         let Some(paths) = self.documents.main().get("paths") else { return found };
-        let spot = Spot::new(&paths.place, &["paths"]);
-        let Some(paths) = self.map(paths, &spot, "a map of paths") else { return found };
+        let location = KeyLocation::new(&paths.location, &["paths"]);
+        let Some(paths) = self.map(paths, &location, "a map of paths") else { return found };
         for entry in paths.entries().iter().filter(|entry| !entry.key.starts_with("x-")) {
-            let path_spot = spot.at_key(&entry.key, &entry.key_place);
-            let item = self.followed(&entry.node, &path_spot, &PATH_ITEM);
+            let path_location = location.at_key(&entry.key, &entry.key_location);
+            let item = self.followed(&entry.node, &path_location, &PATH_ITEM);
             let Some(item) = self.kept(item) else { continue };
             if !matches!(item.value, Value::Map(_)) {
                 let error = DocumentError::Shape { expected: "a map of methods and operations" };
-                self.errors.push(path_spot.at(item).error(error));
+                self.errors.push(path_location.at(item).error(error));
                 continue;
             }
-            self.refuse_misspelt(item, &path_spot, &PATH_ITEM);
+            self.refuse_misspelt(item, &path_location, &PATH_ITEM);
             let before = found.len();
             for operation in item.entries().iter().filter(|entry| METHODS.contains(&entry.key.as_str())) {
                 found.push(Found {
                     label: format!("{} {}", operation.key.to_ascii_uppercase(), entry.key),
                     path: &entry.key,
-                    path_spot: path_spot.clone(),
-                    at: path_spot.at_key(&operation.key, &operation.key_place),
+                    path_location: path_location.clone(),
+                    at: path_location.at_key(&operation.key, &operation.key_location),
                     item,
                     node: &operation.node,
                 });
@@ -267,14 +268,14 @@ impl<'a> Reader<'a> {
             if let Err(error) = paths::pattern(&entry.key)
                 && found.len() == before
             {
-                self.errors.push(path_spot.error(error));
+                self.errors.push(path_location.error(error));
             }
         }
         found
     }
 
     /// Refuses a key that looks like one that a rule is made of: what is below it would not be read.
-    fn refuse_misspelt(&mut self, node: &'a Node, spot: &Spot, read: &[&str]) {
+    fn refuse_misspelt(&mut self, node: &'a Node, location: &KeyLocation, read: &[&str]) {
         for entry in node.entries() {
             let key = entry.key.as_str();
             let is_known = key != "security" && read.contains(&key) || OTHER_KEYS.contains(&key);
@@ -286,7 +287,7 @@ impl<'a> Reader<'a> {
                 ["responses", "security", "$ref"].iter().any(|key| entry.node.get(key).is_some());
             if nearest.is_some() || is_operation && read == PATH_ITEM {
                 let error = DocumentError::UnknownKey { found: key.to_owned(), nearest };
-                self.errors.push(spot.at_key(key, &entry.key_place).error(error));
+                self.errors.push(location.at_key(key, &entry.key_location).error(error));
             }
         }
     }
@@ -313,7 +314,7 @@ impl<'a> Reader<'a> {
         let security = self.security(&at, node)?;
         let mut operation = Operation {
             label,
-            security: security.as_ref().map_or_else(|| at.clone(), |(spot, _)| spot.clone()),
+            security: security.as_ref().map_or_else(|| at.clone(), |(location, _)| location.clone()),
             at,
             patterns,
             routes: Vec::new(),
@@ -322,7 +323,7 @@ impl<'a> Reader<'a> {
         };
         match security {
             _ if is_left_out => {}
-            Some((spot, security)) => operation.permit(self.access(&spot, security)?),
+            Some((location, security)) => operation.permit(self.access(&location, security)?),
             None => match self.settings.undeclared {
                 None => {}
                 Some(Undeclared::Nobody) => operation.permit(Access::Allow(Allow::Nobody)),
@@ -335,7 +336,12 @@ impl<'a> Reader<'a> {
 
     /// Returns the paths in front of an operation's own: those of its own servers, else of its path's, else of the
     /// document's.
-    fn bases(&mut self, item: &'a Node, operation: &'a Node, at: &Spot) -> Result<Vec<String>, ConfigError> {
+    fn bases(
+        &mut self,
+        item: &'a Node,
+        operation: &'a Node,
+        at: &KeyLocation,
+    ) -> Result<Vec<String>, ConfigError> {
         if let Some(base) = &self.settings.base_path {
             return paths::base(base).map(|base| vec![base]).map_err(|error| at.error(error));
         }
@@ -366,62 +372,68 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns the `security` of the document, which holds where an operation has none. An empty list says nothing.
-    fn general_security(&self) -> Result<Option<(Spot, &'a Node)>, ConfigError> {
+    fn general_security(&self) -> Result<Option<(KeyLocation, &'a Node)>, ConfigError> {
         let Some(node) = self.documents.main().get("security") else { return Ok(None) };
-        let spot = Spot::new(&node.place, &["security"]);
-        let node = self.security_list(node, &spot)?;
-        Ok((!node.items().is_empty()).then_some((spot, node)))
+        let location = KeyLocation::new(&node.location, &["security"]);
+        let node = self.security_list(node, &location)?;
+        Ok((!node.items().is_empty()).then_some((location, node)))
     }
 
     /// Returns the security of an operation: its own, or else the document's.
-    fn security(&self, at: &Spot, operation: &'a Node) -> Result<Option<(Spot, &'a Node)>, ConfigError> {
+    fn security(
+        &self,
+        at: &KeyLocation,
+        operation: &'a Node,
+    ) -> Result<Option<(KeyLocation, &'a Node)>, ConfigError> {
         let Some(own) = operation.get("security") else { return Ok(self.security.clone()) };
-        let spot = at.at_key("security", &own.place);
-        let list = self.security_list(own, &spot)?;
-        Ok(Some((spot, list)))
+        let location = at.at_key("security", &own.location);
+        let list = self.security_list(own, &location)?;
+        Ok(Some((location, list)))
     }
 
-    fn security_list(&self, node: &'a Node, spot: &Spot) -> Result<&'a Node, ConfigError> {
-        let list = self.container(node, spot)?;
+    fn security_list(&self, node: &'a Node, location: &KeyLocation) -> Result<&'a Node, ConfigError> {
+        let list = self.container(node, location)?;
         match list.value {
             Value::List(_) => Ok(list),
-            _ => {
-                Err(spot.at(list).error(DocumentError::Shape { expected: "a list of security requirements" }))
-            }
+            _ => Err(location
+                .at(list)
+                .error(DocumentError::Shape { expected: "a list of security requirements" })),
         }
     }
 
-    fn access(&mut self, spot: &Spot, security: &'a Node) -> Result<Access, ConfigError> {
+    fn access(&mut self, location: &KeyLocation, security: &'a Node) -> Result<Access, ConfigError> {
         let mut entries = Vec::with_capacity(security.items().len());
         for item in security.items() {
-            entries.push(self.entry(item, spot)?);
+            entries.push(self.entry(item, location)?);
         }
-        let access = Access::any_of(&entries).map_err(|error| spot.error(error))?;
+        let access = Access::any_of(&entries).map_err(|error| location.error(error))?;
         if entries.iter().any(|entry| !entry.is_checked())
             && matches!(access, Access::Allow(Allow::Authenticated) | Access::Require(_))
         {
             let note = "an alternative without a bearer token is left out, because only tokens are checked; name the \
                         providers whose tokens take its place in `schemes`";
-            self.imported.notes.push((spot.clone(), note.to_owned()));
+            self.imported.notes.push((location.clone(), note.to_owned()));
         }
         Ok(access)
     }
 
-    fn entry(&self, item: &'a Node, spot: &Spot) -> Result<Entry, ConfigError> {
-        let item = self.container(item, spot)?;
+    fn entry(&self, item: &'a Node, location: &KeyLocation) -> Result<Entry, ConfigError> {
+        let item = self.container(item, location)?;
         if !matches!(item.value, Value::Map(_)) {
             let expected = "a map of security schemes and scopes";
-            return Err(spot.at(item).error(DocumentError::Shape { expected }));
+            return Err(location.at(item).error(DocumentError::Shape { expected }));
         }
         let mut entry = Entry::default();
         for named in item.entries() {
             let Some(scheme) = self.schemes.get(named.key.as_str()) else {
                 let error = DocumentError::UnknownScheme { found: named.key.clone() };
-                return Err(Spot { place: named.key_place.clone(), ..spot.clone() }.error(error));
+                return Err(
+                    KeyLocation { location: named.key_location.clone(), ..location.clone() }.error(error)
+                );
             };
-            let list = self.container(&named.node, spot)?;
+            let list = self.container(&named.node, location)?;
             if !matches!(list.value, Value::List(_)) {
-                return Err(spot.at(list).error(DocumentError::Shape { expected: "a list of scopes" }));
+                return Err(location.at(list).error(DocumentError::Shape { expected: "a list of scopes" }));
             }
             let mut scopes = Vec::new();
             // Only tokens have scopes; what an API key lists is not looked at.
@@ -429,7 +441,7 @@ impl<'a> Reader<'a> {
                 let text = item.text();
                 let text = text.ok_or(DocumentError::Shape { expected: "the name of a scope" });
                 let scope = text.and_then(|text| Ok(Scope::parse(text)?));
-                scopes.push(scope.map_err(|error| spot.at(item).error(error))?);
+                scopes.push(scope.map_err(|error| location.at(item).error(error))?);
             }
             entry.0.push((scheme.clone(), scopes));
         }
@@ -437,21 +449,26 @@ impl<'a> Reader<'a> {
     }
 
     /// Follows the reference of an object, beside which none of `keys` may be written.
-    fn followed(&self, node: &'a Node, spot: &Spot, keys: &[&str]) -> Result<&'a Node, ConfigError> {
-        self.documents.object(node, keys).map_err(|unresolved| unresolved.error(spot))
+    fn followed(
+        &self,
+        node: &'a Node,
+        location: &KeyLocation,
+        keys: &[&str],
+    ) -> Result<&'a Node, ConfigError> {
+        self.documents.object(node, keys).map_err(|unresolved| unresolved.error(location))
     }
 
     /// Follows the reference of a list or of a map of names.
-    fn container(&self, node: &'a Node, spot: &Spot) -> Result<&'a Node, ConfigError> {
-        self.documents.container(node).map_err(|unresolved| unresolved.error(spot))
+    fn container(&self, node: &'a Node, location: &KeyLocation) -> Result<&'a Node, ConfigError> {
+        self.documents.container(node).map_err(|unresolved| unresolved.error(location))
     }
 
     /// Follows the reference of a map; an empty value is an empty map, and any other value an error.
-    fn map(&mut self, node: &'a Node, spot: &Spot, expected: &'static str) -> Option<&'a Node> {
-        let followed = self.container(node, spot);
+    fn map(&mut self, node: &'a Node, location: &KeyLocation, expected: &'static str) -> Option<&'a Node> {
+        let followed = self.container(node, location);
         let node = self.kept(followed)?;
         if !matches!(node.value, Value::Map(_) | Value::Null) {
-            self.errors.push(spot.at(node).error(DocumentError::Shape { expected }));
+            self.errors.push(location.at(node).error(DocumentError::Shape { expected }));
             return None;
         }
         Some(node)
@@ -476,8 +493,8 @@ fn selections(
 }
 
 impl Unresolved<'_> {
-    fn error(self, spot: &Spot) -> ConfigError {
-        let path = [spot.path.as_slice(), &[Step::Key("$ref".to_owned())]].concat();
-        Spot { place: self.node.place.clone(), path }.error(self.error)
+    fn error(self, location: &KeyLocation) -> ConfigError {
+        let path = [location.path.as_slice(), &[Step::Key("$ref".to_owned())]].concat();
+        KeyLocation { location: self.node.location.clone(), path }.error(self.error)
     }
 }

@@ -5,7 +5,7 @@ use scopegate_oidc::{Http, HttpSettings};
 use scopegate_provider::{ByteSize, HttpClient, HttpError};
 use url::Url;
 
-use super::error::DocumentError;
+use crate::config::diagnostics::DocumentError;
 
 /// Parses the URL of a document; `None` for a file. It is shown in messages, so it may not hold a secret.
 ///

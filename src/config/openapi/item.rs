@@ -9,44 +9,43 @@ use scopegate_oidc::HttpSettings;
 use scopegate_provider::ByteSize;
 
 use super::{
-    Imported, Operations,
     document::{self, Names},
-    error::DocumentError,
     fetch,
+    operation::Imported,
     references::Documents,
+    service::Operations,
 };
 use crate::{
-    config::{
-        check::Conflict,
-        error::{Cause, ConfigError},
-        parts::Parts,
-    },
-    policy::settings::DocumentLong,
-    yaml::{Document, Node, Origin, Place, Step, parse},
+    config::diagnostics::{Cause, ConfigError, Conflict, DocumentError},
+    gate::UpstreamSettings,
+    policy::settings::{DocumentLong, DocumentSettings},
+    yaml::{Document, Location, Node, Origin, Step, parse},
 };
 
 /// Reads every document that `policy_from` names, and the services; files go to `watched`.
 pub(in crate::config) fn import(
-    parts: &mut Parts,
+    items: Vec<DocumentSettings>,
+    upstreams: &[(String, UpstreamSettings)],
     tree: &Node,
     services: &[Operations],
     watched: &mut Vec<PathBuf>,
     errors: &mut Vec<ConfigError>,
-) {
-    let items = std::mem::take(&mut parts.sections.policy_from);
+) -> Vec<Imported> {
+    let mut imported = Vec::with_capacity(items.len() + services.len());
     for (index, settings) in items.into_iter().enumerate() {
-        let item = Item { tree, index, settings: settings.into_long() };
-        match item.import(parts, watched) {
-            Ok(imported) => parts.imported.push(imported),
+        let item = Item { tree, upstreams, index, settings: settings.into_long() };
+        match item.import(watched) {
+            Ok(document) => imported.push(document),
             Err(wrong) => errors.extend(wrong),
         }
     }
     for service in services {
         match service.import() {
-            Ok(imported) => parts.imported.push(imported),
+            Ok(operations) => imported.push(operations),
             Err(wrong) => errors.extend(wrong),
         }
     }
+    imported
 }
 
 /// The longest document that is fetched, unless `max_size` says otherwise.
@@ -54,26 +53,28 @@ const MAX_SIZE: ByteSize = ByteSize::new(8 << 20);
 
 struct Item<'a> {
     tree: &'a Node,
+    upstreams: &'a [(String, UpstreamSettings)],
     index: usize,
     settings: DocumentLong,
 }
 
 impl Item<'_> {
-    fn import(&self, parts: &Parts, watched: &mut Vec<PathBuf>) -> Result<Imported, Vec<ConfigError>> {
+    fn import(&self, watched: &mut Vec<PathBuf>) -> Result<Imported, Vec<ConfigError>> {
         let settings = &self.settings;
         if let Some(base) = &settings.base_path
             && let Err(error) = super::paths::base(base)
         {
             return Err(vec![self.error(&["base_path"], Conflict::Document(error))]);
         }
-        let bytes = self.bytes(parts, watched);
+        let bytes = self.bytes(watched);
         let (origin, bytes) = bytes.map_err(|conflict| vec![self.error(&["document"], conflict)])?;
         let name = origin.to_string();
         let text = String::from_utf8(bytes)
             .map_err(|_| vec![self.error(&["document"], Conflict::Document(DocumentError::NotUtf8))])?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(&text).into();
         let root = parse(&Arc::new(Document { origin, text }));
-        let root = root.map_err(|faults| faults.into_iter().map(ConfigError::from).collect::<Vec<_>>())?;
+        let root =
+            root.map_err(|diagnostics| diagnostics.into_iter().map(ConfigError::from).collect::<Vec<_>>())?;
         let documents = Documents::open(root);
         watched.extend(documents.files().map(Path::to_owned));
         let mut names = Names::default();
@@ -93,13 +94,13 @@ impl Item<'_> {
     }
 
     /// Reads or fetches the document.
-    fn bytes(&self, parts: &Parts, watched: &mut Vec<PathBuf>) -> Result<(Origin, Vec<u8>), Conflict> {
+    fn bytes(&self, watched: &mut Vec<PathBuf>) -> Result<(Origin, Vec<u8>), Conflict> {
         let limit = self.settings.max_size.unwrap_or(MAX_SIZE);
         if let Some(url) = fetch::url(&self.settings.document).map_err(Conflict::Document)? {
-            let bytes = fetch::fetch(&url, self.http(parts), limit).map_err(Conflict::Document)?;
+            let bytes = fetch::fetch(&url, self.http(), limit).map_err(Conflict::Document)?;
             return Ok((Origin::Text(url.to_string()), bytes));
         }
-        let path = beside(self.place(&["document"]), &self.settings.document);
+        let path = beside(self.location(&["document"]), &self.settings.document);
         let bytes = std::fs::read(&path).map_err(|error| Conflict::File {
             path: path.display().to_string(),
             detail: error.to_string(),
@@ -109,10 +110,10 @@ impl Item<'_> {
     }
 
     /// The settings to fetch with: plain HTTP to the hosts of upstreams that are reached by it.
-    fn http(&self, parts: &Parts) -> HttpSettings {
-        let plain = parts.upstreams.iter().filter(|(_, upstream)| !upstream.url.is_https());
+    fn http(&self) -> HttpSettings {
+        let plain = self.upstreams.iter().filter(|(_, upstream)| !upstream.url.is_https());
         let named = self.settings.upstream.as_ref();
-        let ours = parts.upstreams.iter().find(|(name, _)| Some(name) == named);
+        let ours = self.upstreams.iter().find(|(name, _)| Some(name) == named);
         HttpSettings {
             ca: ours.and_then(|(_, upstream)| upstream.ca.as_deref().map(Into::into)),
             insecure_hosts: plain.map(|(_, upstream)| upstream.url.host().to_owned()).collect(),
@@ -153,16 +154,16 @@ impl Item<'_> {
     fn indexed(&self, key: &str, index: usize, error: DocumentError) -> ConfigError {
         let mut path = self.path(&[key]);
         path.push(Step::Index(index));
-        let place = self.tree.place_of(&path, false).clone();
-        ConfigError::new(Cause::Conflict(Conflict::Document(error)), place, &path)
+        let location = self.tree.location_of(&path, false).clone();
+        ConfigError::new(Cause::Conflict(Conflict::Document(error)), location, &path)
     }
 
     fn error(&self, keys: &[&str], conflict: Conflict) -> ConfigError {
-        ConfigError::new(Cause::Conflict(conflict), self.place(keys).clone(), &self.path(keys))
+        ConfigError::new(Cause::Conflict(conflict), self.location(keys).clone(), &self.path(keys))
     }
 
-    fn place(&self, keys: &[&str]) -> &Place {
-        self.tree.place_of(&self.path(keys), false)
+    fn location(&self, keys: &[&str]) -> &Location {
+        self.tree.location_of(&self.path(keys), false)
     }
 
     fn path(&self, keys: &[&str]) -> Vec<Step> {
@@ -175,7 +176,7 @@ impl Item<'_> {
 }
 
 /// A relative path starts at the file that names it.
-fn beside(place: &Place, file: &str) -> PathBuf {
-    let folder = place.origin().file().and_then(Path::parent);
+fn beside(location: &Location, file: &str) -> PathBuf {
+    let folder = location.origin().file().and_then(Path::parent);
     folder.map_or_else(|| PathBuf::from(file), |folder| folder.join(file))
 }

@@ -1,7 +1,9 @@
 //! Paths of OpenAPI documents as patterns.
 
-use super::error::DocumentError;
-use crate::policy::{PathPattern, Segment};
+use crate::{
+    config::diagnostics::DocumentError,
+    policy::{PathPattern, Segment},
+};
 
 /// Turns a path of a document into that of a pattern: the same segments, with names that patterns take.
 ///

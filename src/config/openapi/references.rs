@@ -11,7 +11,7 @@ use std::{
 
 use percent_encoding::percent_decode_str;
 
-use super::error::DocumentError;
+use crate::config::diagnostics::DocumentError;
 use crate::yaml::{Document, Node, Origin, Step, Value, parse};
 
 /// The keys below which nothing is read that a rule is made of. Files that only these refer to are not opened.
@@ -52,7 +52,7 @@ impl Documents {
         let mut pending = Vec::new();
         collect_files(&main, &mut pending);
         while let Some(path) = pending.pop() {
-            if main.place.origin().file() == Some(path.as_path()) || files.contains_key(&path) {
+            if main.location.origin().file() == Some(path.as_path()) || files.contains_key(&path) {
                 continue;
             }
             let read = read_file(&path);
@@ -140,14 +140,14 @@ impl Documents {
 
     /// The document that the part of a reference before `#` names, as seen from the document that holds the reference.
     fn document(&self, reference: &Node, file: &str) -> Result<&Node, DocumentError> {
-        let from = reference.place.origin();
+        let from = reference.location.origin();
         let path = if file.is_empty() {
             from.file().map(Path::to_owned)
         } else {
             let outside = || DocumentError::ReferenceOutside { found: file.to_owned() };
             Some(file_beside(from, file).ok_or_else(outside)?)
         };
-        let Some(path) = path.filter(|path| self.main.place.origin().file() != Some(path)) else {
+        let Some(path) = path.filter(|path| self.main.location.origin().file() != Some(path)) else {
             return Ok(&self.main);
         };
         match self.files.get(&path) {
@@ -175,7 +175,7 @@ fn collect_files(node: &Node, files: &mut Vec<PathBuf>) {
         && let Some(text) = reference.text()
     {
         let file = text.split('#').next().unwrap_or_default();
-        files.extend((!file.is_empty()).then(|| file_beside(reference.place.origin(), file)).flatten());
+        files.extend((!file.is_empty()).then(|| file_beside(reference.location.origin(), file)).flatten());
     }
     for entry in node.entries().iter().filter(|entry| !UNREAD.contains(&entry.key.as_str())) {
         collect_files(&entry.node, files);
@@ -222,8 +222,10 @@ fn read_file(path: &Path) -> Result<Node, String> {
     let text = String::from_utf8(bytes).map_err(|_| DocumentError::NotUtf8.to_string())?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text).into();
     let document = Document { origin: Origin::File(path.to_owned()), text };
-    parse(&Arc::new(document)).map_err(|faults| {
-        let first = faults.first();
-        first.map_or_else(String::new, |fault| format!("{} (at {})", fault.problem, fault.place))
+    parse(&Arc::new(document)).map_err(|diagnostics| {
+        let first = diagnostics.first();
+        first.map_or_else(String::new, |diagnostic| {
+            format!("{} (at {})", diagnostic.problem, diagnostic.location)
+        })
     })
 }

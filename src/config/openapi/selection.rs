@@ -1,7 +1,8 @@
 //! `public` and `leave_out`: the operations of a document that an entry names.
 
-use super::{error::DocumentError, paths};
+use super::paths;
 use crate::{
+    config::diagnostics::DocumentError,
     policy::{HostPattern, PathPattern, Pattern, Segment},
     yaml::nearest,
 };

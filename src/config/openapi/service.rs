@@ -9,15 +9,14 @@ use http::Method;
 use scopegate_provider::Scope;
 
 use super::{
-    Imported, Operation, Spot,
     access::{Access, Entry, Scheme},
-    error::DocumentError,
+    operation::{Imported, Operation},
     paths,
 };
 use crate::{
-    config::error::ConfigError,
+    config::diagnostics::{ConfigError, DocumentError, KeyLocation},
     policy::settings::{Allow, MatchLong},
-    yaml::{Document, Origin, Place, nearest},
+    yaml::{Document, Location, Origin, nearest},
 };
 
 /// The operations of a poem-openapi service, whose declared security becomes part of the policy: see
@@ -59,8 +58,9 @@ impl Operations {
     /// The routes and scopes of the service.
     pub(in crate::config) fn import(&self) -> Result<Imported, Vec<ConfigError>> {
         let origin = Origin::Text(format!("the service {}", self.name));
-        let place = Place::of_document(&Document { origin, text: Box::default() }.into());
-        let base = paths::base(&self.base).map_err(|error| vec![Spot::new(&place, &[]).error(error)])?;
+        let location = Location::of_document(&Document { origin, text: Box::default() }.into());
+        let base =
+            paths::base(&self.base).map_err(|error| vec![KeyLocation::new(&location, &[]).error(error)])?;
         let mut imported = Imported {
             name: self.name.clone(),
             upstream: None,
@@ -72,10 +72,10 @@ impl Operations {
         let mut errors = Vec::new();
         for declared in &self.declared {
             let label = format!("{} {}", declared.method, declared.path);
-            let spot = Spot::new(&place, &[&label]);
-            match self.operation(declared, &base, label, &spot) {
+            let location = KeyLocation::new(&location, &[&label]);
+            match self.operation(declared, &base, label, &location) {
                 Ok(operation) => imported.operations.push(operation),
-                Err(error) => errors.push(spot.error(error)),
+                Err(error) => errors.push(location.error(error)),
             }
         }
         let named = self.declared.iter().flat_map(|operation| &operation.security).flat_map(HashMap::values);
@@ -83,12 +83,12 @@ impl Operations {
         for (name, description) in self.scopes.iter().copied().chain(undescribed) {
             match Scope::parse(name) {
                 Ok(scope) => imported.scopes.push((scope, description.to_owned())),
-                Err(error) => errors.push(Spot::new(&place, &[]).error(error.into())),
+                Err(error) => errors.push(KeyLocation::new(&location, &[]).error(error.into())),
             }
         }
         for name in &self.public {
             if let Err(error) = publish(&mut imported.operations, name) {
-                errors.push(Spot::new(&place, &[]).error(error));
+                errors.push(KeyLocation::new(&location, &[]).error(error));
             }
         }
         if errors.is_empty() { Ok(imported) } else { Err(errors) }
@@ -99,15 +99,15 @@ impl Operations {
         declared: &Declared,
         base: &str,
         label: String,
-        spot: &Spot,
+        location: &KeyLocation,
     ) -> Result<Operation, DocumentError> {
         let path = format!("{base}{}", paths::pattern(&declared.path)?);
         let patterns = vec![MatchLong { methods: vec![declared.method.to_string()], host: None, path }];
         let access = self.access(&declared.security)?;
         let mut operation = Operation {
             label,
-            at: spot.clone(),
-            security: spot.clone(),
+            at: location.clone(),
+            security: location.clone(),
             patterns,
             routes: Vec::new(),
             is_declared: access.is_some(),

@@ -15,8 +15,8 @@ fn invariant_13_a_bad_configuration_is_refused_with_what_to_write_instead() {
 }
 
 fn difference(text: &str, expected: &str) -> Option<String> {
-    let (place, message) = expected.split_once(' ').unwrap();
-    let (key, line) = place.rsplit_once(':').unwrap();
+    let (location, message) = expected.split_once(' ').unwrap();
+    let (key, line) = location.rsplit_once(':').unwrap();
     let found = match load(text) {
         Ok(_) => "no error".to_owned(),
         Err(errors) => match errors.iter().collect::<Vec<_>>().as_slice() {
@@ -29,7 +29,7 @@ fn difference(text: &str, expected: &str) -> Option<String> {
 
 fn is_told(error: &ConfigError, key: &str, line: u32, message: &str) -> bool {
     let key = if key == "(document)" { "" } else { key };
-    let same_line = line == 0 || error.place().and_then(Place::line) == Some(line);
+    let same_line = line == 0 || error.location().and_then(Location::line) == Some(line);
     same_line && error.key() == key && error.cause().to_string().contains(message)
 }
 

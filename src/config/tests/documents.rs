@@ -9,7 +9,7 @@ use poem_openapi::{
 };
 
 use super::*;
-use crate::{config::openapi::DocumentError, policy::Problem as PolicyProblem};
+use crate::{config::diagnostics::DocumentError, policy::Problem as PolicyProblem};
 
 const PROVIDERS: &str = "providers: { okta: { issuer: 'https://a', audience: a }, other: { kind: oidc, issuer: 'https://b', audience: b } }\n";
 
@@ -240,7 +240,7 @@ fn names_that_the_document_does_not_have_are_refused_with_the_nearest() {
     let paths = "paths: { /health: { get: {} }, /x: { get: { security: [ { oauth: [items] } ] } } }";
     let item = |text: &str| format!("policy_from: [ {{ document: api.yaml, {text} }} ]");
     let no_such = |key: &str| match document_error(paths, &item(&format!("{key}: [GET /helth]"))) {
-        (DocumentError::NoSuchOperation { nearest, .. }, place) => (nearest, place),
+        (DocumentError::NoSuchOperation { nearest, .. }, location) => (nearest, location),
         other => panic!("{other:?}"),
     };
     for key in ["public", "leave_out"] {

@@ -1,4 +1,4 @@
-//! `$ref` in OpenAPI documents: a reference is followed or refused with its place (CASES I1).
+//! `$ref` in OpenAPI documents: a reference is followed or refused with its location (CASES I1).
 
 use std::fs;
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::{self, Expected, Unexpected};
 
-use super::super::{fault::Problem, tree::Step};
+use super::super::{diagnostic::Problem, tree::Step};
 
 /// What is wrong, and the way from the value that was read to it, last step first.
 #[derive(Debug)]

@@ -51,7 +51,7 @@ pub struct Document {
 
 /// Where something stands: the origin, the line and column (both from 1; an environment variable has neither).
 #[derive(Clone)]
-pub struct Place {
+pub struct Location {
     document: Arc<Document>,
     line: u32,
     column: u32,
@@ -59,13 +59,13 @@ pub struct Place {
     length: u32,
 }
 
-impl Place {
+impl Location {
     /// The document as a whole.
     pub fn of_document(document: &Arc<Document>) -> Self {
         Self { document: Arc::clone(document), line: 0, column: 0, start: 0, length: 0 }
     }
 
-    /// A place that serde-saphyr tells.
+    /// A location that serde-saphyr tells.
     pub(super) fn new(document: &Arc<Document>, location: serde_saphyr::Location) -> Self {
         let span = location.span();
         Self {
@@ -121,7 +121,7 @@ impl Place {
     }
 
     /// Whether both stand in one document.
-    pub fn same_document(&self, other: &Place) -> bool {
+    pub fn is_same_document(&self, other: &Location) -> bool {
         Arc::ptr_eq(&self.document, &other.document)
     }
 
@@ -141,16 +141,16 @@ fn narrow(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-impl PartialEq for Place {
+impl PartialEq for Location {
     fn eq(&self, other: &Self) -> bool {
-        let position = |place: &Self| (place.line, place.column);
+        let position = |location: &Self| (location.line, location.column);
         self.document.origin == other.document.origin && position(self) == position(other)
     }
 }
 
-impl Eq for Place {}
+impl Eq for Location {}
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line() {
             Some(line) => write!(f, "{}:{line}:{}", self.origin(), self.column),
@@ -159,13 +159,13 @@ impl fmt::Display for Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl serde::Serialize for Place {
+impl serde::Serialize for Location {
     /// As it is displayed: `scopegate.yaml:3:7`.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

@@ -9,10 +9,10 @@ use std::{
 };
 
 use super::{
-    compose::Composer,
-    error::{Cause, ConfigError},
+    diagnostics::{Cause, ConfigError},
+    merge::Merger,
 };
-use crate::yaml::{Document, Node, Origin, Place, Problem, Step, Value, parse};
+use crate::yaml::{Document, Location, Node, Origin, Problem, Step, Value, parse};
 
 /// Where a configuration is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +74,7 @@ const INCLUDABLE: [&str; 3] = ["scopes", "routes", "upstreams"];
 
 #[derive(Default)]
 struct Reading {
-    composer: Composer,
+    merger: Merger,
     watched: Vec<PathBuf>,
     seen: HashSet<PathBuf>,
     errors: Vec<ConfigError>,
@@ -83,7 +83,7 @@ struct Reading {
 impl Reading {
     fn finish(self) -> Result<Files, Vec<ConfigError>> {
         let mut errors = self.errors;
-        match self.composer.finish(&mut errors) {
+        match self.merger.finish(&mut errors) {
             Some(root) if errors.is_empty() => Ok(Files { root, watched: self.watched }),
             _ => Err(errors),
         }
@@ -120,7 +120,7 @@ impl Reading {
             Ok(text) => self.included(origin, &text),
             Err(_) => {
                 let document = Arc::new(Document { origin, text: Box::default() });
-                self.errors.push(ConfigError::new(Cause::NotUtf8, Place::of_document(&document), &[]));
+                self.errors.push(ConfigError::new(Cause::NotUtf8, Location::of_document(&document), &[]));
             }
         }
         Ok(())
@@ -129,7 +129,7 @@ impl Reading {
     fn text(&mut self, origin: Origin, text: &str, folder: Option<&Path>) {
         let Some(mut node) = self.parse(origin, text) else { return };
         let includes = take(&mut node, "include");
-        self.composer.add(node);
+        self.merger.add(node);
         if let Some(includes) = includes {
             self.includes(&includes, folder.unwrap_or(Path::new("")));
         }
@@ -145,11 +145,11 @@ impl Reading {
             let cause = Cause::NotIncludable { key: entry.key.clone() };
             self.errors.push(ConfigError::new(
                 cause,
-                entry.key_place.clone(),
+                entry.key_location.clone(),
                 &[Step::Key(entry.key.clone())],
             ));
         }
-        self.composer.add(allowed);
+        self.merger.add(allowed);
     }
 
     fn parse(&mut self, origin: Origin, text: &str) -> Option<Node> {
@@ -157,8 +157,8 @@ impl Reading {
         let document = Arc::new(Document { origin, text: text.into() });
         match parse(&document) {
             Ok(node) => Some(node),
-            Err(faults) => {
-                self.errors.extend(faults.into_iter().map(ConfigError::from));
+            Err(diagnostics) => {
+                self.errors.extend(diagnostics.into_iter().map(ConfigError::from));
                 None
             }
         }
@@ -166,14 +166,14 @@ impl Reading {
 
     fn includes(&mut self, includes: &Node, folder: &Path) {
         let at = [Step::Key("include".into())];
-        let mut faults = Vec::new();
-        let patterns: Option<Vec<String>> = crate::yaml::read(includes, &at, &mut faults);
-        self.errors.extend(faults.into_iter().map(ConfigError::from));
+        let mut diagnostics = Vec::new();
+        let patterns: Option<Vec<String>> = crate::yaml::read(includes, &at, &mut diagnostics);
+        self.errors.extend(diagnostics.into_iter().map(ConfigError::from));
         for (index, pattern) in patterns.unwrap_or_default().iter().enumerate() {
             if let Err(cause) = self.include(&folder.join(pattern)) {
                 let path = [Step::Key("include".into()), Step::Index(index)];
-                let place = includes.items().get(index).map_or(&includes.place, |item| &item.place);
-                self.errors.push(ConfigError::new(cause, place.clone(), &path));
+                let location = includes.items().get(index).map_or(&includes.location, |item| &item.location);
+                self.errors.push(ConfigError::new(cause, location.clone(), &path));
             }
         }
     }

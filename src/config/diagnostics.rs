@@ -1,11 +1,16 @@
-//! What is wrong with a configuration: every error at once, each with its place and what to write instead.
+//! What is wrong with a configuration: every error at once, each with its location and what to write instead.
+
+mod conflict;
+mod document;
+mod excerpt;
 
 use std::fmt;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::{check::Conflict, excerpt};
-use crate::yaml::{Fault, Place, Problem, Step, path_text};
+pub use self::{conflict::Conflict, document::DocumentError};
+
+use crate::yaml::{Diagnostic, Location, Node, Problem, Step, path_text};
 
 /// Everything that is wrong with a configuration. `Display` shows it to people, `Serialize` to machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +20,7 @@ pub struct ConfigErrors(Vec<ConfigError>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     cause: Cause,
-    place: Option<Place>,
+    location: Option<Location>,
     key: String,
     excerpt: Option<String>,
 }
@@ -116,13 +121,13 @@ impl Cause {
 }
 
 impl ConfigError {
-    pub(super) fn new(cause: impl Into<Cause>, place: Place, path: &[Step]) -> Self {
-        Self { cause: cause.into(), place: Some(place), key: path_text(path), excerpt: None }
+    pub(super) fn new(cause: impl Into<Cause>, location: Location, path: &[Step]) -> Self {
+        Self { cause: cause.into(), location: Some(location), key: path_text(path), excerpt: None }
     }
 
-    /// An error that has no place in a text, such as a file that is not there.
+    /// An error that has no location in a text, such as a file that is not there.
     pub(super) fn without_place(cause: Cause) -> Self {
-        Self { cause, place: None, key: String::new(), excerpt: None }
+        Self { cause, location: None, key: String::new(), excerpt: None }
     }
 
     /// Why.
@@ -131,8 +136,8 @@ impl ConfigError {
     }
 
     /// Where it stands; none where nothing could be read.
-    pub fn place(&self) -> Option<&Place> {
-        self.place.as_ref()
+    pub fn location(&self) -> Option<&Location> {
+        self.location.as_ref()
     }
 
     /// The path of the key, such as `server.listen` or `routes[2].match`; empty for a whole document.
@@ -146,17 +151,22 @@ impl ConfigError {
     }
 }
 
-impl From<Fault> for ConfigError {
-    fn from(fault: Fault) -> Self {
-        Self { cause: Cause::Value(fault.problem), place: Some(fault.place), key: fault.key, excerpt: None }
+impl From<Diagnostic> for ConfigError {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self {
+            cause: Cause::Value(diagnostic.problem),
+            location: Some(diagnostic.location),
+            key: diagnostic.key,
+            excerpt: None,
+        }
     }
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.cause)?;
-        if let Some(place) = &self.place {
-            write!(f, "\n  --> {place}")?;
+        if let Some(location) = &self.location {
+            write!(f, "\n  --> {location}")?;
             if !self.key.is_empty() {
                 write!(f, " ({})", self.key)?;
             }
@@ -166,15 +176,19 @@ impl fmt::Display for ConfigError {
 }
 
 impl ConfigErrors {
-    /// From at least one error, in the order of their places. `secrets` are the places that are not shown.
-    pub(super) fn from_list(mut errors: Vec<ConfigError>, secrets: &[Place]) -> Self {
+    /// From at least one error, in the order of their locations. `secrets` are the locations that are not shown.
+    pub(super) fn from_list(mut errors: Vec<ConfigError>, secrets: &[Location]) -> Self {
         let position = |error: &ConfigError| {
-            error.place.as_ref().map(|place| (place.origin().to_string(), place.line(), place.column()))
+            error
+                .location
+                .as_ref()
+                .map(|location| (location.origin().to_string(), location.line(), location.column()))
         };
         errors.sort_by_cached_key(position);
         errors.dedup();
         for error in &mut errors {
-            error.excerpt = error.place.as_ref().and_then(|place| excerpt::of(place, &error.cause, secrets));
+            error.excerpt =
+                error.location.as_ref().and_then(|location| excerpt::of(location, &error.cause, secrets));
         }
         Self(errors)
     }
@@ -213,14 +227,62 @@ impl Serialize for ConfigErrors {
 
 impl Serialize for ConfigError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let place = self.place.as_ref();
+        let location = self.location.as_ref();
         let mut object = serializer.serialize_struct("ConfigError", 6)?;
-        object.serialize_field("file", &place.map(|place| place.origin().to_string()))?;
-        object.serialize_field("line", &place.and_then(Place::line))?;
-        object.serialize_field("column", &place.and_then(Place::column))?;
+        object.serialize_field("file", &location.map(|location| location.origin().to_string()))?;
+        object.serialize_field("line", &location.and_then(Location::line))?;
+        object.serialize_field("column", &location.and_then(Location::column))?;
         object.serialize_field("key", &self.key)?;
         object.serialize_field("problem", self.cause.code())?;
         object.serialize_field("message", &self.cause.to_string())?;
         object.end()
+    }
+}
+
+/// A setting that is accepted, and a reason to change it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Warning {
+    /// The location, if it has one.
+    #[serde(rename = "place")]
+    pub location: Option<Location>,
+    /// The path of the key.
+    pub key: String,
+    /// The message.
+    pub message: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        self.location.as_ref().map_or(Ok(()), |location| write!(f, "\n  --> {location} ({})", self.key))
+    }
+}
+
+/// A location and the path of its key.
+#[derive(Debug, Clone)]
+pub(super) struct KeyLocation {
+    pub(super) location: Location,
+    pub(super) path: Vec<Step>,
+}
+
+impl KeyLocation {
+    pub(super) fn new(location: &Location, path: &[&str]) -> Self {
+        let path = path.iter().map(|key| Step::Key((*key).to_owned())).collect();
+        Self { location: location.clone(), path }
+    }
+
+    /// The location of a key below this one.
+    pub(super) fn at_key(&self, key: &str, location: &Location) -> Self {
+        let path = [self.path.as_slice(), &[Step::Key(key.to_owned())]].concat();
+        Self { location: location.clone(), path }
+    }
+
+    /// The location of a node that belongs to this key, which may be in another file.
+    pub(super) fn at(&self, node: &Node) -> Self {
+        Self { location: node.location.clone(), path: self.path.clone() }
+    }
+
+    pub(super) fn error(&self, error: DocumentError) -> ConfigError {
+        ConfigError::new(Conflict::Document(error), self.location.clone(), &self.path)
     }
 }

@@ -1,22 +1,26 @@
 //! The line of an error, shown as a compiler would, unless it holds a secret.
 
-use super::error::Cause;
-use crate::yaml::{Place, Problem};
+use super::Cause;
+use crate::yaml::{Location, Problem};
 
 /// What makes a line suspect where nothing better is known, as in a file that is not even YAML.
 const SUSPECT: [&str; 8] =
     ["secret", "passw", "private", "credential", "api_key", "apikey", "-----begin", "token:"];
 
 /// The line of `place` with a mark under it; nothing where a secret may stand on it.
-pub(super) fn of(place: &Place, cause: &Cause, secrets: &[Place]) -> Option<String> {
-    let (line, column) = (place.line()?, place.column()?);
-    let text = place.line_text()?;
-    let holds_secret = |secret: &&Place| secret.same_document(place) && secret.lines().contains(&line);
-    if is_suspect(text) || secrets.iter().any(|secret| holds_secret(&secret)) || within_suspect_block(place) {
+pub(super) fn of(location: &Location, cause: &Cause, secrets: &[Location]) -> Option<String> {
+    let (line, column) = (location.line()?, location.column()?);
+    let text = location.line_text()?;
+    let holds_secret =
+        |secret: &&Location| secret.is_same_document(location) && secret.lines().contains(&line);
+    if is_suspect(text)
+        || secrets.iter().any(|secret| holds_secret(&secret))
+        || within_suspect_block(location)
+    {
         return None;
     }
     let start = usize::try_from(column).ok()?.saturating_sub(1);
-    let width = place.width();
+    let width = location.width();
     // The value of a key that is not known may be a secret under a misspelt name.
     let unknown = matches!(cause, Cause::Value(Problem::UnknownKey { .. }));
     let shown: String = if unknown {
@@ -38,10 +42,10 @@ fn is_suspect(line: &str) -> bool {
 }
 
 /// Whether the line belongs to a block whose first line is suspect, as each line of a private key does.
-fn within_suspect_block(place: &Place) -> bool {
+fn within_suspect_block(location: &Location) -> bool {
     let indent = |line: &str| line.len() - line.trim_start().len();
-    let mut deepest = place.line_text().map_or(0, indent);
-    for line in place.lines_above() {
+    let mut deepest = location.line_text().map_or(0, indent);
+    for line in location.lines_above() {
         if line.trim().is_empty() || indent(line) >= deepest {
             continue;
         }

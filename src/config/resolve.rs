@@ -4,47 +4,47 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    error::{Cause, ConfigError},
+    diagnostics::{Cause, ConfigError},
     schema::{Cursor, Schema},
 };
-use crate::yaml::{Node, Place, Scalar, Step, Style, Value};
+use crate::yaml::{Location, Node, Scalar, Step, Style, Value};
 
 /// What was learnt on the way.
 #[derive(Debug, Default)]
-pub(super) struct Settled {
+pub(super) struct Resolved {
     /// Files whose change changes the configuration: secrets, certificates.
     pub(super) files: Vec<PathBuf>,
     /// Where secrets stand.
-    pub(super) secrets: Vec<Place>,
+    pub(super) secrets: Vec<Location>,
     pub(super) errors: Vec<ConfigError>,
 }
 
-/// Settles the whole tree. `variable` reads the environment.
-pub(super) fn settle(root: &mut Node, schema: &Schema, variable: &dyn Fn(&str) -> Option<String>) -> Settled {
-    let mut settler = Settler { schema, variable, settled: Settled::default() };
-    settler.node(root, &schema.root(), &mut Vec::new());
-    settler.settled
+/// Resolves the whole tree; secrets are read from `variables` and from files.
+pub(super) fn resolve(root: &mut Node, schema: &Schema, variables: &[(String, String)]) -> Resolved {
+    let mut resolver = Resolver { schema, variables, resolved: Resolved::default() };
+    resolver.node(root, &schema.root(), &mut Vec::new());
+    resolver.resolved
 }
 
-struct Settler<'s, 'a> {
+struct Resolver<'s, 'a> {
     schema: &'s Schema,
-    variable: &'a dyn Fn(&str) -> Option<String>,
-    settled: Settled,
+    variables: &'a [(String, String)],
+    resolved: Resolved,
 }
 
-impl<'s> Settler<'s, '_> {
+impl<'s> Resolver<'s, '_> {
     fn node(&mut self, node: &mut Node, cursor: &Cursor<'s>, path: &mut Vec<Step>) {
         if cursor.is_secret() {
             return self.secret(node, path);
         }
-        let place = node.place.clone();
+        let location = node.location.clone();
         match &mut node.value {
             Value::Scalar(scalar) => {
-                if let Some(list) = scalar_as_list(scalar, cursor, &place) {
+                if let Some(list) = scalar_as_list(scalar, cursor, &location) {
                     node.value = list;
                     return self.node(node, cursor, path);
                 }
-                self.scalar(scalar, cursor, &place);
+                self.scalar(scalar, cursor, &location);
             }
             Value::List(items) => {
                 let inner = cursor.item();
@@ -62,7 +62,7 @@ impl<'s> Settler<'s, '_> {
                     path.pop();
                 }
             }
-            Value::Null | Value::Hole => {}
+            Value::Null | Value::Redacted => {}
         }
     }
 
@@ -75,11 +75,11 @@ impl<'s> Settler<'s, '_> {
         }
     }
 
-    fn scalar(&mut self, scalar: &mut Scalar, cursor: &Cursor<'_>, place: &Place) {
+    fn scalar(&mut self, scalar: &mut Scalar, cursor: &Cursor<'_>, location: &Location) {
         if cursor.is_path() {
-            let file = beside(place, &scalar.text);
+            let file = beside(location, &scalar.text);
             scalar.text = file.display().to_string();
-            self.settled.files.push(file);
+            self.resolved.files.push(file);
         }
         if cursor.takes_only_text() && (scalar.style == Style::Plain || !cursor.takes_list()) {
             scalar.style = Style::Text;
@@ -87,7 +87,7 @@ impl<'s> Settler<'s, '_> {
     }
 
     fn secret(&mut self, node: &mut Node, path: &[Step]) {
-        self.settled.secrets.push(node.place.clone());
+        self.resolved.secrets.push(node.location.clone());
         let fetched = match &mut node.value {
             Value::Scalar(scalar) => {
                 scalar.style = Style::Text;
@@ -96,17 +96,17 @@ impl<'s> Settler<'s, '_> {
             Value::Map(entries) => match entries.as_slice() {
                 [entry] if entry.key == "env" => entry.node.text().map(|name| self.environment_secret(name)),
                 [entry] if entry.key == "file" => {
-                    entry.node.text().map(|file| self.file_secret(&entry.node.place, file))
+                    entry.node.text().map(|file| self.file_secret(&entry.node.location, file))
                 }
                 _ => None,
             },
-            Value::Null | Value::Hole | Value::List(_) => None,
+            Value::Null | Value::Redacted | Value::List(_) => None,
         };
         match fetched {
             Some(Ok(text)) => node.value = Value::Scalar(Scalar { text, style: Style::Text }),
             Some(Err(cause)) => {
-                self.settled.errors.push(ConfigError::new(cause, node.place.clone(), path));
-                node.value = Value::Hole;
+                self.resolved.errors.push(ConfigError::new(cause, node.location.clone(), path));
+                node.value = Value::Redacted;
             }
             // What is written otherwise is refused by whoever reads it, without being shown.
             None => {}
@@ -114,13 +114,16 @@ impl<'s> Settler<'s, '_> {
     }
 
     fn environment_secret(&self, name: &str) -> Result<String, Cause> {
-        let missing = || Cause::SecretVariable { name: name.to_owned() };
-        (self.variable)(name).filter(|text| !text.is_empty()).ok_or_else(missing)
+        let found = self.variables.iter().find(|(known, text)| known == name && !text.is_empty());
+        match found {
+            Some((_, text)) => Ok(text.clone()),
+            None => Err(Cause::SecretVariable { name: name.to_owned() }),
+        }
     }
 
-    fn file_secret(&mut self, place: &Place, file: &str) -> Result<String, Cause> {
-        let file = beside(place, file);
-        self.settled.files.push(file.clone());
+    fn file_secret(&mut self, location: &Location, file: &str) -> Result<String, Cause> {
+        let file = beside(location, file);
+        self.resolved.files.push(file.clone());
         let name = file.display().to_string();
         let text = std::fs::read_to_string(&file)
             .map_err(|error| Cause::SecretFile { path: name.clone(), detail: error.to_string() })?;
@@ -131,20 +134,20 @@ impl<'s> Settler<'s, '_> {
 }
 
 /// A relative path starts at the file that names it.
-fn beside(place: &Place, file: &str) -> PathBuf {
-    let folder = place.origin().file().and_then(Path::parent);
+fn beside(location: &Location, file: &str) -> PathBuf {
+    let folder = location.origin().file().and_then(Path::parent);
     folder.map_or_else(|| PathBuf::from(file), |folder| folder.join(file))
 }
 
 /// A variable that holds a list has its items between commas.
-fn scalar_as_list(scalar: &Scalar, cursor: &Cursor<'_>, place: &Place) -> Option<Value> {
+fn scalar_as_list(scalar: &Scalar, cursor: &Cursor<'_>, location: &Location) -> Option<Value> {
     let several = !cursor.takes_text() || scalar.text.contains(',');
     if scalar.style != Style::Variable || !cursor.takes_list() || !several {
         return None;
     }
     let item = |text: &str| {
         let scalar = Scalar { text: text.trim().to_owned(), style: Style::Plain };
-        Node { place: place.clone(), value: Value::Scalar(scalar) }
+        Node { location: location.clone(), value: Value::Scalar(scalar) }
     };
     let texts = scalar.text.split(',').filter(|text| !text.trim().is_empty());
     Some(Value::List(texts.map(item).collect()))

@@ -1,25 +1,38 @@
-//! Settings from the environment: `SCOPEGATE_SERVER__LISTEN` is `server.listen`. Only variables that start with
-//! `SCOPEGATE_` and hold a `__` behind it are settings; all others are left alone, as Kubernetes injects its own.
+//! Settings from the environment over those of the file: `SCOPEGATE_SERVER__LISTEN` is `server.listen`. Only variables that
+//! start with `SCOPEGATE_` and hold a `__` behind it are settings; others are ignored, because Kubernetes sets its own.
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    error::{Cause, ConfigError},
+    diagnostics::{Cause, ConfigError},
     schema::Schema,
 };
-use crate::yaml::{Document, Entry, Node, Origin, Place, Scalar, Step, Style, Value, nearest};
+use crate::yaml::{Document, Entry, Location, Node, Origin, Scalar, Step, Style, Value, nearest};
 
 const PREFIX: &str = "SCOPEGATE_";
 
-/// A variable, the setting that it means, and its value.
+/// A setting of the environment, and its value.
 #[derive(Debug)]
-pub(super) struct Setting {
-    pub(super) path: Vec<String>,
-    pub(super) node: Node,
+struct Setting {
+    path: Vec<String>,
+    node: Node,
 }
 
-/// The settings among `variables`, their names understood by the schema and by what `file` says.
-pub(super) fn settings(
+/// Puts the settings among `variables` over those of `file`. Variables that name no setting are errors.
+pub(super) fn overlay(
+    mut file: Node,
+    variables: &[(String, String)],
+    schema: &Schema,
+    errors: &mut Vec<ConfigError>,
+) -> Node {
+    for setting in settings(variables, &file, schema, errors) {
+        put(&mut file, &setting.path, &setting.node);
+    }
+    file
+}
+
+/// Returns the settings among `variables`. Their names are resolved by the schema and by the keys of `file`.
+fn settings(
     variables: &[(String, String)],
     file: &Node,
     schema: &Schema,
@@ -33,25 +46,25 @@ pub(super) fn settings(
     candidates.sort();
     let kinds = kinds(&candidates, file);
     for (name, words, text) in &candidates {
-        let place = place(name);
-        let resolver = Resolver { schema, file, kinds: &kinds };
+        let location = location(name);
+        let resolver = KeyResolver { schema, file, kinds: &kinds };
         match resolver.path(words) {
             Err(near) => {
                 let nearest =
                     near.map(|path| format!("{PREFIX}{}", path.join("__").to_uppercase().replace('-', "_")));
                 let cause = Cause::UnknownVariable { name: (*name).clone(), nearest };
-                errors.push(ConfigError::new(cause, place, &[]));
+                errors.push(ConfigError::new(cause, location, &[]));
             }
             Ok(path) => {
                 let same =
                     |(other, _): &&(Vec<String>, &str)| path.starts_with(other) || other.starts_with(&path);
                 if let Some((_, other)) = seen.iter().find(same) {
                     let cause = Cause::VariableTwice { name: (*name).clone(), other: (*other).to_owned() };
-                    errors.push(ConfigError::new(cause, place, &steps(&path)));
+                    errors.push(ConfigError::new(cause, location, &steps(&path)));
                     continue;
                 }
                 seen.push((path.clone(), name));
-                settings.push(Setting { path, node: scalar(text, place) });
+                settings.push(Setting { path, node: scalar(text, location) });
             }
         }
     }
@@ -59,25 +72,25 @@ pub(super) fn settings(
 }
 
 /// Puts a setting into the tree, over whatever stood there.
-pub(super) fn put(root: &mut Node, path: &[String], node: &Node) {
+fn put(root: &mut Node, path: &[String], node: &Node) {
     let Some((key, rest)) = path.split_first() else {
         *root = node.clone();
         return;
     };
     if !matches!(root.value, Value::Map(_)) {
-        *root = Node { place: node.place.clone(), value: Value::Map(Vec::new()) };
+        *root = Node { location: node.location.clone(), value: Value::Map(Vec::new()) };
     }
     let Value::Map(entries) = &mut root.value else { return };
     if !entries.iter().any(|entry| entry.key == *key) {
-        let empty = Node { place: node.place.clone(), value: Value::Null };
-        entries.push(Entry { key: key.clone(), key_place: node.place.clone(), node: empty });
+        let empty = Node { location: node.location.clone(), value: Value::Null };
+        entries.push(Entry { key: key.clone(), key_location: node.location.clone(), node: empty });
     }
     if let Some(entry) = entries.iter_mut().find(|entry| entry.key == *key) {
         put(&mut entry.node, rest, node);
     }
 }
 
-pub(super) fn steps(path: &[String]) -> Vec<Step> {
+fn steps(path: &[String]) -> Vec<Step> {
     path.iter().map(|key| Step::Key(key.clone())).collect()
 }
 
@@ -92,15 +105,15 @@ fn normal(name: &str) -> String {
     name.to_lowercase().replace('-', "_")
 }
 
-fn place(name: &str) -> Place {
+fn location(name: &str) -> Location {
     // The value is left out: it may be a secret.
     let document = Document { origin: Origin::Variable(name.to_owned()), text: Box::default() };
-    Place::of_document(&Arc::new(document))
+    Location::of_document(&Arc::new(document))
 }
 
-fn scalar(text: &str, place: Place) -> Node {
+fn scalar(text: &str, location: Location) -> Node {
     let scalar = Scalar { text: text.to_owned(), style: Style::Variable };
-    Node { place, value: Value::Scalar(scalar) }
+    Node { location, value: Value::Scalar(scalar) }
 }
 
 /// The kinds of the providers, by normal name, as the file and then the environment say.
@@ -119,13 +132,13 @@ fn kinds(candidates: &[(&String, Vec<String>, &String)], file: &Node) -> HashMap
     of_file.chain(of_variables).collect()
 }
 
-struct Resolver<'a> {
+struct KeyResolver<'a> {
     schema: &'a Schema,
     file: &'a Node,
     kinds: &'a HashMap<String, String>,
 }
 
-impl Resolver<'_> {
+impl KeyResolver<'_> {
     /// The path that the words of a variable mean, or else the nearest one.
     fn path(&self, words: &[String]) -> Result<Vec<String>, Option<Vec<String>>> {
         let mut path: Vec<String> = Vec::new();

@@ -1,25 +1,25 @@
 //! What can be wrong with a document or with a value in it.
 
 use super::{
-    place::Place,
+    location::Location,
     tree::{Step, path_text},
 };
 
 /// Something that is wrong, where it stands, and the path of the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct Diagnostic {
     /// What is wrong.
     pub problem: Problem,
     /// Where it stands.
-    pub place: Place,
+    pub location: Location,
     /// The path of the key, such as `server.listen` or `routes[2].match`; empty for a whole document.
     pub key: String,
 }
 
-impl Fault {
-    /// A fault at `path`.
-    pub fn new(problem: Problem, place: Place, path: &[Step]) -> Self {
-        Self { problem, place, key: path_text(path) }
+impl Diagnostic {
+    /// A diagnostic at `path`.
+    pub fn new(problem: Problem, location: Location, path: &[Step]) -> Self {
+        Self { problem, location, key: path_text(path) }
     }
 }
 
@@ -39,7 +39,7 @@ pub enum Problem {
         /// The key.
         key: String,
         /// Where it stood first.
-        first: Place,
+        first: Location,
     },
     /// A key that has no meaning there.
     #[error("unknown key `{key}`{}", suggestion(nearest.as_deref(), known))]

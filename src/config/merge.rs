@@ -3,25 +3,25 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::error::ConfigError;
-use crate::yaml::{Document, Entry, Node, Origin, Place, Problem, Step, Value};
+use super::diagnostics::ConfigError;
+use crate::yaml::{Document, Entry, Location, Node, Origin, Problem, Step, Value};
 
 const LISTS: [&str; 2] = ["routes", "policy_from"];
 
 #[derive(Default)]
-pub(super) struct Composer {
+pub(super) struct Merger {
     root: Option<Node>,
     errors: Vec<ConfigError>,
 }
 
-impl Composer {
+impl Merger {
     pub(super) fn add(&mut self, document: Node) {
         let entries = match document.value {
             Value::Map(entries) => entries,
-            Value::Null | Value::Hole => Vec::new(),
-            Value::Scalar(_) | Value::List(_) => return self.not_a_map(document.place),
+            Value::Null | Value::Redacted => Vec::new(),
+            Value::Scalar(_) | Value::List(_) => return self.not_a_map(document.location),
         };
-        let empty = Node { place: document.place, value: Value::Map(Vec::new()) };
+        let empty = Node { location: document.location, value: Value::Map(Vec::new()) };
         let root = self.root.get_or_insert(empty);
         let Value::Map(sections) = &mut root.value else { return };
         for entry in entries {
@@ -38,17 +38,17 @@ impl Composer {
         errors.extend(self.errors);
         let nowhere = || {
             let document = Document { origin: Origin::Text("nothing".into()), text: Box::default() };
-            Node { place: Place::of_document(&Arc::new(document)), value: Value::Map(Vec::new()) }
+            Node { location: Location::of_document(&Arc::new(document)), value: Value::Map(Vec::new()) }
         };
         (!failed).then(|| self.root.unwrap_or_else(nowhere))
     }
 
-    fn not_a_map(&mut self, place: Place) {
+    fn not_a_map(&mut self, location: Location) {
         let problem = Problem::WrongType {
             expected: "a map of sections such as `server:` and `providers:`".into(),
             found: "something else".into(),
         };
-        self.errors.push(crate::yaml::Fault::new(problem, place, &[]).into());
+        self.errors.push(crate::yaml::Diagnostic::new(problem, location, &[]).into());
     }
 }
 
@@ -60,25 +60,25 @@ fn unite(section: &mut Entry, more: Entry, errors: &mut Vec<ConfigError>) {
             items.extend(further);
         }
         (Value::Map(entries), Value::Map(further)) => unite_maps(&more.key, entries, further, errors),
-        _ => errors.push(duplicate(&more.key, more.key_place, &section.key_place, &path)),
+        _ => errors.push(duplicate(&more.key, more.key_location, &section.key_location, &path)),
     }
 }
 
 fn unite_maps(section: &str, entries: &mut Vec<Entry>, further: Vec<Entry>, errors: &mut Vec<ConfigError>) {
-    let known: HashMap<String, Place> =
-        entries.iter().map(|entry| (entry.key.clone(), entry.key_place.clone())).collect();
+    let known: HashMap<String, Location> =
+        entries.iter().map(|entry| (entry.key.clone(), entry.key_location.clone())).collect();
     for entry in further {
         match known.get(&entry.key) {
             None => entries.push(entry),
             Some(first) => {
                 let path = [Step::Key(section.to_owned()), Step::Key(entry.key.clone())];
-                errors.push(duplicate(&entry.key, entry.key_place, first, &path));
+                errors.push(duplicate(&entry.key, entry.key_location, first, &path));
             }
         }
     }
 }
 
-fn duplicate(key: &str, place: Place, first: &Place, path: &[Step]) -> ConfigError {
+fn duplicate(key: &str, location: Location, first: &Location, path: &[Step]) -> ConfigError {
     let problem = Problem::DuplicateKey { key: key.to_owned(), first: first.clone() };
-    crate::yaml::Fault::new(problem, place, path).into()
+    crate::yaml::Diagnostic::new(problem, location, path).into()
 }

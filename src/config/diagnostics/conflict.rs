@@ -1,0 +1,143 @@
+//! Settings that contradict each other.
+
+use super::DocumentError;
+use crate::gate::IdentityError;
+
+/// Settings that contradict each other, and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Conflict {
+    /// A kind of provider that nobody knows.
+    #[error(
+        "unknown kind of provider `{found}`{}; write `kind:` with one of {}",
+        nearest.as_deref().map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default(),
+        crate::yaml::one_of(known)
+    )]
+    UnknownKind {
+        /// What was found.
+        found: String,
+        /// The kind that is written most alike.
+        nearest: Option<String>,
+        /// The kinds.
+        known: Vec<String>,
+    },
+    /// Two providers have one issuer, so that a token could not be told to belong to one of them.
+    #[error(
+        "the issuer `{issuer}` is already that of the provider `{other}`; an issuer belongs to one provider"
+    )]
+    SameIssuer {
+        /// The issuer.
+        issuer: String,
+        /// The other provider.
+        other: String,
+    },
+    /// Two providers take opaque tokens, which name no issuer (invariant 12).
+    #[error(
+        "the provider `{other}` takes opaque tokens already; they name no issuer, so one provider at most may take them"
+    )]
+    SeveralTakeOpaqueTokens {
+        /// The other provider.
+        other: String,
+    },
+    /// Routes want tokens and nobody issues any.
+    #[error("this route wants a token, and `providers` names no provider that issues any; add one")]
+    NoProviders,
+    /// Two listeners at one address.
+    #[error("`{listen}` is where `{other}` listens already; give each its own port")]
+    SameListener {
+        /// The address.
+        listen: String,
+        /// The other key.
+        other: String,
+    },
+    /// Forward-auth asks are believed from trusted proxies only, and there is none.
+    #[error(
+        "nobody could ask here: name the networks of the proxies in `server.trusted_proxies`, such as `[10.42.0.0/16]`"
+    )]
+    NobodyTrusted,
+    /// TLS for a listener that is not there.
+    #[error("this is for the listener at `forward_auth.grpc_listen`; say where it is, or take this out")]
+    GrpcTlsWithoutListener,
+    /// Nobody may introspect.
+    #[error("nobody could ask here: give `require`, `clients`, or both")]
+    NobodyIntrospects,
+    /// An endpoint of scopegate itself hides a route to an upstream.
+    #[error(
+        "scopegate's own `{endpoint}` hides this route from its upstream; move scopegate's endpoints aside with \
+         `server.base_path`, such as `/.scopegate`"
+    )]
+    Hidden {
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// A file that is needed cannot be read.
+    #[error("cannot read `{path}`: {detail}")]
+    File {
+        /// The file.
+        path: String,
+        /// What the system said, or what was expected in it.
+        detail: String,
+    },
+    /// Identity headers that cannot be.
+    #[error(transparent)]
+    Identity(IdentityError),
+    /// An OpenAPI document is no policy.
+    #[error(transparent)]
+    Document(DocumentError),
+    /// A page could not open it.
+    #[error(
+        "a token is taken from the WebSockets of pages that `cors` names, and none is: name `origins` there"
+    )]
+    NoOrigins,
+    /// Minted tokens that live for too short or too long.
+    #[error("expected a lifetime of minted tokens from `1s` to `1h`, found `{found}`")]
+    MintLifetime {
+        /// What was found.
+        found: String,
+    },
+    /// Keys that change before who knows them can have heard of it.
+    #[error(
+        "expected keys to be used for at least `1h`, so that the next one is known in time, found `{found}`"
+    )]
+    MintRotation {
+        /// What was found.
+        found: String,
+    },
+    /// A secret that could be guessed.
+    #[error(
+        "expected a secret of at least 32 characters, such as `openssl rand -base64 32` prints (what was found is not shown)"
+    )]
+    MintSeal,
+    /// Not a key.
+    #[error(transparent)]
+    MintKey(scopegate_oidc::SignerError),
+    /// The policy does not compile.
+    #[error(transparent)]
+    Policy(crate::policy::Problem),
+}
+
+impl Conflict {
+    /// The conflict's name for machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownKind { .. } => "unknown_kind",
+            Self::SameIssuer { .. } => "same_issuer",
+            Self::SeveralTakeOpaqueTokens { .. } => "several_take_opaque_tokens",
+            Self::NoProviders => "no_providers",
+            Self::SameListener { .. } => "same_listener",
+            Self::NobodyTrusted => "nobody_trusted",
+            Self::GrpcTlsWithoutListener => "grpc_tls_without_listener",
+            Self::NobodyIntrospects => "nobody_introspects",
+            Self::Hidden { .. } => "hidden_route",
+            Self::File { .. } => "file",
+            Self::Identity(_) => "identity",
+            Self::Document(_) => "openapi",
+            Self::NoOrigins => "no_origins",
+            Self::MintLifetime { .. } => "mint_lifetime",
+            Self::MintRotation { .. } => "mint_rotation",
+            Self::MintSeal => "mint_seal",
+            Self::MintKey(_) => "mint_key",
+            Self::Policy(_) => "policy",
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The sections of a configuration, each defined by its owner and gathered here.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use schemars::JsonSchema;
+use scopegate_provider::{ClientId, Secret, Span};
+use serde::{Deserialize, de::IgnoredAny};
+
+use crate::config::values::{BasePath, PublicUrl};
+use crate::{
+    gate::{TrustedProxies, UpstreamSettings, mint::MintSettings},
+    policy::settings::{
+        CorsSettings, DocumentSettings, Forward, IdentitySettings, RequireSettings, RouteSettings,
+        ScopeSettings,
+    },
+    server::{Limits, Listen, ListenerSettings},
+    store::StoreSettings,
+    telemetry::TelemetrySettings,
+};
+
+pub use crate::server::TlsSettings;
+
+/// Everything but `providers`, `scopes`, `routes` and `upstreams`, which are read one entry at a time.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct SectionSettings {
+    /// The main listener and what callers may use of it.
+    pub(in crate::config) server: ServerSettings,
+    /// The operations listener: `/healthz`, `/readyz`, `/metrics`.
+    pub(in crate::config) operations: OperationsSettings,
+    /// Administration at run time; left out, there is none.
+    pub(in crate::config) admin: Option<AdminSettings>,
+    /// `/introspect` (RFC 7662); left out, there is none.
+    pub(in crate::config) introspection: Option<IntrospectionSettings>,
+    /// Whether `/token` is served.
+    pub(in crate::config) token_endpoint: bool,
+    /// Whether `/docs` and `/openapi.json` are served.
+    pub(in crate::config) docs: bool,
+    /// Whether the sample API is served.
+    pub(in crate::config) sample_api: bool,
+    /// Where items, scopes, routes and revocations are kept; left out, nothing durable is acknowledged.
+    pub(in crate::config) store: Option<StoreSettings>,
+    #[schemars(skip)]
+    providers: Option<IgnoredAny>,
+    /// The scopes: a name, and what it is for.
+    #[schemars(with = "BTreeMap<String, ScopeSettings>")]
+    scopes: Option<IgnoredAny>,
+    /// The routes: a pattern of targets, and what it requires.
+    #[schemars(with = "Vec<RouteSettings>")]
+    routes: Option<IgnoredAny>,
+    /// Where requests are proxied to: a name, and its URL.
+    #[schemars(with = "BTreeMap<String, UpstreamSettings>")]
+    upstreams: Option<IgnoredAny>,
+    /// What upstreams learn about the caller, unless a route says otherwise.
+    pub(in crate::config) identity: IdentitySection,
+    /// Forward-auth endpoints for reverse proxies; left out, there are none.
+    pub(in crate::config) forward_auth: ForwardAuthSettings,
+    /// Cross-origin requests, unless a route says otherwise; left out, none are answered.
+    pub(in crate::config) cors: Option<CorsSettings>,
+    /// What is kept in memory.
+    pub(in crate::config) cache: CacheSettings,
+    /// Logs and audit.
+    pub(in crate::config) telemetry: TelemetrySettings,
+    /// Streams that outlive their token.
+    pub(in crate::config) streams: StreamSettings,
+    /// OpenAPI documents whose `security` becomes routes.
+    pub(in crate::config) policy_from: Vec<DocumentSettings>,
+    /// Further files that hold scopes, routes and upstreams, such as `routes.d/*.yaml`.
+    #[schemars(with = "Vec<String>")]
+    include: Option<IgnoredAny>,
+}
+
+/// The section `server`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerSettings {
+    /// Where to listen.
+    #[schemars(with = "String")]
+    pub listen: Listen,
+    /// The URL at which callers reach it; `http://` and `listen` unless said.
+    pub public_url: Option<PublicUrl>,
+    /// What stands in front of scopegate's own endpoints.
+    pub base_path: BasePath,
+    /// The networks whose forwarded headers are believed.
+    pub trusted_proxies: TrustedProxies,
+    /// The header that carries the request's id, from a trusted proxy and to upstreams and callers.
+    pub request_id: HeaderName,
+    /// TLS; left out, plain HTTP.
+    pub tls: Option<TlsSettings>,
+    /// What a caller may use.
+    pub limits: Limits,
+    /// How long requests are still taken after readiness is withdrawn, so that load balancers notice.
+    pub shutdown_delay: Span,
+    /// How long requests in flight may take to finish.
+    pub shutdown_grace: Span,
+}
+
+impl Default for ServerSettings {
+    fn default() -> Self {
+        Self {
+            listen: loopback(8080),
+            public_url: None,
+            base_path: BasePath::default(),
+            trusted_proxies: TrustedProxies::default(),
+            request_id: HeaderName(http::HeaderName::from_static("x-request-id")),
+            tls: None,
+            limits: Limits::default(),
+            shutdown_delay: Span::from_secs(0),
+            shutdown_grace: Span::from_secs(10),
+        }
+    }
+}
+
+impl ServerSettings {
+    /// The URL at which callers reach the server, without a final slash and without the base path.
+    pub fn public_url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        self.public_url.as_ref().map_or_else(|| format!("{scheme}://{}", self.listen), PublicUrl::to_string)
+    }
+}
+
+fn loopback(port: u16) -> Listen {
+    Listen::Tcp((std::net::Ipv4Addr::LOCALHOST, port).into())
+}
+
+/// The name of a header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeaderName(pub http::HeaderName);
+
+impl std::str::FromStr for HeaderName {
+    type Err = HeaderNameError;
+    fn from_str(text: &str) -> Result<Self, HeaderNameError> {
+        text.parse().map(Self).map_err(|_| HeaderNameError { found: text.to_owned() })
+    }
+}
+
+/// Why a string is no header's name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected the name of a header such as `X-Request-Id`, found `{found}`")]
+pub struct HeaderNameError {
+    found: String,
+}
+
+crate::config::values::as_text!(HeaderName, { "type": "string" });
+
+/// The section `operations`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OperationsSettings {
+    /// Where to listen.
+    #[schemars(with = "String")]
+    pub listen: Listen,
+}
+
+impl Default for OperationsSettings {
+    fn default() -> Self {
+        Self { listen: loopback(9090) }
+    }
+}
+
+/// The section `admin`.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdminSettings {
+    /// A listener of its own; left out, the main one.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub listen: Option<Listen>,
+    /// Who may administer. Where there are several providers it must name those that may.
+    pub require: RequireSettings,
+}
+
+/// The section `introspection`: who may ask.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct IntrospectionSettings {
+    /// Callers with a token that satisfies this.
+    pub require: Option<RequireSettings>,
+    /// Clients that present their secret.
+    pub clients: Vec<IntrospectionClient>,
+}
+
+/// A client that may introspect.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IntrospectionClient {
+    /// Its id.
+    pub id: ClientId,
+    /// Its secret.
+    pub secret: Secret,
+}
+
+/// The section `identity`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::config) struct IdentitySection {
+    /// Header names, and the claims whose values they carry.
+    pub(in crate::config) headers: BTreeMap<String, String>,
+    /// What becomes of the token.
+    pub(in crate::config) forward: Option<Forward>,
+    /// How tokens are minted, where one is.
+    pub(in crate::config) mint: MintSettings,
+}
+
+impl IdentitySection {
+    /// What upstreams learn, as a route would say it.
+    pub(in crate::config) fn general(&self) -> IdentitySettings {
+        IdentitySettings { headers: self.headers.clone(), forward: self.forward }
+    }
+}
+
+/// The section `forward_auth`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ForwardAuthSettings {
+    /// The proxies that ask.
+    pub dialects: Vec<Dialect>,
+    /// Where Envoy asks over gRPC; left out, it does not.
+    #[schemars(with = "Option<String>")]
+    pub grpc_listen: Option<Listen>,
+    /// TLS there; left out, none.
+    pub grpc_tls: Option<GrpcTlsSettings>,
+}
+
+/// The key `grpc_tls` of the section `forward_auth`. All files are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrpcTlsSettings {
+    /// The certificate chain, the server's own first, in PEM.
+    #[schemars(with = "String", extend("format" = "path"))]
+    pub certificate: PathBuf,
+    /// The private key, in PEM.
+    #[schemars(with = "String", extend("format" = "path"))]
+    pub key: PathBuf,
+    /// The authorities that vouch for clients, in PEM: who comes with a certificate of theirs may ask, from anywhere.
+    #[serde(default)]
+    #[schemars(with = "Option<String>", extend("format" = "path"))]
+    pub client_ca: Option<PathBuf>,
+}
+
+impl ForwardAuthSettings {
+    /// The listener where Envoy asks over gRPC, if there is one.
+    pub fn grpc_listener(&self, limits: &Limits) -> Option<ListenerSettings> {
+        let (listen, limits) = (self.grpc_listen.clone()?, limits.clone());
+        let (tls, client_ca) = self.grpc_tls.clone().map(GrpcTlsSettings::parts).unzip();
+        Some(ListenerSettings { listen, tls, client_ca: client_ca.flatten(), limits })
+    }
+}
+
+impl GrpcTlsSettings {
+    fn parts(self) -> (TlsSettings, Option<PathBuf>) {
+        (TlsSettings { certificate: self.certificate, key: self.key }, self.client_ca)
+    }
+}
+
+/// A way in which a proxy asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// nginx's `auth_request`.
+    Nginx,
+    /// Traefik's `forwardAuth`.
+    Traefik,
+    /// Caddy's `forward_auth`.
+    Caddy,
+    /// Envoy's `ext_authz`.
+    Envoy,
+    /// HAProxy, with a script.
+    Haproxy,
+}
+
+/// The section `cache`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CacheSettings {
+    /// How many verified tokens are remembered.
+    pub tokens: usize,
+}
+
+impl Default for CacheSettings {
+    fn default() -> Self {
+        Self { tokens: 100_000 }
+    }
+}
+
+/// The section `streams`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StreamSettings {
+    /// How long an open stream may go on once its token has ended.
+    pub grace: Span,
+}
+
+impl Default for StreamSettings {
+    fn default() -> Self {
+        Self { grace: Span::from_secs(0) }
+    }
+}
