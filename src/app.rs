@@ -37,16 +37,13 @@ use crate::{
         health::{Readyz, healthz},
     },
     config::Config,
-    gate::{
-        Gate, IdentityError,
-        forward_auth::grpc,
-        proxy::{Proxy, UpstreamError},
-    },
+    gate::{Gate, IdentityError, forward_auth::grpc},
     grpc::Unimplemented,
     policy::Policy,
     runtime::{self, Connection, Runtime, RuntimeError},
     server::Shutdown,
     store::{ChangeNumber, Heads},
+    upstream::{UpstreamError, Upstreams},
 };
 
 pub use self::{
@@ -102,7 +99,7 @@ impl Deref for Fixed {
 struct Generation {
     connections: Vec<Connection>,
     config: Arc<Config>,
-    proxy: Proxy,
+    upstreams: Upstreams,
     endpoints: Endpoints,
 }
 
@@ -158,12 +155,12 @@ impl App {
         let state = assemble::state(&fixed, &connections, &config).map_err(RuntimeError::from)?;
         fixed.sign_for(&config, state.policy()).await?;
         let gate = Gate::new(state);
-        let proxy = Proxy::new(&config.upstreams)?;
-        let built = Built { gate: &gate, connections: &connections, config: &config, proxy: &proxy };
+        let upstreams = Upstreams::new(&config.upstreams)?;
+        let built = Built { gate: &gate, connections: &connections, config: &config, upstreams: &upstreams };
         let endpoints = assemble::endpoints(&fixed, built)?;
         let first = Arc::new(config);
         let config = first.clone();
-        let current = ArcSwap::from_pointee(Generation { connections, config, proxy, endpoints });
+        let current = ArcSwap::from_pointee(Generation { connections, config, upstreams, endpoints });
         let changing = tokio::sync::Mutex::default();
         let node = Arc::new(Node { fixed, first, gate, current, changing });
         node.fixed.hand.hold(&node);
@@ -185,9 +182,9 @@ impl App {
         self.0.fixed.store.keep_audit(config.telemetry.audit.retention.get());
         let providers = std::mem::take(&mut config.providers);
         let connections = self.0.fixed.connect(providers, &self.0.current.load().connections).await?;
-        let proxy = self.0.current.load().proxy.with(&config.upstreams)?;
+        let upstreams = self.0.current.load().upstreams.with(&config.upstreams)?;
         let waiting = restart::waiting(&self.0.first, &config).join(", ");
-        self.0.take_over(connections, Arc::new(config), proxy).await?;
+        self.0.take_over(connections, Arc::new(config), upstreams).await?;
         self.0.fixed.metrics.good_reloads.increment();
         if !waiting.is_empty() {
             tracing::warn!(keys = waiting, "these keys have changed and wait for a restart");
@@ -263,14 +260,15 @@ impl Node {
         &self,
         connections: Vec<Connection>,
         config: Arc<Config>,
-        proxy: Proxy,
+        upstreams: Upstreams,
     ) -> Result<(), BuildError> {
         let state = assemble::state(&self.fixed, &connections, &config).map_err(RuntimeError::from)?;
         self.fixed.sign_for(&config, state.policy()).await?;
         self.gate.replace(state);
-        let built = Built { gate: &self.gate, connections: &connections, config: &config, proxy: &proxy };
+        let built =
+            Built { gate: &self.gate, connections: &connections, config: &config, upstreams: &upstreams };
         let endpoints = assemble::endpoints(&self.fixed, built)?;
-        self.current.store(Arc::new(Generation { connections, config, proxy, endpoints }));
+        self.current.store(Arc::new(Generation { connections, config, upstreams, endpoints }));
         Ok(())
     }
 
@@ -281,7 +279,7 @@ impl Node {
         let states = self.fixed.store.providers();
         generation.connections.iter().for_each(|connection| connection.apply_state(&states));
         let (connections, config) = (generation.connections.clone(), generation.config.clone());
-        if let Err(error) = self.take_over(connections, config, generation.proxy.clone()).await {
+        if let Err(error) = self.take_over(connections, config, generation.upstreams.clone()).await {
             tracing::error!(%error, "a change of the store could not be taken over");
         }
     }

@@ -3,7 +3,7 @@
 //! A row uses the rows below it, never its own row or above:
 //!
 //! ```text
-//! main → cli → app → api, runtime → config → gate, providers → authenticator, problem → policy,
+//! main → cli → app → api, runtime → config → gate, providers → upstream, authenticator, problem → policy,
 //!      store → auth0, okta, dev → oidc → sdk
 //! ```
 
@@ -32,6 +32,7 @@ pub mod server;
 pub mod store;
 pub mod telemetry;
 pub mod testing;
+pub mod upstream;
 pub mod yaml;
 
 pub use config::Operations;

@@ -31,15 +31,16 @@ use crate::{
     gate::{
         Gate, GateEndpoint, Guard, IdentityError, State,
         forward_auth::{
-            Caddy, Desk, Envoy, ForwardAuth, Haproxy, Nginx, NginxProblem, Traefik,
+            Caddy, CheckService, Envoy, ForwardAuth, Haproxy, Nginx, NginxProblem, Traefik,
             grpc::{Authorization, EnvoyGrpc},
         },
         identities::Identities,
         mint::{Mint, Terms},
-        proxy::{Onward, OnwardSettings, Proxy, UpstreamSettings},
+        proxy::{ProxyEndpoint, ProxySettings},
     },
     runtime::Connection,
     telemetry::{Trace, TraceEndpoint},
+    upstream::{UpstreamSettings, Upstreams},
 };
 
 /// What the gate decides by, now.
@@ -64,11 +65,11 @@ pub(super) struct Built<'a> {
     pub(super) gate: &'a Gate,
     pub(super) connections: &'a [Connection],
     pub(super) config: &'a Config,
-    pub(super) proxy: &'a Proxy,
+    pub(super) upstreams: &'a Upstreams,
 }
 
 /// What stands behind scopegate's own endpoints on the main listener.
-type Gated = GateEndpoint<Onward<Inner>>;
+type Gated = GateEndpoint<ProxyEndpoint<Inner>>;
 
 /// The endpoints of the listeners.
 pub(super) struct Endpoints {
@@ -117,19 +118,20 @@ fn main(
     document: Option<Arc<str>>,
     admin: Option<Route>,
 ) -> Front<Gated> {
-    let Built { gate, config, proxy, .. } = built;
+    let Built { gate, config, upstreams, .. } = built;
     let base = config.server.base_path.as_str();
     let at = |path: &str| format!("{base}{path}");
     let sample = config.sample_api.then(|| sample(fixed, base));
-    let settings = OnwardSettings {
+    let settings = ProxySettings {
         trusted_proxies: config.server.trusted_proxies.clone(),
         identities: identities.clone(),
         grace: config.streams.grace.get(),
+        request_id: config.server.request_id.0.clone(),
     };
     let inner = Inner::new(sample);
-    let onward = Onward::new(gate.clone(), proxy.clone(), fixed.clock.clone(), settings, inner);
-    let mut front = Front::new(onward.with(gate.clone()));
-    front = forward_auth(front, &Desk::new(gate.clone(), identities.clone()), config);
+    let proxy = ProxyEndpoint::new(gate.clone(), upstreams.clone(), fixed.clock.clone(), settings, inner);
+    let mut front = Front::new(proxy.with(gate.clone()));
+    front = forward_auth(front, &CheckService::new(gate.clone(), identities.clone()), config);
     if signing::mints(config, gate.current().policy()) {
         front = front.at(at(well_known::KEYS), get(well_known::Keys(fixed.signing.ring.clone())));
         let metadata = IssuerMetadata::new(&fixed.reached.public_url, base);
@@ -187,22 +189,22 @@ fn mint(fixed: &Fixed, config: &Config) -> Arc<Mint> {
 }
 
 /// The endpoints where proxies ask, one for each dialect that is configured.
-fn forward_auth(mut front: Front<Gated>, desk: &Desk, config: &Config) -> Front<Gated> {
+fn forward_auth(mut front: Front<Gated>, service: &CheckService, config: &Config) -> Front<Gated> {
     let at = |path: &str| format!("{}{path}", config.server.base_path.as_str());
     let trusted = &config.server.trusted_proxies;
     for dialect in &config.forward_auth.dialects {
-        let (desk, trusted) = (desk.clone(), trusted.clone());
+        let (service, trusted) = (service.clone(), trusted.clone());
         front = match dialect {
             Dialect::Nginx => front
                 .at(at("/auth/nginx/problem"), NginxProblem::new(trusted.clone()))
-                .at(at("/auth/nginx"), ForwardAuth::new(desk, trusted, Nginx)),
-            Dialect::Traefik => front.at(at("/auth/traefik"), ForwardAuth::new(desk, trusted, Traefik)),
-            Dialect::Caddy => front.at(at("/auth/caddy"), ForwardAuth::new(desk, trusted, Caddy)),
+                .at(at("/auth/nginx"), ForwardAuth::new(service, trusted, Nginx)),
+            Dialect::Traefik => front.at(at("/auth/traefik"), ForwardAuth::new(service, trusted, Traefik)),
+            Dialect::Caddy => front.at(at("/auth/caddy"), ForwardAuth::new(service, trusted, Caddy)),
             Dialect::Envoy => {
                 let envoy = Envoy::at(&at("/auth/envoy"));
-                front.below(at("/auth/envoy"), ForwardAuth::new(desk, trusted, envoy))
+                front.below(at("/auth/envoy"), ForwardAuth::new(service, trusted, envoy))
             }
-            Dialect::Haproxy => front.at(at("/auth/haproxy"), ForwardAuth::new(desk, trusted, Haproxy)),
+            Dialect::Haproxy => front.at(at("/auth/haproxy"), ForwardAuth::new(service, trusted, Haproxy)),
         };
     }
     front
@@ -217,8 +219,8 @@ fn authorization(
 ) -> BoxEndpoint<'static> {
     let Built { gate, config, .. } = built;
     let trusted = &config.server.trusted_proxies;
-    let desk = Desk::new(gate.clone(), identities.clone());
-    let decided = ForwardAuth::new(desk, trusted.clone(), EnvoyGrpc);
+    let service = CheckService::new(gate.clone(), identities.clone());
+    let decided = ForwardAuth::new(service, trusted.clone(), EnvoyGrpc);
     let decided = decided.with(fixed.denials.clone()).with(trace);
     Authorization::new(decided, trusted.clone(), identities).boxed()
 }

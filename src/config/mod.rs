@@ -47,11 +47,12 @@ pub use self::{
 };
 pub use crate::yaml::{Location, Origin, Problem};
 use crate::{
-    gate::{UpstreamSettings, mint::MintSettings},
+    gate::mint::MintSettings,
     policy::settings::{CorsSettings, IdentitySettings},
     providers::Kinds,
     store::StoreSettings,
     telemetry::TelemetrySettings,
+    upstream::UpstreamSettings,
 };
 
 /// A configuration that can be run: nothing in it is wrong.

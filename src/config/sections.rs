@@ -13,9 +13,9 @@ use super::{
     openapi::{Imported, Operation},
 };
 use crate::{
-    gate::UpstreamSettings,
     policy::settings::{RouteSettings, ScopeSettings},
     providers::{Kinds, ProviderSettings},
+    upstream::UpstreamSettings,
     yaml::{Diagnostic, Entry, Node, Step, Value, nearest, read},
 };
 

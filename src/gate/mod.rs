@@ -12,7 +12,6 @@ mod fronts;
 mod identity;
 mod request;
 mod state;
-mod upstreams;
 
 #[cfg(feature = "tower")]
 pub use self::fronts::tower;
@@ -38,7 +37,6 @@ pub use self::{
         trust::{ForwardedError, Network, NetworkError, Origin, TrustedProxies},
     },
     state::{Gate, GateSettings, State},
-    upstreams::{HealthSettings, Protocol, UpstreamSettings, UpstreamUrl, UpstreamUrlError},
 };
 
 #[cfg(test)]

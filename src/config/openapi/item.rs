@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     config::diagnostics::{Cause, ConfigError, Conflict, DocumentError},
-    gate::UpstreamSettings,
     policy::settings::{DocumentLong, DocumentSettings},
+    upstream::UpstreamSettings,
     yaml::{Document, Location, Node, Origin, Step, parse},
 };
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use crate::config::values::{BasePath, PublicUrl};
 use crate::{
-    gate::{TrustedProxies, UpstreamSettings, mint::MintSettings},
+    gate::{TrustedProxies, mint::MintSettings},
     policy::settings::{
         CorsSettings, DocumentSettings, Forward, IdentitySettings, RequireSettings, RouteSettings,
         ScopeSettings,
@@ -16,6 +16,7 @@ use crate::{
     server::{Limits, Listen, ListenerSettings},
     store::StoreSettings,
     telemetry::TelemetrySettings,
+    upstream::UpstreamSettings,
 };
 
 pub use crate::server::TlsSettings;

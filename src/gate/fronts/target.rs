@@ -6,11 +6,12 @@ use crate::{
     gate::{
         authorize::authorize,
         decision::{Answer, Permit, Refusal},
-        request::{Incoming, head::misplaced, trust::TrustedProxies, upgrade::upgrade},
+        request::{Incoming, head::misplaced, trust::TrustedProxies},
         state::Gate,
     },
     policy::Target,
     problem::Problem,
+    upstream::headers::upgrade,
 };
 
 /// A target that was parsed already, and the header fields of its request.

@@ -29,7 +29,7 @@ pub(crate) struct Identities {
 
 /// What becomes of a caller's token on the way to a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::gate) enum Onwards {
+pub(in crate::gate) enum TokenForwarding {
     /// It goes on.
     Keep,
     /// Nothing does.
@@ -65,13 +65,13 @@ impl Identities {
     ///
     /// # Errors
     /// No token can be minted: 503, as the caller's own never goes on in its place.
-    pub(in crate::gate) fn onwards(&self, permit: &Permit) -> Result<Onwards, Problem> {
+    pub(in crate::gate) fn token_forwarding(&self, permit: &Permit) -> Result<TokenForwarding, Problem> {
         match self.forward(&permit.options) {
-            Forward::Keep => Ok(Onwards::Keep),
-            Forward::Strip => Ok(Onwards::Strip),
+            Forward::Keep => Ok(TokenForwarding::Keep),
+            Forward::Strip => Ok(TokenForwarding::Strip),
             Forward::Mint => {
                 let mint = self.mint.as_ref().ok_or(MintError::NoKey)?;
-                Ok(mint.authorization(permit)?.map_or(Onwards::Strip, Onwards::Replace))
+                Ok(mint.authorization(permit)?.map_or(TokenForwarding::Strip, TokenForwarding::Replace))
             }
         }
     }

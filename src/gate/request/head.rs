@@ -6,11 +6,11 @@ use poem::Addr;
 use super::{
     Incoming,
     trust::{ForwardedError, TrustedProxies},
-    upgrade::upgrade,
 };
 use crate::{
     policy::{RawTarget, Scheme, Target},
     problem::Problem,
+    upstream::headers::upgrade,
 };
 
 /// The head of a request.

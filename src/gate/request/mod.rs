@@ -4,7 +4,6 @@ pub(super) mod head;
 pub(super) mod subprotocol;
 pub(super) mod token;
 pub(super) mod trust;
-pub(super) mod upgrade;
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use poem::Request;
 
 use super::{
     Dialect,
-    asked::{Asked, Incomplete, forwarded},
+    original_request::{MetadataError, OriginalRequest, forwarded},
 };
 
 /// Caddy.
@@ -13,7 +13,7 @@ use super::{
 pub struct Caddy;
 
 impl Dialect for Caddy {
-    fn asked(&self, request: &Request) -> Result<Asked, Incomplete> {
+    fn original_request(&self, request: &Request) -> Result<OriginalRequest, MetadataError> {
         forwarded(request.headers())
     }
 }

@@ -5,7 +5,7 @@ use poem::Request;
 
 use super::{
     Dialect,
-    asked::{Asked, Incomplete, one, scheme},
+    original_request::{MetadataError, OriginalRequest, one, scheme},
 };
 
 /// Envoy.
@@ -15,21 +15,21 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Asked at this path, behind which the path that is asked about follows.
+    /// Returns the dialect for a check endpoint at this path, behind which the path of the original request follows.
     pub fn at(prefix: &str) -> Self {
         Self { prefix: prefix.into() }
     }
 }
 
 impl Dialect for Envoy {
-    fn asked(&self, request: &Request) -> Result<Asked, Incomplete> {
+    fn original_request(&self, request: &Request) -> Result<OriginalRequest, MetadataError> {
         let malformed =
-            Incomplete::Malformed { header: ":path", expected: "the prefix and the path behind it" };
+            MetadataError::Malformed { header: ":path", expected: "the prefix and the path behind it" };
         let whole = request.uri().path_and_query().map_or("", http::uri::PathAndQuery::as_str);
         let path = whole.strip_prefix(&*self.prefix).filter(|path| path.starts_with('/')).ok_or(malformed)?;
         let authority = request.uri().authority().map(|authority| authority.as_str().as_bytes());
         let host = authority.map_or_else(|| one(request.headers(), "host"), Ok)?;
-        Ok(Asked {
+        Ok(OriginalRequest {
             method: request.method().clone(),
             scheme: scheme(one(request.headers(), "x-forwarded-proto")?, "x-forwarded-proto")?,
             host: host.to_vec(),

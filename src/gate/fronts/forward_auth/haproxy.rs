@@ -5,7 +5,7 @@ use poem::Request;
 
 use super::{
     Dialect,
-    asked::{Asked, Incomplete, method, one, scheme},
+    original_request::{MetadataError, OriginalRequest, method, one, scheme},
 };
 
 /// HAProxy.
@@ -13,9 +13,9 @@ use super::{
 pub struct Haproxy;
 
 impl Dialect for Haproxy {
-    fn asked(&self, request: &Request) -> Result<Asked, Incomplete> {
+    fn original_request(&self, request: &Request) -> Result<OriginalRequest, MetadataError> {
         let headers = request.headers();
-        Ok(Asked {
+        Ok(OriginalRequest {
             method: method(headers, "x-scopegate-method")?,
             scheme: scheme(one(headers, "x-scopegate-scheme")?, "x-scopegate-scheme")?,
             host: one(headers, "x-scopegate-host")?.to_vec(),

@@ -4,13 +4,13 @@
 //! A dialect names the metadata that it requires. All of it must be there, once, from a peer that is trusted: otherwise
 //! the answer is a denial (invariant 7). Nothing is taken from elsewhere where a part is missing.
 
-mod asked;
 mod caddy;
-mod desk;
+mod check_service;
 mod envoy;
 pub mod grpc;
 mod haproxy;
 mod nginx;
+mod original_request;
 mod traefik;
 
 use std::fmt;
@@ -18,13 +18,13 @@ use std::fmt;
 use http::{HeaderValue, StatusCode, header};
 use poem::{Endpoint, Request, Response, Result};
 
-pub(crate) use self::desk::Desk;
+pub(crate) use self::check_service::CheckService;
 pub use self::{
-    asked::{Asked, Incomplete},
     caddy::Caddy,
     envoy::Envoy,
     haproxy::Haproxy,
     nginx::{Nginx, NginxProblem},
+    original_request::{MetadataError, OriginalRequest},
     traefik::Traefik,
 };
 use crate::{
@@ -37,8 +37,8 @@ pub trait Dialect: Send + Sync + fmt::Debug + 'static {
     /// What is asked about.
     ///
     /// # Errors
-    /// [`Incomplete`] names what is missing or contradicts itself.
-    fn asked(&self, request: &Request) -> Result<Asked, Incomplete>;
+    /// [`MetadataError`] names what is missing or contradicts itself.
+    fn original_request(&self, request: &Request) -> Result<OriginalRequest, MetadataError>;
 
     /// The refusal, as the proxy is to relay it.
     fn relay(&self, problem: &Problem) -> Response {
@@ -48,23 +48,24 @@ pub trait Dialect: Send + Sync + fmt::Debug + 'static {
 
 /// The endpoint of a dialect.
 pub struct ForwardAuth<D> {
-    desk: Desk,
+    service: CheckService,
     trusted: TrustedProxies,
     dialect: D,
 }
 
 impl<D: Dialect> ForwardAuth<D> {
     /// An endpoint where proxies of `trusted` ask.
-    pub(crate) fn new(desk: Desk, trusted: TrustedProxies, dialect: D) -> Self {
-        Self { desk, trusted, dialect }
+    pub(crate) fn new(service: CheckService, trusted: TrustedProxies, dialect: D) -> Self {
+        Self { service, trusted, dialect }
     }
 
     async fn decide(&self, request: &Request) -> Result<Response, Refusal> {
         if !self.trusted.trusts_sender(request) {
             return Err(Refusal::unrouted(untrusted()));
         }
-        let asked = self.dialect.asked(request).map_err(|error| Refusal::unrouted(error.into()))?;
-        let pass = self.desk.decide(&asked, request.headers()).await?;
+        let asked =
+            self.dialect.original_request(request).map_err(|error| Refusal::unrouted(error.into()))?;
+        let pass = self.service.decide(&asked, request.headers()).await?;
         let mut response = Response::default();
         *response.headers_mut() = pass.request;
         if !pass.response.is_empty() {

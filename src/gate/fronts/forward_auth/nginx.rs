@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Dialect,
-    asked::{Asked, Incomplete, method, one, optional, scheme},
+    original_request::{MetadataError, OriginalRequest, method, one, optional, scheme},
 };
 use crate::{gate::TrustedProxies, policy::Scheme, problem::Problem};
 
@@ -24,17 +24,17 @@ const PROBLEM: HeaderName = HeaderName::from_static("x-scopegate-problem");
 pub struct Nginx;
 
 impl Dialect for Nginx {
-    fn asked(&self, request: &Request) -> Result<Asked, Incomplete> {
+    fn original_request(&self, request: &Request) -> Result<OriginalRequest, MetadataError> {
         let headers = request.headers();
         let method = method(headers, "x-original-method")?;
         let (url, uri, host) = ("x-original-url", "x-original-uri", "x-original-host");
         match optional(headers, url)? {
             Some(value) => {
                 let beside = [uri, host].into_iter().find(|name| headers.contains_key(*name));
-                beside.map_or(Ok(()), |second| Err(Incomplete::Mixed { first: url, second }))?;
+                beside.map_or(Ok(()), |second| Err(MetadataError::Mixed { first: url, second }))?;
                 whole_url(value, method)
             }
-            None => Ok(Asked {
+            None => Ok(OriginalRequest {
                 method,
                 scheme: optional(headers, "x-forwarded-proto")?
                     .map_or(Ok(Scheme::Http), |value| scheme(value, "x-forwarded-proto"))?,
@@ -61,14 +61,14 @@ impl Dialect for Nginx {
 }
 
 /// `https://host/path?query`, taken apart without changing a byte.
-fn whole_url(value: &[u8], method: http::Method) -> Result<Asked, Incomplete> {
-    let malformed = Incomplete::Malformed { header: "x-original-url", expected: "a whole URL" };
+fn whole_url(value: &[u8], method: http::Method) -> Result<OriginalRequest, MetadataError> {
+    let malformed = MetadataError::Malformed { header: "x-original-url", expected: "a whole URL" };
     let name = value.iter().position(|byte| *byte == b':').ok_or(malformed)?;
     let (name, rest) = value.split_at_checked(name).ok_or(malformed)?;
     let rest = rest.strip_prefix(b"://").ok_or(malformed)?;
     let path = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let (host, path) = rest.split_at_checked(path).ok_or(malformed)?;
-    Ok(Asked {
+    Ok(OriginalRequest {
         method,
         scheme: scheme(name, "x-original-url")?,
         host: host.to_vec(),

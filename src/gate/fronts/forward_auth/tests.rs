@@ -37,7 +37,7 @@ pub(super) fn endpoint<D: Dialect>(dialect: D) -> ForwardAuth<D> {
         IdentitySettings { headers: [("X-User".to_owned(), "sub".to_owned())].into(), ..Default::default() };
     let identities = Identities::of_policy(&settings, &policy).unwrap();
     let trusted = serde_json::from_value(json!(["10.42.0.0/16"])).unwrap();
-    ForwardAuth::new(Desk::new(gate, identities), trusted, dialect)
+    ForwardAuth::new(CheckService::new(gate, identities), trusted, dialect)
 }
 
 pub(super) async fn ask<D: Dialect>(

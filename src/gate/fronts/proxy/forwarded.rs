@@ -1,4 +1,4 @@
-//! What the upstream is told of how a request came.
+//! The origin of a request as the upstream is told it.
 
 use std::{io::Write, net::IpAddr};
 
@@ -6,22 +6,22 @@ use http::HeaderValue;
 
 use crate::{gate::Origin, policy::Scheme};
 
-/// How a request came, for the `X-Forwarded-…` headers that the upstream gets.
+/// The origin of a request, for the `X-Forwarded-…` headers that the upstream gets.
 #[derive(Debug, Clone)]
-pub struct Forwarded {
+pub(super) struct Forwarded {
     pub(super) client: Option<HeaderValue>,
     pub(super) scheme: Scheme,
     pub(super) host: HeaderValue,
 }
 
 impl Forwarded {
-    /// From what is believed of a request's origin, and the host that was asked.
-    pub fn new(origin: &Origin<'_>, host: HeaderValue) -> Self {
+    /// Returns the origin that is believed, with the host that the caller asked for.
+    pub(super) fn new(origin: &Origin<'_>, host: HeaderValue) -> Self {
         Self { client: origin.client.and_then(address), scheme: origin.scheme, host }
     }
 }
 
-/// An address as text. This is done for each request, and most addresses are four numbers: it does without the formatting
+/// Formats an address. This is done for each request, and most addresses are four numbers: it does without the formatting
 /// machinery.
 fn address(address: IpAddr) -> Option<HeaderValue> {
     let IpAddr::V4(address) = address else { return address.to_string().try_into().ok() };
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_written_as_everybody_writes_it() {
+    fn formats_addresses_like_the_standard_library() {
         for text in [
             "0.0.0.0",
             "127.0.0.1",

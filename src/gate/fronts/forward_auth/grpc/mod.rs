@@ -2,12 +2,12 @@
 //! dialect's, and its answer Envoy's: what an upstream is told about the caller and what is taken off on the way to it, or
 //! the refusal as it is, with its status, challenge and body.
 //!
-//! Envoy joins the headers of one name unless it is told to `encode_raw_headers`. Told so, it shows each by itself, and
+//! Envoy joins the headers of one name unless it is told to `encode_raw_headers`. CheckedRequest so, it shows each by itself, and
 //! nothing needs to be guessed here.
 
-mod answer;
+mod check_request;
+mod check_response;
 pub mod messages;
-mod told;
 
 use std::fmt;
 
@@ -19,13 +19,13 @@ use poem::{
 };
 
 use self::{
-    answer::{denied, permitted},
+    check_request::CheckedRequest,
+    check_response::{denied, permitted},
     messages::{CheckRequest, CheckResponse},
-    told::Told,
 };
 use super::{
     Dialect,
-    asked::{Asked, Incomplete},
+    original_request::{MetadataError, OriginalRequest},
 };
 use crate::{
     gate::{Stripped, TrustedProxies, identity::identities::Identities},
@@ -38,9 +38,9 @@ use crate::{
 pub struct EnvoyGrpc;
 
 impl Dialect for EnvoyGrpc {
-    fn asked(&self, request: &Request) -> Result<Asked, Incomplete> {
-        let asked = request.data::<Result<Asked, Incomplete>>().cloned();
-        asked.unwrap_or(Err(Incomplete::Missing { header: "attributes" }))
+    fn original_request(&self, request: &Request) -> Result<OriginalRequest, MetadataError> {
+        let asked = request.data::<Result<OriginalRequest, MetadataError>>().cloned();
+        asked.unwrap_or(Err(MetadataError::Missing { header: "attributes" }))
     }
 }
 
@@ -66,9 +66,9 @@ impl<E: Endpoint> Authorization<E> {
     }
 
     async fn check(&self, sender: &Sender, check: Received<CheckRequest>) -> CheckResponse {
-        let unread = |_| Incomplete::Malformed { header: "CheckRequest", expected: "a protocol buffer" };
-        let (asked, headers) = match check.map_err(unread).and_then(Told::read) {
-            Ok(told) => (Ok(told.asked), told.headers),
+        let unread = |_| MetadataError::Malformed { header: "CheckRequest", expected: "a protocol buffer" };
+        let (asked, headers) = match check.map_err(unread).and_then(CheckedRequest::read) {
+            Ok(told) => (Ok(told.original), told.headers),
             Err(incomplete) => (Err(incomplete), HeaderMap::new()),
         };
         let spelt = self.stripped.found(&headers);
@@ -119,7 +119,7 @@ impl Sender {
     }
 
     /// The request that it asks about, as if it came from this sender.
-    fn ask(&self, asked: Result<Asked, Incomplete>, headers: HeaderMap) -> Request {
+    fn ask(&self, asked: Result<OriginalRequest, MetadataError>, headers: HeaderMap) -> Request {
         let (mut parts, ()) = http::Request::new(()).into_parts();
         parts.method = asked.as_ref().map_or(Method::POST, |asked| asked.method.clone());
         parts.headers = headers;

@@ -1,6 +1,6 @@
+mod check_request;
 mod messages;
 mod parity;
-mod told;
 
 use poem::Addr;
 use serde_json::{Value, json};

@@ -30,11 +30,11 @@ fn generated(name: &str) -> Vec<u8> {
 
 #[test]
 fn what_envoy_writes_is_read() {
-    let joined = Told::read(CheckRequest::decode(&*generated("request_joined")).unwrap()).unwrap();
-    assert_eq!((joined.asked.method, joined.asked.host), (Method::GET, b"api.example".to_vec()));
-    assert_eq!(joined.asked.path_and_query, b"/items/1?q=2");
+    let joined = CheckedRequest::read(CheckRequest::decode(&*generated("request_joined")).unwrap()).unwrap();
+    assert_eq!((joined.original.method, joined.original.host), (Method::GET, b"api.example".to_vec()));
+    assert_eq!(joined.original.path_and_query, b"/items/1?q=2");
     assert_eq!(joined.headers["authorization"], "Bearer a.b.c");
-    let raw = Told::read(CheckRequest::decode(&*generated("request_raw")).unwrap()).unwrap();
+    let raw = CheckedRequest::read(CheckRequest::decode(&*generated("request_raw")).unwrap()).unwrap();
     assert_eq!(
         (&raw.headers["authorization"], &raw.headers["x-request-id"]),
         (&"Bearer a.b.c".parse().unwrap(), &"0af7".parse().unwrap())

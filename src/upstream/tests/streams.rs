@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use http::StatusCode;
 use poem::{Request, Response, endpoint::make};
-use scopegate_provider::{Clock, SystemClock};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -33,9 +33,22 @@ async fn websocket(front: &Front) -> (TcpStream, String) {
     (stream, head)
 }
 
-fn expires_in(after: Duration) -> StreamGuard {
-    let clock = SystemClock::new();
-    StreamGuard::new(Arc::new(clock), clock.now() + after, Duration::ZERO, || true)
+/// A signal that fires after a time.
+struct After(Duration);
+
+impl AbortSignal for After {
+    fn aborted(&self) -> BoxFuture<'static, Aborted> {
+        let after = self.0;
+        async move {
+            tokio::time::sleep(after).await;
+            "its time is over".into()
+        }
+        .boxed()
+    }
+}
+
+fn ends_in(after: Duration) -> Option<Arc<dyn AbortSignal>> {
+    Some(Arc::new(After(after)))
 }
 
 #[tokio::test]
@@ -60,27 +73,11 @@ async fn a_websocket_that_the_upstream_refuses_is_its_answer() {
 }
 
 #[tokio::test]
-async fn a_websocket_ends_when_its_token_expires() {
-    let front = guarded_proxy_to(at(echo().await), || Some(expires_in(SOON * 4))).await;
+async fn a_websocket_ends_when_its_signal_fires() {
+    let front = guarded_proxy_to(at(echo().await), || ends_in(SOON * 4)).await;
     let (mut stream, head) = websocket(&front).await;
     assert!(head.starts_with("HTTP/1.1 101"), "{head}");
     assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0);
-}
-
-#[tokio::test]
-async fn a_websocket_ends_within_a_second_of_its_tokens_revocation() {
-    let revoked = Counter::default();
-    let asked = revoked.clone();
-    let guard = move || {
-        let (clock, asked) = (SystemClock::new(), asked.clone());
-        let is_good = move || asked.get() == 0;
-        Some(StreamGuard::new(Arc::new(clock), clock.now() + Duration::from_mins(1), Duration::ZERO, is_good))
-    };
-    let front = guarded_proxy_to(at(echo().await), guard).await;
-    let (mut stream, _) = websocket(&front).await;
-    revoked.add(1);
-    let ended = tokio::time::timeout(Duration::from_secs(1), stream.read(&mut [0; 8])).await;
-    assert_eq!(ended.expect("it was to be cut").unwrap_or(0), 0);
 }
 
 /// An upstream whose answer never ends, and which says how many chunks were taken.
@@ -94,7 +91,7 @@ async fn endless(chunks: &Counter, pause: Duration) -> std::net::SocketAddr {
                 async move {
                     tokio::time::sleep(pause).await;
                     chunks.add(1);
-                    Some((Ok::<_, std::io::Error>(vec![b'e'; 1 << 14]), ()))
+                    Some((Ok::<_, io::Error>(vec![b'e'; 1 << 14]), ()))
                 }
             });
             Response::builder().content_type("text/event-stream").body(poem::Body::from_bytes_stream(events))
@@ -113,28 +110,29 @@ async fn events_come_as_they_happen() {
 }
 
 #[tokio::test]
-async fn a_stream_of_events_ends_when_its_token_expires() {
+async fn a_stream_of_events_ends_when_its_signal_fires() {
     let upstream = endless(&Counter::default(), SOON / 4).await;
-    let front = guarded_proxy_to(at(upstream), || Some(expires_in(SOON * 4))).await;
+    let front = guarded_proxy_to(at(upstream), || ends_in(SOON * 4)).await;
     let answer = client().get(front.url("/events")).send().await.unwrap();
     let body = tokio::time::timeout(Duration::from_secs(5), answer.bytes()).await;
     assert!(body.expect("it was to be cut").is_err());
 }
 
 #[tokio::test]
-async fn a_stream_that_never_pauses_ends_when_its_token_expires() {
+async fn a_stream_that_never_pauses_ends_when_its_signal_fires() {
     let upstream = endless(&Counter::default(), Duration::ZERO).await;
-    let front = guarded_proxy_to(at(upstream), || Some(expires_in(SOON * 4))).await;
+    let front = guarded_proxy_to(at(upstream), || ends_in(SOON * 4)).await;
     let mut answer = client().get(front.url("/")).send().await.unwrap();
     let drained = async { while let Ok(Some(_)) = answer.chunk().await {} };
     tokio::time::timeout(Duration::from_secs(5), drained).await.expect("it was to be cut");
 }
 
 #[tokio::test]
-async fn an_upstream_that_answers_only_after_the_token_has_ended_is_not_waited_for() {
+async fn a_grpc_call_whose_response_has_not_begun_is_aborted() {
     let upstream = serve(make(|_: Request| std::future::pending::<Response>())).await;
-    let front = guarded_proxy_to(at(upstream), || Some(expires_in(SOON))).await;
-    assert_eq!(front.status("/").await, StatusCode::UNAUTHORIZED);
+    let front = guarded_proxy_to(at(upstream), || ends_in(SOON)).await;
+    let call = client().post(front.url("/")).header("content-type", "application/grpc").send().await;
+    assert_eq!(call.unwrap().status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]

@@ -3,52 +3,53 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::{
-    super::asked::{Asked, Incomplete, scheme},
+    super::original_request::{MetadataError, OriginalRequest, scheme},
     messages::{CheckRequest, HttpRequest},
 };
 
 /// A request as Envoy tells of it.
-pub(super) struct Told {
-    pub(super) asked: Asked,
+pub(super) struct CheckedRequest {
+    pub(super) original: OriginalRequest,
     pub(super) headers: HeaderMap,
 }
 
-impl Told {
+impl CheckedRequest {
     /// Reads what a check says. What it says twice must be the same both times.
-    pub(super) fn read(check: CheckRequest) -> Result<Self, Incomplete> {
+    pub(super) fn read(check: CheckRequest) -> Result<Self, MetadataError> {
         let request = check.attributes.and_then(|attributes| attributes.request);
         let http = request.and_then(|request| request.http).ok_or(missing("attributes.request.http"))?;
         let nothing = "nothing, as `path` holds it";
         let beside = [("query", &http.query), ("fragment", &http.fragment)];
         if let Some((header, _)) = beside.into_iter().find(|(_, value)| !value.is_empty()) {
-            return Err(Incomplete::Malformed { header, expected: nothing });
+            return Err(MetadataError::Malformed { header, expected: nothing });
         }
         let there = |header, value: &str| {
             if value.is_empty() { Err(missing(header)) } else { Ok(value.as_bytes().to_vec()) }
         };
         let method = Method::from_bytes(&there("method", &http.method)?);
-        let asked = Asked {
-            method: method.map_err(|_| Incomplete::Malformed { header: "method", expected: "a method" })?,
+        let original = OriginalRequest {
+            method: method
+                .map_err(|_| MetadataError::Malformed { header: "method", expected: "a method" })?,
             scheme: scheme(&there("scheme", &http.scheme)?, "scheme")?,
             host: there("host", &http.host)?,
             path_and_query: there("path", &http.path)?,
         };
         let headers = headers(http)?;
-        Ok(Self { asked, headers })
+        Ok(Self { original, headers })
     }
 }
 
-fn missing(header: &'static str) -> Incomplete {
-    Incomplete::Missing { header }
+fn missing(header: &'static str) -> MetadataError {
+    MetadataError::Missing { header }
 }
 
-fn headers(mut http: HttpRequest) -> Result<HeaderMap, Incomplete> {
+fn headers(mut http: HttpRequest) -> Result<HeaderMap, MetadataError> {
     let joined = std::mem::take(&mut http.headers);
     let apart = http.header_map.take().map(|map| map.headers);
     let mut headers = HeaderMap::new();
     match apart {
         Some(_) if !joined.is_empty() => {
-            return Err(Incomplete::Mixed { first: "headers", second: "header_map" });
+            return Err(MetadataError::Mixed { first: "headers", second: "header_map" });
         }
         Some(apart) => {
             for header in apart {
@@ -71,7 +72,7 @@ fn take(
     headers: &mut HeaderMap,
     name: &str,
     value: bytes::Bytes,
-) -> Result<(), Incomplete> {
+) -> Result<(), MetadataError> {
     let (first, said) = match name {
         ":method" => ("method", &http.method),
         ":path" => ("path", &http.path),
@@ -80,11 +81,15 @@ fn take(
         name if name.starts_with(':') => return Ok(()),
         name => return append(headers, name, value),
     };
-    if value == said.as_bytes() { Ok(()) } else { Err(Incomplete::Contradicted { first, second: "headers" }) }
+    if value == said.as_bytes() {
+        Ok(())
+    } else {
+        Err(MetadataError::Contradicted { first, second: "headers" })
+    }
 }
 
-fn append(headers: &mut HeaderMap, name: &str, value: bytes::Bytes) -> Result<(), Incomplete> {
-    let malformed = |expected| Incomplete::Malformed { header: "headers", expected };
+fn append(headers: &mut HeaderMap, name: &str, value: bytes::Bytes) -> Result<(), MetadataError> {
+    let malformed = |expected| MetadataError::Malformed { header: "headers", expected };
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed("names of headers"))?;
     let value = HeaderValue::from_maybe_shared(value).map_err(|_| malformed("values of headers"))?;
     headers.try_append(name, value).map(drop).map_err(|_| malformed("fewer headers"))

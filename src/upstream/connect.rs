@@ -17,43 +17,55 @@ use tokio_rustls::TlsConnector;
 
 use super::{Protocol, UpstreamError, UpstreamSettings};
 
-/// A connection's bytes.
+/// The bytes of a connection.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 
-/// A connection's bytes as hyper takes them.
-pub(super) type Wire = TokioIo<Box<dyn Stream>>;
+/// The bytes of a connection, as hyper takes them.
+pub(super) type Io = TokioIo<Box<dyn Stream>>;
 
 /// Makes connections to one upstream.
 pub(super) struct Connector {
     tls: Option<Tls>,
     http2: bool,
+    may_speak_http2: bool,
     limit: Duration,
 }
 
 struct Tls {
     connector: TlsConnector,
-    /// For tunnels, which HTTP/2 has no way to make.
+    /// The connector of tunnels, which are not made over HTTP/2.
     only_http1: TlsConnector,
     name: ServerName<'static>,
 }
 
-/// A connection, and whether HTTP/2 is spoken on it.
+/// A connection and the protocol that is spoken on it.
 pub(super) struct Connected {
-    pub(super) wire: Wire,
+    pub(super) io: Io,
     pub(super) http2: bool,
 }
 
 impl Connector {
     pub(super) fn new(upstream: &str, settings: &UpstreamSettings) -> Result<Self, UpstreamError> {
         let tls = settings.url.is_https().then(|| tls(upstream, settings)).transpose()?;
-        Ok(Self { tls, http2: settings.protocol == Protocol::Http2, limit: settings.connect_timeout.get() })
+        let may_speak_http2 = match settings.protocol {
+            Protocol::Auto => tls.is_some(),
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+        };
+        let http2 = settings.protocol == Protocol::Http2;
+        Ok(Self { tls, http2, may_speak_http2, limit: settings.connect_timeout.get() })
     }
 
-    /// Whether TLS is spoken.
+    /// Returns `true` if TLS is spoken.
     pub(super) fn is_tls(&self) -> bool {
         self.tls.is_some()
+    }
+
+    /// Returns `true` if a connection may turn out to speak HTTP/2.
+    pub(super) fn may_speak_http2(&self) -> bool {
+        self.may_speak_http2
     }
 
     /// Connects to `address`, a host and port.
@@ -61,17 +73,17 @@ impl Connector {
         self.in_time(async {
             let stream = tcp(address).await?;
             let Some(tls) = &self.tls else {
-                return Ok(Connected { wire: TokioIo::new(Box::new(stream)), http2: self.http2 });
+                return Ok(Connected { io: TokioIo::new(Box::new(stream)), http2: self.http2 });
             };
             let stream = tls.connector.connect(tls.name.clone(), stream).await?;
             let http2 = self.http2 || stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            Ok(Connected { wire: TokioIo::new(Box::new(stream)), http2 })
+            Ok(Connected { io: TokioIo::new(Box::new(stream)), http2 })
         })
         .await
     }
 
     /// Connects to `address` for HTTP/1.1, whatever else it speaks.
-    pub(super) async fn connect_http1(&self, address: &str) -> io::Result<Wire> {
+    pub(super) async fn connect_http1(&self, address: &str) -> io::Result<Io> {
         self.in_time(async {
             let stream = tcp(address).await?;
             let Some(tls) = &self.tls else { return Ok(TokioIo::new(Box::new(stream) as Box<dyn Stream>)) };
@@ -81,9 +93,12 @@ impl Connector {
         .await
     }
 
-    async fn in_time<T>(&self, connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    /// Awaits a step of connecting for the configured time at most.
+    pub(super) async fn in_time<T>(&self, connecting: impl Future<Output = io::Result<T>>) -> io::Result<T> {
         let connected = timeout(self.limit, connecting).await;
-        connected.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time")))
+        connected.unwrap_or_else(|_| {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "the connection was not established in time"))
+        })
     }
 }
 
@@ -104,12 +119,11 @@ fn tls(upstream: &str, settings: &UpstreamSettings) -> Result<Tls, UpstreamError
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    let http1 = || b"http/1.1".to_vec();
-    config.alpn_protocols = vec![http1()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let only_http1 = config.clone();
     config.alpn_protocols = match settings.protocol {
-        Protocol::Auto => vec![b"h2".to_vec(), http1()],
-        Protocol::Http1 => vec![http1()],
+        Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        Protocol::Http1 => vec![b"http/1.1".to_vec()],
         Protocol::Http2 => vec![b"h2".to_vec()],
     };
     let host = settings.url.host().trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -133,7 +147,7 @@ fn authorities(
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let certificates = certificates.map_err(|error| failed(error.to_string()))?;
     if certificates.is_empty() {
-        return Err(failed("there is none in it".to_owned()));
+        return Err(failed("expected PEM certificates, found none".to_owned()));
     }
     Ok(certificates)
 }

@@ -6,10 +6,10 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
+use http_body_util::{BodyExt, Empty};
 use tokio::sync::Notify;
 
 use super::{super::*, support::*};
-use crate::{gate::Origin, policy::Scheme};
 
 /// A task that counts how often it is woken.
 #[derive(Default)]
@@ -38,20 +38,21 @@ impl Task {
     }
 }
 
-async fn exchange(proxy: &Proxy) -> Vec<u8> {
-    let origin = Origin { client: None, scheme: Scheme::Http, host: None };
-    let forwarded = Forwarded::new(&origin, HeaderValue::from_static("a"));
-    let answer = proxy.forward("it", poem::Request::default(), &forwarded, None).await.unwrap();
-    answer.into_body().into_vec().await.unwrap()
+async fn exchange(upstreams: &Upstreams) -> Bytes {
+    let body = Empty::new().map_err(|never| match never {}).boxed();
+    let request = http::Request::get("/").header("host", "a").body(body).unwrap();
+    let exchange = Exchange { request, upgrade: None, abort: None, trailers: None };
+    let response = upstreams.send("it", exchange).await.unwrap();
+    response.into_body().collect().await.unwrap().to_bytes()
 }
 
 #[tokio::test]
 async fn an_exchange_wakes_its_own_task_when_the_answer_comes_and_no_other() {
-    let proxy = Proxy::new(&[("it".to_owned(), at(raw(|_| OK.to_vec()).await))]).unwrap();
+    let upstreams = Upstreams::new(&[("it".to_owned(), at(raw(|_| OK.to_vec()).await))]).unwrap();
     let (first, second) = (Arc::<Task>::default(), Arc::<Task>::default());
-    assert_eq!(first.run(exchange(&proxy)).await, b"hello");
+    assert_eq!(first.run(exchange(&upstreams)).await, "hello");
     let before = first.woken.get();
-    assert_eq!(second.run(exchange(&proxy)).await, b"hello");
+    assert_eq!(second.run(exchange(&upstreams)).await, "hello");
     tokio::time::sleep(SOON).await;
     assert_eq!((first.woken.get() - before, second.woken.get()), (0, 1));
 }
@@ -64,10 +65,10 @@ async fn a_connection_that_ends_while_it_rests_wakes_nobody() {
         tokio::time::sleep(SOON / 2).await;
     })
     .await;
-    let proxy = Proxy::new(&[("it".to_owned(), at(upstream))]).unwrap();
+    let upstreams = Upstreams::new(&[("it".to_owned(), at(upstream))]).unwrap();
     let task = Arc::<Task>::default();
     for _ in 0..3 {
-        assert_eq!(task.run(exchange(&proxy)).await, b"hello");
+        assert_eq!(task.run(exchange(&upstreams)).await, "hello");
         let before = task.woken.get();
         tokio::time::sleep(SOON).await;
         assert_eq!(task.woken.get(), before);

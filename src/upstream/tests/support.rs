@@ -11,6 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Empty, StreamBody};
 use hyper::body::Frame;
@@ -22,11 +23,7 @@ use tokio::{
 };
 
 use super::super::*;
-use crate::{
-    gate::Origin,
-    policy::Scheme,
-    server::{Bound, Listen, ListenerSettings, Shutdown},
-};
+use crate::server::{Bound, Listen, ListenerSettings, Shutdown};
 
 pub(crate) const SOON: Duration = Duration::from_millis(80);
 pub(crate) const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
@@ -44,7 +41,7 @@ impl Counter {
     }
 }
 
-pub(crate) struct Front(pub(super) SocketAddr);
+pub(crate) struct Front(pub(crate) SocketAddr);
 
 impl Front {
     pub(crate) fn url(&self, path: &str) -> String {
@@ -91,24 +88,46 @@ pub(crate) async fn proxy_to(settings: UpstreamSettings) -> Front {
     guarded_proxy_to(settings, || None).await
 }
 
+/// A server that sends every request to one upstream, whose streams end when `abort` says so.
 pub(crate) async fn guarded_proxy_to(
     settings: UpstreamSettings,
-    guard: impl Fn() -> Option<StreamGuard> + Send + Sync + 'static,
+    abort: impl Fn() -> Option<Arc<dyn AbortSignal>> + Send + Sync + 'static,
 ) -> Front {
-    let proxy = Proxy::new(&[("it".to_owned(), settings)]).unwrap();
+    let upstreams = Upstreams::new(&[("it".to_owned(), settings)]).unwrap();
     let endpoint = make(move |request: Request| {
-        let (proxy, guard) = (proxy.clone(), guard());
+        let (upstreams, abort) = (upstreams.clone(), abort());
         async move {
-            let client = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
-            let origin = Origin { client, scheme: Scheme::Http, host: None };
-            let forwarded = Forwarded::new(&origin, HeaderValue::from_static("a"));
-            match proxy.forward("it", request, &forwarded, guard).await {
-                Ok(response) => response,
+            match upstreams.send("it", exchange_of(request, abort)).await {
+                Ok(response) => Response::from(response),
                 Err(error) => (error.status(), error.reason()).into_response(),
             }
         }
     });
     Front(serve(endpoint).await)
+}
+
+/// What the gate's front hands to an upstream.
+fn exchange_of(mut request: Request, abort: Option<Arc<dyn AbortSignal>>) -> Exchange {
+    let upgrade = headers::upgrade(request.headers()).and_then(|_| {
+        let upgrade = request.take_upgrade().ok()?;
+        Some(
+            upgrade
+                .map(|upgraded| {
+                    upgraded.map(|it| Box::new(it) as Box<dyn CallerStream>).map_err(io::Error::other)
+                })
+                .boxed(),
+        )
+    });
+    let body = request.take_body().into();
+    let mut outgoing = http::Request::new(body);
+    *outgoing.method_mut() = request.method().clone();
+    *outgoing.headers_mut() = request.headers().clone();
+    headers::remove_request_connection_fields(outgoing.headers_mut(), &[]);
+    if let Some(authority) = request.uri().authority() {
+        outgoing.headers_mut().insert("host", authority.as_str().parse().unwrap());
+    }
+    *outgoing.uri_mut() = request.uri().path_and_query().cloned().unwrap().into();
+    Exchange { request: outgoing, upgrade, abort, trailers: None }
 }
 
 /// An upstream that answers each request's head with these bytes, whatever they are.

@@ -7,12 +7,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    gate::{
-        GateSettings,
-        proxy::tests::support::{at, nobody, serve},
-    },
+    gate::GateSettings,
     policy::{Definition, Policy},
     testing,
+    upstream::tests::support::{at, nobody, serve},
 };
 
 struct Inner;
@@ -27,7 +25,7 @@ impl Endpoint for Inner {
 
 /// What a service sees of a request: a JSON object of its path and headers.
 fn report(request: &Request) -> String {
-    let header = |name: &http::HeaderName| {
+    let header = |name: &HeaderName| {
         let values = request.headers().get_all(name).iter();
         (name.to_string(), values.map(|value| value.to_str().unwrap()).collect::<Vec<_>>().join("|"))
     };
@@ -51,15 +49,16 @@ async fn endpoint(routes: Value, identity: Value, trusted: Value) -> impl Endpoi
     let policy = Policy::compile(&definition).map_err(|errors| errors[0].to_string()).unwrap().policy;
     let principal = testing::principal("items items:write").unwrap();
     let gate = GateSettings { trusted_proxies: trusted_proxies.clone(), ..GateSettings::default() };
-    let settings = OnwardSettings {
+    let settings = ProxySettings {
         trusted_proxies,
         identities: Identities::of_policy(&serde_json::from_value(identity).unwrap(), &policy).unwrap(),
         grace: Duration::ZERO,
+        request_id: HeaderName::from_static("x-request-id"),
     };
     let gate = testing::gate_with(policy, Some(&principal), gate).unwrap();
-    let (proxy, clock) = (Proxy::new(&upstreams).unwrap(), Arc::new(SystemClock::new()));
-    let onward = Onward::new(gate.gate(), proxy, clock, settings, Inner);
-    onward.with(gate)
+    let (upstreams, clock) = (Upstreams::new(&upstreams).unwrap(), Arc::new(SystemClock::new()));
+    let proxy = ProxyEndpoint::new(gate.gate(), upstreams, clock, settings, Inner);
+    proxy.with(gate)
 }
 
 async fn seen(client: &TestClient<impl Endpoint>, path: &str, headers: &[(&str, &str)]) -> Value {

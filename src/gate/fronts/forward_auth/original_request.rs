@@ -10,7 +10,7 @@ use crate::{
 
 /// The request that a proxy asks about, as it told it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct OriginalRequest {
     /// Its method.
     pub method: Method,
     /// Its scheme.
@@ -21,7 +21,7 @@ pub struct Asked {
     pub path_and_query: Vec<u8>,
 }
 
-impl Asked {
+impl OriginalRequest {
     /// The pieces from which a target is parsed.
     pub fn raw(&self) -> RawTarget<'_, [&[u8]; 1]> {
         RawTarget {
@@ -36,7 +36,7 @@ impl Asked {
 
 /// The request that a proxy asks about, with the header fields that the proxy shows.
 pub(super) struct Relayed<'r> {
-    pub(super) asked: &'r Asked,
+    pub(super) asked: &'r OriginalRequest,
     pub(super) headers: &'r HeaderMap,
 }
 
@@ -61,7 +61,7 @@ impl Incoming for Relayed<'_> {
 
 /// Why it cannot be told what is asked about: a denial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Incomplete {
+pub enum MetadataError {
     /// A header is missing.
     #[error("the proxy must send `{header}`, and did not")]
     Missing {
@@ -102,48 +102,48 @@ pub enum Incomplete {
     },
 }
 
-impl From<Incomplete> for Problem {
-    fn from(error: Incomplete) -> Self {
+impl From<MetadataError> for Problem {
+    fn from(error: MetadataError) -> Self {
         Problem::new(StatusCode::FORBIDDEN, "incomplete_metadata", error.to_string())
     }
 }
 
 /// The one value of a header.
-pub(super) fn one<'a>(headers: &'a HeaderMap, header: &'static str) -> Result<&'a [u8], Incomplete> {
-    optional(headers, header)?.ok_or(Incomplete::Missing { header })
+pub(super) fn one<'a>(headers: &'a HeaderMap, header: &'static str) -> Result<&'a [u8], MetadataError> {
+    optional(headers, header)?.ok_or(MetadataError::Missing { header })
 }
 
 /// The one value of a header, if there is one.
 pub(super) fn optional<'a>(
     headers: &'a HeaderMap,
     header: &'static str,
-) -> Result<Option<&'a [u8]>, Incomplete> {
+) -> Result<Option<&'a [u8]>, MetadataError> {
     // Few headers come: comparing their names costs less than hashing one.
     let mut values = headers.iter().filter(|(name, _)| name.as_str() == header).map(|(_, value)| value);
     match (values.next(), values.next()) {
-        (_, Some(_)) => Err(Incomplete::Several { header }),
+        (_, Some(_)) => Err(MetadataError::Several { header }),
         (value, None) => Ok(value.map(http::HeaderValue::as_bytes)),
     }
 }
 
 /// A method.
-pub(super) fn method(headers: &HeaderMap, header: &'static str) -> Result<Method, Incomplete> {
+pub(super) fn method(headers: &HeaderMap, header: &'static str) -> Result<Method, MetadataError> {
     Method::from_bytes(one(headers, header)?)
-        .map_err(|_| Incomplete::Malformed { header, expected: "a method" })
+        .map_err(|_| MetadataError::Malformed { header, expected: "a method" })
 }
 
 /// `http` or `https`; `ws` and `wss` are the same on the wire.
-pub(super) fn scheme(value: &[u8], header: &'static str) -> Result<Scheme, Incomplete> {
+pub(super) fn scheme(value: &[u8], header: &'static str) -> Result<Scheme, MetadataError> {
     match value.to_ascii_lowercase().as_slice() {
         b"http" | b"ws" => Ok(Scheme::Http),
         b"https" | b"wss" => Ok(Scheme::Https),
-        _ => Err(Incomplete::Malformed { header, expected: "`http` or `https`" }),
+        _ => Err(MetadataError::Malformed { header, expected: "`http` or `https`" }),
     }
 }
 
 /// The `X-Forwarded-…` family, all of it, as Traefik and Caddy send it.
-pub(super) fn forwarded(headers: &HeaderMap) -> Result<Asked, Incomplete> {
-    Ok(Asked {
+pub(super) fn forwarded(headers: &HeaderMap) -> Result<OriginalRequest, MetadataError> {
+    Ok(OriginalRequest {
         method: method(headers, "x-forwarded-method")?,
         scheme: scheme(one(headers, "x-forwarded-proto")?, "x-forwarded-proto")?,
         host: one(headers, "x-forwarded-host")?.to_vec(),

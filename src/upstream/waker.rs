@@ -1,8 +1,8 @@
-//! Who is woken by a connection to an upstream.
+//! The waker of a connection to an upstream.
 //!
 //! hyper's two halves of a connection wake each other through channels, as if each had a task of its own. Here one task
-//! drives both: woken by what it does itself, it would run once more for nothing, and a task that had the connection
-//! before would run when its successor sends.
+//! drives both. Woken by its own progress, it would run once more for nothing; and a task that used the connection
+//! earlier would run when the next one sends.
 
 use std::{
     sync::{
@@ -14,8 +14,8 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-/// Wakes the task that waits for a connection, and nobody while the connection is driven or rests.
-pub(super) struct Bell {
+/// Wakes the task that waits for a connection, and none while the connection is polled or idle.
+pub(super) struct ConnectionWaker {
     shared: Arc<Shared>,
     waker: Waker,
 }
@@ -26,18 +26,18 @@ struct Shared {
     task: AtomicWaker,
 }
 
-/// Somebody waits, and is to be woken.
-const AWAITED: u8 = 1;
-/// It has rung since it was last listened to.
-const RUNG: u8 = 2;
+/// A task waits and is to be woken.
+const WAITING: u8 = 1;
+/// The waker was used since the last poll began.
+const WOKEN: u8 = 2;
 
-impl Bell {
+impl ConnectionWaker {
     pub(super) fn new() -> Self {
         let shared = Arc::<Shared>::default();
         Self { waker: Arc::clone(&shared).into(), shared }
     }
 
-    /// Polls with this bell. Until it is pending, whatever rings is news only to who polls.
+    /// Polls with this waker. The task is woken for what happens during the poll only if the poll is pending.
     pub(super) fn poll<T>(
         &self,
         cx: &mut Context<'_>,
@@ -46,7 +46,7 @@ impl Bell {
         self.shared.task.register(cx.waker());
         self.shared.state.store(0, Ordering::SeqCst);
         let polled = poll(&mut Context::from_waker(&self.waker));
-        if polled.is_pending() && self.shared.state.swap(AWAITED, Ordering::SeqCst) == RUNG {
+        if polled.is_pending() && self.shared.state.swap(WAITING, Ordering::SeqCst) == WOKEN {
             cx.waker().wake_by_ref();
         }
         polled
@@ -59,7 +59,7 @@ impl Wake for Shared {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.state.fetch_or(RUNG, Ordering::SeqCst) == AWAITED {
+        if self.state.fetch_or(WOKEN, Ordering::SeqCst) == WAITING {
             self.task.wake();
         }
     }
@@ -69,51 +69,53 @@ impl Wake for Shared {
 mod tests {
     use super::*;
 
-    /// Counts how often it is woken.
-    struct Woken(AtomicU8);
+    /// A task that counts how often it is woken.
+    struct Task(AtomicU8);
 
-    impl Wake for Woken {
+    impl Wake for Task {
         fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
     }
 
     #[test]
-    fn it_wakes_who_waits_once() {
-        let (bell, task) = (Bell::new(), Arc::new(Woken(AtomicU8::new(0))));
+    fn wakes_the_waiting_task_once() {
+        let connection = ConnectionWaker::new();
+        let task = Arc::new(Task(AtomicU8::new(0)));
         let waker = Waker::from(Arc::clone(&task));
         for round in 0..3 {
-            let _ = bell.poll(&mut Context::from_waker(&waker), |_| Poll::<()>::Pending);
+            let _ = connection.poll(&mut Context::from_waker(&waker), |_| Poll::<()>::Pending);
             assert_eq!(task.0.load(Ordering::SeqCst), round);
-            bell.waker.wake_by_ref();
-            bell.waker.wake_by_ref();
+            connection.waker.wake_by_ref();
+            connection.waker.wake_by_ref();
             assert_eq!(task.0.load(Ordering::SeqCst), round + 1);
         }
     }
 
     #[test]
-    fn what_rings_while_it_is_polled_is_not_lost() {
-        let (bell, task) = (Bell::new(), Arc::new(Woken(AtomicU8::new(0))));
+    fn does_not_lose_a_wake_during_the_poll() {
+        let connection = ConnectionWaker::new();
+        let task = Arc::new(Task(AtomicU8::new(0)));
         let waker = Waker::from(Arc::clone(&task));
-        let rings = |cx: &mut Context<'_>| {
+        let _ = connection.poll(&mut Context::from_waker(&waker), |cx| {
             cx.waker().wake_by_ref();
             Poll::<()>::Pending
-        };
-        let _ = bell.poll(&mut Context::from_waker(&waker), rings);
+        });
         assert_eq!(task.0.load(Ordering::SeqCst), 1);
     }
 
     #[test]
-    fn nobody_is_woken_by_what_was_waited_for_no_longer() {
-        let (bell, task) = (Bell::new(), Arc::new(Woken(AtomicU8::new(0))));
+    fn wakes_no_task_that_has_stopped_waiting() {
+        let connection = ConnectionWaker::new();
+        let task = Arc::new(Task(AtomicU8::new(0)));
         let waker = Waker::from(Arc::clone(&task));
-        bell.waker.wake_by_ref();
-        let _ = bell.poll(&mut Context::from_waker(&waker), |_| Poll::<()>::Pending);
-        let _ = bell.poll(&mut Context::from_waker(&waker), |cx| {
+        connection.waker.wake_by_ref();
+        let _ = connection.poll(&mut Context::from_waker(&waker), |_| Poll::<()>::Pending);
+        let _ = connection.poll(&mut Context::from_waker(&waker), |cx| {
             cx.waker().wake_by_ref();
             Poll::Ready(())
         });
-        bell.waker.wake_by_ref();
+        connection.waker.wake_by_ref();
         assert_eq!(task.0.load(Ordering::SeqCst), 0);
     }
 }

@@ -2,13 +2,13 @@
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use super::{Asked, asked::Relayed};
+use super::{OriginalRequest, original_request::Relayed};
 use crate::{
     gate::{
         Gate, Permit, Refusal,
         authorize::authorize,
         decision::{Answer, Decided},
-        identity::identities::{Identities, Onwards},
+        identity::identities::{Identities, TokenForwarding},
         request::subprotocol::{self, Subprotocols},
     },
     policy::RouteOptions,
@@ -21,14 +21,14 @@ const NOTHING: HeaderValue = HeaderValue::from_static("");
 
 /// Answers proxies.
 #[derive(Debug, Clone)]
-pub(crate) struct Desk {
+pub(crate) struct CheckService {
     gate: Gate,
     identities: Identities,
 }
 
 /// A request may pass.
 #[derive(Debug)]
-pub(crate) struct Pass {
+pub(crate) struct Permitted {
     /// What is to be set on it, in place of whatever it holds under these names; empty is to be set, too.
     pub(crate) request: HeaderMap,
     /// Whose pages may read the answer, for proxies that can tell them.
@@ -37,7 +37,7 @@ pub(crate) struct Pass {
     pub(crate) outcome: Outcome,
 }
 
-impl Desk {
+impl CheckService {
     /// Asks `gate`, and tells what `identities` hold.
     pub(crate) fn new(gate: Gate, identities: Identities) -> Self {
         Self { gate, identities }
@@ -48,7 +48,11 @@ impl Desk {
     ///
     /// # Errors
     /// The refusal, as the caller is to get it.
-    pub(crate) async fn decide(&self, asked: &Asked, headers: &HeaderMap) -> Result<Pass, Refusal> {
+    pub(crate) async fn decide(
+        &self,
+        asked: &OriginalRequest,
+        headers: &HeaderMap,
+    ) -> Result<Permitted, Refusal> {
         let authorization = authorize(&self.gate.load(), &Relayed { asked, headers });
         let Decided { answer, cors, .. } = authorization.decided().await;
         let mut pages = HeaderMap::new();
@@ -59,13 +63,13 @@ impl Desk {
                 let mut request = self.told(None, &preflight.options).ok_or_else(not_ready)?;
                 request.insert(header::AUTHORIZATION, NOTHING);
                 let outcome = Outcome::permitted(preflight.route, None);
-                return Ok(Pass { request, response: preflight.headers, outcome });
+                return Ok(Permitted { request, response: preflight.headers, outcome });
             }
             Answer::Permitted(permit) => self.judge(permit, headers),
             Answer::Refused(refusal) => Err(elsewhere(*refusal)),
         };
         match permitted {
-            Ok((request, outcome)) => Ok(Pass { request, response: pages, outcome }),
+            Ok((request, outcome)) => Ok(Permitted { request, response: pages, outcome }),
             Err(refusal) => Err(Refusal { problem: refusal.problem.with_pages(pages), ..refusal }),
         }
     }
@@ -73,15 +77,15 @@ impl Desk {
     fn judge(&self, permit: Permit, headers: &HeaderMap) -> Result<(HeaderMap, Outcome), Refusal> {
         let mut told = self.told(Some(&permit), &permit.options).ok_or_else(not_ready)?;
         subprotocols(&permit, headers, &mut told);
-        match self.identities.onwards(&permit).map_err(|problem| Refusal::unrouted(problem))? {
-            Onwards::Keep => {
+        match self.identities.token_forwarding(&permit).map_err(|problem| Refusal::unrouted(problem))? {
+            TokenForwarding::Keep => {
                 let offered = permit.subprotocol_authorization();
                 let own = || headers.get_all(header::AUTHORIZATION).iter().cloned().collect();
                 let values = offered.map_or_else(own, |offered| vec![offered]);
                 told.extend(values.into_iter().map(|value| (header::AUTHORIZATION, value)));
             }
-            Onwards::Strip => drop(told.insert(header::AUTHORIZATION, NOTHING)),
-            Onwards::Replace(ours) => drop(told.insert(header::AUTHORIZATION, ours)),
+            TokenForwarding::Strip => drop(told.insert(header::AUTHORIZATION, NOTHING)),
+            TokenForwarding::Replace(ours) => drop(told.insert(header::AUTHORIZATION, ours)),
         }
         Ok((told, Outcome::permitted(permit.route, permit.principal.as_ref())))
     }

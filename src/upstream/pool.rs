@@ -1,4 +1,4 @@
-//! Connections that wait for their next request.
+//! The idle HTTP/1.1 connections of an address.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -10,20 +10,20 @@ use super::http1::Http1;
 /// The idle HTTP/1.1 connections to one address. The one used last is used next, so that few stay in use.
 pub(super) struct Pool {
     idle: Mutex<Vec<(Instant, Box<Http1>)>>,
-    most: usize,
-    longest: Duration,
+    max_idle: usize,
+    idle_timeout: Duration,
 }
 
 impl Pool {
-    pub(super) fn new(most: usize, longest: Duration) -> Self {
-        Self { idle: Mutex::new(Vec::new()), most, longest }
+    pub(super) fn new(max_idle: usize, idle_timeout: Duration) -> Self {
+        Self { idle: Mutex::new(Vec::new()), max_idle, idle_timeout }
     }
 
-    /// Takes a connection that has not waited too long `now`.
+    /// Takes the connection that was used last, unless it has been idle for too long.
     pub(super) fn take(&self, now: Instant) -> Option<Box<Http1>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let (since, connection) = idle.pop()?;
-        if now.duration_since(since) < self.longest {
+        if now.duration_since(since) < self.idle_timeout {
             return Some(connection);
         }
         // All others have waited longer.
@@ -31,18 +31,18 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection for the next request, usable or not: that is found out when it is taken.
+    /// Keeps a connection for the next request. Its state is checked when it is used.
     pub(super) fn put(&self, connection: Box<Http1>) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < self.most {
+        if idle.len() < self.max_idle {
             idle.push((Instant::now(), connection));
         }
     }
 
-    /// Closes what has waited too long.
+    /// Closes connections that have been idle for too long.
     pub(super) fn sweep(&self) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let expired = idle.partition_point(|(since, _)| since.elapsed() >= self.longest);
+        let expired = idle.partition_point(|(since, _)| since.elapsed() >= self.idle_timeout);
         let _expired = idle.drain(..expired);
     }
 }

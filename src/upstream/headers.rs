@@ -1,0 +1,177 @@
+//! Header fields that belong to one connection (RFC 9110, section 7.6.1), and what they say about it.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Response, Version,
+    header::{CONNECTION, CONTENT_TYPE, TE, UPGRADE},
+};
+
+/// Returns `true` if a field belongs to one connection.
+fn is_connection_field(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "expect"
+    )
+}
+
+/// Removes the fields of a response that belong to the connection to the upstream, and those that it lists.
+pub(super) fn remove_connection_fields(headers: &mut HeaderMap) {
+    if contains(headers, &CONNECTION) {
+        for name in listed(headers) {
+            headers.remove(name);
+        }
+    }
+    remove_matching(headers, |name| is_connection_field(name.as_str()));
+}
+
+/// Removes the fields of a request that belong to the caller's connection, and those that it lists unless they are
+/// `kept`. `TE: trailers`, which gRPC needs, is set anew.
+pub(crate) fn remove_request_connection_fields(headers: &mut HeaderMap, kept: &[&HeaderName]) {
+    if contains(headers, &CONNECTION) {
+        for name in listed(headers) {
+            if !kept.contains(&&name) {
+                headers.remove(name);
+            }
+        }
+    }
+    let trailers = contains(headers, &TE) && headers.get_all(TE).iter().any(|value| lists(value, "trailers"));
+    remove_matching(headers, |name| *name == TE || is_connection_field(name.as_str()));
+    if trailers {
+        headers.insert(TE, const { HeaderValue::from_static("trailers") });
+    }
+}
+
+/// Returns the protocol that a message changes to, if it is `websocket`. Others are never forwarded: with `h2c`,
+/// requests would reach the upstream past the gate.
+pub(crate) fn upgrade(headers: &HeaderMap) -> Option<&'static str> {
+    let mut protocols = headers.get_all(UPGRADE).iter();
+    let is_websocket = protocols.next()?.as_bytes().eq_ignore_ascii_case(b"websocket");
+    if !is_websocket || protocols.next().is_some() {
+        return None;
+    }
+    headers.get_all(CONNECTION).iter().any(|value| lists(value, "upgrade")).then_some("websocket")
+}
+
+/// Returns `true` if the value is a list that contains `token`.
+pub(super) fn lists(value: &HeaderValue, token: &str) -> bool {
+    value.to_str().is_ok_and(|value| value.split(',').any(|item| item.trim().eq_ignore_ascii_case(token)))
+}
+
+/// Returns `true` if the connection ends with this response (RFC 9112, section 9.6).
+pub(super) fn closes<B>(response: &Response<B>) -> bool {
+    let mut options = response.headers().get_all(CONNECTION).iter();
+    response.version() != Version::HTTP_11 || options.any(|value| lists(value, "close"))
+}
+
+/// Returns `true` if a message is gRPC's.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    has_media_type(headers, "application/grpc")
+}
+
+/// Returns `true` if a response is a stream: events or gRPC.
+pub(super) fn is_stream(headers: &HeaderMap) -> bool {
+    has_media_type(headers, "text/event-stream") || is_grpc(headers)
+}
+
+/// Returns `true` if the media type is `wanted`, or has it as a prefix that ends with `+` or `-`.
+fn has_media_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes) else { return false };
+    let Some((start, rest)) = value.split_at_checked(wanted.len()) else { return false };
+    start.eq_ignore_ascii_case(wanted.as_bytes())
+        && rest.first().is_none_or(|next| matches!(next, b';' | b'+' | b'-' | b' ' | b'\t'))
+}
+
+/// Removes all fields whose name matches.
+pub(crate) fn remove_matching(headers: &mut HeaderMap, matches: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = headers.keys().filter(|name| matches(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// Returns `true` if a field is present. Few fields come: comparing each costs less than hashing one.
+pub(crate) fn contains(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.keys().any(|held| held == name)
+}
+
+/// Returns the fields that `Connection` lists.
+fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter();
+    let tokens = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    // Many responses list it, and it is removed in any case.
+    let tokens = tokens.map(str::trim).filter(|token| !token.eq_ignore_ascii_case("keep-alive"));
+    tokens.filter_map(|token| token.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let fields = fields.iter();
+        fields.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn upgrades_to_websocket_only() {
+        for (fields, expected) in [
+            (&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")][..], Some("websocket")),
+            (&[("connection", "upgrade"), ("upgrade", "h2c")], None),
+            (&[("connection", "upgrade"), ("upgrade", "websocket"), ("upgrade", "h2c")], None),
+            (&[("upgrade", "websocket")], None),
+        ] {
+            assert_eq!(upgrade(&headers(fields)), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn recognises_streams_by_their_media_type() {
+        for (media_type, expected) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream; charset=utf-8", true),
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc-web+proto", true),
+            ("application/grpcfoo", false),
+            ("text/event-streams", false),
+            ("application/json", false),
+        ] {
+            assert_eq!(is_stream(&headers(&[("content-type", media_type)])), expected, "{media_type}");
+        }
+    }
+
+    #[test]
+    fn removes_the_fields_of_the_callers_connection() {
+        let mut headers = headers(&[
+            ("connection", "close, X-Own"),
+            ("x-own", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authenticate", "Basic"),
+            ("expect", "100-continue"),
+            ("proxy-authorization", "Basic YTpi"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABkAAQAoAAAAAIAAAAA"),
+            ("te", "gzip"),
+            ("accept", "*/*"),
+        ]);
+        remove_request_connection_fields(&mut headers, &[]);
+        let names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["accept"]);
+    }
+
+    #[test]
+    fn keeps_te_trailers_for_grpc() {
+        let mut headers = headers(&[("te", "trailers")]);
+        remove_request_connection_fields(&mut headers, &[]);
+        assert_eq!(headers.get(TE).unwrap(), "trailers");
+    }
+}
