@@ -67,7 +67,7 @@ fn each_once(headers: &HeaderMap, names: &[&str]) -> bool {
 
 fn ask(dialect: &impl Dialect, data: &[u8], whole: impl FnOnce(&HeaderMap) -> bool) -> bool {
     let Some(request) = request(data) else { return false };
-    let asked = match dialect.asked(&request) {
+    let asked = match dialect.original_request(&request) {
         Ok(asked) => asked,
         Err(error) => return refused(dialect, &error.into()),
     };
