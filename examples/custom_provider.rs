@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use schemars::JsonSchema;
 use scopegate::{
-    app::{App, Reached},
+    app::{App, PublicEndpoint},
     config::{ConfigSource, Loader},
     providers::Kinds,
     server::{Bound, ListenerSettings, Shutdown},
@@ -162,7 +162,7 @@ pub(crate) async fn run(out: &mut impl Write) -> Result<(), Box<dyn Error>> {
     let bound = Bound::bind(&listener).await?;
     let url = format!("http://{}", bound.local_addr());
     let shutdown = Shutdown::new();
-    let reached = Reached { public_url: url.clone(), is_certain: true };
+    let reached = PublicEndpoint { public_url: url.clone(), is_certain: true };
     let app = App::build(config, reached, shutdown.clone()).await?;
     let serving = tokio::spawn(bound.serve(app.endpoint(), shutdown.clone()));
 

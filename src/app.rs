@@ -1,35 +1,25 @@
-//! The composition root: configuration → providers, policy, store, gates, one endpoint.
+//! The server: a node of the runtime with the endpoints of its listeners.
 
-mod administer;
+mod admin_handle;
 mod assemble;
 mod denials;
-mod front;
-mod inner;
+mod fallback;
 mod metrics;
+mod own_routes;
 mod readiness;
 mod restart;
 mod serve;
 mod signing;
 mod watch;
 
-use std::{
-    ops::Deref,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
 use poem::{Endpoint, EndpointExt, Request, Response, Result, Route, endpoint::BoxEndpoint, get};
 use scopegate_provider::{Clock, SystemClock, Timestamp};
 
 use self::{
-    administer::Hand,
-    assemble::{Built, Endpoints},
-    denials::Denials,
-    front::Front,
-    metrics::Scrape,
-    readiness::NodeReport,
-    signing::Signing,
+    admin_handle::AdminHandle, assemble::Endpoints, denials::Denials, metrics::Scrape, own_routes::OwnRoutes,
+    readiness::NodeReport, signing::Signing,
 };
 use crate::{
     api::{
@@ -39,10 +29,8 @@ use crate::{
     config::Config,
     gate::{Gate, IdentityError, forward_auth::grpc},
     grpc::Unimplemented,
-    policy::Policy,
-    runtime::{self, Connection, Runtime, RuntimeError},
+    runtime::{self, Connection, Draft, Frontend, Generation, Runtime, RuntimeError},
     server::Shutdown,
-    store::{ChangeNumber, Heads},
     upstream::{UpstreamError, Upstreams},
 };
 
@@ -52,71 +40,74 @@ pub use self::{
     watch::Watch,
 };
 
-/// A node: everything that a configuration asks for, connected. Clones are the same node.
+/// A node with its listeners' endpoints: everything that a configuration asks for, connected. Clones are the same node.
 #[derive(Clone)]
 pub struct App(Arc<Node>);
 
-struct Node {
-    fixed: Fixed,
-    /// The configuration that it was made from.
-    first: Arc<Config>,
-    gate: Gate,
-    current: ArcSwap<Generation>,
-    /// Held while a configuration or a change of the store is taken over, so that none is lost.
-    changing: tokio::sync::Mutex<()>,
-}
+type Node = runtime::Node<Server>;
 
-/// Where callers reach a node.
+/// The public URL of a node, as callers see it.
 #[derive(Debug, Clone)]
-pub struct Reached {
+pub struct PublicEndpoint {
     /// Scheme, host and port, as `https://api.example.com`.
     pub public_url: String,
-    /// Whether it is known that a caller gets there, so that challenges may point there.
+    /// Whether callers certainly reach the node at this URL, so that challenges may point there.
     pub is_certain: bool,
 }
 
-/// What lasts through reloads.
-struct Fixed {
-    reached: Reached,
-    runtime: Runtime,
+/// What the endpoints of every generation share.
+struct Shared {
+    public_endpoint: PublicEndpoint,
     shutdown: Shutdown,
-    /// What administrators act with.
-    hand: Arc<Hand>,
+    admin_handle: Arc<AdminHandle>,
     denials: Denials,
     /// The keys of minted tokens.
     signing: Signing,
     started: Timestamp,
 }
 
-impl Deref for Fixed {
-    type Target = Runtime;
-    fn deref(&self) -> &Runtime {
-        &self.runtime
+/// The frontend of the server: the endpoints of its listeners.
+struct Server(Shared);
+
+impl Frontend for Server {
+    type Endpoints = Endpoints;
+    type Error = BuildError;
+
+    async fn build(
+        &self,
+        draft: Draft<'_>,
+        earlier: Option<&Generation<Endpoints>>,
+    ) -> Result<Endpoints, BuildError> {
+        let upstreams = match earlier {
+            Some(earlier) => earlier.endpoints.upstreams.with(&draft.config.upstreams)?,
+            None => Upstreams::new(&draft.config.upstreams)?,
+        };
+        let endpoints = assemble::endpoints(&self.0, draft, upstreams)?;
+        let keys = self.0.signing.keys_for(draft).await?;
+        Ok(Endpoints { keys, ..endpoints })
+    }
+
+    fn activate(&self, endpoints: &Endpoints) {
+        if let Some(keys) = &endpoints.keys {
+            self.0.signing.activate(keys);
+        }
     }
 }
 
-/// What a configuration made.
-struct Generation {
-    connections: Vec<Connection>,
-    config: Arc<Config>,
-    upstreams: Upstreams,
-    endpoints: Endpoints,
-}
-
-/// Why a node cannot be made from a configuration.
+/// Errors that keep a configuration from being put in force.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// There is nothing to stand on.
+    /// The runtime cannot be opened, or a provider cannot be connected.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     /// An upstream cannot be set up.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// Identity headers cannot be as they are configured.
+    /// The configured identity headers are invalid.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// Nothing is configured any more, though something was: the file was probably looked at while it was written.
+    /// The new configuration is empty and the one in force is not: the file was probably read while it was written.
     #[error("nothing is configured any more: end the program if that is meant")]
     Empty,
     /// There are no keys to sign tokens with.
@@ -125,95 +116,85 @@ pub enum BuildError {
 }
 
 impl App {
-    /// Makes a node that callers reach there. Providers that cannot be reached yet are waited for in the
+    /// Builds a node that callers reach at `public_endpoint`. Providers that cannot be reached yet become ready in the
     /// background.
     ///
     /// # Errors
-    /// [`BuildError`]: what no waiting will mend.
-    pub async fn build(config: Config, reached: Reached, shutdown: Shutdown) -> Result<Self, BuildError> {
-        Self::with_clock(config, reached, shutdown, Arc::new(SystemClock::new())).await
+    /// [`BuildError`]: the configuration cannot be put in force.
+    pub async fn build(
+        config: Config,
+        public_endpoint: PublicEndpoint,
+        shutdown: Shutdown,
+    ) -> Result<Self, BuildError> {
+        Self::with_clock(config, public_endpoint, shutdown, Arc::new(SystemClock::new())).await
     }
 
-    /// As [`App::build`], by another clock than the system's.
+    /// As [`App::build`], with another clock than the system's.
     ///
     /// # Errors
-    /// [`BuildError`]: what no waiting will mend.
+    /// [`BuildError`]: the configuration cannot be put in force.
     pub async fn with_clock(
-        mut config: Config,
-        reached: Reached,
+        config: Config,
+        public_endpoint: PublicEndpoint,
         shutdown: Shutdown,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BuildError> {
         let runtime = Runtime::open(&config, clock).await?;
-        // Before anything of it is read: what changes afterwards is told.
-        let changes = runtime.store.subscribe();
-        runtime.store.keep_audit(config.telemetry.audit.retention.get());
-        let (started, denials) = (runtime.clock.now(), Denials::start(runtime.store.clone()));
-        let (hand, signing) = (Arc::default(), Signing::default());
-        let fixed = Fixed { reached, runtime, shutdown, hand, denials, signing, started };
-        let connections = fixed.connect(std::mem::take(&mut config.providers), &[]).await?;
-        let state = assemble::state(&fixed, &connections, &config).map_err(RuntimeError::from)?;
-        fixed.sign_for(&config, state.policy()).await?;
-        let gate = Gate::new(state);
-        let upstreams = Upstreams::new(&config.upstreams)?;
-        let built = Built { gate: &gate, connections: &connections, config: &config, upstreams: &upstreams };
-        let endpoints = assemble::endpoints(&fixed, built)?;
-        let first = Arc::new(config);
-        let config = first.clone();
-        let current = ArcSwap::from_pointee(Generation { connections, config, upstreams, endpoints });
-        let changing = tokio::sync::Mutex::default();
-        let node = Arc::new(Node { fixed, first, gate, current, changing });
-        node.fixed.hand.hold(&node);
-        tokio::spawn(follow_store(Arc::downgrade(&node), changes));
-        tokio::spawn(signing::tend(Arc::downgrade(&node), node.fixed.clock.clone()));
+        let resource_metadata = assemble::resource_metadata(&public_endpoint);
+        let shared = Shared {
+            public_endpoint,
+            shutdown,
+            admin_handle: Arc::default(),
+            denials: Denials::start(runtime.store.clone()),
+            signing: Signing::default(),
+            started: runtime.clock.now(),
+        };
+        let node = Node::start(runtime, Server(shared), config, resource_metadata).await?;
+        node.frontend.0.admin_handle.bind(&node);
+        tokio::spawn(signing::rotate(Arc::downgrade(&node), node.runtime.clock.clone()));
         Ok(Self(node))
     }
 
-    /// Goes on by another configuration: providers whose settings are the same are kept, requests in flight end as
-    /// they began. Listeners, the store and the log stay as they were until the program starts anew, which the log says.
+    /// Replaces the configuration: providers whose settings are the same are kept, requests in flight end as they
+    /// began. Listeners, the store and the log stay as they were until the program is restarted, which the log says.
     ///
     /// # Errors
     /// [`BuildError`]; everything is as before.
-    pub async fn reload(&self, mut config: Config) -> Result<(), BuildError> {
-        let _changing = self.0.changing.lock().await;
+    pub async fn reload(&self, config: Config) -> Result<(), BuildError> {
         if config.rules.definition.is_empty() && !self.config().rules.definition.is_empty() {
             return Err(BuildError::Empty);
         }
-        self.0.fixed.store.keep_audit(config.telemetry.audit.retention.get());
-        let providers = std::mem::take(&mut config.providers);
-        let connections = self.0.fixed.connect(providers, &self.0.current.load().connections).await?;
-        let upstreams = self.0.current.load().upstreams.with(&config.upstreams)?;
-        let waiting = restart::waiting(&self.0.first, &config).join(", ");
-        self.0.take_over(connections, Arc::new(config), upstreams).await?;
-        self.0.fixed.metrics.good_reloads.increment();
+        let waiting = restart::waiting(self.0.boot_config(), &config).join(", ");
+        self.0.reload(config).await?;
+        self.0.runtime.metrics.good_reloads.increment();
         if !waiting.is_empty() {
             tracing::warn!(keys = waiting, "these keys have changed and wait for a restart");
         }
         Ok(())
     }
 
-    /// The endpoint of the main listener.
+    /// Returns the endpoint of the main listener.
     pub fn endpoint(&self) -> impl Endpoint<Output = Response> + use<> {
         Current(self.0.clone())
     }
 
-    /// The endpoint of the listener for administrators, if there is one (`admin.listen`).
+    /// Returns the endpoint of the listener for administrators, if there is one (`admin.listen`).
     pub fn administration(&self) -> impl Endpoint<Output = Response> + use<> {
-        CurrentBeside(self.0.clone(), |endpoints| &endpoints.administration)
+        Reloadable(self.0.clone(), |endpoints| &endpoints.administration)
     }
 
-    /// The endpoint of the gRPC listener (`forward_auth.grpc_listen`).
+    /// Returns the endpoint of the gRPC listener (`forward_auth.grpc_listen`).
     pub fn grpc(&self) -> impl Endpoint<Output = Response> + use<> {
         let report = Arc::new(NodeReport(Arc::downgrade(&self.0)));
-        let health = GrpcHealth::new(report, &[grpc::SERVICE], self.0.fixed.shutdown.clone());
-        let check = CurrentBeside(self.0.clone(), |endpoints| &endpoints.authorization);
-        Front::new(Unimplemented)
+        let health = GrpcHealth::new(report, &[grpc::SERVICE], self.0.frontend.0.shutdown.clone());
+        let check = Reloadable(self.0.clone(), |endpoints| &endpoints.authorization);
+        OwnRoutes::new(Unimplemented)
             .at(format!("/{}/Check", grpc::SERVICE), check)
             .at("/grpc.health.v1.Health/Check".to_owned(), grpc_health::Check(health.clone()))
             .at("/grpc.health.v1.Health/Watch".to_owned(), grpc_health::Watch(health))
     }
 
-    /// The endpoint of the operations listener.
+    /// Returns the endpoint of the operations listener.
     pub fn operations(&self) -> impl Endpoint<Output = Response> + use<> {
         let readyz = Readyz(Arc::new(NodeReport(Arc::downgrade(&self.0))));
         let metrics = get(Scrape(Arc::downgrade(&self.0)));
@@ -221,104 +202,42 @@ impl App {
         health.at("/metrics", metrics).map_to_response()
     }
 
-    /// The gate: for what decides beside the main endpoint.
+    /// Returns the gate.
     pub fn gate(&self) -> &Gate {
-        &self.0.gate
+        self.0.gate()
     }
 
-    /// The configuration by which it goes.
+    /// Returns the configuration in force.
     pub fn config(&self) -> Arc<Config> {
-        self.0.current.load().config.clone()
+        self.0.current().config.clone()
     }
 
-    /// Waits until every provider can judge tokens, `patience` at most.
-    pub async fn settle(&self, patience: Duration) {
-        let connections = self.0.current.load().connections.clone();
-        runtime::settle(&connections, patience).await;
-    }
-}
-
-impl Fixed {
-    /// Sees to it that there are keys, if tokens are minted.
-    async fn sign_for(&self, config: &Config, policy: &Policy) -> Result<(), SigningError> {
-        if !signing::mints(config, policy) {
-            return Ok(());
-        }
-        match self.signing.prepare(&config.mint, &self.store, self.clock.now()).await {
-            // A policy must not wait for a key.
-            Err(error) if self.signing.ring.published().is_some() => {
-                tracing::warn!(%error, "the keys for minted tokens stay as they are");
-                Ok(())
-            }
-            answer => answer,
-        }
+    /// Waits until every provider is ready, for at most `timeout`.
+    pub async fn wait_until_ready(&self, timeout: Duration) {
+        runtime::wait_until_ready(&self.0.current().connections, timeout).await;
     }
 }
 
-impl Node {
-    async fn take_over(
-        &self,
-        connections: Vec<Connection>,
-        config: Arc<Config>,
-        upstreams: Upstreams,
-    ) -> Result<(), BuildError> {
-        let state = assemble::state(&self.fixed, &connections, &config).map_err(RuntimeError::from)?;
-        self.fixed.sign_for(&config, state.policy()).await?;
-        self.gate.replace(state);
-        let built =
-            Built { gate: &self.gate, connections: &connections, config: &config, upstreams: &upstreams };
-        let endpoints = assemble::endpoints(&self.fixed, built)?;
-        self.current.store(Arc::new(Generation { connections, config, upstreams, endpoints }));
-        Ok(())
-    }
-
-    /// Takes over what the store has in memory.
-    async fn take_over_store(&self) {
-        let _changing = self.changing.lock().await;
-        let generation = self.current.load_full();
-        let states = self.fixed.store.providers();
-        generation.connections.iter().for_each(|connection| connection.apply_state(&states));
-        let (connections, config) = (generation.connections.clone(), generation.config.clone());
-        if let Err(error) = self.take_over(connections, config, generation.upstreams.clone()).await {
-            tracing::error!(%error, "a change of the store could not be taken over");
-        }
-    }
-}
-
-/// Calls the endpoint of the configuration by which the node goes now.
+/// The main listener's endpoint of the generation in force.
 struct Current(Arc<Node>);
 
 impl Endpoint for Current {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        let generation = self.0.current.load_full();
+        let generation = self.0.current();
         generation.endpoints.main.call(request).await
     }
 }
 
-/// Calls another endpoint of the configuration by which the node goes now.
-struct CurrentBeside(Arc<Node>, fn(&Endpoints) -> &BoxEndpoint<'static>);
+/// Another listener's endpoint of the generation in force.
+struct Reloadable(Arc<Node>, fn(&Endpoints) -> &BoxEndpoint<'static>);
 
-impl Endpoint for CurrentBeside {
+impl Endpoint for Reloadable {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        let generation = self.0.current.load_full();
+        let generation = self.0.current();
         (self.1)(&generation.endpoints).call(request).await
-    }
-}
-
-/// Takes changes of the store over for as long as there is a node. Revocations are in force without that.
-async fn follow_store(node: Weak<Node>, mut changes: tokio::sync::watch::Receiver<Heads>) {
-    let mut seen = (ChangeNumber::default(), ChangeNumber::default());
-    while changes.changed().await.is_ok() {
-        let heads = *changes.borrow_and_update();
-        let found = (heads.policy, heads.providers);
-        if std::mem::replace(&mut seen, found) == found {
-            continue;
-        }
-        let Some(node) = node.upgrade() else { return };
-        node.take_over_store().await;
     }
 }

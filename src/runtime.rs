@@ -1,7 +1,9 @@
-//! What a gate stands on: providers connected, the store opened, and from both and a configuration what it decides by.
+//! The runtime of a gate: the services that outlive a reload, the node that uses them, and its reload. The server and
+//! programs that embed a gate use the same.
 
 mod builder;
-mod connect;
+mod connection;
+mod node;
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -9,16 +11,20 @@ use scopegate_oidc::{Http, HttpSettings, HttpSettingsError, Workers};
 use scopegate_provider::{Clock, ConnectError, HttpClient, Offload, ProviderName};
 
 pub use self::builder::{GateBuildError, GateBuilder};
-pub(crate) use self::connect::Connection;
+pub(crate) use self::{
+    connection::Connection,
+    node::{Draft, Frontend, Generation, Node},
+};
 use crate::{
     authenticator::{Authenticator, AuthenticatorError, VerifiedTokens},
     config::{Config, ProviderConfig},
     gate::{Cors, GateSettings, State, fit},
+    policy::PolicyError,
     store::{OpenError, Store},
     telemetry::{Metrics, metrics::TimedOffload},
 };
 
-/// What lasts through reloads, whatever stands on it.
+/// The services that outlive a reload.
 pub(crate) struct Runtime {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Store,
@@ -28,25 +34,25 @@ pub(crate) struct Runtime {
     offload: Arc<dyn Offload>,
 }
 
-/// Why there is nothing to stand on.
+/// Errors that can occur while the runtime is opened or providers are connected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuntimeError {
-    /// A provider cannot be made.
+    /// A provider cannot be connected.
     #[error("the provider `{name}`: {source}")]
     Connect {
         /// The provider.
         name: ProviderName,
-        /// Why.
+        /// The cause.
         source: ConnectError,
     },
-    /// Providers cannot stand beside each other.
+    /// Two providers conflict.
     #[error(transparent)]
     Authenticator(#[from] AuthenticatorError),
-    /// The HTTP client cannot be made.
+    /// The HTTP client cannot be built.
     #[error(transparent)]
     Http(#[from] HttpSettingsError),
-    /// The system gives no threads.
+    /// The threads that verify signatures cannot be started.
     #[error("cannot start the threads that check signatures: {0}")]
     Workers(#[from] io::Error),
     /// The store cannot be opened.
@@ -54,8 +60,9 @@ pub enum RuntimeError {
     Store(#[from] OpenError),
 }
 
-/// Waits until every provider can judge tokens, `patience` at most.
-pub(crate) async fn settle(connections: &[Connection], patience: Duration) {
+/// Waits until every provider is ready, for at most `timeout`. Providers that are not ready by then become so in the
+/// background.
+pub(crate) async fn wait_until_ready(connections: &[Connection], timeout: Duration) {
     let all = async {
         for connection in connections {
             if let Some(health) = connection.connected.provider().health() {
@@ -63,8 +70,7 @@ pub(crate) async fn settle(connections: &[Connection], patience: Duration) {
             }
         }
     };
-    // Who is not ready by then is waited for in the background.
-    let _ = tokio::time::timeout(patience, all).await;
+    let _ = tokio::time::timeout(timeout, all).await;
 }
 
 impl Runtime {
@@ -88,27 +94,31 @@ impl Runtime {
         providers: Vec<ProviderConfig>,
         earlier: &[Connection],
     ) -> Result<Vec<Connection>, RuntimeError> {
-        connect::all(self, providers, earlier).await
+        connection::all(self, providers, earlier).await
     }
 
-    /// What the gate decides by, now; challenges point to `resource_metadata`.
-    pub(crate) fn state(
+    /// Builds the state of a gate from the configuration and the store, and returns with it the stored entries that
+    /// conflict with the file and are ignored. Challenges point to `resource_metadata`.
+    fn state(
         &self,
         connections: &[Connection],
         config: &Config,
         resource_metadata: Option<Box<str>>,
-    ) -> Result<State, AuthenticatorError> {
+    ) -> Result<(State, Vec<PolicyError>), AuthenticatorError> {
         let connected = connections.iter().map(|connection| connection.connected.clone()).collect();
-        let (tokens, store) = (self.tokens.clone(), Arc::new(self.store.clone()));
-        let authenticator = Authenticator::new(connected, tokens, store, self.clock.clone())?;
-        let policy = fit(&config.rules.definition, &self.store.policy()).adopt();
-        let cors = Cors::new(config.cors.clone(), &config.server.request_id.0);
+        let store = Arc::new(self.store.clone());
+        let authenticator = Authenticator::new(connected, self.tokens.clone(), store, self.clock.clone())?;
+        let fitted = fit(&config.rules.definition, &self.store.policy());
         let settings = GateSettings {
             token_limit: config.server.limits.token.get(),
             resource_metadata,
-            cors,
+            cors: Cors::new(config.cors.clone(), &config.server.request_id.0),
             trusted_proxies: config.server.trusted_proxies.clone(),
         };
-        Ok(State::new(policy, authenticator, settings).timed(self.metrics.clone()))
+        let state = State::new(fitted.policy, authenticator, settings).timed(self.metrics.clone());
+        Ok((state, fitted.left_out))
     }
 }
+
+#[cfg(test)]
+mod tests;

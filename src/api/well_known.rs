@@ -15,16 +15,11 @@ use crate::{
     problem::Problem,
 };
 
-/// Where the metadata stands, below the base path (RFC 9728, section 3).
+/// Path of the metadata, at the root whatever the base path is (RFC 9728, section 3; RFC 8615, section 3).
 pub const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 
-/// Where the keys of minted tokens stand, below the base path.
+/// Path of the keys of minted tokens.
 pub const KEYS: &str = "/.well-known/jwks.json";
-
-/// Where services that find an issuer's keys by its metadata look, below the base path (OpenID Connect Discovery, section
-/// 4; RFC 8414, section 3).
-pub const ISSUER_METADATA: [&str; 2] =
-    ["/.well-known/openid-configuration", "/.well-known/oauth-authorization-server"];
 
 /// For how long the metadata may be kept: the policy can change at any time.
 const METADATA_AGE: HeaderValue = HeaderValue::from_static("public, max-age=60");
@@ -37,8 +32,6 @@ const KEYS_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 #[derive(Debug, Clone)]
 pub struct ResourceMetadata {
     gate: Gate,
-    /// The path at which it stands.
-    place: Box<str>,
     facts: Facts,
     /// The document of everything that `gate` protects: most clients ask for this one, without a token.
     root: Box<str>,
@@ -67,16 +60,15 @@ struct Document {
 }
 
 impl ResourceMetadata {
-    /// Of what `gate` protects, reached at `public_url`, below this base path. `documentation` is for people. The document
-    /// of everything is made from the policy of now: another policy wants another one of these.
-    pub fn new(gate: Gate, public_url: &str, base_path: &str, documentation: Option<String>) -> Self {
-        let place = format!("{base_path}{RESOURCE_METADATA}").into();
+    /// Creates the endpoint of what `gate` protects, reached at `public_url`. `documentation` is for people. The document
+    /// of everything is made from the current policy: another policy needs another endpoint.
+    pub fn new(gate: Gate, public_url: &str, documentation: Option<String>) -> Self {
         let facts = Facts { public_url: public_url.into(), documentation: documentation.map(Into::into) };
         let root = {
             let state = gate.current();
             json(&facts.document(&state, "", wanting(&state, &[])))
         };
-        Self { gate, place, facts, root: root.into() }
+        Self { gate, facts, root: root.into() }
     }
 
     /// The document of the resource at this path; none if nothing there wants a token.
@@ -108,7 +100,7 @@ impl Endpoint for ResourceMetadata {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        let path = request.uri().path().strip_prefix(&*self.place).unwrap_or_default();
+        let path = request.uri().path().strip_prefix(RESOURCE_METADATA).unwrap_or_default();
         if path.is_empty() {
             return Ok(public(self.root.to_string(), METADATA_AGE));
         }
@@ -176,11 +168,11 @@ impl Endpoint for Keys {
 pub struct IssuerMetadata(Arc<str>);
 
 impl IssuerMetadata {
-    /// Of the issuer at `public_url`, which serves its keys below `base_path`.
-    pub fn new(public_url: &str, base_path: &str) -> Self {
+    /// Creates the metadata of the issuer at `public_url`.
+    pub fn new(public_url: &str) -> Self {
         let document = json!({
             "issuer": public_url,
-            "jwks_uri": format!("{public_url}{base_path}{KEYS}"),
+            "jwks_uri": format!("{public_url}{KEYS}"),
             "response_types_supported": [],
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
@@ -234,12 +226,11 @@ mod tests {
         }
         let policy = Policy::compile(&definition).map_err(|errors| format!("{errors:?}")).unwrap().policy;
         let gate = testing::gate(policy, testing::principal("items").unwrap()).unwrap().gate();
-        TestClient::new(ResourceMetadata::new(gate, "https://api.example", "/.gate", None))
+        TestClient::new(ResourceMetadata::new(gate, "https://api.example", None))
     }
 
     async fn read(path: &str) -> Option<Value> {
-        let answer =
-            metadata().get(format!("/.gate/.well-known/oauth-protected-resource{path}")).send().await;
+        let answer = metadata().get(format!("/.well-known/oauth-protected-resource{path}")).send().await;
         if answer.0.status() == StatusCode::NOT_FOUND {
             return None;
         }

@@ -12,11 +12,10 @@ use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::Value;
 
 use super::{
-    Fixed, Reached,
+    PublicEndpoint, Shared,
     denials::Counted,
-    front::Front,
-    inner::{Inner, Sample, told},
-    signing,
+    fallback::{Fallback, Sample, error_response},
+    own_routes::OwnRoutes,
 };
 use crate::{
     api::{
@@ -26,247 +25,273 @@ use crate::{
         openapi::{DocumentedProvider, Facts, Site, overlay},
         well_known::{self, IssuerMetadata, ResourceMetadata},
     },
-    authenticator::AuthenticatorError,
-    config::{Config, Dialect},
+    config::{
+        Config, Dialect,
+        own_endpoints::{Handler, Reach, ServedEndpoint},
+    },
     gate::{
-        Gate, GateEndpoint, Guard, IdentityError, State,
+        GateEndpoint, Guard, IdentityError,
         forward_auth::{
             Caddy, CheckService, Envoy, ForwardAuth, Haproxy, Nginx, NginxProblem, Traefik,
             grpc::{Authorization, EnvoyGrpc},
         },
         identities::Identities,
-        mint::{Mint, Terms},
+        mint::{Mint, PreparedKeys, Terms},
         proxy::{ProxyEndpoint, ProxySettings},
     },
-    runtime::Connection,
+    runtime::{Connection, Draft},
     telemetry::{Trace, TraceEndpoint},
     upstream::{UpstreamSettings, Upstreams},
 };
 
-/// What the gate decides by, now.
-pub(super) fn state(
-    fixed: &Fixed,
-    connections: &[Connection],
-    config: &Config,
-) -> Result<State, AuthenticatorError> {
-    let resource_metadata = resource_metadata(&fixed.reached, config.server.base_path.as_str());
-    fixed.runtime.state(connections, config, resource_metadata)
+/// Returns the URL of the protected resource's metadata, if callers certainly reach it.
+pub(super) fn resource_metadata(public: &PublicEndpoint) -> Option<Box<str>> {
+    public.is_certain.then(|| format!("{}{}", public.public_url, well_known::RESOURCE_METADATA).into())
 }
 
-/// Where challenges point, if callers can be sent there.
-fn resource_metadata(reached: &Reached, base: &str) -> Option<Box<str>> {
-    let url = || format!("{}{base}{}", reached.public_url, well_known::RESOURCE_METADATA);
-    reached.is_certain.then(|| url().into())
-}
+/// The endpoint behind scopegate's own ones on the main listener.
+type Gated = GateEndpoint<ProxyEndpoint<Fallback>>;
 
-/// What endpoints are made of, besides what lasts through reloads.
-#[derive(Clone, Copy)]
-pub(super) struct Built<'a> {
-    pub(super) gate: &'a Gate,
-    pub(super) connections: &'a [Connection],
-    pub(super) config: &'a Config,
-    pub(super) upstreams: &'a Upstreams,
-}
-
-/// What stands behind scopegate's own endpoints on the main listener.
-type Gated = GateEndpoint<ProxyEndpoint<Inner>>;
-
-/// The endpoints of the listeners.
+/// The endpoints of the listeners, and what they were built with.
 pub(super) struct Endpoints {
-    /// A type of its own: a request does not pay for what a boxed endpoint would allocate.
-    pub(super) main: TraceEndpoint<Counted<Front<Gated>>>,
-    /// Where Envoy asks over gRPC.
+    /// A type of its own: a boxed endpoint would allocate for each request.
+    pub(super) main: TraceEndpoint<Counted<OwnRoutes<Gated>>>,
+    /// The endpoint of Envoy's gRPC checks.
     pub(super) authorization: BoxEndpoint<'static>,
-    /// Of `admin.listen`; nothing, where administrators use the main listener or there are none.
+    /// The endpoint of `admin.listen`, which answers 404 where administrators use the main listener.
     pub(super) administration: BoxEndpoint<'static>,
+    /// Upstream connections, which the next generation takes over.
+    pub(super) upstreams: Upstreams,
+    /// The keys of minted tokens that this generation begins with; the ones in force stay where there are none.
+    pub(super) keys: Option<PreparedKeys>,
 }
 
-/// The endpoints of the listeners.
-pub(super) fn endpoints(fixed: &Fixed, built: Built<'_>) -> Result<Endpoints, IdentityError> {
-    let (config, base) = (built.config, built.config.server.base_path.as_str());
-    let apart = config.admin.as_ref().is_some_and(|admin| admin.listen.is_some());
-    let admin = Admin::new(built.gate.clone(), fixed.store.clone(), fixed.hand.clone());
-    let guarded = config.rules.admin.as_ref().map(|rule| {
-        let service = OpenApiService::new(admin.apis(), "scopegate", env!("CARGO_PKG_VERSION"));
-        let service = service.into_endpoint().before(bounded_administration);
-        let service = service.catch_all_error(|error| async move { told(&error) });
-        mounted(base, service.with(Guard::new(built.gate.clone(), &format!("{base}/admin/**"), rule.clone())))
-    });
-    let trace = || Trace::new(config.server.request_id.0.clone(), fixed.metrics.clone());
-    let (here, there) = if apart { (None, guarded) } else { (guarded, None) };
-    let nothing = Front::new(Inner::new(None));
-    let administration = match there {
-        Some(there) => nothing.below(format!("{base}/admin"), there),
-        None => nothing,
-    };
-    let document = config.docs.then(|| document(fixed, built, &admin));
-    let identities = Identities::of_policy(&config.identity, built.gate.current().policy())?;
-    let identities = identities.minting(mint(fixed, config));
-    let main = main(fixed, built, &identities, document, here).with(fixed.denials.clone()).with(trace());
-    let authorization = authorization(fixed, built, &identities, trace());
-    Ok(Endpoints {
-        main,
-        authorization,
-        administration: administration.with(fixed.denials.clone()).with(trace()).boxed(),
-    })
+/// Builds the endpoints of the listeners.
+///
+/// # Errors
+/// The identity headers are invalid.
+pub(super) fn endpoints(
+    shared: &Shared,
+    draft: Draft<'_>,
+    upstreams: Upstreams,
+) -> Result<Endpoints, IdentityError> {
+    let identities = Identities::of_policy(&draft.config.identity, draft.gate.current().policy())?;
+    let identities = identities.minting(mint(shared, draft));
+    Ok(Assembly { shared, draft, upstreams, identities }.endpoints())
 }
 
-fn main(
-    fixed: &Fixed,
-    built: Built<'_>,
-    identities: &Identities,
-    document: Option<Arc<str>>,
-    admin: Option<Route>,
-) -> Front<Gated> {
-    let Built { gate, config, upstreams, .. } = built;
-    let base = config.server.base_path.as_str();
-    let at = |path: &str| format!("{base}{path}");
-    let sample = config.sample_api.then(|| sample(fixed, base));
-    let settings = ProxySettings {
-        trusted_proxies: config.server.trusted_proxies.clone(),
-        identities: identities.clone(),
-        grace: config.streams.grace.get(),
-        request_id: config.server.request_id.0.clone(),
-    };
-    let inner = Inner::new(sample);
-    let proxy = ProxyEndpoint::new(gate.clone(), upstreams.clone(), fixed.clock.clone(), settings, inner);
-    let mut front = Front::new(proxy.with(gate.clone()));
-    front = forward_auth(front, &CheckService::new(gate.clone(), identities.clone()), config);
-    if signing::mints(config, gate.current().policy()) {
-        front = front.at(at(well_known::KEYS), get(well_known::Keys(fixed.signing.ring.clone())));
-        let metadata = IssuerMetadata::new(&fixed.reached.public_url, base);
-        for place in well_known::ISSUER_METADATA {
-            front = front.at(at(place), get(metadata.clone()));
+/// The parts that the endpoints of a generation are built from.
+struct Assembly<'a> {
+    shared: &'a Shared,
+    draft: Draft<'a>,
+    upstreams: Upstreams,
+    identities: Identities,
+}
+
+impl Assembly<'_> {
+    fn endpoints(self) -> Endpoints {
+        let main = self.main().with(self.shared.denials.clone()).with(self.trace());
+        let authorization = self.authorization();
+        let administration =
+            self.administration().with(self.shared.denials.clone()).with(self.trace()).boxed();
+        Endpoints { main, authorization, administration, upstreams: self.upstreams, keys: None }
+    }
+
+    fn base(&self) -> &str {
+        self.draft.config.server.base_path.as_str()
+    }
+
+    fn trace(&self) -> Trace {
+        let header = self.draft.config.server.request_id.0.clone();
+        Trace::new(header, self.draft.runtime.metrics.clone())
+    }
+
+    /// Builds the main listener's endpoint: the table's endpoints, and everything else through the gate.
+    fn main(&self) -> OwnRoutes<Gated> {
+        let Draft { gate, live, runtime, config, .. } = self.draft;
+        let settings = ProxySettings {
+            trusted_proxies: config.server.trusted_proxies.clone(),
+            identities: self.identities.clone(),
+            grace: config.streams.grace.get(),
+            request_id: config.server.request_id.0.clone(),
+        };
+        let fallback = Fallback::new(config.sample_api.then(|| self.sample()));
+        let proxy = ProxyEndpoint::new(
+            live.clone(),
+            self.upstreams.clone(),
+            runtime.clock.clone(),
+            settings,
+            fallback,
+        );
+        let own = config.own_endpoints(gate.current().policy());
+        own.iter().fold(OwnRoutes::new(proxy.with(gate.clone())), |routes, served| self.add(routes, served))
+    }
+
+    /// Builds the endpoint of `admin.listen`.
+    fn administration(&self) -> OwnRoutes<Fallback> {
+        let nothing = OwnRoutes::new(Fallback::new(None));
+        let apart = self.draft.config.admin.as_ref().is_some_and(|admin| admin.listen.is_some());
+        match self.admin().filter(|_| apart) {
+            Some(admin) => nothing.below(format!("{}/admin", self.base()), admin),
+            None => nothing,
         }
     }
-    front = front.below(at(well_known::RESOURCE_METADATA), get(metadata(fixed, gate, config)));
-    if config.token_endpoint {
-        front = front.at(at("/token"), post(TokenEndpoint::new(gate.clone())));
+
+    /// Adds an endpoint of the table.
+    fn add(&self, routes: OwnRoutes<Gated>, served: &ServedEndpoint) -> OwnRoutes<Gated> {
+        let Draft { gate, runtime, config, .. } = self.draft;
+        let public_url = self.shared.public_endpoint.public_url.as_str();
+        let endpoint = match served.endpoint.handler {
+            Handler::ResourceMetadata => get(self.metadata()).boxed(),
+            Handler::Keys => get(well_known::Keys(self.shared.signing.ring.clone())).boxed(),
+            Handler::IssuerMetadata => get(IssuerMetadata::new(public_url)).boxed(),
+            Handler::Token => post(TokenEndpoint::new(gate.clone())).boxed(),
+            Handler::Introspect => match self.introspection() {
+                Some(introspect) => post(introspect).boxed(),
+                None => return routes,
+            },
+            Handler::Revoke => post(RevokeEndpoint::new(gate.clone(), runtime.store.clone())).boxed(),
+            Handler::ForwardAuth(dialect) => self.forward_auth(dialect, &served.path),
+            Handler::NginxProblem => {
+                NginxProblem::new(config.server.trusted_proxies.clone()).map_to_response().boxed()
+            }
+            Handler::Admin => match self.admin() {
+                Some(admin) => admin.map_to_response().boxed(),
+                None => return routes,
+            },
+            Handler::OpenApi => {
+                let document = self.document();
+                get(make_sync(move |_| json(&document))).boxed()
+            }
+            Handler::Docs => mounted(self.base(), docs()).map_to_response().boxed(),
+            // Behind the gate.
+            Handler::Sample => return routes,
+        };
+        match served.endpoint.reach {
+            Reach::Exact => routes.at(served.path.clone(), endpoint),
+            Reach::Below => routes.below(served.path.clone(), endpoint),
+        }
     }
-    front = front.at(at("/revoke"), post(RevokeEndpoint::new(gate.clone(), fixed.store.clone())));
-    if let Some(introspect) = introspection(gate, config) {
-        front = front.at(at("/introspect"), post(introspect));
+
+    fn admin_api(&self) -> Admin {
+        let Draft { live, runtime, .. } = self.draft;
+        Admin::new(live.clone(), runtime.store.clone(), self.shared.admin_handle.clone())
     }
-    if let Some(admin) = admin {
-        front = front.below(at("/admin"), admin);
+
+    fn admin(&self) -> Option<Route> {
+        let rule = self.draft.config.rules.admin.as_ref()?;
+        let service = OpenApiService::new(self.admin_api().apis(), "scopegate", env!("CARGO_PKG_VERSION"));
+        let service = service.into_endpoint().before(bounded_administration);
+        let service = service.catch_all_error(|error| async move { error_response(&error) });
+        let label = format!("{}/admin/**", self.base());
+        Some(mounted(self.base(), service.with(Guard::new(self.draft.gate.clone(), &label, rule.clone()))))
     }
-    if let Some(document) = document {
-        front = front.at(at("/openapi.json"), get(make_sync(move |_| json(&document))));
-        front = front.below(at("/docs"), mounted(base, docs()));
+
+    fn introspection(&self) -> Option<IntrospectEndpoint> {
+        let Draft { gate, config, .. } = self.draft;
+        let section = config.introspection.as_ref()?;
+        let label = format!("POST {}/introspect", self.base());
+        let rule = config.rules.introspection.as_ref();
+        let guard = rule.map(|rule| Guard::new(gate.clone(), &label, rule.clone()));
+        let clients =
+            section.clients.iter().map(|client| (client.id.clone(), client.secret.clone())).collect();
+        Some(IntrospectEndpoint::new(gate.clone(), guard, clients))
     }
-    front
+
+    fn metadata(&self) -> ResourceMetadata {
+        let public_url = &self.shared.public_endpoint.public_url;
+        let documentation = self.draft.config.docs.then(|| format!("{public_url}{}/docs", self.base()));
+        ResourceMetadata::new(self.draft.gate.clone(), public_url, documentation)
+    }
+
+    /// Builds the endpoint of a proxy's dialect.
+    fn forward_auth(&self, dialect: Dialect, path: &str) -> BoxEndpoint<'static> {
+        let trusted = self.draft.config.server.trusted_proxies.clone();
+        let service = CheckService::new(self.draft.gate.clone(), self.identities.clone());
+        match dialect {
+            Dialect::Nginx => ForwardAuth::new(service, trusted, Nginx).map_to_response().boxed(),
+            Dialect::Traefik => ForwardAuth::new(service, trusted, Traefik).map_to_response().boxed(),
+            Dialect::Caddy => ForwardAuth::new(service, trusted, Caddy).map_to_response().boxed(),
+            Dialect::Envoy => ForwardAuth::new(service, trusted, Envoy::at(path)).map_to_response().boxed(),
+            Dialect::Haproxy => ForwardAuth::new(service, trusted, Haproxy).map_to_response().boxed(),
+        }
+    }
+
+    /// Builds the endpoint of Envoy's gRPC checks: each is counted and logged as a request.
+    fn authorization(&self) -> BoxEndpoint<'static> {
+        let trusted = &self.draft.config.server.trusted_proxies;
+        let service = CheckService::new(self.draft.gate.clone(), self.identities.clone());
+        let decided = ForwardAuth::new(service, trusted.clone(), EnvoyGrpc);
+        let decided = decided.with(self.shared.denials.clone()).with(self.trace());
+        Authorization::new(decided, trusted.clone(), &self.identities).boxed()
+    }
+
+    fn operations(&self) -> OpenApiService<(SampleApi, ItemsApi), ()> {
+        let items = ItemsApi::new(Arc::new(self.draft.runtime.store.clone()), self.base());
+        OpenApiService::new((SampleApi, items), "scopegate", env!("CARGO_PKG_VERSION"))
+    }
+
+    fn sample(&self) -> Sample {
+        let base = self.base();
+        let operations = self.operations().into_endpoint().before(bounded);
+        let whole = if base.is_empty() { operations.boxed() } else { mounted(base, operations).boxed() };
+        let mut routes = HashMap::new();
+        SampleApi.add_routes(&mut routes);
+        let plain = routes
+            .into_iter()
+            .filter_map(|(path, mut methods)| Some((format!("{base}{path}"), methods.remove(&Method::GET)?)));
+        Sample { plain: plain.collect(), whole }
+    }
+
+    /// Builds the document as it is served: the operations, overlaid with what the policy requires.
+    fn document(&self) -> Arc<str> {
+        let Draft { gate, connections, config, .. } = self.draft;
+        let state = gate.current();
+        let providers: Vec<_> = connections.iter().map(|connection| documented(connection, config)).collect();
+        let own = if config.sample_api { self.operations().spec() } else { no_operations().spec() };
+        let mut spec: Value = serde_json::from_str(&own).unwrap_or_default();
+        let rule = config.rules.admin.as_ref();
+        if rule.is_some() && config.admin.as_ref().is_some_and(|admin| admin.listen.is_none()) {
+            let more =
+                OpenApiService::new(self.admin_api().apis(), "scopegate", env!("CARGO_PKG_VERSION")).spec();
+            merge(&mut spec, serde_json::from_str(&more).unwrap_or_default());
+        }
+        let Ok(url) = self.shared.public_endpoint.public_url.parse() else { return "{}".into() };
+        let site = Site::new(&url, self.base());
+        let facts = Facts { policy: state.policy(), providers: &providers, site: &site, admin: rule };
+        overlay(spec, facts).to_string().into()
+    }
 }
 
-fn introspection(gate: &Gate, config: &Config) -> Option<IntrospectEndpoint> {
-    let section = config.introspection.as_ref()?;
-    let label = format!("POST {}/introspect", config.server.base_path.as_str());
-    let guard =
-        config.rules.introspection.as_ref().map(|rule| Guard::new(gate.clone(), &label, rule.clone()));
-    let clients = section.clients.iter().map(|client| (client.id.clone(), client.secret.clone())).collect();
-    Some(IntrospectEndpoint::new(gate.clone(), guard, clients))
+fn documented(connection: &Connection, config: &Config) -> DocumentedProvider {
+    DocumentedProvider {
+        name: connection.name().clone(),
+        gives_tokens: config.token_endpoint && connection.connected.provider().request_token().is_some(),
+    }
 }
 
-fn metadata(fixed: &Fixed, gate: &Gate, config: &Config) -> ResourceMetadata {
-    let (public_url, base) = (&fixed.reached.public_url, config.server.base_path.as_str());
-    let documentation = config.docs.then(|| format!("{public_url}{base}/docs"));
-    ResourceMetadata::new(gate.clone(), public_url, base, documentation)
-}
-
-/// What signs tokens for services behind.
-fn mint(fixed: &Fixed, config: &Config) -> Arc<Mint> {
-    let public_url = fixed.reached.public_url.as_str();
-    let audience = |(name, upstream): &(String, UpstreamSettings)| {
-        let audience = upstream.audience.clone().unwrap_or_else(|| upstream.url.to_string());
-        (name.as_str().into(), audience.into())
-    };
+/// Builds the signer of tokens for services.
+fn mint(shared: &Shared, draft: Draft<'_>) -> Arc<Mint> {
+    let config = draft.config;
+    let public_url = shared.public_endpoint.public_url.as_str();
     let terms = Terms {
         issuer: public_url.into(),
         lifetime: config.mint.lifetime.get(),
         audience: config.mint.audience.as_deref().unwrap_or(public_url).into(),
-        upstreams: config.upstreams.iter().map(audience).collect(),
+        upstreams: config.upstreams.iter().map(|(name, upstream)| audience(name, upstream)).collect(),
     };
-    Arc::new(Mint::new(fixed.signing.ring.clone(), terms, fixed.metrics.clone()))
+    Arc::new(Mint::new(shared.signing.ring.clone(), terms, draft.runtime.metrics.clone()))
 }
 
-/// The endpoints where proxies ask, one for each dialect that is configured.
-fn forward_auth(mut front: Front<Gated>, service: &CheckService, config: &Config) -> Front<Gated> {
-    let at = |path: &str| format!("{}{path}", config.server.base_path.as_str());
-    let trusted = &config.server.trusted_proxies;
-    for dialect in &config.forward_auth.dialects {
-        let (service, trusted) = (service.clone(), trusted.clone());
-        front = match dialect {
-            Dialect::Nginx => front
-                .at(at("/auth/nginx/problem"), NginxProblem::new(trusted.clone()))
-                .at(at("/auth/nginx"), ForwardAuth::new(service, trusted, Nginx)),
-            Dialect::Traefik => front.at(at("/auth/traefik"), ForwardAuth::new(service, trusted, Traefik)),
-            Dialect::Caddy => front.at(at("/auth/caddy"), ForwardAuth::new(service, trusted, Caddy)),
-            Dialect::Envoy => {
-                let envoy = Envoy::at(&at("/auth/envoy"));
-                front.below(at("/auth/envoy"), ForwardAuth::new(service, trusted, envoy))
-            }
-            Dialect::Haproxy => front.at(at("/auth/haproxy"), ForwardAuth::new(service, trusted, Haproxy)),
-        };
-    }
-    front
+/// Returns the audience of tokens for an upstream, beside its name.
+fn audience(name: &str, upstream: &UpstreamSettings) -> (Box<str>, Arc<str>) {
+    let audience = upstream.audience.clone().unwrap_or_else(|| upstream.url.to_string());
+    (name.into(), audience.into())
 }
 
-/// Where Envoy asks over gRPC: each check is counted and logged as a request.
-fn authorization(
-    fixed: &Fixed,
-    built: Built<'_>,
-    identities: &Identities,
-    trace: Trace,
-) -> BoxEndpoint<'static> {
-    let Built { gate, config, .. } = built;
-    let trusted = &config.server.trusted_proxies;
-    let service = CheckService::new(gate.clone(), identities.clone());
-    let decided = ForwardAuth::new(service, trusted.clone(), EnvoyGrpc);
-    let decided = decided.with(fixed.denials.clone()).with(trace);
-    Authorization::new(decided, trusted.clone(), identities).boxed()
-}
-
-fn operations(fixed: &Fixed, base: &str) -> OpenApiService<(SampleApi, ItemsApi), ()> {
-    let items = ItemsApi::new(Arc::new(fixed.store.clone()), base);
-    OpenApiService::new((SampleApi, items), "scopegate", env!("CARGO_PKG_VERSION"))
-}
-
-fn sample(fixed: &Fixed, base: &str) -> Sample {
-    let operations = operations(fixed, base).into_endpoint().before(bounded);
-    let whole = if base.is_empty() { operations.boxed() } else { mounted(base, operations).boxed() };
-    let mut routes = HashMap::new();
-    SampleApi.add_routes(&mut routes);
-    let get = |mut methods: HashMap<_, _>| methods.remove(&Method::GET);
-    let plain =
-        routes.into_iter().filter_map(|(path, methods)| Some((format!("{base}{path}"), get(methods)?)));
-    Sample { plain: plain.collect(), whole }
-}
-
-/// poem's mounts are paths with a slash at the end of nothing.
+/// Mounts an endpoint at the base path. poem's mounts are paths, with a slash for the empty one.
 fn mounted(base: &str, endpoint: impl IntoEndpoint<Endpoint: 'static>) -> Route {
     Route::new().nest(if base.is_empty() { "/" } else { base }, endpoint)
-}
-
-/// The document as it is served: what the operations say, overlaid with what the policy asks.
-fn document(fixed: &Fixed, built: Built<'_>, admin: &Admin) -> Arc<str> {
-    let Built { gate, connections, config, .. } = built;
-    let state = gate.current();
-    let documented = |connection: &Connection| DocumentedProvider {
-        name: connection.name().clone(),
-        gives_tokens: config.token_endpoint && connection.connected.provider().request_token().is_some(),
-    };
-    let providers: Vec<_> = connections.iter().map(documented).collect();
-    let base = config.server.base_path.as_str();
-    let own = if config.sample_api { operations(fixed, base).spec() } else { nothing().spec() };
-    let mut spec: Value = serde_json::from_str(&own).unwrap_or_default();
-    let rule = config.rules.admin.as_ref();
-    if rule.is_some() && config.admin.as_ref().is_some_and(|admin| admin.listen.is_none()) {
-        let more = OpenApiService::new(admin.apis(), "scopegate", env!("CARGO_PKG_VERSION")).spec();
-        merge(&mut spec, serde_json::from_str(&more).unwrap_or_default());
-    }
-    let Ok(url) = fixed.reached.public_url.parse() else { return "{}".into() };
-    let (policy, site) = (&**state.policy(), Site::new(&url, base));
-    let facts = Facts { policy, providers: &providers, site: &site, admin: rule };
-    overlay(spec, facts).to_string().into()
 }
 
 /// Adds a document's operations and schemas to another.
@@ -282,7 +307,7 @@ fn merge(document: &mut Value, more: Value) {
     }
 }
 
-fn nothing() -> OpenApiService<(), ()> {
+fn no_operations() -> OpenApiService<(), ()> {
     OpenApiService::new((), "scopegate", env!("CARGO_PKG_VERSION"))
 }
 

@@ -23,17 +23,17 @@ impl Endpoint for Scrape {
 
 fn page(node: &Node) -> Exposition {
     let mut page = Exposition::default();
-    node.fixed.metrics.write(&mut page);
+    node.runtime.metrics.write(&mut page);
     tokens(&mut page, node);
     let reports = reports(node);
     providers(&mut page, &reports);
-    keys(&mut page, &reports, node.fixed.clock.now());
+    keys(&mut page, &reports, node.runtime.clock.now());
     process(&mut page, node);
     page
 }
 
 fn tokens(page: &mut Exposition, node: &Node) {
-    let (verified, revocations) = (&node.fixed.tokens, node.fixed.store.revocation_index());
+    let (verified, revocations) = (&node.runtime.tokens, node.runtime.store.revocation_index());
     let help = "Verified tokens that are kept, expired ones that nothing has replaced yet included.";
     page.single("scopegate_verified_tokens", Kind::Gauge, help, verified.count());
     let help = "Tokens that were looked for among the verified ones.";
@@ -45,7 +45,7 @@ fn tokens(page: &mut Exposition, node: &Node) {
 
 /// The name of each provider that can say how it is, and what it says.
 fn reports(node: &Node) -> Vec<(String, HealthReport)> {
-    let generation = node.current.load();
+    let generation = node.current();
     let report = |connection: &super::Connection| {
         let health = connection.connected.provider().health()?;
         Some((connection.name().to_string(), health.report()))
@@ -104,7 +104,7 @@ fn process(page: &mut Exposition, node: &Node) {
     page.single("scopegate_ready", Kind::Gauge, "Whether this node can decide, as /readyz says.", ready);
     let mut build = page.family("scopegate_build_info", Kind::Gauge, "Which scopegate this is.");
     build.sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-    let started = Duration::from_millis(u64::try_from(node.fixed.started.millis()).unwrap_or_default());
+    let started = Duration::from_millis(u64::try_from(node.frontend.0.started.millis()).unwrap_or_default());
     let help = "When this node started, in seconds since 1970.";
     page.single("process_start_time_seconds", Kind::Gauge, help, started.as_secs_f64());
 }

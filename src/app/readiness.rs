@@ -1,11 +1,11 @@
-//! Whether this node can decide.
+//! The readiness of a node.
 
 use std::sync::{Arc, Weak};
 
 use super::Node;
 use crate::api::health::{Readiness, Report};
 
-/// Reports on a node for as long as there is one.
+/// Reports the readiness of a node for as long as it exists.
 pub(super) struct NodeReport(pub(super) Weak<Node>);
 
 impl Report for NodeReport {
@@ -18,25 +18,28 @@ fn gone() -> Readiness {
     Readiness { ready: false, reasons: vec!["the node has ended".to_owned()], degraded: Vec::new() }
 }
 
+/// Returns whether the node can decide, and what is degraded.
 pub(super) fn readiness(node: &Node) -> Readiness {
-    let (mut reasons, mut degraded) = (Vec::new(), Vec::new());
-    if node.fixed.shutdown.is_leaving() {
+    let mut reasons = Vec::new();
+    let mut degraded = Vec::new();
+    if node.frontend.0.shutdown.is_leaving() {
         reasons.push("the node is shutting down".to_owned());
     }
-    if node.fixed.store.revocations_are_stale() {
+    if node.runtime.store.revocations_are_stale() {
         reasons.push("revocations have not been heard of for too long".to_owned());
     }
-    if node.fixed.store.policy_is_stale() {
+    if node.runtime.store.policy_is_stale() {
         reasons.push("the policy has not been heard of for too long".to_owned());
     }
-    let generation = node.current.load();
+    let generation = node.current();
     let connections = &generation.connections;
     let any_required = connections.iter().any(|connection| connection.required);
     let any_ready = connections.iter().any(super::Connection::is_ready);
     for connection in connections.iter().filter(|connection| !connection.is_ready()) {
-        let message = format!("the provider `{}` cannot judge tokens", connection.name());
+        let message = format!("the provider `{}` cannot verify tokens", connection.name());
         let needed = connection.required || !any_required && !any_ready;
         if needed { reasons.push(message) } else { degraded.push(message) }
     }
+    degraded.extend(generation.rejected.iter().map(|error| format!("ignored stored entry: {error}")));
     Readiness { ready: reasons.is_empty(), reasons, degraded }
 }

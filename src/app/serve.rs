@@ -5,14 +5,14 @@ use std::{io, time::Duration};
 use scopegate_provider::HealthReport;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{App, BuildError, Reached, Watch};
+use super::{App, BuildError, PublicEndpoint, Watch};
 use crate::{
     config::{Config, ConfigErrors, ConfigSource, Loader},
     server::{BindError, Bound, Listen, ListenerSettings, Shutdown, raise_descriptor_limit},
 };
 
 /// How long the greeting waits for providers, so that it can name their keys.
-const PATIENCE: Duration = Duration::from_secs(2);
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -106,7 +106,7 @@ pub async fn serve(
     let shutdown = Shutdown::new();
     let app = App::build(config, reached, shutdown.clone()).await?;
     let serving = listeners.serve(&app, &shutdown);
-    app.settle(PATIENCE).await;
+    app.wait_until_ready(READY_TIMEOUT).await;
     greet(&greeting(&app, source, &places));
     let reloading = reload(&app, loader, source, watch, &mut signals.hangup);
     tokio::select! {
@@ -216,7 +216,7 @@ async fn reload(app: &App, loader: &Loader, source: &ConfigSource, mut watch: Wa
             _ = hangup.recv() => {}
             () = changed(&mut watch) => {}
         }
-        let bad_reloads = &app.0.fixed.metrics.bad_reloads;
+        let bad_reloads = &app.0.runtime.metrics.bad_reloads;
         match read(loader, source, &mut watch).await {
             Ok((config, next)) => {
                 let warnings = config.warnings.len();
@@ -274,14 +274,14 @@ async fn changed(watch: &mut Watch) {
     }
 }
 
-fn reached(config: &Config, listen: &Listen) -> Reached {
+fn reached(config: &Config, listen: &Listen) -> PublicEndpoint {
     if let Some(url) = &config.server.public_url {
-        return Reached { public_url: url.to_string(), is_certain: true };
+        return PublicEndpoint { public_url: url.to_string(), is_certain: true };
     }
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     // Nobody reaches a socket, or all addresses at once, by their names.
     let is_certain = matches!(listen, Listen::Tcp(address) if !address.ip().is_unspecified());
-    Reached { public_url: format!("{scheme}://{listen}"), is_certain }
+    PublicEndpoint { public_url: format!("{scheme}://{listen}"), is_certain }
 }
 
 /// How people write where something listens.
@@ -294,7 +294,7 @@ fn shown(listen: &Listen, secured: bool) -> String {
 }
 
 fn greeting(app: &App, source: &ConfigSource, places: &Places) -> Greeting {
-    let generation = app.0.current.load_full();
+    let generation = app.0.current();
     let config = &generation.config;
     let provider = |connection: &super::Connection| ProviderGreeting {
         name: connection.name().to_string(),
@@ -302,7 +302,7 @@ fn greeting(app: &App, source: &ConfigSource, places: &Places) -> Greeting {
         health: connection.connected.provider().health().map(scopegate_provider::Health::report),
     };
     Greeting {
-        url: format!("{}{}", app.0.fixed.reached.public_url, config.server.base_path),
+        url: format!("{}{}", app.0.frontend.0.public_endpoint.public_url, config.server.base_path),
         listen: shown(&places.main, config.server.tls.is_some()),
         operations: shown(&places.operations, false),
         grpc: places.grpc.as_ref().map(|grpc| shown(grpc, config.forward_auth.grpc_tls.is_some())),

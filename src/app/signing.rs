@@ -1,8 +1,8 @@
-//! Where the keys of minted tokens come from: the configuration, the store, or this process.
+//! The keys of minted tokens: from the configuration, the store, or made by this process.
 //!
-//! Keys of the store are shared by all nodes. Whichever node sees first that one is due makes it; it is published at once
-//! and used only later, so that who has fetched the key set before has it by then, and stays published until no token
-//! that it signed is good any more.
+//! Keys of the store are shared by all nodes. The first node to see that one is due makes it. It is published at once and
+//! used only later, so that services have fetched it by then, and stays published until no token that it signed can be
+//! valid any more.
 
 mod seal;
 
@@ -17,29 +17,28 @@ use scopegate_provider::{Clock, Secret, Timestamp};
 use self::seal::SealError;
 use super::Node;
 use crate::{
-    config::Config,
-    gate::mint::{KeyRing, MintSettings},
-    policy::{Policy, settings::Forward},
+    gate::mint::{KeyRing, MintSettings, PreparedKeys},
+    runtime::Draft,
     store::{SigningKey, SigningKeys, StoreError},
 };
 
-/// How often it is looked whether a key is due.
+/// Interval at which the node checks whether a key is due.
 const EVERY: Duration = Duration::from_mins(1);
 
-/// How long a key is published before it is used, unless half of its use is less.
+/// Time for which a key is published before it is used, unless half of its use is less.
 const AHEAD: Duration = Duration::from_hours(24);
 
-/// How long a key is published after its use: longer than a token may live, whatever clocks differ by.
+/// Time for which a key is published after its use: longer than a token may live, whatever clocks differ by.
 const AFTER: Duration = Duration::from_hours(2);
 
 /// The first moment of all.
 const ALWAYS: Timestamp = Timestamp::from_millis(i64::MIN);
 
-/// Why there are no keys to sign with.
+/// Errors that leave a node without keys to sign with.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SigningError {
-    /// A key of the configuration or the store is none, or none could be made.
+    /// A key is malformed, or none could be made.
     #[error("a key for minted tokens: {0}")]
     Signer(#[from] SignerError),
     /// A key of the store cannot be read.
@@ -47,7 +46,7 @@ pub enum SigningError {
     Sealed {
         /// The key.
         number: i64,
-        /// Why not.
+        /// The cause.
         source: SealError,
     },
     /// The store does not answer.
@@ -63,25 +62,36 @@ pub(super) struct Signing {
     own: OnceLock<Secret>,
 }
 
-/// Whether any token is minted under this configuration and policy.
-pub(super) fn mints(config: &Config, policy: &Policy) -> bool {
-    let by_route =
-        |identity: &crate::policy::settings::IdentitySettings| identity.forward == Some(Forward::Mint);
-    let mut routes = policy.routes().iter().filter_map(|route| route.options().identity.as_ref());
-    by_route(&config.identity) || routes.any(by_route)
-}
-
 impl Signing {
-    /// Sees to it that there are keys, and that the next one is there in time.
+    /// Prepares the keys of a generation, if it mints tokens. Keys in force are kept where new ones cannot be prepared: a
+    /// policy must not wait for a key.
     ///
     /// # Errors
-    /// [`SigningError`]; the keys are what they were.
-    pub(super) async fn prepare(
+    /// [`SigningError`]: tokens are to be minted and there is no key.
+    pub(super) async fn keys_for(&self, draft: Draft<'_>) -> Result<Option<PreparedKeys>, SigningError> {
+        if !draft.config.mints(draft.gate.current().policy()) {
+            return Ok(None);
+        }
+        let runtime = draft.runtime;
+        match self.prepare(&draft.config.mint, &runtime.store, runtime.clock.now()).await {
+            Err(error) if self.ring.published().is_some() => {
+                tracing::warn!(%error, "the keys for minted tokens stay as they are");
+                Ok(None)
+            }
+            prepared => prepared.map(Some),
+        }
+    }
+
+    /// Prepares the keys that are used now, and stores the next one where it is due.
+    ///
+    /// # Errors
+    /// [`SigningError`].
+    async fn prepare(
         &self,
         settings: &MintSettings,
         store: &dyn SigningKeys,
         now: Timestamp,
-    ) -> Result<(), SigningError> {
+    ) -> Result<PreparedKeys, SigningError> {
         let further = settings.further_keys.iter().map(Signer::es256_from_pem);
         let further = further.collect::<Result<Vec<_>, _>>()?;
         let signers = match &settings.key {
@@ -91,8 +101,12 @@ impl Signing {
                 signers => signers?,
             },
         };
-        self.ring.set(signers, &further);
-        Ok(())
+        Ok(PreparedKeys::new(signers, &further))
+    }
+
+    /// Signs with these keys from now on.
+    pub(super) fn activate(&self, keys: &PreparedKeys) {
+        self.ring.activate(keys);
     }
 
     fn own(&self) -> Result<Signer, SignerError> {
@@ -104,7 +118,8 @@ impl Signing {
     }
 }
 
-/// The keys of the store, once those that are due were made and those that nobody needs any more forgotten.
+/// Returns the keys of the store that this node can use, after it has made the one that is due and removed those that
+/// are not needed any more.
 async fn stored(
     settings: &MintSettings,
     store: &dyn SigningKeys,
@@ -112,32 +127,46 @@ async fn stored(
 ) -> Result<Vec<(Timestamp, Signer)>, SigningError> {
     let all = store.signing_keys().await?;
     let newest = all.last().map_or(0, |key| key.number);
-    let mut keys = trusted(all, settings);
+    let mut keys = usable(all, settings);
     if keys.is_empty() && newest > 0 {
-        tracing::warn!("the signing keys of the store are not sealed, and not used; another one is made");
+        tracing::warn!("none of the store's signing keys can be used; a new one is made");
     }
     if let Some((number, active_from)) = due(&keys, settings.rotation.get(), now) {
         match make(settings, store, number.max(newest.saturating_add(1)), active_from).await {
-            Ok(()) => keys = trusted(store.signing_keys().await?, settings),
-            // Those that there are go on.
-            Err(error) if !keys.is_empty() => tracing::warn!(%error, "no new signing key could be made"),
+            Ok(()) => keys = usable(store.signing_keys().await?, settings),
+            Err(error) if !keys.is_empty() => tracing::warn!(%error, "cannot make a new signing key"),
             Err(error) => return Err(error),
         }
     }
-    if let Some(before) = needless(&keys, now) {
+    if let Some(before) = obsolete_before(&keys, now) {
         if let Err(error) = store.forget_signing_keys(before).await {
-            tracing::warn!(%error, "an old signing key could not be removed from the store");
+            tracing::warn!(%error, "cannot remove an old signing key from the store");
         }
         keys.retain(|key| key.number >= before);
     }
-    keys.iter().map(|key| Ok((key.active_from, read(key, settings)?))).collect()
+    Ok(keys.into_iter().map(|key| (key.active_from, key.signer)).collect())
 }
 
-/// Those keys of the store that are taken. Where keys are sealed, one that is not was written by somebody else, or read by
-/// who knows whom before.
-fn trusted(mut keys: Vec<SigningKey>, settings: &MintSettings) -> Vec<SigningKey> {
-    keys.retain(|key| settings.seal.is_none() || seal::is_sealed(&key.private_key));
-    keys
+/// A key of the store that this node can use.
+struct UsableKey {
+    number: i64,
+    active_from: Timestamp,
+    signer: Signer,
+}
+
+/// Returns the keys of the store that this node can use. Keys that it cannot open are ignored and logged. Where keys are
+/// sealed, an unsealed one is ignored too: anyone who could write to the store may have put it there.
+fn usable(keys: Vec<SigningKey>, settings: &MintSettings) -> Vec<UsableKey> {
+    let sealed_only = settings.seal.is_some();
+    let trusted = keys.into_iter().filter(|key| !sealed_only || seal::is_sealed(&key.private_key));
+    let mut usable = Vec::new();
+    for key in trusted {
+        match read(&key, settings) {
+            Ok(signer) => usable.push(UsableKey { number: key.number, active_from: key.active_from, signer }),
+            Err(error) => tracing::warn!(%error, "ignoring a signing key of the store"),
+        }
+    }
+    usable
 }
 
 async fn make(
@@ -160,32 +189,33 @@ fn read(key: &SigningKey, settings: &MintSettings) -> Result<Signer, SigningErro
     Ok(Signer::es256_from_pem(&opened)?)
 }
 
-/// The number of the key that must be made now, and from when on it is used.
-fn due(keys: &[SigningKey], rotation: Duration, now: Timestamp) -> Option<(i64, Timestamp)> {
+/// Returns the number of the key that must be made now, and the moment from which it is used.
+fn due(keys: &[UsableKey], rotation: Duration, now: Timestamp) -> Option<(i64, Timestamp)> {
     let Some(newest) = keys.last() else { return Some((1, now)) };
-    let (ahead, end) = (AHEAD.min(rotation / 2), newest.active_from + rotation);
+    let ahead = AHEAD.min(rotation / 2);
+    let end = newest.active_from + rotation;
     (now + ahead >= end).then(|| (newest.number + 1, end.max(now + ahead)))
 }
 
-/// The key before which none is needed: the last one that has been used for so long that nothing of those before it is
-/// good any more.
-fn needless(keys: &[SigningKey], now: Timestamp) -> Option<i64> {
+/// Returns the number of the oldest key that is still needed: no token that an earlier one signed can be valid any more.
+fn obsolete_before(keys: &[UsableKey], now: Timestamp) -> Option<i64> {
     let used = keys.iter().skip(1).rev().find(|key| key.active_from + AFTER <= now);
     used.map(|key| key.number)
 }
 
-/// Looks after the keys of a node for as long as there is one.
-pub(super) async fn tend(node: Weak<Node>, clock: Arc<dyn Clock>) {
+/// Keeps the keys of a node current for as long as it exists.
+pub(super) async fn rotate(node: Weak<Node>, clock: Arc<dyn Clock>) {
     loop {
         clock.sleep(EVERY).await;
         let Some(node) = node.upgrade() else { return };
-        let config = node.current.load().config.clone();
-        if !mints(&config, node.gate.current().policy()) {
+        let config = node.current().config.clone();
+        if !config.mints(node.gate().current().policy()) {
             continue;
         }
-        let fixed = &node.fixed;
-        if let Err(error) = fixed.signing.prepare(&config.mint, &fixed.store, clock.now()).await {
-            tracing::warn!(%error, "the keys for minted tokens stay as they are");
+        let signing = &node.frontend.0.signing;
+        match signing.prepare(&config.mint, &node.runtime.store, clock.now()).await {
+            Ok(keys) => signing.activate(&keys),
+            Err(error) => tracing::warn!(%error, "the keys for minted tokens stay as they are"),
         }
     }
 }

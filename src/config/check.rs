@@ -76,7 +76,9 @@ pub(super) fn check<'a>(sections: &Sections, tree: &'a Node) -> (Option<Rules>, 
     providers::check(sections, &mut findings);
     if !sections.settings_failed {
         listeners::check(&sections.settings, &mut findings);
-        hidden::check(sections, &mut findings);
+        if !sections.embedded {
+            hidden::check(sections, &mut findings);
+        }
         identity::check(sections, &mut findings);
         origins::check(sections, &mut findings);
     }

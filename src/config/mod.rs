@@ -19,6 +19,7 @@ mod diagnostics;
 mod merge;
 mod openapi;
 mod overlay;
+pub mod own_endpoints;
 mod read;
 mod resolve;
 mod schema;
@@ -117,6 +118,7 @@ pub struct Loader {
     kinds: Kinds,
     variables: Vec<(String, String)>,
     services: Vec<Operations>,
+    embedded: bool,
 }
 
 impl Loader {
@@ -126,7 +128,7 @@ impl Loader {
             Some((name.into_string().ok()?, text.into_string().ok()?))
         };
         let variables = std::env::vars_os().filter_map(text).collect();
-        Self { kinds: Kinds::builtin(), variables, services: Vec::new() }
+        Self { kinds: Kinds::builtin(), variables, services: Vec::new(), embedded: false }
     }
 
     /// With these kinds of providers.
@@ -139,6 +141,12 @@ impl Loader {
     #[must_use]
     pub fn services(self, services: Vec<Operations>) -> Self {
         Self { services, ..self }
+    }
+
+    /// For a program that embeds a gate: none of scopegate's own endpoints is served.
+    #[must_use]
+    pub(crate) fn embedded(self) -> Self {
+        Self { embedded: true, ..self }
     }
 
     /// With these environment variables and no others.
@@ -201,6 +209,7 @@ impl Loader {
         let documents = std::mem::take(&mut sections.settings.policy_from);
         sections.imported =
             openapi::import(documents, &sections.upstreams, &root, &self.services, &mut watched, &mut errors);
+        sections.embedded = self.embedded;
         // Check.
         let (rules, findings) = check::check(&sections, &root);
         errors.extend(findings.errors);

@@ -24,6 +24,8 @@ pub(super) struct Sections {
     pub(super) settings: SectionSettings,
     /// Whether `sections` could not be read and is nothing but defaults.
     pub(super) settings_failed: bool,
+    /// Whether a program embeds the gate, so that none of scopegate's own endpoints is served.
+    pub(super) embedded: bool,
     pub(super) providers: Vec<ProviderConfig>,
     /// Those that could not be read.
     pub(super) failed_providers: Vec<ProviderName>,
@@ -174,7 +176,18 @@ pub(super) fn parse(
     let settings_failed = settings.is_none();
     let settings = settings.unwrap_or_default();
     let imported = Vec::new();
-    Sections { settings, settings_failed, providers, failed_providers, scopes, routes, upstreams, imported }
+    let embedded = false;
+    Sections {
+        settings,
+        settings_failed,
+        embedded,
+        providers,
+        failed_providers,
+        scopes,
+        routes,
+        upstreams,
+        imported,
+    }
 }
 
 fn entries<T>(

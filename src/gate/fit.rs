@@ -2,12 +2,13 @@
 
 use std::{collections::HashSet, sync::Arc};
 
+use super::IdentityHeaders;
 use crate::{
     policy::{
         Definition, Policy, PolicyError, Problem, Source,
-        settings::{ScopeLong, ScopeSettings},
+        settings::{RouteSettings, ScopeLong, ScopeSettings},
     },
-    store::{RecordId, StoredPolicy},
+    store::{RecordId, StoredPolicy, StoredRoute},
 };
 
 /// A policy, and what is stored but does not fit with the file.
@@ -19,19 +20,9 @@ pub struct Fitted {
     pub left_out: Vec<PolicyError>,
 }
 
-impl Fitted {
-    /// The policy; what is left out is said in the log.
-    pub fn adopt(self) -> Arc<Policy> {
-        for error in &self.left_out {
-            tracing::warn!(%error, "left out of the policy: it does not fit with the configuration file");
-        }
-        self.policy
-    }
-}
-
 /// The policy of the file and of what is stored, without what does not fit: the file may have been changed since.
 pub fn fit(file: &Definition, stored: &StoredPolicy) -> Fitted {
-    let mut left_out: Vec<PolicyError> = Vec::new();
+    let mut left_out: Vec<PolicyError> = stored.routes.values().filter_map(|route| refused(route)).collect();
     loop {
         let without: HashSet<&Source> = left_out.iter().map(|error| &error.at).collect();
         match Policy::compile(&together(file, stored, &without)) {
@@ -60,6 +51,19 @@ fn blame(error: PolicyError) -> Option<PolicyError> {
     if at.is_file() { None } else { Some(PolicyError { at, ..error }) }
 }
 
+/// Returns the error of a stored route that cannot be read, or whose identity headers are invalid.
+fn refused(route: &StoredRoute) -> Option<PolicyError> {
+    let (key, problem) = match serde_json::from_value::<RouteSettings>(route.definition.clone()) {
+        Err(error) => ("route", error.to_string()),
+        Ok(settings) => match IdentityHeaders::compile(&settings.identity.as_ref()?.headers) {
+            Err(error) => ("identity.headers", error.to_string()),
+            Ok(_) => return None,
+        },
+    };
+    let at = stored_route(&route.id);
+    Some(PolicyError { at, key: key.to_owned(), problem: Problem::Refused(problem) })
+}
+
 fn together(file: &Definition, stored: &StoredPolicy, without: &HashSet<&Source>) -> Definition {
     let mut definition = file.clone();
     for scope in stored.scopes.values() {
@@ -73,11 +77,8 @@ fn together(file: &Definition, stored: &StoredPolicy, without: &HashSet<&Source>
         if without.contains(&stored_route(&route.id)) {
             continue;
         }
-        match serde_json::from_value(route.definition.clone()) {
-            Ok(settings) => definition.add_stored_route(route.id.as_str(), settings),
-            Err(error) => {
-                tracing::warn!(id = %route.id, %error, "a stored route of another scopegate is left out");
-            }
+        if let Ok(settings) = serde_json::from_value(route.definition.clone()) {
+            definition.add_stored_route(route.id.as_str(), settings);
         }
     }
     definition

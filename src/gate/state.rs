@@ -1,6 +1,6 @@
 //! The gate, and the snapshot of policy and providers that it decides by.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{any::Any, fmt, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 
@@ -12,7 +12,11 @@ use crate::{authenticator::Authenticator, policy::Policy, telemetry::Metrics};
 /// As poem middleware it wraps any endpoint; a handler behind it can extract a [`Principal`](super::Principal) or a
 /// [`Caller`](super::Caller).
 #[derive(Clone)]
-pub struct Gate(Arc<ArcSwap<State>>);
+pub struct Gate {
+    state: Arc<ArcSwap<State>>,
+    #[expect(dead_code, reason = "it keeps the node of an embedded gate alive")]
+    owner: Option<Arc<dyn Any + Send + Sync>>,
+}
 
 /// The policy and providers that a gate uses. Swapped atomically, so that each request sees one consistent snapshot.
 #[derive(Debug)]
@@ -105,28 +109,28 @@ impl State {
 
 impl Gate {
     /// Creates a gate that decides by `state`.
-    pub fn new(state: State) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(state)))
+    pub fn new(state: impl Into<Arc<State>>) -> Self {
+        Self { state: Arc::new(ArcSwap::new(state.into())), owner: None }
+    }
+
+    /// Keeps `owner` alive for as long as this gate or a clone of it exists.
+    pub(crate) fn with_owner(self, owner: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { owner: Some(owner), ..self }
     }
 
     /// Returns the current state. A request keeps the state with which it began.
     pub fn current(&self) -> Arc<State> {
-        self.0.load_full()
+        self.state.load_full()
     }
 
     /// Borrows the current state, which is cheaper than [`Gate::current`] for a short time.
     pub(super) fn load(&self) -> arc_swap::Guard<Arc<State>> {
-        self.0.load()
-    }
-
-    /// Returns `true` if this is the last handle.
-    pub(crate) fn is_last(&self) -> bool {
-        Arc::strong_count(&self.0) == 1
+        self.state.load()
     }
 
     /// Replaces the state for the requests that follow.
-    pub fn replace(&self, state: State) {
-        self.0.store(Arc::new(state));
+    pub fn replace(&self, state: impl Into<Arc<State>>) {
+        self.state.store(state.into());
     }
 }
 

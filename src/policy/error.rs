@@ -138,6 +138,9 @@ pub enum Problem {
         /// The paths of its upstream that the stored route reaches by another name.
         alias: Option<String>,
     },
+    /// A stored entry that another check than the policy's refuses.
+    #[error("{0}")]
+    Refused(String),
     /// A rule for administrators that any provider's operator could satisfy (invariant 16).
     #[error(
         "several providers are configured: name those whose administrators these are, as `providers: [{example}]`"

@@ -1,25 +1,20 @@
-//! The gate alone, for other people's programs: configured as the server is, without listeners of its own.
+//! The builder of a gate in another program: configured as the server is, without listeners of its own.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use scopegate_provider::{Clock, Settings, SystemClock};
-use tokio::sync::watch;
 
-use super::{Connection, Runtime, RuntimeError, settle};
+use super::{Draft, Frontend, Generation, Node, Runtime, RuntimeError, wait_until_ready};
 use crate::{
-    config::{Config, ConfigErrors, ConfigSource, Loader, Operations},
+    config::{ConfigErrors, ConfigSource, Loader, Operations},
     gate::Gate,
     providers::Kinds,
-    store::Heads,
 };
 
-/// How long a new gate waits for its providers' keys.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The longest time that a new gate waits for its providers' keys.
+const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How often it is looked whether a gate is still there.
-const LOOK: Duration = Duration::from_secs(10);
-
-/// Makes a [`Gate`]; see [`Gate::builder`].
+/// Builds a [`Gate`]; see [`Gate::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct GateBuilder {
@@ -29,20 +24,20 @@ pub struct GateBuilder {
     services: Vec<Operations>,
 }
 
-/// Why there is no gate.
+/// Errors that can occur while a gate is built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GateBuildError {
     /// The configuration is wrong.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
-    /// The providers or the store cannot be made from it.
+    /// A provider cannot be connected, or the store cannot be opened.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
 }
 
 impl Gate {
-    /// A gate for one's own program. Only `providers`, `scopes`, `routes`, `cors`, `store`, `cache`, `server.limits` and
+    /// Returns a builder of a gate for another program. Only `providers`, `scopes`, `routes`, `cors`, `store`, `cache`, `server.limits` and
     /// `server.trusted_proxies` of the configuration matter to it.
     ///
     /// ```no_run
@@ -78,30 +73,29 @@ impl Gate {
 }
 
 impl GateBuilder {
-    /// Configured by this file, or this folder of files. Else `$SCOPEGATE_CONFIG`, else `./scopegate.yaml`, else what
-    /// is built in for development.
+    /// Reads the configuration from this file, or this folder of files. Otherwise from `$SCOPEGATE_CONFIG`, else from
+    /// `./scopegate.yaml`, else the built-in one for development.
     pub fn config_file(self, path: impl Into<PathBuf>) -> Self {
         Self { source: ConfigSource::Path(path.into()), ..self }
     }
 
-    /// Configured by this YAML.
+    /// Reads the configuration from this YAML.
     pub fn config_text(self, yaml: impl Into<String>) -> Self {
         let name = "the configuration of the program".to_owned();
         Self { source: ConfigSource::Text { name, text: yaml.into() }, ..self }
     }
 
-    /// With a kind of provider of one's own.
+    /// Adds a kind of provider.
     pub fn provider_kind<S: Settings + Sync>(self) -> Self {
         Self { kinds: self.kinds.with::<S>(), ..self }
     }
 
-    /// By this clock instead of the system's: for tests.
+    /// Uses this clock instead of the system's, for tests.
     pub fn clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock: Some(clock), ..self }
     }
 
-    /// With a poem-openapi service behind it: what `#[oai(scope = …)]` declares is enforced, as if each operation were a
-    /// route. Where the service is nested, say so with [`Operations::nested_at`]. An operation that declares no security
+    /// Enforces what the operations of a poem-openapi service declare with `#[oai(scope = …)]`, as if each were a route. Where the service is nested, say so with [`Operations::nested_at`]. An operation that declares no security
     /// scheme, is not named by [`Operations::public`] and is not decided by a route of the configuration is an error.
     ///
     /// ```no_run
@@ -152,55 +146,31 @@ impl GateBuilder {
         self
     }
 
-    /// Makes the gate. Providers that cannot be reached within two seconds are waited for in the background.
+    /// Builds the gate. Providers that cannot be reached within two seconds become ready in the background.
     ///
     /// # Errors
     /// [`GateBuildError`].
     pub async fn build(self) -> Result<Gate, GateBuildError> {
-        let loader = Loader::new().kinds(self.kinds).services(self.services);
-        let mut config = loader.load_aside(&self.source).await?;
+        let loader = Loader::new().kinds(self.kinds).services(self.services).embedded();
+        let config = loader.load_aside(&self.source).await?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let runtime = Runtime::open(&config, clock).await?;
-        // Before anything of it is read: what changes afterwards is told.
-        let changes = runtime.store.subscribe();
-        let providers = std::mem::take(&mut config.providers);
-        let connections = runtime.connect(providers, &[]).await?;
-        let state = runtime.state(&connections, &config, None).map_err(RuntimeError::from)?;
-        let gate = Gate::new(state);
-        settle(&connections, PATIENCE).await;
-        let watcher = StoreWatcher { runtime, connections, config, gate: gate.clone() };
-        tokio::spawn(watcher.run(changes));
-        Ok(gate)
+        let node = Node::start(runtime, Embedded, config, None).await?;
+        wait_until_ready(&node.current().connections, READY_TIMEOUT).await;
+        Ok(node.gate().clone().with_owner(node))
     }
 }
 
-/// What stands behind a gate for as long as somebody has it.
-struct StoreWatcher {
-    runtime: Runtime,
-    connections: Vec<Connection>,
-    config: Config,
-    gate: Gate,
-}
+/// The frontend of a gate in another program, which serves its own endpoints.
+struct Embedded;
 
-impl StoreWatcher {
-    /// Takes over what changes in the store.
-    async fn run(self, mut changes: watch::Receiver<Heads>) {
-        while !self.gate.is_last() {
-            // Nothing for a while is a reason to look whether the gate is still there; an error ends this with the store.
-            match tokio::time::timeout(LOOK, changes.changed()).await {
-                Ok(Ok(())) => self.take_over(),
-                Ok(Err(_)) => return,
-                Err(_) => {}
-            }
-        }
+impl Frontend for Embedded {
+    type Endpoints = ();
+    type Error = RuntimeError;
+
+    async fn build(&self, _: Draft<'_>, _: Option<&Generation<()>>) -> Result<(), RuntimeError> {
+        Ok(())
     }
 
-    fn take_over(&self) {
-        let states = self.runtime.store.providers();
-        self.connections.iter().for_each(|connection| connection.apply_state(&states));
-        match self.runtime.state(&self.connections, &self.config, None) {
-            Ok(state) => self.gate.replace(state),
-            Err(error) => tracing::error!(%error, "a change of the store could not be taken over"),
-        }
-    }
+    fn activate(&self, (): &()) {}
 }

@@ -63,7 +63,7 @@ async fn what_an_administrator_changes_is_told_from_the_moment_of_the_answer() {
 }
 
 #[tokio::test]
-async fn the_base_path_moves_it_and_the_challenge_says_so() {
+async fn metadata_is_at_the_root_whatever_the_base_path_is() {
     let text = "
 server: { listen: 127.0.0.1:0, base_path: /.scopegate, public_url: 'https://api.example' }
 operations: { listen: 127.0.0.1:0 }
@@ -77,7 +77,7 @@ routes: [ { match: /**, allow: authenticated, upstream: orders } ]
     let server = Server::in_folder(folder, &["--config", file.to_str().unwrap()], &[]);
     let refused = Client::new(&server.url).get("/a").await;
     let url = attribute(refused.header("www-authenticate"), "resource_metadata");
-    assert_eq!(url, "https://api.example/.scopegate/.well-known/oauth-protected-resource");
-    let own = Client::new(&server.url).get("/.scopegate/.well-known/oauth-protected-resource").await;
+    assert_eq!(url, "https://api.example/.well-known/oauth-protected-resource");
+    let own = Client::new(&server.url).get("/.well-known/oauth-protected-resource").await;
     assert_eq!(own.json()["resource"], "https://api.example", "{own:?}");
 }

@@ -10,7 +10,7 @@ use poem::{
 };
 use prost::Message;
 use scopegate::{
-    app::{App, Reached},
+    app::{App, PublicEndpoint},
     config::{ConfigSource, Loader},
     gate::forward_auth::grpc::messages::{
         CheckRequest, CheckResponse, HttpRequest, HttpResponse, OkHttpResponse,
@@ -112,7 +112,7 @@ impl Node {
         let loaded = Loader::new().without_environment().load(&source);
         let config = loaded.unwrap_or_else(|errors| panic!("{errors}"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let reached = Reached { public_url: "https://api.example".to_owned(), is_certain: false };
+        let reached = PublicEndpoint { public_url: "https://api.example".to_owned(), is_certain: false };
         let app = runtime.block_on(App::build(config, reached, Shutdown::new())).unwrap();
         Self { runtime, grpc: app.grpc().boxed() }
     }

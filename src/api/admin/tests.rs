@@ -49,7 +49,7 @@ impl Administered for Bare {
     }
 
     async fn take_over(&self) {
-        let policy = fit(&self.definition(), &self.store.policy()).adopt();
+        let policy = fit(&self.definition(), &self.store.policy()).policy;
         self.gate.replace(state(policy));
     }
 }

@@ -16,7 +16,8 @@ fn memory() -> MemoryStore {
 }
 
 async fn prepare(signing: &Signing, settings: &MintSettings, store: &dyn SigningKeys, now: Timestamp) {
-    signing.prepare(settings, store, now).await.unwrap();
+    let keys = signing.prepare(settings, store, now).await.unwrap();
+    signing.activate(&keys);
 }
 
 fn published(signing: &Signing) -> Vec<String> {
@@ -61,7 +62,8 @@ async fn a_key_is_published_long_before_it_is_used_and_after_it() {
 
 #[test]
 fn a_key_that_is_made_late_is_still_published_first() {
-    let old = SigningKey { number: 4, active_from: START, private_key: Secret::new("x") };
+    let signer = Signer::generate(SigningAlgorithm::Es256).unwrap();
+    let old = UsableKey { number: 4, active_from: START, signer };
     let rotation = Duration::from_hours(24 * 30);
     let now = START + rotation * 3;
     assert_eq!(due(&[old], rotation, now), Some((5, now + AHEAD)));
@@ -92,15 +94,26 @@ async fn a_key_of_the_configuration_signs_and_further_ones_are_published_beside_
     assert_eq!(signing.ring.key_used(START), Some(kid(&ours)));
 }
 
+/// D5: a seal that was changed or removed leaves keys that cannot be opened; a node starts all the same.
 #[tokio::test]
-async fn a_sealed_key_is_of_no_use_without_the_secret() {
+async fn keys_that_cannot_be_opened_are_left_out_and_another_is_made() {
     let store = memory();
-    let sealed = MintSettings { seal: Some(Secret::new("x".repeat(32))), ..MintSettings::default() };
-    prepare(&Signing::default(), &sealed, &store, START).await;
+    let sealed =
+        |text: &str| MintSettings { seal: Some(Secret::new(text.repeat(32))), ..MintSettings::default() };
+    let first = Signing::default();
+    prepare(&first, &sealed("x"), &store, START).await;
     assert!(!store.signing_keys().await.unwrap()[0].private_key.reveal().contains("PRIVATE"));
-    let refused = Signing::default().prepare(&settings(), &store, START).await;
-    assert!(matches!(refused, Err(SigningError::Sealed { number: 1, source: SealError::NoSecret })));
-    prepare(&Signing::default(), &sealed, &store, START + HOUR).await;
+    for settings in [settings(), sealed("y")] {
+        let signing = Signing::default();
+        prepare(&signing, &settings, &store, START + HOUR).await;
+        assert_eq!(published(&signing).len(), 1);
+        assert_ne!(published(&signing), published(&first), "the key that cannot be opened is not used");
+    }
+    let numbers: Vec<_> = store.signing_keys().await.unwrap().iter().map(|key| key.number).collect();
+    assert_eq!(numbers, [1, 2, 3]);
+    let again = Signing::default();
+    prepare(&again, &sealed("x"), &store, START + HOUR).await;
+    assert_eq!(published(&again), published(&first), "the node with the seal keeps its key");
 }
 
 #[tokio::test]

@@ -63,8 +63,8 @@ pub enum Conflict {
     NobodyIntrospects,
     /// An endpoint of scopegate itself hides a route to an upstream.
     #[error(
-        "scopegate's own `{endpoint}` hides this route from its upstream; move scopegate's endpoints aside with \
-         `server.base_path`, such as `/.scopegate`"
+        "scopegate's own `{endpoint}` answers before this route; leave the route out, or move scopegate's endpoints \
+         aside with `server.base_path`, such as `/.scopegate`"
     )]
     Hidden {
         /// The endpoint.

@@ -29,7 +29,10 @@ use scopegate_oidc::SignerError;
 use scopegate_provider::{ClientId, Principal, Role, Subject, Timestamp};
 use serde_json::{Map, Value, json};
 
-pub use self::{ring::KeyRing, settings::MintSettings};
+pub use self::{
+    ring::{KeyRing, PreparedKeys},
+    settings::MintSettings,
+};
 use crate::{
     authenticator::DerivedToken, gate::decision::Permit, policy::RouteOptions, problem::Problem,
     telemetry::Metrics,

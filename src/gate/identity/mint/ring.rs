@@ -11,6 +11,10 @@ use serde_json::{Map, Value, json};
 #[derive(Debug, Default)]
 pub struct KeyRing(ArcSwapOption<Keys>);
 
+/// Keys that are ready to be put in force.
+#[derive(Debug, Clone)]
+pub struct PreparedKeys(Arc<Keys>);
+
 #[derive(Debug)]
 struct Keys {
     /// In the order of use, each with the moment from which it is used.
@@ -19,17 +23,9 @@ struct Keys {
 }
 
 impl KeyRing {
-    /// Signs with these from now on, each from its moment on, and publishes all of them and `further` ones.
-    pub fn set(&self, signers: Vec<(Timestamp, Signer)>, further: &[Signer]) {
-        let all = signers.iter().map(|(_, signer)| signer).chain(further);
-        let mut keys: Vec<&Value> = Vec::new();
-        for signer in all {
-            if !keys.contains(&signer.jwk()) {
-                keys.push(signer.jwk());
-            }
-        }
-        let document = json!({ "keys": keys }).to_string().into();
-        self.0.store(Some(Arc::new(Keys { signers, document })));
+    /// Signs with these keys from now on, and publishes all of them.
+    pub fn activate(&self, keys: &PreparedKeys) {
+        self.0.store(Some(keys.0.clone()));
     }
 
     /// The key set as it is published; none before there are keys.
@@ -51,6 +47,21 @@ impl KeyRing {
     ) -> Option<Result<String, SignerError>> {
         let keys = self.0.load();
         Some(keys.as_ref()?.signer(now)?.sign("at+jwt", claims))
+    }
+}
+
+impl PreparedKeys {
+    /// Prepares keys to sign with, each from its moment on, and `further` ones that are only published.
+    pub fn new(signers: Vec<(Timestamp, Signer)>, further: &[Signer]) -> Self {
+        let all = signers.iter().map(|(_, signer)| signer).chain(further);
+        let mut keys: Vec<&Value> = Vec::new();
+        for signer in all {
+            if !keys.contains(&signer.jwk()) {
+                keys.push(signer.jwk());
+            }
+        }
+        let document = json!({ "keys": keys }).to_string().into();
+        Self(Arc::new(Keys { signers, document }))
     }
 }
 

@@ -14,7 +14,7 @@ const ISSUER: &str = "https://gate.example";
 fn ring() -> Arc<KeyRing> {
     let ring = Arc::new(KeyRing::default());
     let signer = Signer::generate(SigningAlgorithm::Es256).unwrap();
-    ring.set(vec![(Timestamp::from_millis(0), signer)], &[]);
+    ring.activate(&PreparedKeys::new(vec![(Timestamp::from_millis(0), signer)], &[]));
     ring
 }
 

@@ -7,41 +7,45 @@ use poem::{Endpoint, EndpointExt, Request, Response, Result, endpoint::BoxEndpoi
 
 type Boxed = BoxEndpoint<'static>;
 
-/// Scopegate's own endpoints are in no policy: they are found first, by the path as it was sent, so that no other
-/// spelling of it reaches them.
-pub(super) struct Front<G> {
+/// Scopegate's own endpoints, and the gate for everything else. Own endpoints are found first, by the path as it was sent,
+/// so that no other spelling of it reaches them.
+pub(super) struct OwnRoutes<G> {
     exact: HashMap<String, Boxed, ahash::RandomState>,
     below: Vec<(String, Boxed)>,
     gated: G,
 }
 
-impl<G: Endpoint<Output = Response>> Front<G> {
-    /// Everything through `gated`.
+impl<G: Endpoint<Output = Response>> OwnRoutes<G> {
+    /// Creates routes that send everything to `gated`.
     pub(super) fn new(gated: G) -> Self {
         Self { exact: HashMap::default(), below: Vec::new(), gated }
     }
 
-    /// With an endpoint at this path.
+    /// Adds an endpoint at this path.
     pub(super) fn at(mut self, path: String, endpoint: impl Endpoint + 'static) -> Self {
         self.exact.insert(path, endpoint.map_to_response().boxed());
         self
     }
 
-    /// With an endpoint at this path and all below it.
+    /// Adds an endpoint at this path and all below it.
     pub(super) fn below(mut self, path: String, endpoint: impl Endpoint + 'static) -> Self {
         self.below.push((path, endpoint.map_to_response().boxed()));
         self
     }
 
     fn own(&self, path: &str) -> Option<&Boxed> {
-        let under =
-            |root: &str| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        let below = || self.below.iter().find(|(root, _)| under(root)).map(|(_, endpoint)| endpoint);
-        self.exact.get(path).or_else(below)
+        self.exact.get(path).or_else(|| {
+            let (_, endpoint) = self.below.iter().find(|(root, _)| is_below(root, path))?;
+            Some(endpoint)
+        })
     }
 }
 
-impl<G: Endpoint<Output = Response>> Endpoint for Front<G> {
+fn is_below(root: &str, path: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+impl<G: Endpoint<Output = Response>> Endpoint for OwnRoutes<G> {
     type Output = Response;
 
     fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {

@@ -1,4 +1,4 @@
-//! What stands behind the gate: the sample API, or nothing.
+//! The endpoint behind the gate for routes without an upstream: the sample API, or 404.
 
 use std::collections::HashMap;
 
@@ -11,21 +11,21 @@ use poem::{Endpoint, Request, Response, Result, endpoint::BoxEndpoint};
 
 use crate::problem::Problem;
 
-/// What a permitted request reaches.
-pub(super) struct Inner {
+/// The endpoint of permitted requests whose route has no upstream.
+pub(super) struct Fallback {
     sample: Option<Sample>,
 }
 
 /// The sample API.
 pub(super) struct Sample {
-    /// What answers a `GET` of a path by that alone: spared the layers that read paths, queries and bodies.
+    /// Endpoints that answer a `GET` by its path alone, spared the layers that read paths, queries and bodies.
     pub(super) plain: HashMap<String, BoxEndpoint<'static>, ahash::RandomState>,
-    /// All of it.
+    /// All endpoints.
     pub(super) whole: BoxEndpoint<'static>,
 }
 
-impl Inner {
-    /// The sample API, if it is served.
+impl Fallback {
+    /// Creates the endpoint, with the sample API if it is served.
     pub(super) fn new(sample: Option<Sample>) -> Self {
         Self { sample }
     }
@@ -33,20 +33,25 @@ impl Inner {
 
 impl Sample {
     fn find(&self, request: &Request) -> &BoxEndpoint<'static> {
-        let plain = || self.plain.get(request.uri().path());
-        let is_plain = *request.method() == Method::GET;
-        is_plain.then(plain).flatten().unwrap_or(&self.whole)
+        if *request.method() == Method::GET
+            && let Some(plain) = self.plain.get(request.uri().path())
+        {
+            return plain;
+        }
+        &self.whole
     }
 }
 
-impl Endpoint for Inner {
+impl Endpoint for Fallback {
     type Output = Response;
 
     fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {
         match &self.sample {
             Some(sample) => {
                 let endpoint = sample.find(&request);
-                Either::Left(endpoint.call(request).map(|answer| answer.or_else(|error| Ok(told(&error)))))
+                Either::Left(
+                    endpoint.call(request).map(|answer| answer.or_else(|error| Ok(error_response(&error)))),
+                )
             }
             None => Either::Right(ready(Err(nothing_here().into()))),
         }
@@ -57,8 +62,8 @@ fn nothing_here() -> Problem {
     Problem::not_found("nothing_here", "the request is permitted, but nothing is served at this path")
 }
 
-/// An error of poem's as problem details; what a handler refused itself is one already.
-pub(super) fn told(error: &poem::Error) -> Response {
+/// Returns problem details for an error of poem. A handler's own refusal is a problem already.
+pub(super) fn error_response(error: &poem::Error) -> Response {
     if let Some(problem) = error.downcast_ref::<Problem>() {
         return problem.response();
     }
