@@ -99,7 +99,7 @@ fn secured(kind: &'static str, cache: &'static str) -> poem::ResponseBuilder {
 }
 
 /// Whether gzip may be answered: who says nothing takes everything (RFC 9110, section 12.5.3).
-fn takes_gzip(headers: &HeaderMap) -> bool {
+pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     let mut said = headers.get_all(header::ACCEPT_ENCODING).iter().peekable();
     if said.peek().is_none() {
         return true;

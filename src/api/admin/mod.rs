@@ -8,6 +8,7 @@ mod providers;
 mod revocations;
 mod routes;
 mod scopes;
+pub mod ui;
 
 use std::{fmt, sync::Arc};
 

@@ -1,0 +1,229 @@
+//! `/admin/ui`: the operator page. Static screens over the admin API, a session cookie, and the sign-in.
+
+mod assets;
+mod pages;
+mod session;
+
+use std::{fmt, sync::Arc};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use poem::{Body, Endpoint, Request, Response, Result};
+use scopegate_provider::{Clock, Timestamp};
+
+pub use self::session::SessionKey;
+use self::{
+    assets::ASSETS,
+    pages::{SignIn, SignInRefusal},
+    session::{Purpose, cookie, lifetime, set_cookie},
+};
+use crate::{gate::Guard, problem::Problem};
+
+/// The longest form that the sign-in reads, in bytes: a token and a path.
+const FORM_LIMIT: usize = 64 * 1024;
+
+/// The settings of the operator page.
+#[derive(Clone)]
+pub struct OperatorPage {
+    /// The path of the admin endpoints, base path included: `/admin`.
+    pub admin: Arc<str>,
+    /// The URL of the node as callers see it.
+    pub site: Arc<str>,
+    /// Admits whoever may look at the admin endpoints.
+    pub guard: Guard,
+    /// The rule of `admin.require`, in words.
+    pub rule: Arc<str>,
+    /// The rule of `admin.read`, in words.
+    pub read_rule: Option<Arc<str>>,
+    /// The key of the session cookies.
+    pub key: Arc<SessionKey>,
+    /// The clock of the node.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for OperatorPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OperatorPage").field("admin", &self.admin).finish_non_exhaustive()
+    }
+}
+
+impl OperatorPage {
+    /// Returns `true` if cookies may be sent over TLS only: everywhere but on plain loopback.
+    fn is_secure(&self) -> bool {
+        !self.site.starts_with("http://")
+    }
+
+    /// Puts the token of a session into `Authorization`, so that the guard decides about it.
+    ///
+    /// # Errors
+    /// A change that a page of another origin asks for.
+    pub fn authorize(&self, request: &mut Request) -> Result<(), Problem> {
+        let method = request.method().clone();
+        session::authorize(request.headers_mut(), &method, &self.key)
+    }
+
+    /// Wraps the admin API: a request with a session is decided by the token of the session.
+    pub fn with_session<E: Endpoint>(self, inner: E) -> WithSession<E> {
+        WithSession { page: self, inner }
+    }
+
+    async fn answer(&self, mut request: Request) -> Response {
+        let path = request.uri().path().to_owned();
+        let below =
+            path.strip_prefix(&*self.admin).and_then(|rest| rest.strip_prefix("/ui")).unwrap_or(&path);
+        match (request.method(), below) {
+            (&Method::GET | &Method::HEAD, _) if below.starts_with("/assets/") => {
+                ASSETS.response(below.trim_start_matches("/assets/"), request.headers())
+            }
+            (&Method::GET, "/sign-in") => self.sign_in_page(&request, StatusCode::OK, None),
+            (&Method::POST, "/sign-in") => self.sign_in(request).await,
+            (&Method::GET, "/sign-out") => self.sign_out(),
+            (&Method::GET | &Method::HEAD, _) => {
+                if self.authorize(&mut request).is_err() || self.guard.admit(&request).await.is_err() {
+                    return self.to_sign_in(&request, &path);
+                }
+                let below = below.trim_end_matches('/');
+                pages::screen(&self.admin, below).unwrap_or_else(|| status(StatusCode::NOT_FOUND))
+            }
+            _ => status(StatusCode::METHOD_NOT_ALLOWED),
+        }
+    }
+
+    /// Sends a browser without a session to the sign-in page, and back here after it.
+    fn to_sign_in(&self, request: &Request, path: &str) -> Response {
+        let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+        let to: String = url::form_urlencoded::byte_serialize(format!("{path}{query}").as_bytes()).collect();
+        redirect(&format!("{}/ui/sign-in?to={to}", self.admin))
+    }
+
+    fn sign_in_page(&self, request: &Request, code: StatusCode, refusal: Option<SignInRefusal>) -> Response {
+        let query = request.uri().query().unwrap_or_default();
+        let to = parameter(query.as_bytes(), "to").unwrap_or_default();
+        let page = SignIn {
+            page: pages::sign_in_page(&self.admin),
+            site: host(&self.site).to_owned(),
+            rule: self.rule.to_string(),
+            read_rule: self.read_rule.as_deref().map(str::to_owned),
+            providers: Vec::new(),
+            to: self.own_path(&to),
+            version: env!("CARGO_PKG_VERSION"),
+            refusal,
+        };
+        pages::sign_in(code, &page)
+    }
+
+    /// Signs in with a pasted token: it is decided by the admin rule, and then kept in the session cookie.
+    async fn sign_in(&self, mut request: Request) -> Response {
+        let form = match request.take_body().into_bytes_limit(FORM_LIMIT).await {
+            Ok(form) => form,
+            Err(_) => return status(StatusCode::PAYLOAD_TOO_LARGE),
+        };
+        let token = parameter(&form, "token").unwrap_or_default();
+        let to = parameter(&form, "to").unwrap_or_default();
+        self.admit(request, token.trim(), &to).await
+    }
+
+    /// Begins a session if the token may at least look.
+    async fn admit(&self, mut request: Request, token: &str, to: &str) -> Response {
+        request.headers_mut().remove(header::COOKIE);
+        if let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {token}")) {
+            value.set_sensitive(true);
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        // The guard decides about reading: a form is posted, which is no change of the policy.
+        request.set_method(Method::GET);
+        match self.guard.admit(&request).await {
+            Ok(permit) => {
+                let expires = permit.principal.as_ref().map(scopegate_provider::Principal::expires_at);
+                self.begin(token, expires, to).unwrap_or_else(|| status(StatusCode::INTERNAL_SERVER_ERROR))
+            }
+            Err(refusal) => {
+                let problem = &refusal.problem;
+                let request_id = request.header("x-request-id").unwrap_or_default().to_owned();
+                let shown = SignInRefusal {
+                    description: problem.description().to_owned(),
+                    reason: problem.reason().to_string(),
+                    request_id,
+                };
+                self.sign_in_page(&request, problem.status(), Some(shown))
+            }
+        }
+    }
+
+    fn begin(&self, token: &str, expires: Option<Timestamp>, to: &str) -> Option<Response> {
+        let sealed = self.key.seal(Purpose::Session, token)?;
+        let lifetime = expires.map_or(0, |expires| lifetime(self.clock.now(), expires));
+        let cookie = set_cookie(Purpose::Session, &sealed, &self.admin, self.is_secure(), lifetime)?;
+        let mut response = pages::signed_in(&self.admin, &self.own_path(to));
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+        Some(response)
+    }
+
+    fn sign_out(&self) -> Response {
+        let mut response = redirect(&format!("{}/ui/sign-in", self.admin));
+        for purpose in [Purpose::Session, Purpose::SignIn] {
+            if let Some(cookie) = set_cookie(purpose, "", &self.admin, self.is_secure(), 0) {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+        }
+        response
+    }
+
+    /// Returns a path of the page itself: a sign-in never leads to another site.
+    fn own_path(&self, to: &str) -> String {
+        let page = format!("{}/ui", self.admin);
+        let is_own = to.strip_prefix(&page).is_some_and(|rest| {
+            (rest.is_empty() || rest.starts_with(['/', '?'])) && !rest.contains(['\\', '\r', '\n'])
+        });
+        if is_own { to.to_owned() } else { page }
+    }
+}
+
+impl Endpoint for OperatorPage {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        Ok(self.answer(request).await)
+    }
+}
+
+/// The admin API behind sessions; see [`OperatorPage::with_session`].
+#[derive(Debug)]
+pub struct WithSession<E> {
+    page: OperatorPage,
+    inner: E,
+}
+
+impl<E: Endpoint> Endpoint for WithSession<E> {
+    type Output = E::Output;
+
+    async fn call(&self, mut request: Request) -> Result<E::Output> {
+        self.page.authorize(&mut request)?;
+        self.inner.call(request).await
+    }
+}
+
+/// Returns a parameter of a query or a form.
+fn parameter(pairs: &[u8], name: &str) -> Option<String> {
+    url::form_urlencoded::parse(pairs).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+}
+
+fn host(site: &str) -> &str {
+    site.split_once("://").map_or(site, |(_, host)| host)
+}
+
+fn status(code: StatusCode) -> Response {
+    Response::builder().status(code).header(header::CACHE_CONTROL, "no-store").body(Body::empty())
+}
+
+fn redirect(to: &str) -> Response {
+    Response::builder()
+        .status(StatusCode::SEE_OTHER)
+        .header(header::LOCATION, to)
+        .header(header::CACHE_CONTROL, "no-store")
+        .finish()
+}
+
+#[expect(dead_code, reason = "used by the sign-in at a provider")]
+fn pending(headers: &HeaderMap) -> Option<&str> {
+    cookie(headers, Purpose::SignIn)
+}
