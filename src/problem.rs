@@ -304,8 +304,11 @@ impl From<StoreError> for Problem {
                 Self::new(StatusCode::PRECONDITION_FAILED, "stale_version", description)
             }
             StoreError::Moved { .. } => Self::new(StatusCode::CONFLICT, "policy_moved", description),
-            StoreError::Unavailable(source) => {
-                tracing::warn!(error = %source, "the store does not answer as it should");
+            StoreError::TooLong { .. } => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too_long", description)
+            }
+            error @ StoreError::Unavailable(_) => {
+                tracing::warn!(cause = error.cause(), "the store does not answer as it should");
                 let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", description);
                 Self { retry_after: Some(Duration::from_secs(1)), ..problem }
             }

@@ -31,6 +31,10 @@ pub(super) fn readiness(node: &Node) -> Readiness {
     if node.runtime.store.policy_is_stale() {
         reasons.push("the policy has not been heard of for too long".to_owned());
     }
+    if let Some(cause) = node.runtime.store.write_failure() {
+        degraded.push(format!("the store takes no writes: {cause}"));
+    }
+    degraded.extend(node.runtime.store.unreadable().iter().map(ToString::to_string));
     let generation = node.current();
     let connections = &generation.connections;
     let any_required = connections.iter().any(|connection| connection.required);

@@ -1,4 +1,4 @@
-//! What every implementation of the store does alike.
+//! The behaviour that all implementations of the store share.
 
 mod audit;
 mod items;
@@ -90,9 +90,15 @@ macro_rules! conformance {
             a_refused_edit_leaves_no_trace,
             an_edit_judged_against_an_older_policy_is_refused,
             each_change_has_the_next_number,
+            each_change_has_a_stamp_of_its_own,
+            a_scope_name_that_is_too_long_is_refused,
+            a_policy_is_read_on_from_any_earlier_one,
+            a_block_holds_until_it_is_lifted,
+            refusals_of_a_block_are_added_up,
+            a_signing_key_is_removed_by_its_number,
             a_revocation_is_recorded_and_taken_back,
             an_expired_revocation_is_not_found_and_purged,
-            who_reads_on_from_a_change_misses_nothing,
+            reading_on_from_a_change_misses_nothing,
             many_revocations_are_read_in_pages,
             many_revocations_share_one_audit_record,
             the_records_of_a_key_are_found,

@@ -1,49 +1,61 @@
-//! Why the store refuses or fails.
+//! Errors of the store.
+
+use std::error::Error;
 
 use super::{ChangeNumber, Version};
 
-/// Why something was not read or written. Nothing was changed.
+/// Errors of reading and writing. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No store is configured, so nothing that must last can be written (invariant 14).
     #[error("no store is configured: nothing that must last can be written; set `store.url`")]
     NoStore,
-    /// There is no such thing.
+    /// The entry does not exist.
     #[error("there is no {what} `{name}`")]
     NotFound {
-        /// What was looked for.
+        /// The kind of the entry.
         what: &'static str,
         /// Its name or id.
         name: String,
     },
-    /// There is one already.
+    /// The entry exists already.
     #[error("there is a {what} `{name}` already")]
     Exists {
-        /// What is there.
+        /// The kind of the entry.
         what: &'static str,
         /// Its name or id.
         name: String,
     },
-    /// It has been changed since the caller read it.
+    /// The entry has been changed since the caller read it.
     #[error("it is at version {found}, not {expected}")]
     Stale {
         /// The version that the caller knows.
         expected: Version,
-        /// The version there is.
+        /// The version in the store.
         found: Version,
     },
-    /// The policy has been changed since the edit was judged against it. Judge again.
+    /// A name is longer than every database can index.
+    #[error("the name of a {what} has at most {limit} bytes, found {found}")]
+    TooLong {
+        /// The kind of the entry.
+        what: &'static str,
+        /// The limit in bytes.
+        limit: usize,
+        /// The length of the name in bytes.
+        found: usize,
+    },
+    /// The policy has been changed since the edit was checked against it. The edit must be checked again.
     #[error("the policy is at change {found}, not {seen}")]
     Moved {
         /// The change that the caller had seen.
         seen: ChangeNumber,
-        /// The change there is.
+        /// The change in the store.
         found: ChangeNumber,
     },
-    /// The store cannot be reached or does not work. Whether a write that was under way has been kept is not known.
+    /// The store cannot be reached or does not work. A write that was under way may have been kept.
     #[error("the store does not answer as it should")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// What the store holds is not what scopegate writes.
+    Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// The store holds something that scopegate does not write.
     #[error("the store holds {what} that scopegate did not write")]
     Corrupt {
         /// What does not parse.
@@ -52,22 +64,31 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The store failed for this reason.
-    pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    /// Wraps the reason why the store failed.
+    pub fn unavailable(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Unavailable(source.into())
+    }
+
+    /// Returns the message of the innermost cause: what the database or the system itself said.
+    pub fn cause(&self) -> String {
+        let mut innermost: &dyn Error = self;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        innermost.to_string()
     }
 }
 
-/// Why a store cannot be opened.
+/// Errors of opening a store.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// It cannot be reached, created or read.
-    #[error("cannot open the store `{url}`: {problem}")]
+    #[error("cannot open the store `{url}` (`store.url`): {problem}")]
     Connect {
-        /// Where it is, without a password.
+        /// Its URL, without a password.
         url: String,
-        /// What the database said.
+        /// The reason, in the words of the database or the system.
         problem: String,
     },
     /// It was migrated by a newer scopegate, whose tables this one does not know.
@@ -75,7 +96,7 @@ pub enum OpenError {
         "the store `{url}` has migration {found}, but this scopegate knows none after {known}: run the newer scopegate"
     )]
     Newer {
-        /// Where it is, without a password.
+        /// Its URL, without a password.
         url: String,
         /// The newest migration in the store.
         found: i64,
@@ -87,7 +108,7 @@ pub enum OpenError {
         "the store `{url}` lacks the migrations {missing:?}: run `scopegate migrate`, or set `store.migrate: true`"
     )]
     Unmigrated {
-        /// Where it is, without a password.
+        /// Its URL, without a password.
         url: String,
         /// The missing migrations.
         missing: Vec<i64>,
@@ -95,7 +116,7 @@ pub enum OpenError {
     /// A migration in the store is not the one of that number that this program holds.
     #[error("migration {version} in the store `{url}` differs from this scopegate's")]
     Altered {
-        /// Where it is, without a password.
+        /// Its URL, without a password.
         url: String,
         /// The migration.
         version: i64,
@@ -103,11 +124,11 @@ pub enum OpenError {
     /// A migration failed. It was undone; the store is as it was before it.
     #[error("migration {version} of the store `{url}` failed and was undone: {problem}")]
     Migration {
-        /// Where it is, without a password.
+        /// Its URL, without a password.
         url: String,
         /// The migration.
         version: i64,
-        /// What the database said.
+        /// The reason, in the words of the database.
         problem: String,
     },
     /// The program was built without it.
@@ -115,15 +136,15 @@ pub enum OpenError {
         "cannot open the store `{url}`: this program was built without the feature `server`; write `memory:`"
     )]
     LeftOut {
-        /// Where it is, without a password.
+        /// Its URL, without a password.
         url: String,
     },
     /// It was opened, but does not answer as it should.
-    #[error("cannot read the store `{url}`: {source}")]
+    #[error("cannot read the store `{url}`: {source}: {}", source.cause())]
     Read {
-        /// Where it is, without a password.
+        /// Its URL, without a password.
         url: String,
-        /// What happened.
+        /// The error.
         source: StoreError,
     },
 }

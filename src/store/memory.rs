@@ -1,4 +1,4 @@
-//! The store in memory: for development, for tests, and for reading where no store is configured.
+//! The store in memory: for development, for tests, and for reading without a configured store.
 
 mod audit;
 mod revocations;
@@ -15,13 +15,14 @@ use serde_json::Value;
 
 use super::{
     Action, Actor, AuditRecord, Backend, ChangeNumber, Changes, Edit, Edited, Heads, Item, ItemId, ItemName,
-    Items, Page, Policies, ProviderState, ProviderStates, RecordId, Revocation, SigningKey, SigningKeys,
+    Items, Page, Policies, ProviderState, ProviderStates, RecordId, Revocation, SigningKey, SigningKeys, Stamp,
     StateChange, StoreError, StoredPolicy, Version,
     changes::Part,
     items::{FIRST_ITEMS, check_version, no_item},
+    signing_keys::no_signing_key,
 };
 
-/// The store in memory. Its lock is held for the time of one look-up or change, never while something is waited for.
+/// The store in memory. Its lock is held for one look-up or change, never across an `await`.
 pub struct MemoryStore {
     state: Mutex<State>,
     clock: Arc<dyn Clock>,
@@ -33,6 +34,7 @@ struct State {
     items: BTreeMap<ItemId, Item>,
     last_item: ItemId,
     heads: Heads,
+    stamps: BTreeMap<ChangeNumber, Stamp>,
     policy: Arc<StoredPolicy>,
     revocations: BTreeMap<RecordId, Revocation>,
     providers: BTreeMap<ProviderName, ProviderState>,
@@ -42,12 +44,12 @@ struct State {
 }
 
 impl MemoryStore {
-    /// A store whose owner accepts that it ends with the process.
+    /// Creates a store that ends with the process.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { state: Mutex::new(State::first()), clock, writable: true }
     }
 
-    /// What there is where no store is configured: it can be read, and refuses every write (invariant 14).
+    /// Creates the store that is used if none is configured: it can be read, and refuses every write (invariant 14).
     pub fn read_only(clock: Arc<dyn Clock>) -> Self {
         Self { state: Mutex::new(State::first()), clock, writable: false }
     }
@@ -90,6 +92,7 @@ impl State {
             change,
         };
         self.audit.insert(id, record);
+        self.stamps.insert(change, self.heads.stamp);
     }
 }
 
@@ -159,11 +162,12 @@ impl Policies for MemoryStore {
             return Err(StoreError::Moved { seen: before.change, found: state.heads.policy });
         }
         let mut heads = state.heads;
-        let change = heads.advance(Part::Policy);
+        let change = heads.advance(Part::Policy, Stamp::random()?);
         let edited = Arc::make_mut(&mut state.policy).apply(edit, change)?;
         state.heads = heads;
-        let (action, name, detail) = (edited.action(), edited.name(), edited.detail());
-        state.record(change, 0, Entry { at, by, action, name, detail });
+        let entry =
+            Entry { at, by, action: edited.action(), name: edited.name(), detail: edited.detail() };
+        state.record(change, 0, entry);
         Ok((edited, state.policy.clone()))
     }
 }
@@ -182,11 +186,12 @@ impl ProviderStates for MemoryStore {
     ) -> Result<ChangeNumber, StoreError> {
         let at = self.clock.now();
         let mut state = self.write()?;
-        let number = state.heads.advance(Part::Providers);
+        let number = state.heads.advance(Part::Providers, Stamp::random()?);
         let known = state.providers.entry(provider.clone());
         known.or_insert_with(|| ProviderState::new(provider.clone())).apply(&change);
-        let (action, name, detail) = (change.action(), provider.as_str(), change.detail());
-        state.record(number, 0, Entry { at, by, action, name, detail });
+        let entry =
+            Entry { at, by, action: change.action(), name: provider.as_str(), detail: change.detail() };
+        state.record(number, 0, entry);
         Ok(number)
     }
 }
@@ -206,6 +211,10 @@ impl SigningKeys for MemoryStore {
         self.write()?.signing_keys.retain(|number, _| *number >= before);
         Ok(())
     }
+
+    async fn remove_signing_key(&self, number: i64) -> Result<(), StoreError> {
+        self.write()?.signing_keys.remove(&number).map(drop).ok_or_else(|| no_signing_key(number))
+    }
 }
 
 #[async_trait]
@@ -214,8 +223,21 @@ impl Changes for MemoryStore {
         Ok(self.read().heads)
     }
 
+    async fn stamp_of(&self, change: ChangeNumber) -> Result<Option<Stamp>, StoreError> {
+        let state = self.read();
+        Ok(state.stamps.get(&change).copied().or((change == ChangeNumber(0)).then_some(Stamp(0))))
+    }
+
     async fn time(&self) -> Result<Timestamp, StoreError> {
         Ok(self.clock.now())
+    }
+
+    async fn latest_time(&self) -> Result<Timestamp, StoreError> {
+        Ok(self.clock.now())
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.write().map(drop)
     }
 }
 

@@ -1,8 +1,8 @@
-//! What lasts: items, scopes, routes, revocations, the state of providers, and who changed them.
+//! The store: items, scopes, routes, revocations, the states of providers, and the audit of changes.
 //!
-//! Each is behind a small trait. Memory, SQLite and PostgreSQL implement them all, and one suite, `conformance`, holds
-//! all three to the same behaviour. [`Store`] joins an implementation with what is asked on every request and so must
-//! be in memory: the [`RevocationIndex`] and the [`StoredPolicy`].
+//! Each part has a small trait. Memory, SQLite and PostgreSQL implement them all, and one suite, `conformance`, checks
+//! that all three behave alike. [`Store`] joins an implementation with what every request needs and so must be in memory:
+//! the [`RevocationIndex`] and the [`StoredPolicy`].
 
 mod audit;
 mod changes;
@@ -30,36 +30,38 @@ mod signing_keys;
 mod sql;
 #[cfg(feature = "server")]
 mod sqlite;
+mod unreadable;
 
 use std::fmt;
 
 pub use self::{
     audit::{Action, Actor, Audit, AuditRecord, DenialCount, Period},
-    changes::{ChangeNumber, Changes, Heads},
+    changes::{ChangeNumber, Changes, Heads, Stamp},
     error::{OpenError, StoreError},
     id::RecordId,
     items::{Item, ItemId, ItemName, ItemNameError, Items, Version},
     memory::MemoryStore,
-    policy::{Edit, Edited, Expected, Policies, StoredPolicy, StoredRoute, StoredScope},
+    policy::{Edit, Edited, Expected, MAX_SCOPE_NAME, Policies, StoredPolicy, StoredRoute, StoredScope},
     provider_states::{ProviderState, ProviderStates, StateChange},
-    revocation::{NewRevocation, Revocation, RevocationKey, Revocations, TokenHash},
+    revocation::{BlockCount, NewRevocation, Revocation, RevocationKey, Revocations, TokenHash},
     revocation_index::RevocationIndex,
     settings::{MaxStaleness, StoreSettings, StoreUrl, StoreUrlError, Tolerance},
     shared::Store,
     signing_keys::{SigningKey, SigningKeys},
+    unreadable::{EntryKind, UnreadableEntry},
 };
 
 /// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<T> {
-    /// What is on it, in order.
+    /// The entries, in order.
     pub items: Vec<T>,
-    /// Whether something comes after it.
+    /// `true` if more entries follow.
     pub more: bool,
 }
 
 impl<T> Page<T> {
-    /// A page of at most `limit` things, from one more than that where there are more.
+    /// Creates a page of at most `limit` entries, from one more than that if there are more.
     pub(crate) fn cut(mut items: Vec<T>, limit: usize) -> Self {
         let more = items.len() > limit;
         items.truncate(limit);
@@ -67,7 +69,7 @@ impl<T> Page<T> {
     }
 }
 
-/// Everything that an implementation of the store does.
+/// An implementation of the store.
 pub trait Backend:
     Items
     + Policies
@@ -81,4 +83,14 @@ pub trait Backend:
     + Sync
     + 'static
 {
+    /// Returns the revocations and provider states that could not be read. Scopes and routes that cannot be read are in
+    /// the [`StoredPolicy`].
+    fn unreadable(&self) -> Vec<UnreadableEntry> {
+        Vec::new()
+    }
+
+    /// Forgets which entries of a kind could not be read, because they are read anew.
+    fn forget_unreadable(&self, kind: EntryKind) {
+        let _ = kind;
+    }
 }

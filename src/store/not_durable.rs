@@ -1,6 +1,6 @@
-//! Where the feature `server` is left out, nothing lasts.
+//! Opens the store in memory, the only one without the feature `server`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use scopegate_provider::Clock;
 
@@ -11,6 +11,7 @@ use super::{Backend, MemoryStore, OpenError, StoreSettings, StoreUrl};
 pub(super) async fn open(
     settings: &StoreSettings,
     clock: Arc<dyn Clock>,
+    _: Duration,
 ) -> Result<Arc<dyn Backend>, OpenError> {
     match &settings.url {
         StoreUrl::Memory => Ok(Arc::new(MemoryStore::new(clock))),

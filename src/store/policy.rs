@@ -6,14 +6,17 @@ use async_trait::async_trait;
 use scopegate_provider::Scope;
 use serde_json::{Value, json};
 
-use super::{Action, Actor, ChangeNumber, RecordId, StoreError, Version};
+use super::{Action, Actor, ChangeNumber, EntryKind, RecordId, StoreError, UnreadableEntry, Version};
+
+/// The longest name of a stored scope, in bytes: what an index of every database takes.
+pub const MAX_SCOPE_NAME: usize = 1000;
 
 /// A scope that was added at run time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredScope {
     /// Its name.
     pub name: Scope,
-    /// What it lets its holder do, for people.
+    /// Its description, for people.
     pub description: String,
     /// The patterns of the routes that it opens.
     pub routes: Vec<String>,
@@ -41,18 +44,20 @@ pub struct StoredPolicy {
     pub scopes: BTreeMap<Scope, Arc<StoredScope>>,
     /// The routes, in the order in which they were created.
     pub routes: BTreeMap<RecordId, Arc<StoredRoute>>,
+    /// The scopes and routes that cannot be read, by kind and by name or id.
+    pub unreadable: BTreeMap<(EntryKind, String), Arc<UnreadableEntry>>,
 }
 
-/// What must be there for an edit to be made.
+/// The state that an edit expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
-    /// Whatever there is.
+    /// Any state.
     Any,
-    /// Nothing (`If-None-Match: *`).
+    /// No entry (`If-None-Match: *`).
     Nothing,
-    /// Something (`If-Match: *`).
+    /// An entry of any version (`If-Match: *`).
     Something,
-    /// This version (`If-Match: "7"`).
+    /// An entry of this version (`If-Match: "7"`).
     Version(Version),
 }
 
@@ -63,18 +68,25 @@ pub enum Edit {
     PutScope {
         /// Its name.
         name: Scope,
-        /// What it lets its holder do.
+        /// Its description.
         description: String,
         /// The patterns of the routes that it opens.
         routes: Vec<String>,
-        /// What must be there.
+        /// The state that the edit expects.
         expected: Expected,
     },
     /// Deletes a scope.
     DeleteScope {
         /// Its name.
         name: Scope,
-        /// What must be there.
+        /// The state that the edit expects.
+        expected: Expected,
+    },
+    /// Deletes a scope that cannot be read, whose name need not be a scope's name.
+    DeleteUnreadableScope {
+        /// Its name as the store holds it.
+        name: String,
+        /// The state that the edit expects.
         expected: Expected,
     },
     /// Creates a route.
@@ -88,48 +100,54 @@ pub enum Edit {
         id: RecordId,
         /// The route, as the configuration would write it.
         definition: Value,
-        /// What must be there.
+        /// The state that the edit expects.
         expected: Expected,
     },
     /// Deletes a route.
     DeleteRoute {
         /// Its id.
         id: RecordId,
-        /// What must be there.
+        /// The state that the edit expects.
         expected: Expected,
     },
 }
 
-/// What an edit made.
+/// The result of an edit.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Edited {
-    /// A scope.
+    /// A scope was written.
     Scope {
         /// The scope as it is now.
         scope: Arc<StoredScope>,
-        /// Whether it is new.
+        /// `true` if it is new.
         created: bool,
     },
-    /// A route.
+    /// A route was written.
     Route {
         /// The route as it is now.
         route: Arc<StoredRoute>,
-        /// Whether it is new.
+        /// `true` if it is new.
         created: bool,
     },
-    /// A scope is gone.
-    ScopeDeleted(Scope),
-    /// A route is gone.
+    /// The scope of this name was deleted.
+    ScopeDeleted(Box<str>),
+    /// The route of this id was deleted.
     RouteDeleted(RecordId),
 }
 
-/// Keeps scopes and routes.
+/// Access to the stored scopes and routes.
 #[async_trait]
 pub trait Policies: Send + Sync {
-    /// All scopes and routes, as they were after one and the same change.
+    /// Returns all scopes and routes, as they were after one and the same change.
     async fn stored_policy(&self) -> Result<Arc<StoredPolicy>, StoreError>;
 
-    /// Makes an edit that was judged against `before`, and gives the policy after it.
+    /// Returns all scopes and routes as [`Policies::stored_policy`] does, reading only what differs from `known`.
+    async fn stored_policy_after(&self, known: &StoredPolicy) -> Result<Arc<StoredPolicy>, StoreError> {
+        let _ = known;
+        self.stored_policy().await
+    }
+
+    /// Makes an edit that was checked against `before`, and returns the policy after it.
     ///
     /// # Errors
     /// [`StoreError::Moved`] if `before` is not the stored policy any more; what [`StoredPolicy::apply`] refuses.
@@ -142,33 +160,40 @@ pub trait Policies: Send + Sync {
 }
 
 impl StoredPolicy {
-    /// Makes an edit as the change `change`. Nothing is changed where it is refused.
+    /// Makes an edit as the change `change`. Changes nothing if the edit is refused.
     ///
     /// # Errors
-    /// What the edit expects is not there: [`StoreError::NotFound`], [`StoreError::Exists`], [`StoreError::Stale`].
+    /// The state is not the expected one: [`StoreError::NotFound`], [`StoreError::Exists`], [`StoreError::Stale`]. Or a
+    /// name is [`StoreError::TooLong`].
     pub fn apply(&mut self, edit: Edit, change: ChangeNumber) -> Result<Edited, StoreError> {
+        let version = Version(change.0);
         let edited = match edit {
             Edit::PutScope { name, description, routes, expected } => {
-                self.check_scope(&name, expected)?;
-                self.put_scope(StoredScope { name, description, routes, version: Version(change.0) })
+                self.check_scope(name.as_str(), expected)?;
+                check_length(&name)?;
+                self.put_scope(StoredScope { name, description, routes, version })
             }
             Edit::DeleteScope { name, expected } => {
-                self.check_scope(&name, must_be(expected))?;
+                self.check_scope(name.as_str(), must_exist(expected))?;
                 self.scopes.remove(&name);
-                Edited::ScopeDeleted(name)
+                self.delete_scope(name.as_str())
             }
-            Edit::CreateRoute { definition } => self.put_route(StoredRoute {
-                id: RecordId::of(change, 0),
-                definition,
-                version: Version(change.0),
-            }),
+            Edit::DeleteUnreadableScope { name, expected } => {
+                let found = self.unreadable_version(EntryKind::Scope, &name);
+                check("scope", &name, found, must_exist(expected))?;
+                self.delete_scope(&name)
+            }
+            Edit::CreateRoute { definition } => {
+                self.put_route(StoredRoute { id: RecordId::of(change, 0), definition, version })
+            }
             Edit::ReplaceRoute { id, definition, expected } => {
-                self.check_route(&id, must_be(expected))?;
-                self.put_route(StoredRoute { id, definition, version: Version(change.0) })
+                self.check_route(&id, must_exist(expected))?;
+                self.put_route(StoredRoute { id, definition, version })
             }
             Edit::DeleteRoute { id, expected } => {
-                self.check_route(&id, must_be(expected))?;
+                self.check_route(&id, must_exist(expected))?;
                 self.routes.remove(&id);
+                self.unreadable.remove(&(EntryKind::Route, id.to_string()));
                 Edited::RouteDeleted(id)
             }
         };
@@ -176,24 +201,45 @@ impl StoredPolicy {
         Ok(edited)
     }
 
+    /// Adds an entry that cannot be read.
+    pub(crate) fn add_unreadable(&mut self, entry: UnreadableEntry) {
+        self.unreadable.insert((entry.kind, entry.name.clone()), Arc::new(entry));
+    }
+
+    /// Replaces an entry of either kind or adds it: an entry that was repaired is readable again.
     fn put_scope(&mut self, scope: StoredScope) -> Edited {
         let scope = Arc::new(scope);
-        let created = self.scopes.insert(scope.name.clone(), scope.clone()).is_none();
-        Edited::Scope { scope, created }
+        let repaired = self.unreadable.remove(&(EntryKind::Scope, scope.name.to_string()));
+        let replaced = self.scopes.insert(scope.name.clone(), scope.clone());
+        Edited::Scope { scope, created: repaired.is_none() && replaced.is_none() }
     }
 
     fn put_route(&mut self, route: StoredRoute) -> Edited {
         let route = Arc::new(route);
-        let created = self.routes.insert(route.id.clone(), route.clone()).is_none();
-        Edited::Route { route, created }
+        let repaired = self.unreadable.remove(&(EntryKind::Route, route.id.to_string()));
+        let replaced = self.routes.insert(route.id.clone(), route.clone());
+        Edited::Route { route, created: repaired.is_none() && replaced.is_none() }
     }
 
-    fn check_scope(&self, name: &Scope, expected: Expected) -> Result<(), StoreError> {
-        check("scope", name.as_str(), self.scopes.get(name).map(|scope| scope.version), expected)
+    fn delete_scope(&mut self, name: &str) -> Edited {
+        self.unreadable.remove(&(EntryKind::Scope, name.to_owned()));
+        Edited::ScopeDeleted(name.into())
+    }
+
+    fn check_scope(&self, name: &str, expected: Expected) -> Result<(), StoreError> {
+        let readable = Scope::parse(name).ok().and_then(|name| self.scopes.get(&name));
+        let found = readable.map(|scope| scope.version);
+        check("scope", name, found.or_else(|| self.unreadable_version(EntryKind::Scope, name)), expected)
     }
 
     fn check_route(&self, id: &RecordId, expected: Expected) -> Result<(), StoreError> {
-        check("route", id.as_str(), self.routes.get(id).map(|route| route.version), expected)
+        let found = self.routes.get(id).map(|route| route.version);
+        let found = found.or_else(|| self.unreadable_version(EntryKind::Route, id.as_str()));
+        check("route", id.as_str(), found, expected)
+    }
+
+    fn unreadable_version(&self, kind: EntryKind, name: &str) -> Option<Version> {
+        self.unreadable.get(&(kind, name.to_owned())).map(|entry| entry.version)
     }
 }
 
@@ -212,7 +258,7 @@ impl Edited {
         match self {
             Self::Scope { scope, .. } => scope.name.as_str(),
             Self::Route { route, .. } => route.id.as_str(),
-            Self::ScopeDeleted(name) => name.as_str(),
+            Self::ScopeDeleted(name) => name,
             Self::RouteDeleted(id) => id.as_str(),
         }
     }
@@ -226,8 +272,17 @@ impl Edited {
     }
 }
 
-/// What is replaced or deleted must be there.
-fn must_be(expected: Expected) -> Expected {
+/// Checks the length of a new scope's name, which every database must be able to index.
+fn check_length(name: &Scope) -> Result<(), StoreError> {
+    let found = name.as_str().len();
+    if found > MAX_SCOPE_NAME {
+        return Err(StoreError::TooLong { what: "scope", limit: MAX_SCOPE_NAME, found });
+    }
+    Ok(())
+}
+
+/// Returns the expectation of an edit that needs an existing entry.
+fn must_exist(expected: Expected) -> Expected {
     match expected {
         Expected::Any => Expected::Something,
         Expected::Nothing | Expected::Something | Expected::Version(_) => expected,

@@ -1,4 +1,4 @@
-//! Revocations: records that deny tokens.
+//! Revocations: records by which tokens are refused.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::{Actor, ChangeNumber, Page, RecordId, StoreError};
 
-/// What a token is known by when it has no id: SHA-256 of a JWT's signing input (its signature may be rewritten without
-/// becoming invalid), or of the whole of a token that is no JWT.
+/// The key of a token that has no id: SHA-256 of a JWT's signing input (its signature may be rewritten without
+/// becoming invalid), or of the whole of a token that is not a JWT.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// The hash of a token.
+    /// Returns the hash of a token.
     pub fn of(token: &BearerToken) -> Self {
         let text = token.reveal();
         let is_jwt = text.bytes().filter(|byte| *byte == b'.').count() == 2;
@@ -37,7 +37,7 @@ impl TokenHash {
         Some(Self(hash))
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -55,61 +55,65 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-/// By what a revocation knows its tokens.
+/// The property by which a revocation matches tokens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RevocationKey {
     /// The one token of this id.
     TokenId(TokenId),
     /// The tokens of a session.
     Session(SessionId),
-    /// The tokens that speak for a subject.
+    /// The tokens of a subject.
     Subject(Subject),
     /// The tokens that were issued to a client.
     Client(ClientId),
+    /// The tokens with which an actor acts for a subject (RFC 8693, section 4.1).
+    Actor(Subject),
     /// The one token of this hash.
     TokenHash(TokenHash),
 }
 
 impl RevocationKey {
-    /// The kind's name: `token_id`, `session`, `subject`, `client`, `token_hash`.
+    /// Returns the kind's name: `token_id`, `session`, `subject`, `client`, `actor`, `token_hash`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::TokenId(_) => "token_id",
             Self::Session(_) => "session",
             Self::Subject(_) => "subject",
             Self::Client(_) => "client",
+            Self::Actor(_) => "actor",
             Self::TokenHash(_) => "token_hash",
         }
     }
 
-    /// The value's text.
+    /// Returns the value's text.
     pub fn value(&self) -> String {
         match self {
             Self::TokenId(id) => id.to_string(),
             Self::Session(session) => session.to_string(),
-            Self::Subject(subject) => subject.to_string(),
+            Self::Subject(subject) | Self::Actor(subject) => subject.to_string(),
             Self::Client(client) => client.to_string(),
             Self::TokenHash(hash) => hash.to_string(),
         }
     }
 
-    /// From what [`RevocationKey::kind`] and [`RevocationKey::value`] give.
+    /// Parses a kind and a value as [`RevocationKey::kind`] and [`RevocationKey::value`] return them.
     pub fn from_parts(kind: &str, value: &str) -> Option<Self> {
         match kind {
             "token_id" => TokenId::parse(value).ok().map(Self::TokenId),
             "session" => SessionId::parse(value).ok().map(Self::Session),
             "subject" => Subject::parse(value).ok().map(Self::Subject),
             "client" => ClientId::parse(value).ok().map(Self::Client),
+            "actor" => Subject::parse(value).ok().map(Self::Actor),
             "token_hash" => TokenHash::parse(value).map(Self::TokenHash),
             _ => None,
         }
     }
 
-    /// Whether it names one token, which it then denies whenever it was issued.
+    /// Returns `true` if it names one token, which is then refused whenever it was issued.
     pub fn is_one_token(&self) -> bool {
         match self {
             Self::TokenId(_) | Self::TokenHash(_) => true,
-            Self::Session(_) | Self::Subject(_) | Self::Client(_) => false,
+            Self::Session(_) | Self::Subject(_) | Self::Client(_) | Self::Actor(_) => false,
         }
     }
 }
@@ -117,17 +121,17 @@ impl RevocationKey {
 /// A revocation to be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewRevocation {
-    /// The provider of the tokens: what they are known by is unique for one provider only.
+    /// The provider of the tokens: keys are unique for one provider only.
     pub provider: ProviderName,
-    /// By what the tokens are known.
+    /// The property by which the tokens are matched.
     pub key: RevocationKey,
-    /// Tokens issued before this moment are denied, and those that do not say when they were issued. A token's `iat`
-    /// counts whole seconds, so that one issued later in the same second is denied too. Means nothing where the key
-    /// names one token.
+    /// Tokens issued before this moment are refused, and those that do not state when they were issued. A token's
+    /// `iat` counts whole seconds, so that one issued later in the same second is refused too. Has no meaning if the
+    /// key names one token.
     pub issued_before: Timestamp,
-    /// From when on no token that it matches can still be valid.
+    /// The moment from which no token that it matches can be valid; [`Timestamp::MAX`] for a block.
     pub expires_at: Timestamp,
-    /// Why, in the words of whoever revoked.
+    /// The reason, for people.
     pub reason: Option<String>,
 }
 
@@ -136,18 +140,47 @@ pub struct NewRevocation {
 pub struct Revocation {
     /// Its id.
     pub id: RecordId,
-    /// What was asked for.
+    /// The record.
     pub record: NewRevocation,
-    /// When it was recorded.
+    /// The moment at which it was recorded.
     pub created_at: Timestamp,
-    /// The change that recorded it, or took it back.
+    /// The change that recorded or deleted it.
     pub change: ChangeNumber,
-    /// Whether it was taken back.
+    /// `true` if it was deleted.
     pub deleted: bool,
+    /// The number of requests that a block has refused.
+    pub refused: u64,
+    /// The number of streams that a block has cut.
+    pub streams_cut: u64,
+}
+
+/// Requests refused and streams cut by the block of a key, to be added to its counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockCount {
+    /// The provider of the tokens.
+    pub provider: ProviderName,
+    /// The property by which the tokens are matched.
+    pub key: RevocationKey,
+    /// The number of requests refused.
+    pub refused: u64,
+    /// The number of streams cut.
+    pub streams_cut: u64,
+}
+
+impl NewRevocation {
+    /// Creates a block: a revocation that refuses the tokens, whenever they were issued, until it is lifted (deleted).
+    pub fn block(provider: ProviderName, key: RevocationKey, reason: Option<String>) -> Self {
+        Self { provider, key, issued_before: Timestamp::MAX, expires_at: Timestamp::MAX, reason }
+    }
+
+    /// Returns `true` if it holds until it is lifted.
+    pub fn is_block(&self) -> bool {
+        self.expires_at == Timestamp::MAX
+    }
 }
 
 impl Revocation {
-    /// Records as one change makes them.
+    /// Numbers records as one change makes them.
     pub(crate) fn numbered(
         records: Vec<NewRevocation>,
         now: Timestamp,
@@ -159,6 +192,8 @@ impl Revocation {
             created_at: now,
             change,
             deleted: false,
+            refused: 0,
+            streams_cut: 0,
         })
     }
 
@@ -167,6 +202,15 @@ impl Revocation {
     }
 
     pub(crate) fn detail(&self) -> Value {
+        if self.record.is_block() {
+            return json!({
+                "provider": self.record.provider,
+                "kind": self.record.key.kind(),
+                "value": self.record.key.value(),
+                "until_lifted": true,
+                "reason": self.record.reason,
+            });
+        }
         json!({
             "provider": self.record.provider,
             "kind": self.record.key.kind(),
@@ -178,27 +222,28 @@ impl Revocation {
     }
 }
 
-/// Keeps revocations. One that was taken back is kept, marked, until it expires, so that every node hears of it.
+/// Access to the stored revocations. A deleted one is kept, marked, for a time, so that every node hears of it.
 #[async_trait]
 pub trait Revocations: Send + Sync {
     /// Records revocations: all of them or none, as one change. Many are recorded with one audit record.
     async fn revoke(&self, by: &Actor, records: Vec<NewRevocation>) -> Result<Vec<Revocation>, StoreError>;
 
-    /// At most `limit` revocations that are in force, oldest first, those after `after`.
+    /// Returns at most `limit` revocations that are in force, oldest first, those after `after`. Entries that cannot be
+    /// read are left out.
     async fn revocations(
         &self,
         after: Option<&RecordId>,
         limit: usize,
     ) -> Result<Page<Revocation>, StoreError>;
 
-    /// One revocation that is in force.
+    /// Returns one revocation that is in force.
     async fn revocation(&self, id: &RecordId) -> Result<Revocation, StoreError>;
 
-    /// Takes a revocation back.
-    async fn delete_revocation(&self, by: &Actor, id: &RecordId) -> Result<Revocation, StoreError>;
+    /// Deletes a revocation: its tokens are accepted again, and a block is lifted.
+    async fn delete_revocation(&self, by: &Actor, id: &RecordId) -> Result<ChangeNumber, StoreError>;
 
-    /// At most `limit` revocations that were recorded or taken back by a change after `seen`, in the order of (change,
-    /// id), those after `after`. Expired ones are left out.
+    /// Returns at most `limit` revocations that were recorded or deleted by a change after `seen`, in the order of
+    /// (change, id), those after `after`. Expired ones and those that cannot be read are left out.
     async fn revocations_since(
         &self,
         seen: ChangeNumber,
@@ -206,14 +251,17 @@ pub trait Revocations: Send + Sync {
         limit: usize,
     ) -> Result<Page<Revocation>, StoreError>;
 
-    /// The revocations in force with this key: those that remain when one was taken back.
+    /// Returns the revocations in force with this key: those that remain after one was deleted.
     async fn revocations_of(
         &self,
         provider: &ProviderName,
         key: &RevocationKey,
     ) -> Result<Vec<Revocation>, StoreError>;
 
-    /// Removes revocations that have expired.
+    /// Adds to the counts of blocks.
+    async fn count_blocked(&self, counts: Vec<BlockCount>) -> Result<(), StoreError>;
+
+    /// Removes revocations that have expired. Returns their number.
     async fn purge_revocations(&self) -> Result<u64, StoreError>;
 }
 
@@ -250,6 +298,7 @@ mod tests {
             RevocationKey::Session(SessionId::parse("a").unwrap()),
             RevocationKey::Subject(Subject::parse("a").unwrap()),
             RevocationKey::Client(ClientId::parse("a").unwrap()),
+            RevocationKey::Actor(Subject::parse("a").unwrap()),
             RevocationKey::TokenHash(hash("a")),
         ];
         for key in keys {

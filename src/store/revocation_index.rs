@@ -1,4 +1,4 @@
-//! Which tokens are revoked: asked on every request.
+//! The revocations in memory, checked on every request.
 
 use std::{
     collections::HashMap,
@@ -6,28 +6,31 @@ use std::{
     hash::{BuildHasher, Hash, Hasher},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
 
 use arc_swap::ArcSwap;
 use scopegate_provider::{ClientId, Principal, ProviderName, SessionId, Subject, Timestamp, TokenId};
 
-use super::{NewRevocation, RevocationKey, TokenHash};
+use super::{BlockCount, NewRevocation, RevocationKey, TokenHash};
 
-/// The revocations in force, in memory. Asking takes no lock, and costs the same for one record and for a million; while
+/// The revocations in force, in memory. A lookup takes no lock, and costs the same for one record and for a million; while
 /// there are none it is one load.
 ///
 /// It is divided into shards, each replaced as a whole: a writer copies some hundred entries, and a reader looks into an
-/// ordinary map that nobody changes.
+/// ordinary map that does not change.
 ///
-/// A key is known by 128 bits of a hash that is keyed anew in each process, so that nobody can make two keys meet.
+/// A key is identified by 128 bits of a hash that is keyed anew in each process, so that a client cannot make two keys
+/// collide.
 pub struct RevocationIndex {
     shards: Box<[ArcSwap<Shard>]>,
-    /// The kinds of keys that there may be.
+    /// The kinds of the keys.
     kinds: AtomicU8,
+    /// The blocks among the entries, with what they have refused since it was counted last.
+    blocks: ArcSwap<HashMap<Fingerprint, Arc<Block>, AsIs>>,
     hashers: [ahash::RandomState; 2],
-    /// Held by writers, so that the kinds agree with the entries. Readers know nothing of it.
+    /// Held by writers, so that the kinds agree with the entries. Readers do not take it.
     writer: Mutex<()>,
 }
 
@@ -47,6 +50,15 @@ struct Entry {
     expires_at: Timestamp,
 }
 
+/// The counts of a block since they were taken last.
+#[derive(Debug)]
+struct Block {
+    provider: ProviderName,
+    key: RevocationKey,
+    refused: AtomicU64,
+    streams_cut: AtomicU64,
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     TokenId = 1,
@@ -54,39 +66,96 @@ enum Kind {
     Subject = 4,
     Client = 8,
     TokenHash = 16,
+    Actor = 32,
 }
 
 impl RevocationIndex {
-    /// An index without records.
+    /// Creates an index without records.
     pub fn new() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| ArcSwap::default()).collect(),
             kinds: AtomicU8::new(0),
+            blocks: ArcSwap::default(),
             hashers: [ahash::RandomState::new(), ahash::RandomState::new()],
             writer: Mutex::new(()),
         }
     }
 
-    /// Whether a record matches the principal's token. `token_hash` is called only if there are records by hash.
+    /// Returns `true` if a record matches the principal's token, and counts that for a block. `token_hash` is called only
+    /// if there are records by hash.
     pub fn is_revoked(
         &self,
         principal: &Principal,
         now: Timestamp,
         token_hash: impl FnOnce() -> TokenHash,
     ) -> bool {
-        let kinds = self.kinds.load(Ordering::Acquire);
-        if kinds == 0 {
-            return false;
+        let matching = self.matching(principal, now, token_hash);
+        if let Some(fingerprint) = matching {
+            self.count(fingerprint, |block| &block.refused);
         }
-        let has = |kind: Kind| kinds & kind as u8 != 0;
-        let by = |kind: Kind, value: Option<&str>| {
-            has(kind) && value.is_some_and(|value| self.matches(principal, kind, value.as_bytes(), now))
-        };
-        by(Kind::TokenId, principal.token_id().map(TokenId::as_str))
-            || by(Kind::Session, principal.session().map(SessionId::as_str))
-            || by(Kind::Subject, principal.subject().map(Subject::as_str))
-            || by(Kind::Client, principal.client().map(ClientId::as_str))
-            || has(Kind::TokenHash) && self.matches(principal, Kind::TokenHash, token_hash().as_bytes(), now)
+        matching.is_some()
+    }
+
+    /// As [`RevocationIndex::is_revoked`], for an open stream, which is cut if it returns `true`.
+    pub fn is_stream_revoked(
+        &self,
+        principal: &Principal,
+        now: Timestamp,
+        token_hash: impl FnOnce() -> TokenHash,
+    ) -> bool {
+        let matching = self.matching(principal, now, token_hash);
+        if let Some(fingerprint) = matching {
+            self.count(fingerprint, |block| &block.streams_cut);
+        }
+        matching.is_some()
+    }
+
+    /// Returns the fingerprint of a record that matches the principal's token.
+    fn matching(
+        &self,
+        principal: &Principal,
+        now: Timestamp,
+        token_hash: impl FnOnce() -> TokenHash,
+    ) -> Option<Fingerprint> {
+        let kinds = Kinds(self.kinds.load(Ordering::Acquire));
+        if kinds.0 == 0 {
+            return None;
+        }
+        let values = [
+            (Kind::TokenId, principal.token_id().map(TokenId::as_str)),
+            (Kind::Session, principal.session().map(SessionId::as_str)),
+            (Kind::Subject, principal.subject().map(Subject::as_str)),
+            (Kind::Client, principal.client().map(ClientId::as_str)),
+            (Kind::Actor, actor_of(principal)),
+        ];
+        for (kind, value) in values {
+            let Some(value) = value.filter(|_| kinds.contain(kind)) else { continue };
+            if let Some(found) = self.find(principal, kind, value.as_bytes(), now) {
+                return Some(found);
+            }
+        }
+        if kinds.contain(Kind::TokenHash) {
+            return self.find(principal, Kind::TokenHash, token_hash().as_bytes(), now);
+        }
+        None
+    }
+
+    /// Returns the counts of blocks since they were taken last, and sets them to 0.
+    pub(crate) fn take_block_counts(&self) -> Vec<BlockCount> {
+        let taken = self.blocks.load().values().map(|block| block.take()).collect::<Vec<_>>();
+        taken.into_iter().filter(|count| count.refused > 0 || count.streams_cut > 0).collect()
+    }
+
+    /// Adds counts that could not be stored.
+    pub(crate) fn put_block_counts(&self, counts: &[BlockCount]) {
+        let blocks = self.blocks.load();
+        for count in counts {
+            let fingerprint = self.key_fingerprint(&count.provider, &count.key);
+            if let Some(block) = blocks.get(&fingerprint) {
+                block.refused.fetch_add(count.refused, Ordering::Relaxed);
+                block.streams_cut.fetch_add(count.streams_cut, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Adds a record.
@@ -97,11 +166,16 @@ impl RevocationIndex {
     /// Adds records.
     pub fn extend<'a>(&self, records: impl IntoIterator<Item = &'a NewRevocation>) {
         let mut kinds = 0;
-        let entry = |record: &NewRevocation| {
+        let mut entries = Vec::new();
+        let mut blocks = Vec::new();
+        for record in records {
+            let fingerprint = self.key_fingerprint(&record.provider, &record.key);
             kinds |= kind_of(&record.key) as u8;
-            (self.key_fingerprint(&record.provider, &record.key), Entry::of(record))
-        };
-        let mut entries: Vec<_> = records.into_iter().map(entry).collect();
+            entries.push((fingerprint, Entry::of(record)));
+            if record.is_block() {
+                blocks.push((fingerprint, Block::of(record)));
+            }
+        }
         entries.sort_unstable_by_key(|(fingerprint, _)| fingerprint.shard());
         let _writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         for group in entries.chunk_by(|a, b| a.0.shard() == b.0.shard()) {
@@ -115,11 +189,29 @@ impl RevocationIndex {
                 }
             });
         }
-        // After the entries: whoever sees the kind finds them.
+        self.add_blocks(blocks);
+        // After the entries: a reader that sees the kind finds them.
         self.kinds.fetch_or(kinds, Ordering::Release);
     }
 
-    /// Takes `remaining` as all records of a key, after one of them was taken back.
+    /// Replaces all records. A reader finds those that are in both at any moment.
+    pub(crate) fn replace_all(&self, replacement: Replacement) {
+        let Replacement { shards, kinds, blocks } = replacement;
+        let _writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.kinds.fetch_or(kinds, Ordering::Release);
+        for (known, new) in self.shards.iter().zip(shards) {
+            known.store(Arc::new(new));
+        }
+        let known = self.blocks.load();
+        let kept = blocks.into_iter().map(|(fingerprint, block)| {
+            let block = known.get(&fingerprint).cloned().unwrap_or(block);
+            (fingerprint, block)
+        });
+        self.blocks.store(Arc::new(kept.collect()));
+        self.kinds.store(kinds, Ordering::Release);
+    }
+
+    /// Replaces the records of a key by `remaining`, after one of them was deleted.
     pub fn replace<'a>(
         &self,
         provider: &ProviderName,
@@ -127,12 +219,38 @@ impl RevocationIndex {
         remaining: impl IntoIterator<Item = &'a NewRevocation>,
     ) {
         let entry = remaining.into_iter().map(Entry::of).reduce(Entry::join);
+        let is_block = entry.is_some_and(|entry| entry.expires_at == Timestamp::MAX);
         let fingerprint = self.key_fingerprint(provider, key);
         let _writing = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.change(fingerprint, |shard| match entry {
             Some(entry) => drop(shard.insert(fingerprint, entry)),
             None => drop(shard.remove(&fingerprint)),
         });
+        if !is_block && self.blocks.load().contains_key(&fingerprint) {
+            self.blocks.rcu(|known| {
+                let mut kept = HashMap::clone(known);
+                kept.remove(&fingerprint);
+                kept
+            });
+        }
+    }
+
+    /// Adds blocks to count for. Only with the writer's lock.
+    fn add_blocks(&self, blocks: Vec<(Fingerprint, Arc<Block>)>) {
+        if blocks.is_empty() {
+            return;
+        }
+        let mut all = HashMap::clone(&self.blocks.load());
+        for (fingerprint, block) in blocks {
+            all.entry(fingerprint).or_insert(block);
+        }
+        self.blocks.store(Arc::new(all));
+    }
+
+    fn count(&self, fingerprint: Fingerprint, counter: fn(&Block) -> &AtomicU64) {
+        if let Some(block) = self.blocks.load().get(&fingerprint) {
+            counter(block).fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Removes what has expired.
@@ -150,12 +268,12 @@ impl RevocationIndex {
         }
     }
 
-    /// How many keys there are.
+    /// Returns the number of keys.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.load().len()).sum()
     }
 
-    /// Whether there is no record.
+    /// Returns `true` if there are no records.
     pub fn is_empty(&self) -> bool {
         self.shards.iter().all(|shard| shard.load().is_empty())
     }
@@ -169,12 +287,12 @@ impl RevocationIndex {
         }
     }
 
-    fn matches(&self, principal: &Principal, kind: Kind, value: &[u8], now: Timestamp) -> bool {
+    fn find(&self, principal: &Principal, kind: Kind, value: &[u8], now: Timestamp) -> Option<Fingerprint> {
         let fingerprint = self.fingerprint(principal.provider(), kind, value);
-        let Some(shard) = self.shards.get(fingerprint.shard()).map(ArcSwap::load) else { return false };
-        shard.get(&fingerprint).is_some_and(|entry| {
-            now < entry.expires_at && principal.issued_at().is_none_or(|at| at < entry.issued_before)
-        })
+        let shard = self.shards.get(fingerprint.shard())?.load();
+        let entry = shard.get(&fingerprint)?;
+        let is_older = principal.issued_at().is_none_or(|at| at < entry.issued_before);
+        (now < entry.expires_at && is_older).then_some(fingerprint)
     }
 
     fn key_fingerprint(&self, provider: &ProviderName, key: &RevocationKey) -> Fingerprint {
@@ -182,27 +300,88 @@ impl RevocationIndex {
         match key {
             RevocationKey::TokenId(id) => self.fingerprint(provider, kind, id.as_str().as_bytes()),
             RevocationKey::Session(id) => self.fingerprint(provider, kind, id.as_str().as_bytes()),
-            RevocationKey::Subject(id) => self.fingerprint(provider, kind, id.as_str().as_bytes()),
+            RevocationKey::Subject(id) | RevocationKey::Actor(id) => self.fingerprint(provider, kind, id.as_str().as_bytes()),
             RevocationKey::Client(id) => self.fingerprint(provider, kind, id.as_str().as_bytes()),
             RevocationKey::TokenHash(hash) => self.fingerprint(provider, kind, hash.as_bytes()),
         }
     }
 
     fn fingerprint(&self, provider: &ProviderName, kind: Kind, value: &[u8]) -> Fingerprint {
-        let half = |state: &ahash::RandomState| {
+        let [low, high] = self.hashers.each_ref().map(|state| {
             let mut hasher = state.build_hasher();
             hasher.write_u8(kind as u8);
             provider.as_str().hash(&mut hasher);
             hasher.write(value);
             hasher.finish()
-        };
-        let [low, high] = &self.hashers;
-        Fingerprint(u128::from(half(low)) | u128::from(half(high)) << 64)
+        });
+        Fingerprint(u128::from(low) | u128::from(high) << 64)
     }
 }
 
+/// The records that replace all those of an index. It is filled beside the index that is in use.
+pub(crate) struct Replacement {
+    shards: Vec<Shard>,
+    kinds: u8,
+    blocks: Vec<(Fingerprint, Arc<Block>)>,
+}
+
+impl Replacement {
+    /// Creates an empty replacement.
+    pub(crate) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Shard::default()).collect(), kinds: 0, blocks: Vec::new() }
+    }
+
+    /// Adds a record for `index`.
+    pub(crate) fn add(&mut self, index: &RevocationIndex, record: &NewRevocation) {
+        let fingerprint = index.key_fingerprint(&record.provider, &record.key);
+        let entry = Entry::of(record);
+        self.kinds |= kind_of(&record.key) as u8;
+        if let Some(shard) = self.shards.get_mut(fingerprint.shard()) {
+            shard.entry(fingerprint).and_modify(|known| *known = known.join(entry)).or_insert(entry);
+        }
+        if record.is_block() {
+            self.blocks.push((fingerprint, Block::of(record)));
+        }
+    }
+}
+
+/// The kinds of keys of an index, as bits.
+#[derive(Clone, Copy)]
+struct Kinds(u8);
+
+impl Kinds {
+    fn contain(self, kind: Kind) -> bool {
+        self.0 & kind as u8 != 0
+    }
+}
+
+impl Block {
+    fn of(record: &NewRevocation) -> Arc<Self> {
+        Arc::new(Self {
+            provider: record.provider.clone(),
+            key: record.key.clone(),
+            refused: AtomicU64::new(0),
+            streams_cut: AtomicU64::new(0),
+        })
+    }
+
+    fn take(&self) -> BlockCount {
+        BlockCount {
+            provider: self.provider.clone(),
+            key: self.key.clone(),
+            refused: self.refused.swap(0, Ordering::Relaxed),
+            streams_cut: self.streams_cut.swap(0, Ordering::Relaxed),
+        }
+    }
+}
+
+/// Returns the id of the actor that the token names.
+fn actor_of(_: &Principal) -> Option<&str> {
+    None
+}
+
 impl Fingerprint {
-    /// By other bits than the map in the shard goes by.
+    /// Returns the shard, from other bits than the map in the shard uses.
     fn shard(self) -> usize {
         (self.0 >> 116) as usize % SHARDS
     }
@@ -229,6 +408,7 @@ fn kind_of(key: &RevocationKey) -> Kind {
         RevocationKey::Subject(_) => Kind::Subject,
         RevocationKey::Client(_) => Kind::Client,
         RevocationKey::TokenHash(_) => Kind::TokenHash,
+        RevocationKey::Actor(_) => Kind::Actor,
     }
 }
 
@@ -244,7 +424,7 @@ impl fmt::Debug for RevocationIndex {
     }
 }
 
-/// Takes a fingerprint, which is a hash already, as its own hash.
+/// A hasher that returns a fingerprint, which is a hash already, unchanged.
 #[derive(Debug, Clone, Copy, Default)]
 struct AsIs(u64);
 

@@ -12,51 +12,51 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct StoreSettings {
     /// `sqlite://PATH`, `postgres://…` or `memory:`; a string, `{ env: NAME }` or `{ file: PATH }`.
     pub url: StoreUrl,
-    /// Whether missing migrations are run at start, or only looked for.
+    /// Runs missing migrations at start; otherwise their absence is an error.
     #[serde(default = "yes")]
     pub migrate: bool,
-    /// Whether PostgreSQL's LISTEN is used beside the poll; without it changes still arrive within a second.
+    /// Uses PostgreSQL's LISTEN beside the poll; without it changes still arrive within a second.
     #[serde(default = "yes")]
     pub listen: bool,
     /// The most connections to PostgreSQL.
     #[serde(default = "ten")]
     pub max_connections: u32,
-    /// After how long without the store this node stops answering.
+    /// The time without the store after which this node stops answering.
     #[serde(default)]
     pub max_staleness: MaxStaleness,
 }
 
-/// After how long without the store a node stops answering.
+/// The time without the store after which a node stops answering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MaxStaleness {
-    /// Because its scopes and routes may be old; `never` unless said.
+    /// Because its scopes and routes may be old; `never` by default.
     pub policy: Tolerance,
-    /// Because it may not know of revocations; 5 minutes unless said.
+    /// Because it may not know of revocations; 5 minutes by default.
     pub revocations: Tolerance,
 }
 
-/// How long something is put up with: a duration, or for ever (`never` is given up).
+/// A time limit: a duration, or none (`never`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tolerance {
-    /// For ever.
+    /// No limit.
     Unlimited,
-    /// For this long.
+    /// This long.
     Limited(Span),
 }
 
-/// Where the store is. Neither `Debug` nor `Display` shows a password.
+/// The place of the store. Neither `Debug` nor `Display` shows a password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoreUrl {
-    /// In memory: whoever writes this accepts that everything is lost at the end.
+    /// In memory: everything is lost at the end of the process.
     Memory,
     /// In a file of SQLite.
     Sqlite(PathBuf),
-    /// In PostgreSQL, or what speaks its protocol.
+    /// In PostgreSQL, or a database that speaks its protocol.
     Postgres(url::Url),
 }
 
-/// Why a string is not the URL of a store. It is not shown, as it may hold a password.
+/// Errors of parsing the URL of a store. The text is not shown, as it may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StoreUrlError {
     /// Another scheme.
@@ -71,7 +71,7 @@ pub enum StoreUrlError {
 }
 
 impl StoreSettings {
-    /// The settings of a store at `url`, all else as if not said.
+    /// Creates the settings of a store at `url`, all else with its default.
     pub fn new(url: StoreUrl) -> Self {
         Self {
             url,
@@ -90,7 +90,7 @@ impl Default for MaxStaleness {
 }
 
 impl Tolerance {
-    /// Whether something of this age is too old.
+    /// Returns `true` if something of this age is too old.
     pub fn is_exceeded_by(self, age: Duration) -> bool {
         match self {
             Self::Unlimited => false,
@@ -162,7 +162,11 @@ impl fmt::Display for StoreUrl {
             Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
             // Only host, port and database: the user's part and the query may hold a password.
             Self::Postgres(url) => {
-                write!(f, "postgres://{}", url.host_str().unwrap_or_default())?;
+                let by_query = url.query_pairs().find(|(key, _)| matches!(&**key, "host" | "hostaddr"));
+                match by_query {
+                    Some((_, host)) => write!(f, "postgres://{host}")?,
+                    None => write!(f, "postgres://{}", url.host_str().unwrap_or_default())?,
+                }
                 url.port().map_or(Ok(()), |port| write!(f, ":{port}"))?;
                 f.write_str(url.path())
             }

@@ -1,32 +1,38 @@
-//! The keys that tokens of our own are signed with, shared by all nodes.
+//! The keys that scopegate signs its own tokens with, shared by all nodes.
 
 use async_trait::async_trait;
 use scopegate_provider::{Secret, Timestamp};
 
 use super::{Store, StoreError};
 
-/// A private key of ours, as it is kept.
+/// A private key of scopegate, as it is stored.
 #[derive(Debug, Clone)]
 pub struct SigningKey {
     /// 1, 2, …: the order in which keys are used.
     pub number: i64,
-    /// From when on it signs. It is published from the moment that it is kept.
+    /// The moment from which it signs. It is published from the moment that it is stored.
     pub active_from: Timestamp,
-    /// The private key, in whatever form its owner wants it kept.
+    /// The private key, in the form in which its owner wants it stored.
     pub private_key: Secret,
 }
 
-/// Keeps signing keys.
+/// Access to the stored signing keys.
 #[async_trait]
 pub trait SigningKeys: Send + Sync {
-    /// All keys, in their order.
+    /// Returns all keys, in their order.
     async fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError>;
 
-    /// Keeps a key unless there is one of this number: of nodes that make one at the same time, the first has made it.
+    /// Stores a key unless there is one of this number: if several nodes make one at the same time, the first wins.
     async fn add_signing_key(&self, key: SigningKey) -> Result<(), StoreError>;
 
-    /// Forgets the keys before this number.
+    /// Removes the keys before this number.
     async fn forget_signing_keys(&self, before: i64) -> Result<(), StoreError>;
+
+    /// Removes the key of this number.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is none.
+    async fn remove_signing_key(&self, number: i64) -> Result<(), StoreError>;
 }
 
 #[async_trait]
@@ -36,10 +42,18 @@ impl SigningKeys for Store {
     }
 
     async fn add_signing_key(&self, key: SigningKey) -> Result<(), StoreError> {
-        self.backend().add_signing_key(key).await
+        self.noted(self.backend().add_signing_key(key).await)
     }
 
     async fn forget_signing_keys(&self, before: i64) -> Result<(), StoreError> {
-        self.backend().forget_signing_keys(before).await
+        self.noted(self.backend().forget_signing_keys(before).await)
     }
+
+    async fn remove_signing_key(&self, number: i64) -> Result<(), StoreError> {
+        self.noted(self.backend().remove_signing_key(number).await)
+    }
+}
+
+pub(crate) fn no_signing_key(number: i64) -> StoreError {
+    StoreError::NotFound { what: "signing key", name: number.to_string() }
 }

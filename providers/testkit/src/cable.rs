@@ -1,4 +1,4 @@
-//! A cable to a database that can be cut.
+//! A cable to a database that can be cut or frozen.
 
 use std::path::PathBuf;
 
@@ -11,23 +11,30 @@ use tokio::{
 
 use crate::Postgres;
 
-/// A way to a [`Postgres`] over TCP that can be cut: whoever is connected is disconnected, and whoever connects waits.
-/// It ends when it is dropped.
+/// A way to a [`Postgres`] over TCP. It can be cut: connections are closed, and new ones wait. It can be frozen: nothing
+/// is carried any more, and the ends are not told (a black hole). It ends when it is dropped.
 #[derive(Debug)]
 pub struct Cable {
     port: u16,
-    cut: watch::Sender<bool>,
+    state: watch::Sender<State>,
     carrying: AbortHandle,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Whole,
+    Cut,
+    Frozen,
+}
+
 impl Cable {
-    /// A cable that is whole.
+    /// Lays a cable that is whole.
     pub async fn to(server: &Postgres) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let cut = watch::Sender::new(false);
-        let carrying = tokio::spawn(carry(listener, server.socket(), cut.subscribe())).abort_handle();
-        Self { port, cut, carrying }
+        let state = watch::Sender::new(State::Whole);
+        let carrying = tokio::spawn(carry(listener, server.socket(), state.subscribe())).abort_handle();
+        Self { port, state, carrying }
     }
 
     /// The URL of a database at its far end, which has this URL there.
@@ -38,12 +45,17 @@ impl Cable {
 
     /// Cuts it.
     pub fn cut(&self) {
-        self.cut.send_replace(true);
+        self.state.send_replace(State::Cut);
     }
 
-    /// Makes it whole again.
+    /// Freezes it: what is connected stays connected and hears nothing any more, not even after it was mended.
+    pub fn freeze(&self) {
+        self.state.send_replace(State::Frozen);
+    }
+
+    /// Makes it whole again, for new connections.
     pub fn mend(&self) {
-        self.cut.send_replace(false);
+        self.state.send_replace(State::Whole);
     }
 }
 
@@ -53,26 +65,38 @@ impl Drop for Cable {
     }
 }
 
-async fn carry(listener: TcpListener, socket: PathBuf, mut cut: watch::Receiver<bool>) {
+async fn carry(listener: TcpListener, socket: PathBuf, mut state: watch::Receiver<State>) {
+    let mut connections = JoinSet::new();
     loop {
-        // An error means that nobody has the scissors any more.
-        if cut.wait_for(|cut| !cut).await.is_err() {
+        // An error means that the cable was dropped.
+        if state.wait_for(|state| *state == State::Whole).await.is_err() {
             return;
         }
-        let mut connections = JoinSet::new();
+        let mut changed = state.clone();
         let carry = async {
             while let Ok((mut near, _)) = listener.accept().await {
                 let socket = socket.clone();
+                let mut state = state.clone();
                 connections.spawn(async move {
-                    // A server that is not there is not there for whoever connects, either.
+                    // A server that is away is away for those that connect here, too.
                     let Ok(mut far) = UnixStream::connect(socket).await else { return };
-                    let _ = copy_bidirectional(&mut near, &mut far).await;
+                    let frozen = tokio::select! {
+                        _ = copy_bidirectional(&mut near, &mut far) => false,
+                        _ = state.wait_for(|state| *state == State::Frozen) => true,
+                    };
+                    if frozen {
+                        // The sockets stay open.
+                        std::future::pending::<()>().await;
+                    }
                 });
             }
         };
         tokio::select! {
             () = carry => {}
-            _ = cut.wait_for(|cut| *cut) => {}
+            _ = changed.wait_for(|state| *state != State::Whole) => {}
+        }
+        if *changed.borrow() == State::Cut {
+            connections.shutdown().await;
         }
     }
 }

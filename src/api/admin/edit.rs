@@ -152,7 +152,10 @@ fn check_route(edit: &Edit) -> Result<(), EditError> {
             serde_json::from_value::<RouteSettings>(definition.clone()).map_err(EditError::Route)?;
             Ok(())
         }
-        Edit::PutScope { .. } | Edit::DeleteScope { .. } | Edit::DeleteRoute { .. } => Ok(()),
+        Edit::PutScope { .. }
+        | Edit::DeleteScope { .. }
+        | Edit::DeleteUnreadableScope { .. }
+        | Edit::DeleteRoute { .. } => Ok(()),
     }
 }
 

@@ -17,3 +17,16 @@ pub(in crate::store) async fn a_signing_key_is_kept_once_and_forgotten(store: &d
     store.forget_signing_keys(2).await.unwrap();
     assert_eq!(kept().await, [(2, NOW, "second".to_owned())]);
 }
+
+/// D5: a key that cannot be opened any more is removed by its number.
+pub(in crate::store) async fn a_signing_key_is_removed_by_its_number(store: &dyn Backend) {
+    for number in [1, 2] {
+        let key = SigningKey { number, active_from: NOW, private_key: Secret::new("x") };
+        store.add_signing_key(key).await.unwrap();
+    }
+    store.remove_signing_key(1).await.unwrap();
+    let kept = store.signing_keys().await.unwrap();
+    assert_eq!(kept.iter().map(|key| key.number).collect::<Vec<_>>(), [2]);
+    let again = store.remove_signing_key(1).await;
+    assert!(matches!(again, Err(StoreError::NotFound { what: "signing key", .. })), "{again:?}");
+}

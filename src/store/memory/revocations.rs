@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{Entry, MemoryStore, State};
 use crate::store::{
-    Action, Actor, ChangeNumber, NewRevocation, Page, RecordId, Revocation, RevocationKey, Revocations,
-    StoreError,
+    Action, Actor, BlockCount, ChangeNumber, NewRevocation, Page, RecordId, Revocation, RevocationKey,
+    Revocations, Stamp, StoreError,
     changes::Part,
     revocation::{AUDITED_ONE_BY_ONE, no_revocation},
 };
@@ -17,7 +17,7 @@ impl Revocations for MemoryStore {
     async fn revoke(&self, by: &Actor, records: Vec<NewRevocation>) -> Result<Vec<Revocation>, StoreError> {
         let now = self.clock.now();
         let mut state = self.write()?;
-        let change = state.heads.advance(Part::Revocations);
+        let change = state.heads.advance(Part::Revocations, Stamp::random()?);
         let made: Vec<_> = Revocation::numbered(records, now, change).collect();
         state.revocations.extend(made.iter().map(|made| (made.id.clone(), made.clone())));
         state.record_revocations(by, now, &made, change);
@@ -42,18 +42,20 @@ impl Revocations for MemoryStore {
         found.ok_or_else(|| no_revocation(id))
     }
 
-    async fn delete_revocation(&self, by: &Actor, id: &RecordId) -> Result<Revocation, StoreError> {
+    async fn delete_revocation(&self, by: &Actor, id: &RecordId) -> Result<ChangeNumber, StoreError> {
         let at = self.clock.now();
         let mut state = self.write()?;
         let mut heads = state.heads;
         let found = state.revocations.get_mut(id).filter(|found| found.in_force(at));
         let found = found.ok_or_else(|| no_revocation(id))?;
-        (found.deleted, found.change) = (true, heads.advance(Part::Revocations));
+        found.deleted = true;
+        found.change = heads.advance(Part::Revocations, Stamp::random()?);
         let found = found.clone();
         state.heads = heads;
-        let (action, detail) = (Action::DeleteRevocation, found.detail());
-        state.record(found.change, 0, Entry { at, by, action, name: id.as_str(), detail });
-        Ok(found)
+        let action = Action::DeleteRevocation;
+        let entry = Entry { at, by, action, name: id.as_str(), detail: found.detail() };
+        state.record(found.change, 0, entry);
+        Ok(found.change)
     }
 
     async fn revocations_since(
@@ -85,6 +87,24 @@ impl Revocations for MemoryStore {
         Ok(found.cloned().collect())
     }
 
+    async fn count_blocked(&self, counts: Vec<BlockCount>) -> Result<(), StoreError> {
+        let mut state = self.write()?;
+        for count in counts {
+            let matches = |found: &&mut Revocation| {
+                let record = &found.record;
+                !found.deleted
+                    && record.is_block()
+                    && record.provider == count.provider
+                    && record.key == count.key
+            };
+            for found in state.revocations.values_mut().filter(matches) {
+                found.refused += count.refused;
+                found.streams_cut += count.streams_cut;
+            }
+        }
+        Ok(())
+    }
+
     async fn purge_revocations(&self) -> Result<u64, StoreError> {
         let now = self.clock.now();
         let mut state = self.write()?;
@@ -101,8 +121,9 @@ impl State {
             return self.record(change, 0, Entry { at, by, action: Action::Revoke, name: "*", detail });
         }
         for (index, revocation) in made.iter().enumerate() {
-            let (name, detail) = (revocation.id.as_str(), revocation.detail());
-            self.record(change, index, Entry { at, by, action: Action::Revoke, name, detail });
+            let name = revocation.id.as_str();
+            let entry = Entry { at, by, action: Action::Revoke, name, detail: revocation.detail() };
+            self.record(change, index, entry);
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::{collections::HashSet, sync::Mutex};
 
-use scopegate_testkit::Postgres;
+use scopegate_testkit::{Cable, Postgres};
 
 use super::*;
 use crate::store::{
@@ -14,7 +14,7 @@ fn settings(url: &str) -> StoreSettings {
 
 async fn at(settings: &StoreSettings) -> Result<SqlStore, OpenError> {
     let StoreUrl::Postgres(url) = &settings.url else { panic!("not PostgreSQL") };
-    super::open(url, settings, still()).await
+    super::open(url, settings, still(), Duration::from_mins(1)).await
 }
 
 async fn open() -> (SqlStore, ()) {
@@ -24,8 +24,9 @@ async fn open() -> (SqlStore, ()) {
 conformance!(open);
 
 async fn meddle(url: &str, sql: &'static str) {
-    let pool = pool(&url.parse().unwrap(), 1).await.unwrap();
-    sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+    install_drivers();
+    let mut connection = AnyConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
 }
 
 #[tokio::test]
@@ -56,9 +57,9 @@ async fn concurrent_changes_of_two_nodes_have_numbers_without_gaps() {
 async fn a_store_of_a_newer_scopegate_is_refused() {
     let url = Postgres::shared().database();
     at(&settings(&url)).await.unwrap();
-    meddle(&url, "INSERT INTO scopegate_migrations VALUES (8, 'later', '', 0)").await;
+    meddle(&url, "INSERT INTO scopegate_migrations VALUES (10, 'later', '', 0)").await;
     let error = at(&settings(&url)).await.unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 8, known: 7, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 10, known: 9, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -67,7 +68,7 @@ async fn missing_migrations_are_named_where_they_may_not_be_run() {
     let only_check = StoreSettings { migrate: false, ..settings.clone() };
     let error = at(&only_check).await.unwrap_err();
     assert!(
-        matches!(&error, OpenError::Unmigrated { missing, .. } if missing == &[1, 2, 3, 4, 5, 6, 7]),
+        matches!(&error, OpenError::Unmigrated { missing, .. } if missing == &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
         "{error}"
     );
     at(&settings).await.unwrap();
@@ -190,4 +191,50 @@ async fn invariant_14_a_killed_and_restarted_database_has_every_acknowledged_wri
     }
     assert!(!acknowledged.revocations.lock().unwrap().is_empty());
     store.create(ItemName::parse("after").unwrap()).await.unwrap();
+}
+
+/// A connection of a node that holds the lock of all changes and does nothing more, as if the node were frozen.
+async fn frozen_in_a_write(url: &str) -> sqlx::pool::PoolConnection<sqlx::Any> {
+    let mut connection = pool(&url.parse().unwrap(), 2).unwrap().acquire().await.unwrap();
+    let sql = "BEGIN; UPDATE heads SET last = last WHERE id = 1";
+    sqlx::raw_sql(sql).execute(&mut *connection).await.unwrap();
+    connection
+}
+
+/// D1: a node that is frozen in the middle of a write keeps the others from writing for seconds, not for hours.
+#[tokio::test]
+async fn a_node_that_is_frozen_in_a_write_does_not_keep_others_from_writing() {
+    let url = Postgres::shared().database();
+    let store = at(&settings(&url)).await.unwrap();
+    let frozen = frozen_in_a_write(&url).await;
+    store.revoke(&actor(), vec![record(token_id("a"))]).await.unwrap();
+    drop(frozen);
+}
+
+/// D1: the same for a node that is cut off without a word; it works again once there is a way to the database.
+#[tokio::test]
+async fn a_node_that_is_cut_off_in_a_write_does_not_keep_others_from_writing() {
+    let server = Postgres::shared();
+    let url = server.database();
+    let cable = Cable::to(server).await;
+    let near = at(&settings(&url)).await.unwrap();
+    let far = at(&settings(&cable.url(&url))).await.unwrap();
+    let hangs = frozen_in_a_write(&cable.url(&url)).await;
+    cable.freeze();
+    near.revoke(&actor(), vec![record(token_id("a"))]).await.unwrap();
+    drop(hangs);
+    cable.mend();
+    far.revoke(&actor(), vec![record(token_id("b"))]).await.unwrap();
+    assert_eq!(far.heads().await.unwrap(), near.heads().await.unwrap());
+}
+
+/// CASES C14: a database that refuses connections is named at once, with the cause and the key of the setting.
+#[tokio::test]
+async fn a_refused_connection_is_named_at_once() {
+    let settings = settings("postgres://gate@127.0.0.1:1/gate");
+    let StoreUrl::Postgres(url) = &settings.url else { panic!("not PostgreSQL") };
+    let error = super::open(url, &settings, still(), Duration::ZERO).await.unwrap_err().to_string();
+    for part in ["postgres://127.0.0.1:1/gate", "store.url", "refused"] {
+        assert!(error.contains(part), "{part} is not in {error}");
+    }
 }

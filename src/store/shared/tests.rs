@@ -1,4 +1,5 @@
 mod order;
+mod poison;
 
 use std::time::Instant;
 
@@ -149,4 +150,112 @@ async fn whoever_subscribes_hears_of_a_change_that_is_already_in_memory() {
     store.edit_policy(&actor(), &store.policy(), put("x")).await.unwrap();
     heard.changed().await.unwrap();
     assert_eq!(heard.borrow().policy, store.policy().change);
+}
+
+/// A node that reads changes only when it is told to.
+async fn manual(url: &str) -> Store {
+    let clock = Arc::new(scopegate_testkit::TestClock::at(Timestamp::from_seconds(1_700_000_000)));
+    Store::open(Some(&StoreSettings::new(url.parse().unwrap())), clock).await.unwrap()
+}
+
+/// The store as it was before the first change, as after a restore from a backup.
+const RESTORE: &str = "DELETE FROM scopes; DELETE FROM revocations; DELETE FROM audit; \
+    DELETE FROM stamps WHERE number > 0; \
+    UPDATE heads SET last = 0, policy = 0, revocations = 0, providers = 0, stamp = 0";
+
+async fn a_node_notices_that_the_store_went_back_in_time(url: &str) {
+    for changes_afterwards in [1, 2, 3] {
+        meddle(url, RESTORE).await;
+        let cut_off = manual(url).await;
+        let writer = manual(url).await;
+        writer.revoke(&actor(), vec![revocation("before")]).await.unwrap();
+        writer.edit_policy(&actor(), &writer.policy(), put("x")).await.unwrap();
+        cut_off.refresh().await.unwrap();
+        assert!(is_revoked(&cut_off, "before") && cut_off.policy().scopes.len() == 1);
+        meddle(url, RESTORE).await;
+        let writer = manual(url).await;
+        for n in 0..changes_afterwards {
+            writer.revoke(&actor(), vec![revocation(&format!("t{n}"))]).await.unwrap();
+        }
+        let mut heard = cut_off.subscribe();
+        heard.mark_unchanged();
+        cut_off.refresh().await.unwrap();
+        for n in 0..changes_afterwards {
+            assert!(is_revoked(&cut_off, &format!("t{n}")), "t{n} of {changes_afterwards}");
+        }
+        assert!(!is_revoked(&cut_off, "before"));
+        assert!(cut_off.policy().scopes.is_empty());
+        assert_eq!(heard.borrow_and_update().rereads, 1);
+        // It writes again, by the store's numbers.
+        cut_off.edit_policy(&actor(), &cut_off.policy(), put("y")).await.unwrap();
+    }
+}
+
+async fn meddle(url: &str, sql: &'static str) {
+    let settings = StoreSettings::new(url.parse().unwrap());
+    drop(Store::open(Some(&settings), ticking()).await.unwrap());
+    let path = url.replace("sqlite://", "sqlite:");
+    let mut connection = <sqlx::AnyConnection as sqlx::Connection>::connect(&path).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+}
+
+/// D2: whatever number the restored store has reached meanwhile, a node notices, and reads everything again.
+#[tokio::test]
+async fn a_postgresql_that_went_back_in_time_is_read_again() {
+    a_node_notices_that_the_store_went_back_in_time(&Postgres::shared().database()).await;
+}
+
+/// D2: the same for a file of SQLite that was restored.
+#[tokio::test]
+async fn a_sqlite_file_that_went_back_in_time_is_read_again() {
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("gate.db").display());
+    a_node_notices_that_the_store_went_back_in_time(&url).await;
+}
+
+/// D1: while the store takes no writes, the node says so with the innermost cause, and says when it does again.
+#[tokio::test]
+async fn a_store_that_takes_no_writes_is_reported() {
+    let url = Postgres::shared().database();
+    let store = node(&url).await;
+    // A client without time limits.
+    let mut holder = <sqlx::AnyConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    let sql = "BEGIN; UPDATE heads SET last = last WHERE id = 1";
+    sqlx::raw_sql(sql).execute(&mut holder).await.unwrap();
+    let refused = store.revoke(&actor(), vec![revocation("t")]).await.unwrap_err();
+    assert!(refused.cause().contains("lock timeout"), "{}", refused.cause());
+    assert_eq!(store.write_failure(), Some(refused.cause()));
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
+    until(|| store.write_failure().is_none()).await;
+}
+
+/// D6: on a node whose clock is slow, the moment of a revocation is the store's.
+#[tokio::test]
+async fn a_node_whose_clock_is_slow_revokes_by_the_time_of_the_store() {
+    let settings = StoreSettings::new(Postgres::shared().database().parse().unwrap());
+    let clock = Arc::new(SteppedClock::new());
+    let store = Store::open(Some(&settings), clock.clone()).await.unwrap();
+    let right = store.now();
+    clock.step_to(Duration::from_hours(1), true);
+    let moment = store.revocation_moment(Duration::from_secs(30)).await.unwrap();
+    assert!(moment >= right + Duration::from_secs(30), "{moment:?}");
+    clock.step_to(Duration::from_hours(1), false);
+    let moment = store.revocation_moment(Duration::ZERO).await.unwrap();
+    assert!(moment >= right + Duration::from_mins(59), "{moment:?}");
+}
+
+/// CASES O5: a block refuses a token whenever it was issued, on every node, until it is lifted.
+#[tokio::test]
+async fn a_block_holds_on_every_node_until_it_is_lifted() {
+    let url = Postgres::shared().database();
+    let a = node(&url).await;
+    let b = node(&url).await;
+    let block = NewRevocation::block(okta(), token_id("t"), None);
+    let made = a.revoke(&actor(), vec![block]).await.unwrap();
+    until(|| is_revoked(&b, "t")).await;
+    b.0.probe().await;
+    assert!(a.revocation(&made[0].id).await.unwrap().refused > 0, "refusals are counted");
+    b.delete_revocation(&actor(), &made[0].id).await.unwrap();
+    assert!(!is_revoked(&b, "t"));
+    until(|| !is_revoked(&a, "t")).await;
 }

@@ -1,4 +1,4 @@
-//! What the store of a node does by its implementation; what it has changed is in its memory before it answers.
+//! The traits of the store, for the store of a node: its own changes are in its memory before it answers.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use scopegate_provider::{ProviderName, Timestamp};
 
 use super::Store;
 use crate::store::{
-    Actor, Audit, AuditRecord, ChangeNumber, Changes, DenialCount, Edit, Edited, Heads, Item, ItemId,
+    Actor, Audit, AuditRecord, BlockCount, ChangeNumber, Changes, DenialCount, Edit, Edited, Heads, Item, ItemId,
     ItemName, Items, NewRevocation, Page, Period, Policies, ProviderState, ProviderStates, RecordId,
-    Revocation, RevocationKey, Revocations, StateChange, StoreError, StoredPolicy, Version,
+    Revocation, RevocationKey, Revocations, Stamp, StateChange, StoreError, StoredPolicy, Version,
 };
 
 #[async_trait]
@@ -23,7 +23,7 @@ impl Items for Store {
     }
 
     async fn create(&self, name: ItemName) -> Result<Item, StoreError> {
-        self.0.backend.create(name).await
+        self.noted(self.0.backend.create(name).await)
     }
 
     async fn replace(
@@ -32,11 +32,11 @@ impl Items for Store {
         expected: Option<Version>,
         name: ItemName,
     ) -> Result<Item, StoreError> {
-        self.0.backend.replace(id, expected, name).await
+        self.noted(self.0.backend.replace(id, expected, name).await)
     }
 
     async fn delete(&self, id: ItemId, expected: Option<Version>) -> Result<(), StoreError> {
-        self.0.backend.delete(id, expected).await
+        self.noted(self.0.backend.delete(id, expected).await)
     }
 }
 
@@ -46,13 +46,17 @@ impl Policies for Store {
         self.0.backend.stored_policy().await
     }
 
+    async fn stored_policy_after(&self, known: &StoredPolicy) -> Result<Arc<StoredPolicy>, StoreError> {
+        self.0.backend.stored_policy_after(known).await
+    }
+
     async fn edit_policy(
         &self,
         by: &Actor,
         before: &StoredPolicy,
         edit: Edit,
     ) -> Result<(Edited, Arc<StoredPolicy>), StoreError> {
-        let (edited, after) = self.0.backend.edit_policy(by, before, edit).await?;
+        let (edited, after) = self.noted(self.0.backend.edit_policy(by, before, edit).await)?;
         self.0.take_policy(&after);
         Ok((edited, after))
     }
@@ -61,8 +65,8 @@ impl Policies for Store {
 #[async_trait]
 impl Revocations for Store {
     async fn revoke(&self, by: &Actor, records: Vec<NewRevocation>) -> Result<Vec<Revocation>, StoreError> {
-        let made = self.0.backend.revoke(by, records).await?;
-        let _nobody_reconciles = self.0.reconciling.lock().await;
+        let made = self.noted(self.0.backend.revoke(by, records).await)?;
+        let _reconciling = self.0.reconciling.lock().await;
         self.0.index.extend(made.iter().map(|made| &made.record));
         Ok(made)
     }
@@ -79,8 +83,8 @@ impl Revocations for Store {
         self.0.backend.revocation(id).await
     }
 
-    async fn delete_revocation(&self, by: &Actor, id: &RecordId) -> Result<Revocation, StoreError> {
-        let deleted = self.0.backend.delete_revocation(by, id).await?;
+    async fn delete_revocation(&self, by: &Actor, id: &RecordId) -> Result<ChangeNumber, StoreError> {
+        let deleted = self.noted(self.0.backend.delete_revocation(by, id).await)?;
         self.catch_up().await;
         Ok(deleted)
     }
@@ -102,8 +106,12 @@ impl Revocations for Store {
         self.0.backend.revocations_of(provider, key).await
     }
 
+    async fn count_blocked(&self, counts: Vec<BlockCount>) -> Result<(), StoreError> {
+        self.noted(self.0.backend.count_blocked(counts).await)
+    }
+
     async fn purge_revocations(&self) -> Result<u64, StoreError> {
-        self.0.backend.purge_revocations().await
+        self.noted(self.0.backend.purge_revocations().await)
     }
 }
 
@@ -119,7 +127,7 @@ impl ProviderStates for Store {
         provider: &ProviderName,
         change: StateChange,
     ) -> Result<ChangeNumber, StoreError> {
-        let number = self.0.backend.change_provider(by, provider, change).await?;
+        let number = self.noted(self.0.backend.change_provider(by, provider, change).await)?;
         self.catch_up().await;
         Ok(number)
     }
@@ -137,7 +145,7 @@ impl Audit for Store {
     }
 
     async fn count_denials(&self, denials: Vec<DenialCount>) -> Result<(), StoreError> {
-        self.0.backend.count_denials(denials).await
+        self.noted(self.0.backend.count_denials(denials).await)
     }
 
     async fn denials(&self, period: Period, limit: usize) -> Result<Vec<DenialCount>, StoreError> {
@@ -145,7 +153,7 @@ impl Audit for Store {
     }
 
     async fn forget_audit(&self, before: Timestamp) -> Result<(), StoreError> {
-        self.0.backend.forget_audit(before).await
+        self.noted(self.0.backend.forget_audit(before).await)
     }
 }
 
@@ -155,7 +163,19 @@ impl Changes for Store {
         self.0.backend.heads().await
     }
 
+    async fn stamp_of(&self, change: ChangeNumber) -> Result<Option<Stamp>, StoreError> {
+        self.0.backend.stamp_of(change).await
+    }
+
     async fn time(&self) -> Result<Timestamp, StoreError> {
         self.0.backend.time().await
+    }
+
+    async fn latest_time(&self) -> Result<Timestamp, StoreError> {
+        self.0.backend.latest_time().await
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.noted(self.0.backend.probe().await)
     }
 }

@@ -13,7 +13,7 @@ use crate::store::{
     Action, Actor, Audit, AuditRecord, ChangeNumber, DenialCount, Page, Period, RecordId, StoreError,
 };
 
-/// What an audit record says of a change.
+/// The content of an audit record.
 pub(super) struct Entry<'a> {
     pub at: Timestamp,
     pub by: &'a Actor,
@@ -22,7 +22,7 @@ pub(super) struct Entry<'a> {
     pub detail: Value,
 }
 
-/// Writes a record in the transaction of its change.
+/// Writes an audit record in the transaction of its change.
 pub(super) async fn record(
     connection: &mut AnyConnection,
     change: ChangeNumber,
@@ -53,6 +53,12 @@ pub(super) async fn record(
 }
 
 type Row = (String, i64, Option<String>, Option<String>, Option<String>, String, String, String, i64);
+type DenialRow = (i64, String, String, String, i64);
+
+fn denial((minute, route, reason, client, count): DenialRow) -> DenialCount {
+    let minute = Timestamp::from_millis(minute);
+    DenialCount { minute, route, reason, client, count: u64::try_from(count).unwrap_or(0) }
+}
 
 fn audit_record(row: Row) -> Result<AuditRecord, StoreError> {
     let (id, at, provider, subject, client, action, name, detail, change) = row;
@@ -95,8 +101,11 @@ impl Audit for SqlStore {
             .bind(period.to.millis())
             .bind(after.map_or_else(String::new, ToString::to_string))
             .bind(one_more(limit));
-        let rows: Vec<Row> = self.read(query.fetch_all(&self.reads)).await?;
-        Ok(Page::cut(rows.into_iter().map(audit_record).collect::<Result<_, _>>()?, limit))
+        let rows: Vec<Row> = self.read(|connection| Box::pin(query.fetch_all(connection))).await?;
+        let more = rows.len() > limit;
+        // A record that cannot be read, such as one of a newer scopegate, does not hide the others.
+        let records = rows.into_iter().take(limit).flat_map(audit_record);
+        Ok(Page { items: records.collect(), more })
     }
 
     async fn count_denials(&self, denials: Vec<DenialCount>) -> Result<(), StoreError> {
@@ -111,14 +120,7 @@ impl Audit for SqlStore {
             .bind(period.from.millis())
             .bind(period.to.millis())
             .bind(i64::try_from(limit).unwrap_or(i64::MAX));
-        let rows: Vec<(i64, String, String, String, i64)> = self.read(query.fetch_all(&self.reads)).await?;
-        let denial = |(minute, route, reason, client, count)| DenialCount {
-            minute: Timestamp::from_millis(minute),
-            route,
-            reason,
-            client,
-            count: u64::try_from(count).unwrap_or(0),
-        };
+        let rows: Vec<DenialRow> = self.read(|connection| Box::pin(query.fetch_all(connection))).await?;
         let mut denials: Vec<_> = rows.into_iter().map(denial).collect();
         denials.sort_by(DenialCount::latest_first);
         Ok(denials)
@@ -128,6 +130,9 @@ impl Audit for SqlStore {
         self.writer.write(Forget { before }).await
     }
 }
+
+/// The number of changes after which a node that was cut off reads everything again instead of only what is new.
+const KEPT_STAMPS: i64 = 100_000;
 
 struct Count {
     denials: Vec<DenialCount>,
@@ -168,6 +173,8 @@ impl Write for Forget {
         let before = self.before.millis();
         sqlx::query("DELETE FROM audit WHERE at < $1").bind(before).execute(&mut *connection).await?;
         sqlx::query("DELETE FROM denials WHERE minute < $1").bind(before).execute(&mut *connection).await?;
+        let sql = "DELETE FROM stamps WHERE number < (SELECT last FROM heads WHERE id = 1) - $1";
+        sqlx::query(sql).bind(KEPT_STAMPS).execute(&mut *connection).await?;
         Ok(())
     }
 }

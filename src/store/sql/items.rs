@@ -25,13 +25,15 @@ impl Items for SqlStore {
         let query = sqlx::query_as("SELECT id, name, version FROM items WHERE id > $1 ORDER BY id LIMIT $2")
             .bind(after.unwrap_or(ItemId::MIN))
             .bind(one_more(limit));
-        let rows: Vec<Row> = self.read(query.fetch_all(&self.reads)).await?;
-        Ok(Page::cut(rows.into_iter().map(item).collect::<Result<_, _>>()?, limit))
+        let rows: Vec<Row> = self.read(|connection| Box::pin(query.fetch_all(connection))).await?;
+        let more = rows.len() > limit;
+        // An item that cannot be read does not hide the others.
+        Ok(Page { items: rows.into_iter().take(limit).flat_map(item).collect(), more })
     }
 
     async fn find(&self, id: ItemId) -> Result<Item, StoreError> {
         let query = sqlx::query_as("SELECT id, name, version FROM items WHERE id = $1").bind(id);
-        let row: Option<Row> = self.read(query.fetch_optional(&self.reads)).await?;
+        let row: Option<Row> = self.read(|connection| Box::pin(query.fetch_optional(connection))).await?;
         row.map_or_else(|| Err(no_item(id)), item)
     }
 
@@ -116,7 +118,7 @@ impl Write for Delete {
     }
 }
 
-/// Why there was no row to change.
+/// Returns the error for an item that was not changed.
 async fn refusal(
     connection: &mut AnyConnection,
     id: ItemId,

@@ -14,7 +14,7 @@ use crate::store::{OpenError, StoreUrl};
 pub(in crate::store) struct Migration {
     /// Its number.
     pub version: i64,
-    /// What it is about.
+    /// Its subject.
     pub name: &'static str,
     /// The statements.
     pub sql: &'static str,
@@ -34,7 +34,7 @@ pub(in crate::store) use migrations;
 /// A migration that the store holds: number and checksum.
 type Applied = (i64, String);
 
-/// Runs the missing migrations, or only looks whether there are any.
+/// Runs the missing migrations, or only checks that there are none.
 pub(in crate::store) async fn migrate(
     pool: &AnyPool,
     dialect: &Dialect,
@@ -70,13 +70,13 @@ async fn create_table(pool: &AnyPool, url: &StoreUrl) -> Result<(), OpenError> {
     outcome.map(drop).map_err(|error| connect_error(url, &error))
 }
 
-/// What PostgreSQL says, by how far they have come, to one of two who create a table at the same time: that a row of its
-/// catalogue, the table's type or the table is there already.
+/// Returns `true` for the errors of PostgreSQL when two nodes create a table at the same time: depending on how far they
+/// have come, a row of its catalogue, the table's type or the table exists already.
 fn is_made_meanwhile(error: &dyn sqlx::error::DatabaseError) -> bool {
     matches!(error.code().as_deref(), Some("23505" | "42710" | "42P07"))
 }
 
-/// What has been done; nothing where there is no table yet.
+/// Returns the migrations that were run; none if there is no table yet.
 async fn applied(pool: &AnyPool, url: &StoreUrl) -> Result<Vec<Applied>, OpenError> {
     let query = sqlx::query_as("SELECT version, checksum FROM scopegate_migrations ORDER BY version");
     match query.fetch_all(pool).await {
@@ -119,6 +119,9 @@ async fn apply(
     clock: &dyn Clock,
 ) -> sqlx::Result<()> {
     let mut transaction = pool.begin_with(dialect.begin_write).await?;
+    if let Some(unlimited) = dialect.unlimited {
+        sqlx::raw_sql(unlimited).execute(&mut *transaction).await?;
+    }
     let sql = "INSERT INTO scopegate_migrations (version, name, checksum, applied_at) VALUES ($1, $2, $3, $4) \
                ON CONFLICT (version) DO NOTHING";
     let query = sqlx::query(sql)
@@ -141,7 +144,7 @@ impl Migration {
     }
 }
 
-/// The store cannot be reached or read.
+/// Returns the error of a store that cannot be reached or read.
 pub(in crate::store) fn connect_error(url: &StoreUrl, error: &sqlx::Error) -> OpenError {
     OpenError::Connect { url: url.to_string(), problem: error.to_string() }
 }

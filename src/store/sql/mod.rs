@@ -1,6 +1,6 @@
-//! What SQLite and PostgreSQL have in common: the statements, and how they are run.
+//! The parts that SQLite and PostgreSQL share: the statements, and how they are run.
 //!
-//! Both understand `$1`, `RETURNING` and `ON CONFLICT`, so that each statement is written once. What differs is a
+//! Both understand `$1`, `RETURNING` and `ON CONFLICT`, so that most statements are written once. The others are in a
 //! [`Dialect`].
 
 mod audit;
@@ -11,6 +11,7 @@ mod policies;
 mod provider_states;
 mod revocations;
 mod signing_keys;
+mod unreadable;
 mod writer;
 
 use std::{
@@ -21,30 +22,66 @@ use std::{
 };
 
 use aws_lc_rs::digest;
+use futures_util::future::BoxFuture;
 use scopegate_provider::Clock;
-use sqlx::AnyPool;
+use sqlx::{AnyConnection, AnyPool};
 use tokio::{sync::Notify, task::JoinSet};
 
-use self::{migrations::Migration, writer::Writer};
-use super::{Backend, StoreError};
+use self::{migrations::Migration, unreadable::Unreadable, writer::Writer};
+use super::{Backend, EntryKind, StoreError, UnreadableEntry};
 
-/// What differs between the databases.
-#[derive(Debug)]
+/// The statements in which the databases differ.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Dialect {
     /// Begins a transaction that writes.
     pub begin_write: &'static str,
     /// Begins a transaction that reads everything as it was at one moment.
     pub begin_read: &'static str,
-    /// The database's own time, in milliseconds since 1970.
+    /// Lifts the time limits of statements for the transaction of a migration or a copy.
+    pub unlimited: Option<&'static str>,
+    /// Reads the database's own time, in milliseconds since 1970.
     pub now: &'static str,
-    /// Tells other nodes of a change, once the transaction is committed.
+    /// Notifies other nodes of a change, once the transaction is committed.
     pub notify: Option<&'static str>,
+    /// Take the next change number, with the stamp `$1`.
+    pub advance: Advance,
+    /// Reads the number of the last policy change, and all scopes and routes as JSON arrays in bytes.
+    pub policy: &'static str,
+    /// As `policy`, with only name or id and version of each.
+    pub policy_versions: &'static str,
     /// Inserts the revocations of the JSON array `$1`.
     pub insert_revocations: &'static str,
-    /// Reads many revocations as one JSON array: those after change `$1` and id `$2` that end after `$3`, at most `$4`.
+    /// Reads many revocations as one JSON array in bytes: those after change `$1` and id `$2` that end after `$3`, at
+    /// most `$4`.
     pub revocations_since: &'static str,
+    /// Reads all provider states as one JSON array in bytes.
+    pub provider_states: &'static str,
+    /// Reads the highest number that an item ever had.
+    pub last_item: &'static str,
+    /// Makes new items get numbers above `$1`.
+    pub set_last_item: &'static str,
     /// The migrations, in their order.
     pub migrations: &'static [Migration],
+}
+
+/// Statements that take the next change number, by the part of the store that changes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Advance {
+    /// For scopes and routes, unless their last change is not `$2`.
+    pub policy: &'static str,
+    /// For revocations.
+    pub revocations: &'static str,
+    /// For provider states.
+    pub providers: &'static str,
+}
+
+/// A check of the place where a database is stored.
+pub(super) trait Place: fmt::Debug + Send + Sync {
+    /// Checks that what is written reaches the place that the configuration names.
+    ///
+    /// # Errors
+    /// It does not.
+    fn check(&self) -> Result<(), StoreError>;
 }
 
 /// A store in a database.
@@ -54,37 +91,40 @@ pub(super) struct SqlStore {
     dialect: &'static Dialect,
     clock: Arc<dyn Clock>,
     news: Arc<Notify>,
+    unreadable: Unreadable,
     /// Ends with the store.
     background: JoinSet<()>,
 }
 
-/// How long an answer is waited for.
+/// The time limit of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The database has not answered in time.
 #[derive(Debug, thiserror::Error)]
-#[error("no answer within {} s", PATIENCE.as_secs())]
+#[error("the database did not answer within {} s", PATIENCE.as_secs())]
 struct TooSlow;
 
 impl SqlStore {
-    /// A store over migrated databases: `reads` and `writes` may be the same pool.
+    /// Creates a store over migrated databases: `reads` and `writes` may be the same pool.
     pub(super) fn new(
         reads: AnyPool,
         writes: AnyPool,
         dialect: &'static Dialect,
         clock: Arc<dyn Clock>,
+        place: Option<Arc<dyn Place>>,
     ) -> Self {
         Self {
             reads,
-            writer: Writer::start(writes, dialect),
+            writer: Writer::start(writes, dialect, place),
             dialect,
             clock,
             news: Arc::default(),
+            unreadable: Unreadable::default(),
             background: JoinSet::new(),
         }
     }
 
-    /// Rings when something may have changed.
+    /// Returns the notifier of possible changes.
     pub(super) fn news(&self) -> Arc<Notify> {
         self.news.clone()
     }
@@ -94,15 +134,33 @@ impl SqlStore {
         self.background.spawn(task);
     }
 
-    async fn read<T>(&self, query: impl Future<Output = sqlx::Result<T>>) -> Result<T, StoreError> {
-        match tokio::time::timeout(PATIENCE, query).await {
-            Ok(answer) => answer.map_err(StoreError::unavailable),
-            Err(_) => Err(StoreError::unavailable(TooSlow)),
-        }
+    /// Runs a query on a connection of its own. A connection that fails or is too slow is closed, because it may hang
+    /// for ever: its peer may be frozen or cut off.
+    async fn read<T, Q>(&self, query: Q) -> Result<T, StoreError>
+    where
+        Q: for<'c> FnOnce(&'c mut AnyConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send,
+        T: Send,
+    {
+        let mut connection = self.reads.acquire().await.map_err(StoreError::unavailable)?;
+        let error = match tokio::time::timeout(PATIENCE, query(&mut connection)).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) => StoreError::unavailable(error),
+            Err(_) => StoreError::unavailable(TooSlow),
+        };
+        connection.close_on_drop();
+        Err(error)
     }
 }
 
-impl Backend for SqlStore {}
+impl Backend for SqlStore {
+    fn unreadable(&self) -> Vec<UnreadableEntry> {
+        self.unreadable.list(self.clock.now())
+    }
+
+    fn forget_unreadable(&self, kind: EntryKind) {
+        self.unreadable.clear(kind);
+    }
+}
 
 impl fmt::Debug for SqlStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -110,7 +168,7 @@ impl fmt::Debug for SqlStore {
     }
 }
 
-/// Tells [`sqlx::any`] of the drivers. In a program that has told it of its own, those stay.
+/// Installs the drivers of [`sqlx::any`]. In a program that has installed its own, those stay.
 pub(super) fn install_drivers() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -118,7 +176,7 @@ pub(super) fn install_drivers() {
     });
 }
 
-/// The first `bytes` bytes of the SHA-256 of `input`, in hexadecimal digits.
+/// Returns the first `bytes` bytes of the SHA-256 of `input`, in hexadecimal digits.
 fn hash(input: &str, bytes: usize) -> String {
     let hash = digest::digest(&digest::SHA256, input.as_bytes());
     hash.as_ref().iter().take(bytes).fold(String::new(), |mut hex, byte| {
@@ -128,16 +186,21 @@ fn hash(input: &str, bytes: usize) -> String {
     })
 }
 
-/// What a text column takes: PostgreSQL knows no NUL.
+/// Returns a text that every text column takes: PostgreSQL has no NUL.
 fn text(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// A limit, and one more to see whether there is more.
+/// Returns a limit increased by one, to see whether there is more.
 fn one_more(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
 }
 
 fn corrupt<E>(what: &'static str) -> impl FnOnce(E) -> StoreError {
     move |_| StoreError::Corrupt { what }
+}
+
+/// Parses a JSON array that the database has made of its rows. A file of SQLite may hold text that is not UTF-8.
+fn parse_rows<T: serde::de::DeserializeOwned>(json: &[u8]) -> Result<Vec<T>, StoreError> {
+    serde_json::from_str(&String::from_utf8_lossy(json)).map_err(StoreError::unavailable)
 }

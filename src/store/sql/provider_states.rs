@@ -1,32 +1,44 @@
-//! What was decided about providers, in a database.
+//! The states of providers in a database.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use scopegate_provider::{Clock, ProviderName};
+use scopegate_provider::{Clock, ProviderName, Timestamp};
 use sqlx::AnyConnection;
 
 use super::{
-    SqlStore,
+    Dialect, SqlStore,
     audit::{Entry, record},
     changes::advance,
-    corrupt,
+    parse_rows,
     writer::{Failure, Write},
 };
 use crate::store::{
-    Actor, ChangeNumber, ProviderState, ProviderStates, StateChange, StoreError, changes::Part,
+    Actor, ChangeNumber, EntryKind, ProviderState, ProviderStates, StateChange, StoreError,
 };
 
 type Row = (String, i64, String);
 
-const SELECT: &str = "SELECT provider, disabled, distrusted FROM provider_states";
 const SELECT_ONE: &str = "SELECT provider, disabled, distrusted FROM provider_states WHERE provider = $1";
 
 #[async_trait]
 impl ProviderStates for SqlStore {
     async fn provider_states(&self) -> Result<Vec<ProviderState>, StoreError> {
-        let rows: Vec<Row> = self.read(sqlx::query_as(SELECT).fetch_all(&self.reads)).await?;
-        let mut states = rows.into_iter().map(state).collect::<Result<Vec<_>, _>>()?;
+        let query = sqlx::query_as(self.dialect.provider_states);
+        let (rows,): (Vec<u8>,) = self.read(|connection| Box::pin(query.fetch_one(connection))).await?;
+        let rows: Vec<Row> = parse_rows(&rows)?;
+        let names: Vec<String> = rows.iter().map(|(name, ..)| name.clone()).collect();
+        let mut states = Vec::with_capacity(rows.len());
+        for row in rows {
+            let name = row.0.clone();
+            let (state, problem) = state(row);
+            states.extend(state);
+            match problem {
+                Some(reason) => self.unreadable.add(EntryKind::Provider, &name, &reason, Timestamp::MAX),
+                None => self.unreadable.remove(EntryKind::Provider, &name),
+            }
+        }
+        self.unreadable.keep_only(EntryKind::Provider, &names);
         states.sort_by(|a, b| a.provider.cmp(&b.provider));
         Ok(states)
     }
@@ -37,15 +49,27 @@ impl ProviderStates for SqlStore {
         provider: &ProviderName,
         change: StateChange,
     ) -> Result<ChangeNumber, StoreError> {
-        let (by, provider, clock) = (by.clone(), provider.clone(), self.clock.clone());
-        self.writer.write(Decide { by, provider, change, clock }).await
+        let by = by.clone();
+        let provider = provider.clone();
+        let clock = self.clock.clone();
+        self.writer.write(Decide { by, provider, change, clock, dialect: self.dialect }).await
     }
 }
 
-fn state((provider, disabled, distrusted): Row) -> Result<ProviderState, StoreError> {
-    let provider = ProviderName::parse(&provider).map_err(corrupt("the name of a provider"))?;
-    let distrusted = serde_json::from_str(&distrusted).map_err(corrupt("a list of distrusted keys"))?;
-    Ok(ProviderState { provider, disabled: disabled != 0, distrusted })
+/// Reads a row as far as that is possible: a list of keys that cannot be read does not enable a disabled provider.
+fn state((provider, disabled, distrusted): Row) -> (Option<ProviderState>, Option<String>) {
+    let provider = match ProviderName::parse(&provider) {
+        Ok(provider) => provider,
+        Err(error) => return (None, Some(error.to_string())),
+    };
+    let disabled = disabled != 0;
+    match serde_json::from_str(&distrusted) {
+        Ok(distrusted) => (Some(ProviderState { provider, disabled, distrusted }), None),
+        Err(error) => {
+            let state = ProviderState { disabled, ..ProviderState::new(provider) };
+            (Some(state), Some(format!("its distrusted keys are not a JSON array of texts: {error}")))
+        }
+    }
 }
 
 struct Decide {
@@ -53,6 +77,7 @@ struct Decide {
     provider: ProviderName,
     change: StateChange,
     clock: Arc<dyn Clock>,
+    dialect: &'static Dialect,
 }
 
 #[async_trait]
@@ -62,15 +87,21 @@ impl Write for Decide {
 
     async fn run(&self, connection: &mut AnyConnection) -> Result<ChangeNumber, Failure> {
         // The number first: its row keeps other nodes from deciding between the look and the write.
-        let number = advance(connection, Part::Providers).await?;
+        let number = advance(connection, self.dialect.advance.providers).await?;
         let query = sqlx::query_as(SELECT_ONE).bind(self.provider.to_string());
         let known: Option<Row> = query.fetch_optional(&mut *connection).await?;
-        let known = known.map(state).transpose()?;
+        // A state that cannot be read is repaired by this.
+        let known = known.and_then(|row| state(row).0);
         let mut state = known.unwrap_or_else(|| ProviderState::new(self.provider.clone()));
         state.apply(&self.change);
         write(connection, &state).await?;
-        let (at, action, detail) = (self.clock.now(), self.change.action(), self.change.detail());
-        let entry = Entry { at, by: &self.by, action, name: self.provider.as_str(), detail };
+        let entry = Entry {
+            at: self.clock.now(),
+            by: &self.by,
+            action: self.change.action(),
+            name: self.provider.as_str(),
+            detail: self.change.detail(),
+        };
         record(connection, number, 0, entry).await?;
         Ok(number)
     }

@@ -7,26 +7,26 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use sqlx::{AnyConnection, AnyPool};
+use sqlx::{AnyConnection, AnyPool, Connection};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Dialect, PATIENCE, TooSlow};
+use super::{Dialect, PATIENCE, Place, TooSlow};
 use crate::store::StoreError;
 
-/// Something to be written. It may be run several times, each time as if the runs before had not been.
+/// A write. It may be run several times, each time as if the runs before had not been.
 #[async_trait]
 pub(super) trait Write: Send + Sync + 'static {
-    /// What was written.
+    /// The result of the write.
     type Output: Send;
 
-    /// Whether it takes the number of a change, so that other nodes must hear of it.
+    /// `true` if it takes the number of a change, so that other nodes must hear of it.
     const NUMBERED: bool;
 
-    /// Writes. What it refuses it must refuse before it has written anything.
+    /// Writes. A refusal must come before anything is written.
     async fn run(&self, connection: &mut AnyConnection) -> Result<Self::Output, Failure>;
 }
 
-/// Why a write was not made.
+/// Errors of a single write.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// It was refused; the others of its transaction are good.
@@ -47,7 +47,7 @@ impl From<StoreError> for Failure {
     }
 }
 
-/// The one who writes.
+/// The queue of the task that writes.
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Box<dyn Job>>,
@@ -59,7 +59,7 @@ const TOGETHER: usize = 256;
 /// The most writes that wait in the queue; more wait before it.
 const QUEUE: usize = 1024;
 
-/// How often a transaction that the database has undone for the sake of another is tried again.
+/// The number of attempts for a transaction that the database has undone for the sake of another.
 const TRIES: u32 = 5;
 
 /// The writer has ended.
@@ -69,13 +69,13 @@ struct Closed;
 
 impl Writer {
     /// Starts a writer, which ends when it is dropped and everything is written.
-    pub(super) fn start(pool: AnyPool, dialect: &'static Dialect) -> Self {
+    pub(super) fn start(pool: AnyPool, dialect: &'static Dialect, place: Option<Arc<dyn Place>>) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        tokio::spawn(work(pool, dialect, jobs));
+        tokio::spawn(Worker { pool, dialect, place }.work(jobs));
         Self { queue }
     }
 
-    /// Writes, and answers once it is committed.
+    /// Writes, and returns once it is committed.
     pub(super) async fn write<W: Write>(&self, write: W) -> Result<W::Output, StoreError> {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Task { write, result: None, reply });
@@ -84,10 +84,10 @@ impl Writer {
     }
 }
 
-/// A write and who waits for it.
+/// A write and its waiting caller.
 #[async_trait]
 trait Job: Send {
-    /// Runs it; a refusal is a result, too. Says whether other nodes must hear of it.
+    /// Runs it; a refusal is a result, too. Returns `true` if other nodes must hear of it.
     async fn run(&mut self, connection: &mut AnyConnection) -> sqlx::Result<bool>;
 
     /// Answers with the result of the last run.
@@ -117,7 +117,7 @@ impl<W: Write> Job for Task<W> {
     }
 
     fn committed(self: Box<Self>) {
-        // Who has gone away needs no answer.
+        // A caller that has gone away needs no answer.
         let _ = self.reply.send(self.result.unwrap_or_else(|| Err(StoreError::unavailable(Closed))));
     }
 
@@ -128,30 +128,11 @@ impl<W: Write> Job for Task<W> {
 
 type Jobs = Vec<Box<dyn Job>>;
 
-async fn work(pool: AnyPool, dialect: &'static Dialect, mut queue: mpsc::Receiver<Box<dyn Job>>) {
-    let mut jobs = Jobs::with_capacity(TOGETHER);
-    while queue.recv_many(&mut jobs, TOGETHER).await > 0 {
-        let outcome = commit(&pool, dialect, &mut jobs).await;
-        if let Some(jobs) = settle(std::mem::take(&mut jobs), outcome) {
-            one_by_one(&pool, dialect, jobs).await;
-        }
-    }
-}
-
-/// One of them made the database undo them all: each on its own, so that only that one fails.
-async fn one_by_one(pool: &AnyPool, dialect: &Dialect, jobs: Jobs) {
-    for job in jobs {
-        let mut alone = vec![job];
-        let outcome = commit(pool, dialect, &mut alone).await;
-        settle(alone, outcome);
-    }
-}
-
-/// Why a transaction was not committed.
+/// Errors of a transaction.
 enum Undone {
     /// A statement was refused: the transaction is undone.
     Statement(sqlx::Error),
-    /// The database is not there, or it is not known whether it has committed.
+    /// The database is away, or it is not known whether it has committed.
     Lost(StoreError),
 }
 
@@ -168,8 +149,74 @@ impl Undone {
     }
 }
 
-/// Answers; gives back the jobs that are worth being tried each on its own.
-fn settle(jobs: Jobs, outcome: Result<(), Undone>) -> Option<Jobs> {
+/// The task that writes.
+struct Worker {
+    pool: AnyPool,
+    dialect: &'static Dialect,
+    place: Option<Arc<dyn Place>>,
+}
+
+impl Worker {
+    async fn work(self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+        let mut jobs = Jobs::with_capacity(TOGETHER);
+        while queue.recv_many(&mut jobs, TOGETHER).await > 0 {
+            let outcome = self.commit(&mut jobs).await;
+            let Some(jobs) = answer(std::mem::take(&mut jobs), outcome) else { continue };
+            // One of them made the database undo them all: each on its own, so that only that one fails.
+            for job in jobs {
+                let mut alone = vec![job];
+                let outcome = self.commit(&mut alone).await;
+                answer(alone, outcome);
+            }
+        }
+    }
+
+    async fn commit(&self, jobs: &mut Jobs) -> Result<(), Undone> {
+        for attempt in 1.. {
+            match self.try_commit(jobs).await {
+                Err(Undone::Statement(error)) if attempt < TRIES && is_conflict(&error) => {
+                    tokio::time::sleep(Duration::from_millis(10 * u64::from(attempt))).await;
+                }
+                outcome => return outcome,
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs all jobs in one transaction. After an error the connection is closed: SQLite undoes a transaction by itself
+    /// when the disk is full, of which sqlx does not know, and the peer of a slow one may be cut off.
+    async fn try_commit(&self, jobs: &mut Jobs) -> Result<(), Undone> {
+        self.check_place()?;
+        let mut connection = self.pool.acquire().await.map_err(Undone::at_edge)?;
+        let run = tokio::time::timeout(PATIENCE, transact(&mut connection, self.dialect, jobs)).await;
+        let outcome = run.unwrap_or_else(|_| Err(Undone::Lost(StoreError::unavailable(TooSlow))));
+        if outcome.is_err() {
+            connection.close_on_drop();
+            return outcome;
+        }
+        // It may have been deleted meanwhile: nothing is acknowledged that the next start does not find.
+        self.check_place()
+    }
+
+    fn check_place(&self) -> Result<(), Undone> {
+        self.place.as_ref().map_or(Ok(()), |place| place.check()).map_err(Undone::Lost)
+    }
+}
+
+async fn transact(connection: &mut AnyConnection, dialect: &Dialect, jobs: &mut Jobs) -> Result<(), Undone> {
+    let mut transaction = connection.begin_with(dialect.begin_write).await.map_err(Undone::at_edge)?;
+    let mut news = false;
+    for job in jobs {
+        news |= job.run(&mut transaction).await.map_err(Undone::at_statement)?;
+    }
+    if let Some(notify) = dialect.notify.filter(|_| news) {
+        sqlx::query(notify).execute(&mut *transaction).await.map_err(Undone::at_statement)?;
+    }
+    transaction.commit().await.map_err(Undone::at_edge)
+}
+
+/// Answers the callers. Returns the jobs that are worth being tried each on its own.
+fn answer(jobs: Jobs, outcome: Result<(), Undone>) -> Option<Jobs> {
     match outcome {
         Ok(()) => jobs.into_iter().for_each(Job::committed),
         Err(Undone::Statement(_)) if jobs.len() > 1 => return Some(jobs),
@@ -186,33 +233,8 @@ fn fail(jobs: Jobs, error: impl std::error::Error + Send + Sync + 'static) {
     }
 }
 
-async fn commit(pool: &AnyPool, dialect: &Dialect, jobs: &mut Jobs) -> Result<(), Undone> {
-    for attempt in 1.. {
-        let outcome = tokio::time::timeout(PATIENCE, try_commit(pool, dialect, jobs)).await;
-        match outcome.unwrap_or_else(|_| Err(Undone::Lost(StoreError::unavailable(TooSlow)))) {
-            Err(Undone::Statement(error)) if attempt < TRIES && is_conflict(&error) => {
-                tokio::time::sleep(Duration::from_millis(10 * u64::from(attempt))).await;
-            }
-            outcome => return outcome,
-        }
-    }
-    Ok(())
-}
-
-async fn try_commit(pool: &AnyPool, dialect: &Dialect, jobs: &mut Jobs) -> Result<(), Undone> {
-    let mut transaction = pool.begin_with(dialect.begin_write).await.map_err(Undone::at_edge)?;
-    let mut news = false;
-    for job in jobs {
-        news |= job.run(&mut transaction).await.map_err(Undone::at_statement)?;
-    }
-    if let Some(notify) = dialect.notify.filter(|_| news) {
-        sqlx::query(notify).execute(&mut *transaction).await.map_err(Undone::at_statement)?;
-    }
-    transaction.commit().await.map_err(Undone::at_edge)
-}
-
-/// Whether the database has undone a transaction only because of another one: PostgreSQL's serialization failures and
-/// deadlocks, SQLite's busy.
+/// Returns `true` if the database has undone a transaction only because of another one: PostgreSQL's serialization
+/// failures and deadlocks, SQLite's busy.
 fn is_conflict(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     matches!(code.as_deref(), Some("40001" | "40P01" | "5" | "517"))

@@ -1,17 +1,20 @@
-use std::{fs::Permissions, os::unix::fs::PermissionsExt, time::Instant};
+use std::{fs::Permissions, time::Instant};
 
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use tempfile::TempDir;
 
 use super::*;
 use crate::store::{
-    Changes, ItemName, Items, Revocations, StoreError, StoreUrl,
+    Backend, ChangeNumber, Changes, EntryKind, ItemName, Items, Policies, ProviderStates, Revocations, StoreUrl,
     conformance::{actor, conformance, record, still, token_id},
 };
 
 fn settings(folder: &TempDir) -> StoreSettings {
-    let path = folder.path().join("a #1?%.db");
-    StoreSettings::new(StoreUrl::Sqlite(path))
+    StoreSettings::new(StoreUrl::Sqlite(path_in(folder)))
+}
+
+fn path_in(folder: &TempDir) -> PathBuf {
+    folder.path().join("a #1?%.db")
 }
 
 async fn at(settings: &StoreSettings) -> Result<SqlStore, OpenError> {
@@ -82,9 +85,9 @@ async fn one_bad_write_does_not_spoil_those_that_are_committed_with_it() {
 #[tokio::test]
 async fn a_store_of_a_newer_scopegate_is_refused() {
     let (_, folder) = open().await;
-    meddle(&settings(&folder), "INSERT INTO scopegate_migrations VALUES (8, 'later', '', 0)").await;
+    meddle(&settings(&folder), "INSERT INTO scopegate_migrations VALUES (10, 'later', '', 0)").await;
     let error = at(&settings(&folder)).await.unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 8, known: 7, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 10, known: 9, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -100,7 +103,7 @@ async fn missing_migrations_are_named_where_they_may_not_be_run() {
     let only_check = StoreSettings { migrate: false, ..settings(&folder) };
     let error = at(&only_check).await.unwrap_err();
     assert!(
-        matches!(&error, OpenError::Unmigrated { missing, .. } if missing == &[1, 2, 3, 4, 5, 6, 7]),
+        matches!(&error, OpenError::Unmigrated { missing, .. } if missing == &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
         "{error}"
     );
     at(&settings(&folder)).await.unwrap();
@@ -141,7 +144,7 @@ async fn unprivileged(settings: &StoreSettings) -> Result<(), OpenError> {
 }
 
 fn allow(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
 #[tokio::test]
@@ -172,14 +175,14 @@ async fn a_file_or_folder_that_may_only_be_read_is_told_at_open_and_left_alone()
 async fn a_file_that_is_no_database_is_left_alone() {
     let folder = TempDir::new().unwrap();
     let StoreUrl::Sqlite(path) = settings(&folder).url else { panic!("not SQLite") };
-    std::fs::write(&path, "precious words, not a database".repeat(100)).unwrap();
-    let before = std::fs::read(&path).unwrap();
+    fs::write(&path, "precious words, not a database".repeat(100)).unwrap();
+    let before = fs::read(&path).unwrap();
     let error = at(&settings(&folder)).await.unwrap_err();
     assert!(
         matches!(&error, OpenError::Connect { problem, .. } if problem.contains("not a database")),
         "{error}"
     );
-    assert_eq!(std::fs::read(&path).unwrap(), before);
+    assert_eq!(fs::read(&path).unwrap(), before);
 }
 
 #[tokio::test]
@@ -190,11 +193,91 @@ async fn a_full_disk_refuses_writes_and_damages_nothing() {
     let writes = pool(&path, 1).await.unwrap();
     // The file may not grow any more: SQLITE_FULL, as on a full disk.
     sqlx::raw_sql("PRAGMA max_page_count = 1").execute(&writes).await.unwrap();
-    let store = SqlStore::new(pool(&path, 1).await.unwrap(), writes, &DIALECT, still());
+    let store = SqlStore::new(pool(&path, 1).await.unwrap(), writes, &DIALECT, still(), None);
     let big = || (0..200).map(|n| record(token_id(&format!("{n}{}", "x".repeat(1000))))).collect();
     let refused = store.revoke(&actor(), big()).await;
     assert!(matches!(&refused, Err(StoreError::Unavailable(error)) if error.to_string().contains("full")));
     assert_eq!(store.heads().await.unwrap(), crate::store::Heads::default());
     drop(store);
     assert_eq!(at(&settings(&folder)).await.unwrap().revoke(&actor(), big()).await.unwrap().len(), 200);
+}
+
+/// D3: after SQLite has undone a transaction by itself, as when the disk is full, writes are made again.
+#[tokio::test]
+async fn writes_are_made_again_after_a_transaction_was_lost() {
+    let (store, folder) = open().await;
+    let full = "CREATE TRIGGER disk BEFORE INSERT ON items BEGIN SELECT RAISE(ROLLBACK, 'disk is full'); END";
+    meddle(&settings(&folder), full).await;
+    let name = ItemName::parse("a").unwrap();
+    let refused = store.create(name.clone()).await.unwrap_err();
+    assert!(refused.cause().contains("disk is full"), "{}", refused.cause());
+    let refused = store.create(name.clone()).await.unwrap_err();
+    assert!(refused.cause().contains("disk is full"), "{}", refused.cause());
+    meddle(&settings(&folder), "DROP TRIGGER disk").await;
+    store.create(name).await.unwrap();
+    store.revoke(&actor(), vec![record(token_id("a"))]).await.unwrap();
+}
+
+/// D7: a write is refused with the reason once the file was deleted, and no other file is created.
+#[tokio::test]
+async fn writes_are_refused_after_the_file_was_deleted() {
+    let (store, folder) = open().await;
+    fs::remove_file(path_in(&folder)).unwrap();
+    let refused = store.create(ItemName::parse("a").unwrap()).await.unwrap_err();
+    assert!(refused.cause().contains("was deleted while it was open"), "{}", refused.cause());
+    assert!(!path_in(&folder).exists());
+}
+
+/// D7: a write is refused with the reason once another file is in the place of the open one.
+#[tokio::test]
+async fn writes_are_refused_after_the_file_was_replaced() {
+    let (store, folder) = open().await;
+    fs::copy(path_in(&folder), folder.path().join("backup.db")).unwrap();
+    fs::rename(folder.path().join("backup.db"), path_in(&folder)).unwrap();
+    let refused = store.revoke(&actor(), vec![record(token_id("a"))]).await.unwrap_err();
+    assert!(refused.cause().contains("was replaced while it was open"), "{}", refused.cause());
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// A11, CASES O9: the file and those that SQLite makes beside it can be read by their owner only.
+#[tokio::test]
+async fn a_new_file_is_for_its_owner_only() {
+    let (store, folder) = open().await;
+    store.create(ItemName::parse("a").unwrap()).await.unwrap();
+    let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 3, "{files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
+/// CASES C14: the folder that is missing is named, and the key of the setting.
+#[tokio::test]
+async fn a_missing_folder_is_named() {
+    let folder = TempDir::new().unwrap();
+    let settings = StoreSettings::new(StoreUrl::Sqlite(folder.path().join("no/store.db")));
+    let error = at(&settings).await.unwrap_err().to_string();
+    assert!(error.contains("store.url") && error.contains("there is no folder"), "{error}");
+}
+
+/// D4: text that is not UTF-8, which SQLite takes, hides no other entry.
+#[tokio::test]
+async fn text_that_is_not_utf_8_hides_no_other_entry() {
+    let (store, folder) = open().await;
+    store.revoke(&actor(), vec![record(token_id("a"))]).await.unwrap();
+    let poison = "INSERT INTO scopes VALUES (CAST(x'66ff' AS TEXT), 'x', '[]', 1), ('good', 'x', '[]', 1); \
+        INSERT INTO revocations (id, provider, kind, value, key_hash, issued_before, expires_at, created_at, change) \
+        VALUES ('x', CAST(x'ff' AS TEXT), 'client', 'y', '', 0, 9000000000000, 0, 1); \
+        INSERT INTO provider_states VALUES (CAST(x'ff20' AS TEXT), 0, '[]'), ('okta', 1, '[]')";
+    meddle(&settings(&folder), poison).await;
+    let policy = store.stored_policy().await.unwrap();
+    assert_eq!(policy.scopes.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["good"]);
+    assert_eq!(policy.unreadable.len(), 1, "{:?}", policy.unreadable);
+    assert_eq!(store.revocations_since(ChangeNumber(0), None, 10).await.unwrap().items.len(), 1);
+    assert_eq!(store.provider_states().await.unwrap().len(), 1);
+    let kinds: Vec<_> = store.unreadable().into_iter().map(|entry| entry.kind).collect();
+    assert_eq!(kinds, [EntryKind::Revocation, EntryKind::Provider]);
 }

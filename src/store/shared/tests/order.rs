@@ -64,7 +64,7 @@ async fn revoke(node: &Store, n: usize) -> (ChangeNumber, Option<ChangeNumber>) 
     if n >= TAKEN_BACK {
         return (change, None);
     }
-    (change, Some(node.delete_revocation(&Actor::System, id).await.unwrap().change))
+    (change, Some(node.delete_revocation(&Actor::System, id).await.unwrap()))
 }
 
 async fn watch_it_arrive(node: &Store, last: ChangeNumber) -> Vec<Seen> {
