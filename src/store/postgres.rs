@@ -81,7 +81,6 @@ static LISTENED: Dialect =
 
 pub(super) static POLLED: Dialect = Dialect {
     begin_write: "BEGIN",
-    begin_read: "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
     unlimited: Some("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"),
     now: "SELECT CAST(EXTRACT(EPOCH FROM CURRENT_TIMESTAMP) * 1000 AS BIGINT)",
     notify: None,
@@ -95,9 +94,6 @@ pub(super) static POLLED: Dialect = Dialect {
     insert_revocations: INSERT_REVOCATIONS,
     revocations_since: REVOCATIONS_SINCE,
     provider_states: concat!("SELECT ", rows!("provider, disabled, distrusted", "provider_states")),
-    last_item: "SELECT COALESCE(MAX(last_value), 0) FROM pg_sequences \
-                WHERE schemaname = current_schema() AND sequencename = 'items_id_seq'",
-    set_last_item: "SELECT setval(pg_get_serial_sequence('items', 'id'), GREATEST(CAST($1 AS BIGINT), 1), CAST($1 AS BIGINT) > 0)",
     migrations: MIGRATIONS,
 };
 

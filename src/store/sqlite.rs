@@ -24,7 +24,6 @@ use super::{
 pub(super) static DIALECT: Dialect = Dialect {
     // Takes the lock at once: a transaction that reads first and then wants to write may find that another was faster.
     begin_write: "BEGIN IMMEDIATE",
-    begin_read: "BEGIN",
     unlimited: None,
     now: "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)",
     notify: None,
@@ -54,8 +53,6 @@ pub(super) static DIALECT: Dialect = Dialect {
         (SELECT * FROM revocations WHERE (change, id) > ($1, $2) AND expires_at > $3 ORDER BY change, id LIMIT $4)",
     provider_states: "SELECT CAST(json_group_array(json_array(provider, disabled, distrusted)) AS BLOB) \
         FROM provider_states",
-    last_item: "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'items'), 0)",
-    set_last_item: "UPDATE sqlite_sequence SET seq = $1 WHERE name = 'items'",
     migrations: migrations!("sqlite":
         1 "items", 2 "heads", 3 "policy", 4 "revocations", 5 "providers", 6 "audit", 7 "signing_keys", 8 "stamps",
         9 "blocks"),

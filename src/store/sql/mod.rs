@@ -35,8 +35,6 @@ use super::{Backend, EntryKind, StoreError, UnreadableEntry};
 pub(super) struct Dialect {
     /// Begins a transaction that writes.
     pub begin_write: &'static str,
-    /// Begins a transaction that reads everything as it was at one moment.
-    pub begin_read: &'static str,
     /// Lifts the time limits of statements for the transaction of a migration or a copy.
     pub unlimited: Option<&'static str>,
     /// Reads the database's own time, in milliseconds since 1970.
@@ -56,10 +54,6 @@ pub(super) struct Dialect {
     pub revocations_since: &'static str,
     /// Reads all provider states as one JSON array in bytes.
     pub provider_states: &'static str,
-    /// Reads the highest number that an item ever had.
-    pub last_item: &'static str,
-    /// Makes new items get numbers above `$1`.
-    pub set_last_item: &'static str,
     /// The migrations, in their order.
     pub migrations: &'static [Migration],
 }

@@ -19,7 +19,7 @@ const POISON: [Poison; 14] = [
     ("INSERT INTO routes VALUES ('', '[]', -1)", EntryKind::Route, "JSON object"),
     (
         "INSERT INTO revocations (id, provider, kind, value, key_hash, issued_before, expires_at, created_at, change) \
-         VALUES ('a', 'no provider', 'client', 'x', '', 0, 9000000000000, 0, 1)",
+         VALUES ('a', '', 'client', 'x', '', 0, 9000000000000, 0, 1)",
         EntryKind::Revocation,
         "provider",
     ),
@@ -35,7 +35,7 @@ const POISON: [Poison; 14] = [
         EntryKind::Revocation,
         "token hash",
     ),
-    ("INSERT INTO provider_states VALUES ('no provider', 1, '[]')", EntryKind::Provider, "provider"),
+    ("INSERT INTO provider_states VALUES ('', 1, '[]')", EntryKind::Provider, "provider"),
     ("INSERT INTO provider_states VALUES ('okta', 1, 'k1')", EntryKind::Provider, "JSON"),
 ];
 
