@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::{
     Action, Actor, AuditRecord, Backend, ChangeNumber, Changes, Edit, Edited, Heads, Item, ItemId, ItemName,
-    Items, Page, Policies, ProviderState, ProviderStates, RecordId, Revocation, SigningKey, SigningKeys, Stamp,
-    StateChange, StoreError, StoredPolicy, Version,
+    Items, Page, Policies, ProviderState, ProviderStates, RecordId, Revocation, SigningKey, SigningKeys,
+    Stamp, StateChange, StoreError, StoredPolicy, Version,
     changes::Part,
     items::{FIRST_ITEMS, check_version, no_item},
     signing_keys::no_signing_key,
@@ -165,8 +165,7 @@ impl Policies for MemoryStore {
         let change = heads.advance(Part::Policy, Stamp::random()?);
         let edited = Arc::make_mut(&mut state.policy).apply(edit, change)?;
         state.heads = heads;
-        let entry =
-            Entry { at, by, action: edited.action(), name: edited.name(), detail: edited.detail() };
+        let entry = Entry { at, by, action: edited.action(), name: edited.name(), detail: edited.detail() };
         state.record(change, 0, entry);
         Ok((edited, state.policy.clone()))
     }

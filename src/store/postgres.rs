@@ -38,8 +38,11 @@ macro_rules! advance {
 macro_rules! rows {
     ($columns:literal, $from:literal) => {
         concat!(
-            "(SELECT convert_to(COALESCE(CAST(json_agg(json_build_array(", $columns,
-            ")) AS TEXT), '[]'), 'UTF8') FROM ", $from, ")"
+            "(SELECT convert_to(COALESCE(CAST(json_agg(json_build_array(",
+            $columns,
+            ")) AS TEXT), '[]'), 'UTF8') FROM ",
+            $from,
+            ")"
         )
     };
 }

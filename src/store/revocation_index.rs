@@ -300,7 +300,9 @@ impl RevocationIndex {
         match key {
             RevocationKey::TokenId(id) => self.fingerprint(provider, kind, id.as_str().as_bytes()),
             RevocationKey::Session(id) => self.fingerprint(provider, kind, id.as_str().as_bytes()),
-            RevocationKey::Subject(id) | RevocationKey::Actor(id) => self.fingerprint(provider, kind, id.as_str().as_bytes()),
+            RevocationKey::Subject(id) | RevocationKey::Actor(id) => {
+                self.fingerprint(provider, kind, id.as_str().as_bytes())
+            }
             RevocationKey::Client(id) => self.fingerprint(provider, kind, id.as_str().as_bytes()),
             RevocationKey::TokenHash(hash) => self.fingerprint(provider, kind, hash.as_bytes()),
         }

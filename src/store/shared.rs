@@ -263,7 +263,11 @@ impl Shared {
     }
 
     /// Returns the sign by which the store's history does not continue the one that this node has seen.
-    async fn break_in_history(&self, seen: &Heads, heads: &Heads) -> Result<Option<&'static str>, StoreError> {
+    async fn break_in_history(
+        &self,
+        seen: &Heads,
+        heads: &Heads,
+    ) -> Result<Option<&'static str>, StoreError> {
         if heads.last < seen.last {
             return Ok(Some("its change number is lower"));
         }
@@ -385,7 +389,9 @@ impl Shared {
         };
         let mut failure = self.write_failure.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*failure, &cause) {
-            (None, Some(cause)) => tracing::error!(cause, "the store takes no writes; will log when it recovers"),
+            (None, Some(cause)) => {
+                tracing::error!(cause, "the store takes no writes; will log when it recovers")
+            }
             (Some(_), None) => tracing::info!("the store takes writes again"),
             (None, None) | (Some(_), Some(_)) => {}
         }

@@ -75,8 +75,7 @@ pub(super) async fn open(
 ) -> Result<SqlStore, OpenError> {
     let failed = |error: sqlx::Error| connect_error(&settings.url, &error);
     install_drivers();
-    prepare_file(path)
-        .map_err(|problem| OpenError::Connect { url: settings.url.to_string(), problem })?;
+    prepare_file(path).map_err(|problem| OpenError::Connect { url: settings.url.to_string(), problem })?;
     // Once by hand: a pool would try again and then say only that it took too long.
     prepare(&mut AnyConnection::connect(&url(path).map_err(failed)?).await.map_err(failed)?)
         .await

@@ -101,7 +101,10 @@ pub(in crate::store) async fn a_scope_name_that_is_too_long_is_refused(store: &d
     let longest = edit(store, put(&name[..MAX_SCOPE_NAME], Expected::Any)).await;
     assert!(longest.is_ok(), "{longest:?}");
     let longer = edit(store, put(&name[..=MAX_SCOPE_NAME], Expected::Any)).await;
-    assert!(matches!(longer, Err(StoreError::TooLong { what: "scope", limit: 1000, found: 1001 })), "{longer:?}");
+    assert!(
+        matches!(longer, Err(StoreError::TooLong { what: "scope", limit: 1000, found: 1001 })),
+        "{longer:?}"
+    );
 }
 
 /// D10: reading only what differs gives the same as reading everything.

@@ -81,7 +81,10 @@ pub(in crate::store) async fn a_block_holds_until_it_is_lifted(store: &dyn Backe
     store.delete_revocation(&actor(), &made.id).await.unwrap();
     assert_eq!(store.revocations(None, 10).await.unwrap().items, []);
     let news = store.revocations_since(seen, None, 10).await.unwrap().items;
-    assert_eq!(news.iter().map(|found| (&found.record.key, found.deleted)).collect::<Vec<_>>(), [(&actor_key, true)]);
+    assert_eq!(
+        news.iter().map(|found| (&found.record.key, found.deleted)).collect::<Vec<_>>(),
+        [(&actor_key, true)]
+    );
     let audit = store.audit(Period::ALWAYS, None, 10).await.unwrap().items;
     assert_eq!(audit[0].detail["until_lifted"], json!(true));
 }

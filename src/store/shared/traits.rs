@@ -7,8 +7,8 @@ use scopegate_provider::{ProviderName, Timestamp};
 
 use super::Store;
 use crate::store::{
-    Actor, Audit, AuditRecord, BlockCount, ChangeNumber, Changes, DenialCount, Edit, Edited, Heads, Item, ItemId,
-    ItemName, Items, NewRevocation, Page, Period, Policies, ProviderState, ProviderStates, RecordId,
+    Actor, Audit, AuditRecord, BlockCount, ChangeNumber, Changes, DenialCount, Edit, Edited, Heads, Item,
+    ItemId, ItemName, Items, NewRevocation, Page, Period, Policies, ProviderState, ProviderStates, RecordId,
     Revocation, RevocationKey, Revocations, Stamp, StateChange, StoreError, StoredPolicy, Version,
 };
 

@@ -160,7 +160,8 @@ impl StoredPolicy {
 
     /// Returns the version of each entry.
     fn versions(&self) -> BTreeMap<(EntryKind, &str), i64> {
-        let scopes = self.scopes.iter().map(|(name, scope)| ((EntryKind::Scope, name.as_str()), scope.version.0));
+        let scopes =
+            self.scopes.iter().map(|(name, scope)| ((EntryKind::Scope, name.as_str()), scope.version.0));
         let routes = self.routes.iter().map(|(id, route)| ((EntryKind::Route, id.as_str()), route.version.0));
         let unreadable = self.unreadable.values();
         let unreadable = unreadable.map(|entry| ((entry.kind, entry.name.as_str()), entry.version.0));

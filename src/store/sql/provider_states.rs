@@ -13,9 +13,7 @@ use super::{
     parse_rows,
     writer::{Failure, Write},
 };
-use crate::store::{
-    Actor, ChangeNumber, EntryKind, ProviderState, ProviderStates, StateChange, StoreError,
-};
+use crate::store::{Actor, ChangeNumber, EntryKind, ProviderState, ProviderStates, StateChange, StoreError};
 
 type Row = (String, i64, String);
 

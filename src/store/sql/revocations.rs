@@ -161,8 +161,20 @@ impl SqlStore {
 }
 
 fn revocation(row: Row) -> Result<Revocation, String> {
-    let (id, provider, kind, value, issued_before, expires_at, reason, created_at, change, deleted, refused, cut) =
-        row;
+    let (
+        id,
+        provider,
+        kind,
+        value,
+        issued_before,
+        expires_at,
+        reason,
+        created_at,
+        change,
+        deleted,
+        refused,
+        cut,
+    ) = row;
     let key = RevocationKey::from_parts(&kind, &value);
     Ok(Revocation {
         id: RecordId::from_text(&id),

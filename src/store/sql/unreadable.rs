@@ -16,12 +16,8 @@ pub(super) struct Unreadable(Mutex<BTreeMap<(EntryKind, String), (UnreadableEntr
 impl Unreadable {
     /// Adds an entry, and logs it if it is new.
     pub(super) fn add(&self, kind: EntryKind, name: &str, reason: &str, expires_at: Timestamp) {
-        let entry = UnreadableEntry {
-            kind,
-            name: name.to_owned(),
-            version: Version(0),
-            reason: reason.to_owned(),
-        };
+        let entry =
+            UnreadableEntry { kind, name: name.to_owned(), version: Version(0), reason: reason.to_owned() };
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = entries.insert((kind, entry.name.clone()), (entry.clone(), expires_at));
         if known.is_none_or(|(known, _)| known != entry) {

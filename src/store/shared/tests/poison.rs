@@ -41,8 +41,11 @@ const POISON: [Poison; 14] = [
 
 async fn a_node_starts_and_follows_changes(url: &str) {
     for (sql, kind, reason) in POISON {
-        meddle(url, "DELETE FROM scopes; DELETE FROM routes; DELETE FROM revocations; DELETE FROM provider_states")
-            .await;
+        meddle(
+            url,
+            "DELETE FROM scopes; DELETE FROM routes; DELETE FROM revocations; DELETE FROM provider_states",
+        )
+        .await;
         let running = manual(url).await;
         meddle(url, sql).await;
         let started = manual(url).await;
@@ -81,7 +84,11 @@ async fn bad_entries_of_sqlite_are_ignored_and_reported() {
 async fn an_entry_that_cannot_be_read_is_repaired_or_deleted() {
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite://{}", folder.path().join("gate.db").display());
-    meddle(&url, "INSERT INTO scopes VALUES ('two words', 'x', '[]', 1), ('a', 'x', '{', 1), ('b', 'x', '', 1)").await;
+    meddle(
+        &url,
+        "INSERT INTO scopes VALUES ('two words', 'x', '[]', 1), ('a', 'x', '{', 1), ('b', 'x', '', 1)",
+    )
+    .await;
     meddle(&url, "INSERT INTO routes VALUES ('r', '{', 1), ('s', '{', 1)").await;
     let store = manual(&url).await;
     assert_eq!(store.unreadable().len(), 5);
