@@ -93,6 +93,7 @@ fn principal(n: usize, expires_at: Timestamp) -> Result<Principal, Failure> {
         session: Some(SessionId::parse(&format!("s-{n}"))?),
         issued_at: None,
         expires_at,
+        leeway: Duration::ZERO,
         cache_until: expires_at,
         claims: Claims::from_json(*b"{}"),
     }))

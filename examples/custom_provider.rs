@@ -146,6 +146,7 @@ impl Provider for ApiKeyProvider {
             // A key was issued nobody knows when: every revocation of its client holds for it.
             issued_at: None,
             expires_at: until,
+            leeway: Duration::ZERO,
             cache_until: until,
             claims: Claims::from_json(*b"{}"),
         }))

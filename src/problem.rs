@@ -1,6 +1,7 @@
 //! Refusals and failures as HTTP responses: the only place that knows status, body and challenge.
 
 mod challenge;
+mod grpc;
 
 use std::time::Duration;
 
@@ -232,6 +233,22 @@ impl Problem {
         let mut response = Response::builder().status(parts.status).body(body);
         *response.headers_mut() = parts.headers;
         response
+    }
+
+    /// Returns the response to a request with these header fields: a status of gRPC to a gRPC call.
+    pub fn response_to(&self, request: &HeaderMap) -> Response {
+        let (parts, body) = self.http_response_to(request).into_parts();
+        let mut response = Response::builder().status(parts.status).body(body);
+        *response.headers_mut() = parts.headers;
+        response
+    }
+
+    /// Returns the response to a request with these header fields, without poem's types.
+    pub fn http_response_to(&self, request: &HeaderMap) -> http::Response<Bytes> {
+        match grpc::content_type(request) {
+            Some(content_type) => grpc::response(self, content_type),
+            None => self.http_response(),
+        }
     }
 
     /// The response, for whatever is no poem.

@@ -82,6 +82,7 @@ pub fn principal(scopes: &str) -> Result<Principal, PrincipalError> {
         scopes,
         issued_at: Some(now),
         expires_at,
+        leeway: Duration::ZERO,
         cache_until: expires_at,
         ..verified("testing")?
     }))
@@ -112,6 +113,7 @@ pub(crate) fn verified(provider: &str) -> Result<Verified, NameError> {
         session: None,
         issued_at: None,
         expires_at: Timestamp::MAX,
+        leeway: Duration::ZERO,
         cache_until: Timestamp::MAX,
         claims: Claims::from_json(*b"{}"),
     })

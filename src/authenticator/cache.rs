@@ -195,6 +195,7 @@ mod tests {
             session: None,
             issued_at: None,
             expires_at: until,
+            leeway: Duration::ZERO,
             cache_until: until,
             claims: Claims::from_json(*b"{}"),
         });

@@ -60,6 +60,7 @@ impl Provider for Counting {
             session: None,
             issued_at: None,
             expires_at: until,
+            leeway: Duration::ZERO,
             cache_until: until,
             claims: Claims::from_json(*b"{}"),
         }))

@@ -164,6 +164,7 @@ impl Explain {
             session: None,
             issued_at: Some(now),
             expires_at: now + Duration::from_mins(1),
+            leeway: Duration::ZERO,
             cache_until: now,
             claims: Claims::from_json(*b"{}"),
         }))

@@ -252,7 +252,7 @@ fn permit(
             let options = route.options().clone();
             let route = route.label().clone();
             let (credentials, authenticated) = caller.map(|caller| (caller.credentials, caller.at)).unzip();
-            Ok(Permit { principal, credentials, route, options, authenticated, subprotocols })
+            Ok(Permit { principal, credentials, route, options, target: None, authenticated, subprotocols })
         }
         Decision::Deny(refused) => {
             Err(state.with_metadata(Refusal::from(&refused)).of(principal.as_ref()).into())

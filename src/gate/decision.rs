@@ -28,6 +28,8 @@ pub struct Permit {
     pub route: Arc<str>,
     /// The other settings of the route.
     pub options: Arc<RouteOptions>,
+    /// The target that was decided on, for streams that outlive the policy; `None` where no handler follows.
+    pub(crate) target: Option<Target>,
     /// The moment at which the token was authenticated, and its slot in the cache.
     pub(crate) authenticated: Option<AuthenticatedAt>,
     /// The treatment of the subprotocols that a `WebSocket` handshake offers.
@@ -123,6 +125,13 @@ impl Refusal {
     /// Returns the response to the caller, with the outcome as its data.
     pub(crate) fn response(&self) -> Response {
         let mut response = self.problem.response();
+        response.set_data(self.outcome());
+        response
+    }
+
+    /// Returns the response to a caller whose request has these header fields: a status of gRPC to a gRPC call.
+    pub(super) fn response_to(&self, request: &HeaderMap) -> Response {
+        let mut response = self.problem.response_to(request);
         response.set_data(self.outcome());
         response
     }

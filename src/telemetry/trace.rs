@@ -124,11 +124,12 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
 }
 
 fn log(id: &RequestId, method: &http::Method, response: &Response, start: Option<Instant>) {
-    let is_refused = refused(response.status());
+    let outcome = response.data::<Outcome>();
+    // A refused gRPC call has the status 200.
+    let is_refused = refused(response.status()) || outcome.is_some_and(|outcome| !outcome.passed);
     if !is_refused && start.is_none() {
         return;
     }
-    let outcome = response.data::<Outcome>();
     let route = outcome.and_then(|outcome| outcome.route.as_deref());
     let reason = outcome.map(|outcome| outcome.reason);
     let provider = outcome.and_then(|outcome| outcome.provider.as_ref()).map(tracing::field::display);

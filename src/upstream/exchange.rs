@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures_util::future::{Either, select};
-use http::{Request, Response, Version};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header::HOST};
 use hyper::{body::Body, client::conn::TrySendError};
 use tokio::time::Instant;
 
@@ -88,7 +88,8 @@ impl Upstream {
         let upload = (!request.body().is_end_stream()).then(Arc::<UploadState>::default);
         let timeout = ResponseTimeout::new(&self.name, self.response_timeout, upload.clone());
         let is_grpc = headers::is_grpc(request.headers());
-        let request = request.map(|body| RelayBody::of_caller(body, upload.as_ref(), trailers.clone()));
+        let mut request = request.map(|body| RelayBody::of_caller(body, upload.as_ref(), trailers.clone()));
+        self.set_headers(request.headers_mut());
         let sending = self.send(request, &timeout);
         let mut response = match &abort {
             Some(signal) if is_grpc => match select(Box::pin(sending), signal.aborted()).await {
@@ -101,6 +102,18 @@ impl Upstream {
         headers::remove_connection_fields(response.headers_mut());
         *response.version_mut() = Version::default();
         Ok(response.map(|body| body.filter_trailers(trailers).end_with(upload).abort_on(abort)))
+    }
+
+    /// Sets the headers that the upstream always gets, in place of the caller's in any spelling.
+    pub(super) fn set_headers(&self, headers: &mut HeaderMap) {
+        for (name, value) in self.settings.headers.iter() {
+            headers::remove_matching(headers, |held| headers::is_same_field(held, name));
+            headers.insert(name, value.clone());
+        }
+        let host = self.settings.host.name().and_then(|name| HeaderValue::from_str(name.as_str()).ok());
+        if let Some(host) = host {
+            headers.insert(HOST, host);
+        }
     }
 
     /// Sends a request to the first address that takes connections.

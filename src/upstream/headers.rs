@@ -6,7 +6,7 @@ use http::{
 };
 
 /// Returns `true` if a field belongs to one connection.
-fn is_connection_field(name: &str) -> bool {
+pub(super) fn is_connection_field(name: &str) -> bool {
     matches!(
         name,
         "connection"
@@ -86,6 +86,18 @@ fn has_media_type(headers: &HeaderMap, wanted: &str) -> bool {
     let Some((start, rest)) = value.split_at_checked(wanted.len()) else { return false };
     start.eq_ignore_ascii_case(wanted.as_bytes())
         && rest.first().is_none_or(|next| matches!(next, b';' | b'+' | b'-' | b' ' | b'\t'))
+}
+
+/// Returns `true` if two names are the same field to some service: CGI and what follows it compare names without case
+/// and with every character that is neither a letter nor a digit as `_`.
+pub(crate) fn is_same_field(left: &HeaderName, right: &HeaderName) -> bool {
+    let left = left.as_str().bytes();
+    let right = right.as_str().bytes();
+    left.len() == right.len() && left.zip(right).all(|(left, right)| folded(left) == folded(right))
+}
+
+fn folded(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'_' }
 }
 
 /// Removes all fields whose name matches.

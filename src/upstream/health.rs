@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use http::{Request, StatusCode, header::HOST};
+use http::{Request, StatusCode, header::HOST, uri::Authority};
 use tokio::time::timeout;
 
 use super::{
@@ -31,7 +31,8 @@ pub(super) fn watch(upstream: &Arc<Upstream>, settings: &UpstreamSettings) {
                 let interval = match &health {
                     None => SWEEP_INTERVAL,
                     Some(health) => {
-                        let host = upstream.settings.url.host();
+                        let settings = &upstream.settings;
+                        let host = settings.host.name().map_or(settings.url.host(), Authority::as_str);
                         let checking = check(&upstream.connector, &address, &health.path, host);
                         let found = timeout(health.timeout.get(), checking).await;
                         let found = found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));

@@ -54,7 +54,10 @@ use http_body_util::combinators::BoxBody;
 
 #[cfg(feature = "server")]
 use self::exchange::Upstream;
-pub use self::settings::{HealthSettings, Protocol, UpstreamSettings, UpstreamUrl, UpstreamUrlError};
+pub use self::settings::{
+    HealthSettings, Protocol, UpstreamHeaders, UpstreamHeadersError, UpstreamHost, UpstreamHostError,
+    UpstreamSettings, UpstreamUrl, UpstreamUrlError,
+};
 #[cfg(feature = "server")]
 pub use self::{
     abort::{AbortSignal, Aborted},

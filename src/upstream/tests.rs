@@ -1,4 +1,6 @@
+mod callers;
 mod chaos;
+mod isolation;
 mod streams;
 pub(crate) mod support;
 mod upstreams;

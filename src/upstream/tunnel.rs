@@ -38,6 +38,7 @@ pub(super) async fn open(
     caller: Upgrade,
     abort: Option<Arc<dyn AbortSignal>>,
 ) -> Result<Response<RelayBody>, ExchangeError> {
+    upstream.set_headers(request.headers_mut());
     set_upgrade(request.headers_mut());
     let mut sender = handshake(upstream).await?;
     let timeout = ResponseTimeout::new(&upstream.name, upstream.response_timeout, None);

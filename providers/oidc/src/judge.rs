@@ -89,6 +89,7 @@ pub(crate) fn judge(
         session: session(rules, map)?,
         issued_at: validity.issued_at,
         expires_at,
+        leeway: rules.leeway,
         cache_until: cache_until.min(expires_at + rules.leeway),
         claims,
     }))

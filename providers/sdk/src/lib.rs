@@ -70,6 +70,7 @@
 //!             session: None,
 //!             issued_at: Some(now),
 //!             expires_at: now + std::time::Duration::from_secs(60),
+//!             leeway: std::time::Duration::ZERO,
 //!             cache_until: now,
 //!             claims: Claims::from_json(*b"{}"),
 //!         }))

@@ -1,6 +1,6 @@
 //! Who a verified token speaks for.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::{
     Audience, Claims, ClientId, Issuer, ProviderName, Role, ScopeSet, SessionId, Subject, Timestamp, TokenId,
@@ -36,6 +36,8 @@ pub struct Verified {
     pub issued_at: Option<Timestamp>,
     /// `exp`.
     pub expires_at: Timestamp,
+    /// The time after `exp` for which the provider's settings still accept the token.
+    pub leeway: Duration,
     /// Until when this may be answered from memory: expiry and leeway at most, sooner where the provider's answer may
     /// be kept for a shorter time only, and a moment not after now where it may not be kept at all.
     pub cache_until: Timestamp,
@@ -104,6 +106,11 @@ impl Principal {
     /// When the token expires.
     pub fn expires_at(&self) -> Timestamp {
         self.0.expires_at
+    }
+
+    /// Returns the moment from which the token is no longer accepted: `exp` and the provider's leeway.
+    pub fn accepted_until(&self) -> Timestamp {
+        self.0.expires_at + self.0.leeway
     }
 
     /// Until when this principal may be answered from memory.

@@ -24,12 +24,13 @@ impl Admitted {
     /// # Errors
     /// The handler would not see the path that was decided on.
     pub(super) fn new(
-        permit: Permit,
+        mut permit: Permit,
         head: &Head<'_>,
-        target: Option<&Target>,
+        target: Option<Target>,
     ) -> Result<Self, Box<Refusal>> {
-        let uri = target.map(|target| head.rewritten(target)).transpose();
+        let uri = target.as_ref().map(|target| head.rewritten(target)).transpose();
         let uri = uri.map_err(|problem| Box::new(Refusal::unrouted(problem)))?;
+        permit.target = target;
         Ok(Self { permit, uri: uri.flatten() })
     }
 

@@ -59,7 +59,7 @@ impl<E: Endpoint> GateEndpoint<E> {
     ) -> impl Future<Output = Result<Response>> + Send {
         let Decided { target, answer, cors } = decided;
         let admitted = match answer {
-            Answer::Permitted(permit) => Admitted::new(permit, &head(&request), target.as_ref()),
+            Answer::Permitted(permit) => Admitted::new(permit, &head(&request), target),
             Answer::Preflight(preflight) => return Either::Left(ready(Ok(no_content(*preflight)))),
             Answer::Refused(refusal) => Err(refusal),
         };
@@ -74,7 +74,7 @@ impl<E: Endpoint> GateEndpoint<E> {
                 }))
             }
             Err(refusal) => {
-                let mut response = refusal.response();
+                let mut response = refusal.response_to(request.headers());
                 cors.apply(response.headers_mut());
                 Either::Left(ready(Ok(response)))
             }

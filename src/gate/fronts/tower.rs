@@ -159,7 +159,7 @@ where
     };
     let Decided { target, answer, cors } = authorize(&layer.gate.load(), &head).decided().await;
     let admitted = match answer {
-        Answer::Permitted(permit) => Admitted::new(permit, &head, target.as_ref()),
+        Answer::Permitted(permit) => Admitted::new(permit, &head, target),
         Answer::Preflight(preflight) => return Ok(no_content(*preflight).map(R::from)),
         Answer::Refused(refusal) => Err(refusal),
     };
@@ -170,7 +170,7 @@ where
             selection.apply(response.status(), response.headers_mut());
             response
         }
-        Err(refusal) => refusal.problem.http_response().map(R::from),
+        Err(refusal) => refusal.problem.http_response_to(&parts.headers).map(R::from),
     };
     cors.apply(response.headers_mut());
     Ok(response)

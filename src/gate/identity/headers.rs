@@ -130,6 +130,11 @@ impl Stripped {
         }
     }
 
+    /// Returns `true` if a field has one of these names, in any spelling.
+    pub(in crate::gate) fn contains(&self, name: &HeaderName) -> bool {
+        self.names(name.as_str())
+    }
+
     /// How these names are usually spelt: with `-`, and with `_`.
     pub(in crate::gate) fn spellings(&self) -> impl Iterator<Item = String> {
         let spelt = |name: &str| {

@@ -107,7 +107,7 @@ pub(crate) async fn guarded_proxy_to(
 }
 
 /// What the gate's front hands to an upstream.
-fn exchange_of(mut request: Request, abort: Option<Arc<dyn AbortSignal>>) -> Exchange {
+pub(crate) fn exchange_of(mut request: Request, abort: Option<Arc<dyn AbortSignal>>) -> Exchange {
     let upgrade = headers::upgrade(request.headers()).and_then(|_| {
         let upgrade = request.take_upgrade().ok()?;
         Some(

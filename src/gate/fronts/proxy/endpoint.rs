@@ -6,14 +6,15 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Either, ready},
 };
-use http::{HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use poem::{Endpoint, Request, Response, Result};
 use scopegate_provider::{Clock, Rejection};
 
 use super::{
-    StreamGuard,
     forwarded::Forwarded,
     headers::{remove_callers_own, set_forwarded},
+    stream_guard::StreamGuard,
+    trailers::trailer_filter,
 };
 use crate::{
     gate::{
@@ -25,7 +26,8 @@ use crate::{
     problem::Problem,
     telemetry::Outcome,
     upstream::{
-        AbortSignal, CallerStream, Exchange, ExchangeError, RelayBody, Upgrade, Upstreams, headers::upgrade,
+        AbortSignal, CallerStream, Exchange, ExchangeError, RelayBody, TrailerFilter, Upgrade, Upstreams,
+        headers::{is_grpc, upgrade},
     },
 };
 
@@ -48,6 +50,7 @@ pub(crate) struct ProxyEndpoint<E> {
     upstreams: Upstreams,
     clock: Arc<dyn Clock>,
     settings: ProxySettings,
+    trailers: TrailerFilter,
     inner: E,
 }
 
@@ -60,7 +63,8 @@ impl<E: Endpoint<Output = Response>> ProxyEndpoint<E> {
         settings: ProxySettings,
         inner: E,
     ) -> Self {
-        Self { gate, upstreams, clock, settings, inner }
+        let trailers = trailer_filter(settings.identities.stripped.clone());
+        Self { gate, upstreams, clock, settings, trailers, inner }
     }
 
     /// Sends a permitted request to its upstream.
@@ -69,13 +73,17 @@ impl<E: Endpoint<Output = Response>> ProxyEndpoint<E> {
         let Some(permit) = request.extensions_mut().remove::<Permit>() else {
             return Either::Left(ready(Err(not_ready().into())).boxed());
         };
+        let content_type = grpc_content_type(request.headers());
         let outcome = Outcome::permitted(Arc::clone(&permit.route), permit.principal.as_ref());
         let options = Arc::clone(&permit.options);
         match self.send(request, permit) {
-            Err(problem) => Either::Left(ready(Ok(failed(&problem, outcome))).boxed()),
+            Err(problem) => Either::Left(ready(Ok(failed(&problem, outcome, &content_type))).boxed()),
             Ok(response) => Either::Right(response.map(move |response| {
                 let upstream = options.upstream.as_deref().unwrap_or_default();
-                Ok(response.map_or_else(|error| failed(&problem(upstream, &error), outcome), Response::from))
+                Ok(response.map_or_else(
+                    |error| failed(&problem(upstream, &error), outcome, &content_type),
+                    Response::from,
+                ))
             })),
         }
     }
@@ -100,8 +108,11 @@ impl<E: Endpoint<Output = Response>> ProxyEndpoint<E> {
             TokenForwarding::Replace(ours) => drop(headers.insert(header::AUTHORIZATION, ours)),
         }
         let request = outgoing(request, &forwarded);
-        let abort = self.stream_guard(permit);
-        Ok(self.upstreams.send(upstream, Exchange { request, upgrade, abort, trailers: None }))
+        let clock = Arc::clone(&self.clock);
+        let guard = StreamGuard::new(clock, self.gate.clone(), permit, self.settings.grace);
+        let abort = guard.map(|guard| Arc::new(guard) as Arc<dyn AbortSignal>);
+        let trailers = Some(Arc::clone(&self.trailers));
+        Ok(self.upstreams.send(upstream, Exchange { request, upgrade, abort, trailers }))
     }
 
     /// Returns how the request came. The upstream gets the host that was decided on.
@@ -118,15 +129,6 @@ impl<E: Endpoint<Output = Response>> ProxyEndpoint<E> {
         let authority = request.uri().authority().and_then(|authority| authority.as_str().parse().ok());
         let host = authority.or_else(|| request.headers().get(header::HOST).cloned());
         Ok(Forwarded::new(&origin, host.unwrap_or(const { HeaderValue::from_static("") })))
-    }
-
-    /// Returns the guard of a stream. A caller without a token has nothing that could expire.
-    fn stream_guard(&self, permit: Permit) -> Option<Arc<dyn AbortSignal>> {
-        let (principal, credentials) = permit.principal.zip(permit.credentials)?;
-        let expires = principal.expires_at();
-        let gate = self.gate.clone();
-        let is_accepted = move || gate.current().authenticator().recheck(&principal, &credentials).is_ok();
-        Some(Arc::new(StreamGuard::new(Arc::clone(&self.clock), expires, self.settings.grace, is_accepted)))
     }
 }
 
@@ -194,10 +196,16 @@ fn not_ready() -> Problem {
 }
 
 /// Returns the response to a permitted request that got none from its upstream.
-fn failed(problem: &Problem, outcome: Outcome) -> Response {
-    let mut response = problem.response();
+fn failed(problem: &Problem, outcome: Outcome, content_type: &HeaderMap) -> Response {
+    let mut response = problem.response_to(content_type);
     response.set_data(Outcome { reason: problem.reason(), ..outcome });
     response
+}
+
+/// Returns the media type of a gRPC call, which the response to it depends on; nothing of any other request.
+fn grpc_content_type(headers: &HeaderMap) -> HeaderMap {
+    let content_type = headers.get(header::CONTENT_TYPE).filter(|_| is_grpc(headers));
+    content_type.map(|value| (header::CONTENT_TYPE, value.clone())).into_iter().collect()
 }
 
 /// Returns what the caller learns of an error. The log gets its details.

@@ -46,7 +46,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Returns `true` if a field says where a request came from, in any spelling that a service may read as such.
-fn is_about_origin(name: &str) -> bool {
+pub(super) fn is_about_origin(name: &str) -> bool {
     if name == "forwarded" {
         return true;
     }

@@ -4,6 +4,6 @@ mod endpoint;
 mod forwarded;
 mod headers;
 mod stream_guard;
+mod trailers;
 
 pub(crate) use self::endpoint::{ProxyEndpoint, ProxySettings};
-pub use self::stream_guard::{StreamEnd, StreamGuard};

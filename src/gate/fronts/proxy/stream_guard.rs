@@ -1,57 +1,113 @@
 //! The end of a stream whose token is no longer accepted (invariant 17).
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
-use scopegate_provider::{Clock, Timestamp};
+use scopegate_provider::{Clock, Credentials, Principal, Timestamp};
 
-use crate::upstream::{AbortSignal, Aborted};
+use crate::{
+    gate::{Gate, Permit, State},
+    policy::{Decision, Policy, Target},
+    upstream::{AbortSignal, Aborted},
+};
 
-/// The time between two checks of an open stream's token.
+/// The time between two checks of an open stream.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Ends a stream when the token that opened it expires or is no longer accepted.
+/// Ends a stream when its token expires or is no longer accepted, or when its route no longer permits it.
 #[derive(Clone)]
-pub struct StreamGuard {
+pub(super) struct StreamGuard {
     clock: Arc<dyn Clock>,
+    gate: Gate,
+    stream: Arc<Stream>,
+}
+
+/// What a stream depends on.
+struct Stream {
+    caller: Option<Caller>,
+    target: Target,
+    upstream: Option<Box<str>>,
+}
+
+struct Caller {
+    principal: Principal,
+    credentials: Credentials,
+    /// The end of the token: `exp`, the leeway, and `streams.grace`.
     ends_at: Timestamp,
-    is_accepted: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// Reasons for which a stream ends before its upstream ends it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum StreamEnd {
+pub(super) enum StreamEnd {
     /// The token has expired.
     #[error("the token that opened the stream has expired")]
     Expired,
-    /// The token is no longer accepted.
+    /// The token was revoked, its provider is disabled or its key is distrusted.
     #[error("the token that opened the stream is no longer accepted")]
     Withdrawn,
+    /// The policy no longer permits what the stream was opened for.
+    #[error("the route of the stream no longer permits it")]
+    Closed,
 }
 
 impl StreamGuard {
-    /// Returns a guard for a token that is valid until `valid_until`; the stream may go on for `grace` after that.
-    /// `is_accepted` is called twice a second while a stream is open, and must not block.
-    pub fn new(
-        clock: Arc<dyn Clock>,
-        valid_until: Timestamp,
-        grace: Duration,
-        is_accepted: impl Fn() -> bool + Send + Sync + 'static,
-    ) -> Self {
-        Self { clock, ends_at: valid_until + grace, is_accepted: Arc::new(is_accepted) }
+    /// Returns the guard of the stream that a permitted request may open. It may go on for `grace` after its token.
+    pub(super) fn new(clock: Arc<dyn Clock>, gate: Gate, permit: Permit, grace: Duration) -> Option<Self> {
+        let Permit { principal, credentials, options, target, .. } = permit;
+        let caller = principal.zip(credentials).map(|(principal, credentials)| {
+            let ends_at = principal.accepted_until() + grace;
+            Caller { principal, credentials, ends_at }
+        });
+        let stream = Stream { caller, target: target?, upstream: options.upstream.clone() };
+        Some(Self { clock, gate, stream: Arc::new(stream) })
     }
 
     /// Completes when the stream has to end.
-    pub async fn ended(&self) -> StreamEnd {
+    async fn ended(&self) -> StreamEnd {
+        let mut checked = Weak::new();
         loop {
             let now = self.clock.now();
-            if now >= self.ends_at {
-                return StreamEnd::Expired;
+            if let Some(end) = self.stream.end(&self.gate.current(), now, &mut checked) {
+                return end;
             }
-            if !(self.is_accepted)() {
-                return StreamEnd::Withdrawn;
+            let left = self.stream.caller.as_ref().map(|caller| caller.ends_at.since(now));
+            self.clock.sleep(left.map_or(CHECK_INTERVAL, |left| left.min(CHECK_INTERVAL))).await;
+        }
+    }
+}
+
+impl Stream {
+    /// Returns the reason if the stream has to end. The route is looked up only if the policy is not the one that was
+    /// `checked` last.
+    fn end(&self, state: &State, now: Timestamp, checked: &mut Weak<Policy>) -> Option<StreamEnd> {
+        if let Some(Caller { principal, credentials, ends_at }) = &self.caller {
+            if now >= *ends_at {
+                return Some(StreamEnd::Expired);
             }
-            self.clock.sleep(CHECK_INTERVAL.min(self.ends_at.since(now))).await;
+            if state.authenticator().recheck(principal, credentials).is_err() {
+                return Some(StreamEnd::Withdrawn);
+            }
+        }
+        let policy = state.policy();
+        if checked.as_ptr() != Arc::as_ptr(policy) {
+            if !self.is_permitted(policy) {
+                return Some(StreamEnd::Closed);
+            }
+            *checked = Arc::downgrade(policy);
+        }
+        None
+    }
+
+    /// Returns `true` if the policy permits the stream, and leads to the upstream that it goes to.
+    fn is_permitted(&self, policy: &Policy) -> bool {
+        let principal = self.caller.as_ref().map(|caller| &caller.principal);
+        match policy.resolve(&self.target).map(|routes| routes.decide(principal)) {
+            Ok(Decision::Permit { route }) => route.options().upstream == self.upstream,
+            Ok(Decision::Deny(_)) | Err(_) => false,
         }
     }
 }
@@ -65,7 +121,7 @@ impl AbortSignal for StreamGuard {
 
 impl fmt::Debug for StreamGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamGuard").field("ends_at", &self.ends_at).finish_non_exhaustive()
+        f.debug_struct("StreamGuard").finish_non_exhaustive()
     }
 }
 
@@ -73,33 +129,144 @@ impl fmt::Debug for StreamGuard {
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use scopegate_provider::SystemClock;
-    use tokio::time::timeout;
+    use http::{HeaderMap, HeaderValue, Method};
+    use scopegate_provider::{AuthnError, Rejection, Verified};
+    use scopegate_testkit::TestClock;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::{
+        authenticator::{Authenticator, RevocationCheck, VerifiedTokens},
+        gate::GateSettings,
+        policy::{Definition, RawTarget, Scheme},
+        testing,
+        upstream::UpstreamSettings,
+    };
 
-    fn guard(valid_for: Duration, grace: Duration, accepted: &Arc<AtomicBool>) -> StreamGuard {
-        let clock = SystemClock::new();
-        let accepted = Arc::clone(accepted);
-        let is_accepted = move || accepted.load(Ordering::SeqCst);
-        StreamGuard::new(Arc::new(clock), clock.now() + valid_for, grace, is_accepted)
+    const LIFETIME: Duration = Duration::from_mins(1);
+    const LEEWAY: Duration = Duration::from_secs(30);
+    const GRACE: Duration = Duration::from_secs(10);
+
+    /// Revokes every token once it is set.
+    #[derive(Debug, Default)]
+    struct Revoked(AtomicBool);
+
+    impl RevocationCheck for Revoked {
+        fn check(&self, _: &Principal, _: &Credentials, _: Timestamp) -> Result<(), AuthnError> {
+            if self.0.load(Ordering::SeqCst) { Err(Rejection::Revoked.into()) } else { Ok(()) }
+        }
     }
 
+    /// An open stream, and what may end it.
+    struct Opened {
+        clock: Arc<TestClock>,
+        revoked: Arc<Revoked>,
+        gate: Gate,
+        guard: StreamGuard,
+    }
+
+    fn route() -> Value {
+        json!({ "match": "GET /chat", "allow": "optional", "upstream": "chat" })
+    }
+
+    fn policy(route: &Value) -> Policy {
+        let mut definition = Definition::default();
+        let settings = UpstreamSettings::at("http://127.0.0.1:1".parse().unwrap());
+        definition.upstreams = ["chat", "other"].map(|name| settings.known_as(name)).into();
+        definition.add_route(serde_json::from_value(route.clone()).unwrap());
+        Policy::compile(&definition).map_err(|errors| format!("{errors:?}")).unwrap().policy
+    }
+
+    fn state(clock: &Arc<TestClock>, revoked: &Arc<Revoked>, route: &Value) -> State {
+        let principal = Principal::assert_verified(Verified {
+            expires_at: TestClock::default().now() + LIFETIME,
+            leeway: LEEWAY,
+            ..testing::verified("okta").unwrap()
+        });
+        let clock = Arc::clone(clock) as Arc<dyn Clock>;
+        let revoked = Arc::clone(revoked) as Arc<dyn RevocationCheck>;
+        let providers = vec![testing::everybody(principal)];
+        let authenticator = Authenticator::new(providers, VerifiedTokens::new(8), revoked, clock);
+        State::new(Arc::new(policy(route)), authenticator.unwrap(), GateSettings::default())
+    }
+
+    async fn open(token: Option<&'static str>) -> Opened {
+        let clock = Arc::new(TestClock::default());
+        let revoked = Arc::<Revoked>::default();
+        let gate = Gate::new(state(&clock, &revoked, &route()));
+        let target = Target::parse(RawTarget {
+            method: &Method::GET,
+            scheme: Scheme::Http,
+            authority: None,
+            hosts: ["a.example"],
+            path_and_query: b"/chat",
+        });
+        let target = target.unwrap();
+        let mut headers = HeaderMap::new();
+        headers.extend(token.map(|token| (http::header::AUTHORIZATION, HeaderValue::from_static(token))));
+        let mut permit = gate.authorize(&target, &headers).await.unwrap();
+        permit.target = Some(target);
+        let guard = StreamGuard::new(Arc::clone(&clock) as Arc<dyn Clock>, gate.clone(), permit, GRACE);
+        Opened { clock, revoked, gate, guard: guard.unwrap() }
+    }
+
+    impl Opened {
+        /// Returns the end of the stream if it has ended by now.
+        fn end(&self) -> Option<StreamEnd> {
+            self.guard.stream.end(&self.gate.current(), self.clock.now(), &mut Weak::new())
+        }
+
+        fn replace_route(&self, route: &Value) {
+            self.gate.replace(state(&self.clock, &self.revoked, route));
+        }
+    }
+
+    /// P4: the leeway and `streams.grace` count.
     #[tokio::test]
     async fn invariant_17_a_stream_ends_when_its_token_expires() {
-        let accepted = Arc::new(AtomicBool::new(true));
-        let guard = guard(Duration::from_millis(20), Duration::from_millis(20), &accepted);
-        assert_eq!(guard.ended().await, StreamEnd::Expired);
+        let stream = open(Some("Bearer testing")).await;
+        stream.clock.advance(LIFETIME + LEEWAY + GRACE - Duration::from_millis(1));
+        assert_eq!(stream.end(), None);
+        stream.clock.advance(Duration::from_millis(1));
+        assert_eq!(stream.end(), Some(StreamEnd::Expired));
+        assert_eq!(stream.guard.aborted().await.to_string(), StreamEnd::Expired.to_string());
     }
 
+    /// A10: a stream ends within a second of the revocation of its token.
     #[tokio::test]
     async fn invariant_17_a_stream_ends_within_a_second_of_the_withdrawal_of_its_token() {
-        let accepted = Arc::new(AtomicBool::new(true));
-        let guard = guard(Duration::from_mins(1), Duration::ZERO, &accepted);
-        let mut aborted = guard.aborted();
-        assert!(timeout(Duration::from_millis(20), &mut aborted).await.is_err());
-        accepted.store(false, Ordering::SeqCst);
-        let reason = timeout(Duration::from_secs(1), aborted).await.expect("the stream goes on");
-        assert_eq!(reason.to_string(), StreamEnd::Withdrawn.to_string());
+        let stream = open(Some("Bearer testing")).await;
+        let mut aborted = stream.guard.aborted();
+        assert!((&mut aborted).now_or_never().is_none());
+        stream.revoked.0.store(true, Ordering::SeqCst);
+        stream.clock.advance(Duration::from_secs(1));
+        assert_eq!(aborted.await.to_string(), StreamEnd::Withdrawn.to_string());
+    }
+
+    /// A10: a stream ends within a second once its route is closed by a reload or an administrator.
+    #[tokio::test]
+    async fn invariant_17_a_stream_ends_when_its_route_is_closed() {
+        for token in [None, Some("Bearer testing")] {
+            let stream = open(token).await;
+            let mut aborted = stream.guard.aborted();
+            assert!((&mut aborted).now_or_never().is_none());
+            stream.replace_route(&json!({ "match": "GET /chat", "allow": "nobody" }));
+            stream.clock.advance(Duration::from_secs(1));
+            assert_eq!(aborted.await.to_string(), StreamEnd::Closed.to_string(), "{token:?}");
+        }
+    }
+
+    /// A10: a stream ends when its route asks for more than its caller has, or leads elsewhere.
+    #[tokio::test]
+    async fn invariant_17_a_stream_ends_when_its_route_no_longer_permits_it() {
+        let stream = open(Some("Bearer testing")).await;
+        stream.replace_route(
+            &json!({ "match": "GET /chat", "require": { "roles": ["admin"] }, "upstream": "chat" }),
+        );
+        assert_eq!(stream.end(), Some(StreamEnd::Closed));
+        stream.replace_route(&json!({ "match": "GET /chat", "allow": "optional", "upstream": "other" }));
+        assert_eq!(stream.end(), Some(StreamEnd::Closed));
+        stream.replace_route(&json!({ "match": "GET /**", "allow": "optional", "upstream": "chat" }));
+        assert_eq!(stream.end(), None);
     }
 }

@@ -35,6 +35,7 @@ fn permit(upstream: Option<&str>, at: Timestamp) -> Permit {
         credentials: None,
         route: "/".into(),
         options: Arc::new(options),
+        target: None,
         authenticated: Some(AuthenticatedAt::uncached(at)),
         subprotocols: Subprotocols::Untouched,
     }
