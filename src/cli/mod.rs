@@ -28,7 +28,7 @@ use crate::config::{ConfigSource, Loader};
 #[command(name = "scopegate", version, about)]
 struct Arguments {
     /// The configuration: a file, or a folder of which every *.yaml is read. Else `$SCOPEGATE_CONFIG`, else
-    /// `./scopegate.yaml`, else what is built in for development.
+    /// `./scopegate.yaml` or `.yml`, else the settings of the environment, else what is built in for development.
     #[arg(long, global = true, value_name = "FILE|DIR")]
     config: Option<PathBuf>,
     /// Print JSON, for machines.

@@ -8,6 +8,7 @@ mod listeners;
 mod origins;
 mod policy;
 mod providers;
+mod store;
 mod upstreams;
 
 use super::{
@@ -79,6 +80,7 @@ pub(super) fn check<'a>(sections: &Sections, tree: &'a Node) -> (Option<Rules>, 
         if !sections.embedded {
             hidden::check(sections, &mut findings);
         }
+        store::check(sections, &mut findings);
         identity::check(sections, &mut findings);
         origins::check(sections, &mut findings);
     }

@@ -26,6 +26,7 @@ mod schema;
 mod sections;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod values;
 
 use std::{fmt, path::PathBuf};
@@ -200,8 +201,9 @@ impl Loader {
         let schema = self.whole_schema();
         let mut errors = Vec::new();
         // Overlay and resolve.
-        let mut root = overlay::overlay(root, &self.variables, &schema, &mut errors);
+        let (mut root, warnings) = overlay::overlay(root, &self.variables, &schema, &mut errors);
         let resolved = resolve::resolve(&mut root, &schema, &self.variables);
+        texts::check(&mut root, &resolved.secrets, &mut errors);
         errors.extend(resolved.errors);
         watched.extend(resolved.files);
         // Parse.
@@ -211,7 +213,8 @@ impl Loader {
             openapi::import(documents, &sections.upstreams, &root, &self.services, &mut watched, &mut errors);
         sections.embedded = self.embedded;
         // Check.
-        let (rules, findings) = check::check(&sections, &root);
+        let (rules, mut findings) = check::check(&sections, &root);
+        findings.warnings.extend(warnings);
         errors.extend(findings.errors);
         match rules {
             Some(rules) if errors.is_empty() => Ok(config(sections, rules, watched, findings.warnings)),

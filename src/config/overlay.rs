@@ -4,8 +4,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    diagnostics::{Cause, ConfigError},
-    schema::Schema,
+    diagnostics::{Cause, ConfigError, Warning},
+    schema::{Cursor, Schema},
 };
 use crate::yaml::{Document, Entry, Location, Node, Origin, Scalar, Step, Style, Value, nearest};
 
@@ -18,17 +18,94 @@ struct Setting {
     node: Node,
 }
 
-/// Puts the settings among `variables` over those of `file`. Variables that name no setting are errors.
+/// Puts the settings among `variables` over those of `file`. Variables that name no setting are errors; those that name one
+/// but for an underscore are warnings.
 pub(super) fn overlay(
     mut file: Node,
     variables: &[(String, String)],
     schema: &Schema,
     errors: &mut Vec<ConfigError>,
-) -> Node {
+) -> (Node, Vec<Warning>) {
+    let warnings = almost_settings(variables, &file, schema);
     for setting in settings(variables, &file, schema, errors) {
         put(&mut file, &setting.path, &setting.node);
     }
-    file
+    (file, warnings)
+}
+
+/// Returns `true` if one of the process' environment variables is a setting.
+pub(super) fn has_settings(mut names: impl Iterator<Item = String>) -> bool {
+    names.any(|name| words(&name).is_some())
+}
+
+/// Warns of variables that would be settings if their keys had two underscores between them.
+fn almost_settings(variables: &[(String, String)], file: &Node, schema: &Schema) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut paths = Vec::new();
+    for (name, _) in variables {
+        let rest = name.get(..PREFIX.len()).filter(|start| start.eq_ignore_ascii_case(PREFIX));
+        let Some(rest) = rest.and_then(|start| name.get(start.len()..)).filter(|rest| !rest.contains("__"))
+        else {
+            continue;
+        };
+        if paths.is_empty() {
+            collect_paths(&schema.root(), Some(file), schema, &mut Vec::new(), &mut paths);
+        }
+        let rest = normal(rest);
+        let Some(path) = paths
+            .iter()
+            .find(|path| path.iter().map(|key| normal(key)).collect::<Vec<_>>().join("_") == rest)
+        else {
+            continue;
+        };
+        let message = format!(
+            "the environment variable `{name}` is not read: two underscores separate the keys of a setting; write `{}`",
+            variable_name(path)
+        );
+        warnings.push(Warning { location: Some(location(name)), key: path.join("."), message });
+    }
+    warnings
+}
+
+/// The most keys that the path of a setting has.
+const DEEPEST: usize = 4;
+
+/// Collects the paths of all settings below `cursor`; names of the user's choice are those of the file.
+fn collect_paths(
+    cursor: &Cursor<'_>,
+    file: Option<&Node>,
+    schema: &Schema,
+    path: &mut Vec<String>,
+    paths: &mut Vec<Vec<String>>,
+) {
+    if path.len() > 1 {
+        paths.push(path.clone());
+    }
+    if path.len() == DEEPEST {
+        return;
+    }
+    let mut keys: Vec<String> = cursor.keys().into_iter().map(str::to_owned).collect();
+    if cursor.takes_any_key() {
+        let entries = file.map(Node::entries).unwrap_or_default();
+        keys.extend(entries.iter().map(|entry| entry.key.clone()));
+    }
+    for key in keys {
+        let node = file.and_then(|file| file.get(&key));
+        let inner = match path.as_slice() {
+            [section] if section == "providers" => {
+                schema.provider(node.and_then(|node| node.get("kind")).and_then(Node::text).unwrap_or(&key))
+            }
+            _ => cursor.child(&key),
+        };
+        path.push(key);
+        collect_paths(&inner, node, schema, path, paths);
+        path.pop();
+    }
+}
+
+/// The environment variable of a setting.
+fn variable_name(path: &[String]) -> String {
+    format!("{PREFIX}{}", path.join("__").to_uppercase().replace('-', "_"))
 }
 
 /// Returns the settings among `variables`. Their names are resolved by the schema and by the keys of `file`.
@@ -50,8 +127,7 @@ fn settings(
         let resolver = KeyResolver { schema, file, kinds: &kinds };
         match resolver.path(words) {
             Err(near) => {
-                let nearest =
-                    near.map(|path| format!("{PREFIX}{}", path.join("__").to_uppercase().replace('-', "_")));
+                let nearest = near.map(|path| variable_name(&path));
                 let cause = Cause::UnknownVariable { name: (*name).clone(), nearest };
                 errors.push(ConfigError::new(cause, location, &[]));
             }

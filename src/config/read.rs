@@ -11,6 +11,7 @@ use std::{
 use super::{
     diagnostics::{Cause, ConfigError},
     merge::Merger,
+    overlay::has_settings,
 };
 use crate::yaml::{Document, Location, Node, Origin, Problem, Step, Value, parse};
 
@@ -22,6 +23,8 @@ pub enum ConfigSource {
     Path(PathBuf),
     /// The development configuration that is built in: it listens on loopback only.
     BuiltIn,
+    /// The settings of the environment alone.
+    Environment,
     /// A text, and its name for messages.
     Text {
         /// The name.
@@ -32,12 +35,22 @@ pub enum ConfigSource {
 }
 
 impl ConfigSource {
-    /// `given` (`--config`), else `$SCOPEGATE_CONFIG`, else `./scopegate.yaml`, else what is built in.
+    /// Returns `given` (`--config`), else `$SCOPEGATE_CONFIG`, else `./scopegate.yaml` or `./scopegate.yml`, else the
+    /// settings of the environment if there are any, else the built-in development configuration.
     pub fn find(given: Option<PathBuf>) -> Self {
-        let variable =
-            || std::env::var_os("SCOPEGATE_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
-        let local = || Some(PathBuf::from("scopegate.yaml")).filter(|path| path.exists());
-        given.or_else(variable).or_else(local).map_or(Self::BuiltIn, Self::Path)
+        if let Some(path) = given {
+            return Self::Path(path);
+        }
+        if let Some(path) = std::env::var_os("SCOPEGATE_CONFIG").filter(|path| !path.is_empty()) {
+            return Self::Path(path.into());
+        }
+        if let Some(name) =
+            ["scopegate.yaml", "scopegate.yml"].into_iter().find(|name| Path::new(name).exists())
+        {
+            return Self::Path(name.into());
+        }
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        if has_settings(names) { Self::Environment } else { Self::BuiltIn }
     }
 }
 
@@ -56,6 +69,7 @@ pub(super) fn read(source: &ConfigSource) -> Result<Files, Vec<ConfigError>> {
         ConfigSource::BuiltIn => {
             reading.text(Origin::BuiltIn, include_str!("../../config/development.yaml"), None);
         }
+        ConfigSource::Environment => reading.text(Origin::Text("the environment".to_owned()), "", None),
         ConfigSource::Text { name, text } => reading.text(Origin::Text(name.clone()), text, None),
         ConfigSource::Path(path) if path.is_dir() => reading.folder(path),
         ConfigSource::Path(path) => reading.file(path, Role::Main),

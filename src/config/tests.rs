@@ -1,4 +1,5 @@
 mod bad;
+mod cases;
 mod documents;
 mod environment;
 mod files;

@@ -7,6 +7,7 @@
 mod authorize;
 mod cors;
 mod decision;
+pub mod definitions;
 mod fit;
 mod fronts;
 mod identity;

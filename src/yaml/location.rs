@@ -100,12 +100,9 @@ impl Location {
 
     /// The lines above, nearest first.
     pub fn lines_above(&self) -> impl Iterator<Item = &str> {
-        let end = usize::try_from(self.start).unwrap_or_default();
-        let before = self.document.text.get(..end).unwrap_or_default();
-        let end = before.rfind(['\n', '\r']).unwrap_or_default();
-        let (above, end) = before.split_at_checked(end).unwrap_or_default();
-        let above = above.strip_suffix('\r').filter(|_| end.starts_with('\n')).unwrap_or(above);
-        lines(above).rev()
+        let count = usize::try_from(self.line).unwrap_or_default().saturating_sub(1);
+        let above: Vec<&str> = lines(&self.document.text).take(count).collect();
+        above.into_iter().rev()
     }
 
     /// What stands there, as it was written.

@@ -7,6 +7,7 @@ use serde_saphyr::{DuplicateKeyPolicy, NonFiniteFloatPolicy, Options, Spanned};
 
 use super::{
     diagnostic::{Diagnostic, Problem},
+    hints::hint,
     location::{Document, Location},
     tree::{Entry, Node, Scalar, Step, Style, Value},
 };
@@ -49,10 +50,9 @@ fn syntax(document: &Arc<Document>, error: &serde_saphyr::Error) -> Diagnostic {
         _ => Location::of_document(document),
     };
     let rendered = plain.render_with_formatter(&serde_saphyr::UserMessageFormatter);
-    // The location is told by us.
+    // The location is added by the diagnostic.
     let message = rendered.split(" at line ").next().unwrap_or_default();
-    let tab = location.line_text().is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'));
-    let hint = if tab { "; indent with spaces, YAML takes no tabs" } else { "" };
+    let hint = hint(&location, message);
     let problem = Problem::Syntax { message: format!("{}{hint}", lower_first(message)) };
     Diagnostic::new(problem, location, &[])
 }

@@ -99,6 +99,18 @@ pub enum ClaimPathError {
     /// The empty string.
     #[error("expected a claim's name or a JSON Pointer, found an empty string")]
     Empty,
+    /// A path in another notation than that of JSON Pointers.
+    #[error(
+        "`{found}` looks like a path into the claims: write `{pointer}`, or `{literal}` for a claim of this very name"
+    )]
+    Notation {
+        /// The text.
+        found: String,
+        /// The path as a JSON Pointer.
+        pointer: String,
+        /// The pointer to the member of this name.
+        literal: String,
+    },
     /// A pointer with a `~` that is followed by neither `0` nor `1`.
     #[error("in a JSON Pointer `~` must be followed by `0` or `1` (RFC 6901, section 3)")]
     Escape,
@@ -116,6 +128,10 @@ impl ClaimPath {
         let bad_escape = |rest: &str| !rest.starts_with(['0', '1']);
         if text.starts_with('/') && text.split('~').skip(1).any(bad_escape) {
             return Err(ClaimPathError::Escape);
+        }
+        if let Some(pointer) = pointer_of_other_notation(text) {
+            let literal = format!("/{}", text.replace('~', "~0").replace('/', "~1"));
+            return Err(ClaimPathError::Notation { found: text.to_owned(), pointer, literal });
         }
         Ok(Self(text.into()))
     }
@@ -147,6 +163,24 @@ impl ClaimPath {
             _ => Vec::new(),
         }
     }
+}
+
+/// Returns the JSON Pointer that was meant by a path with dots, with `$.`, or with slashes and none in front. Names that are
+/// URLs or URNs are names.
+fn pointer_of_other_notation(text: &str) -> Option<String> {
+    if text.starts_with('/') || text.contains(':') {
+        return None;
+    }
+    let inner = text.strip_prefix('$').unwrap_or(text);
+    let separator = if inner.contains('/') { '/' } else { '.' };
+    let is_path = text.starts_with('$') || inner.contains(separator);
+    let plain = inner.replace("['", ".").replace("[\"", ".").replace(['\'', '"', ']'], "").replace('[', ".");
+    let mut pointer = String::new();
+    for step in plain.split(separator).filter(|step| !step.is_empty()) {
+        pointer.push('/');
+        pointer.push_str(&step.replace('~', "~0").replace('/', "~1"));
+    }
+    (is_path && !pointer.is_empty()).then_some(pointer)
 }
 
 #[cfg(test)]
@@ -184,6 +218,36 @@ mod tests {
     #[test]
     fn an_objects_keys_are_its_values() {
         assert_eq!(ClaimPath::values(&json!({"reader": {"org": "x"}})), ["reader"]);
+    }
+
+    /// CASES C4: paths in the notations of other programs would find nothing, silently.
+    #[test]
+    fn a_path_in_another_notation_is_refused_with_its_pointer() {
+        for (text, expected) in [
+            ("resource_access.web.roles", "/resource_access/web/roles"),
+            ("realm_access.roles", "/realm_access/roles"),
+            ("resource_access/web/roles", "/resource_access/web/roles"),
+            ("$.realm_access.roles", "/realm_access/roles"),
+            ("$['realm_access']['roles']", "/realm_access/roles"),
+        ] {
+            let error = ClaimPath::parse(text).unwrap_err();
+            let ClaimPathError::Notation { pointer, literal, .. } = error else { panic!("{error}") };
+            assert_eq!(pointer, expected, "{text}");
+            assert_eq!(find(&literal, &json!({ text: 1 })), Some(&json!(1)), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_urls_or_urns_are_names() {
+        for name in [
+            "https://acme.example/roles",
+            "urn:zitadel:iam:org:project:roles",
+            "cognito:groups",
+            "scp",
+            "x5t#S256",
+        ] {
+            assert!(ClaimPath::parse(name).is_ok(), "{name}");
+        }
     }
 
     #[test]

@@ -8,8 +8,11 @@ use scopegate_provider::Scope;
 
 use super::{Admin, unprocessable};
 use crate::{
-    gate::fit,
-    policy::{Definition, PolicyError, Problem as PolicyProblem, Source, settings::RouteSettings},
+    gate::{
+        definitions::{DefinitionError, parse_route},
+        fit,
+    },
+    policy::{Definition, PolicyError, Problem as PolicyProblem, Source},
     problem::Problem,
     store::{Actor, ChangeNumber, Edit, Edited, Policies, RecordId, Store, StoreError, StoredPolicy},
 };
@@ -26,9 +29,9 @@ pub enum EditError {
     /// It is declared in the file, and is changed there.
     #[error("{0} is declared in the configuration file: change it there")]
     File(Source),
-    /// It is no route.
+    /// The definition is not that of a route.
     #[error("not a route: {0}")]
-    Route(#[source] serde_json::Error),
+    Route(#[source] DefinitionError),
 }
 
 /// The number of a change that is only thought of.
@@ -149,8 +152,7 @@ fn judge(file: &Definition, before: &StoredPolicy, edit: &Edit) -> Result<(), Ed
 fn check_route(edit: &Edit) -> Result<(), EditError> {
     match edit {
         Edit::CreateRoute { definition } | Edit::ReplaceRoute { definition, .. } => {
-            serde_json::from_value::<RouteSettings>(definition.clone()).map_err(EditError::Route)?;
-            Ok(())
+            parse_route(definition).map(drop).map_err(EditError::Route)
         }
         Edit::PutScope { .. }
         | Edit::DeleteScope { .. }

@@ -3,10 +3,15 @@
 use std::path::Path;
 
 use super::{Conflict, Findings, at};
-use crate::{config::sections::settings::SectionSettings, server::Listen, yaml::Step};
+use crate::{
+    config::sections::settings::SectionSettings,
+    server::Listen,
+    yaml::{Origin, Step},
+};
 
 pub(super) fn check(sections: &SectionSettings, findings: &mut Findings<'_>) {
     same_address(sections, findings);
+    development(sections, findings);
     forward_auth(sections, findings);
     if let Some(introspection) = &sections.introspection
         && introspection.require.is_none()
@@ -20,27 +25,43 @@ pub(super) fn check(sections: &SectionSettings, findings: &mut Findings<'_>) {
     }
 }
 
-fn same_address(sections: &SectionSettings, findings: &mut Findings<'_>) {
+/// The built-in configuration has secrets that everyone knows.
+fn development(sections: &SectionSettings, findings: &mut Findings<'_>) {
+    if *findings.tree.location.origin() != Origin::BuiltIn {
+        return;
+    }
+    for (keys, listen) in listeners(sections) {
+        if !listen.is_loopback() {
+            let conflict = Conflict::DevelopmentBeyondLoopback { listen: listen.to_string() };
+            findings.error(&at(keys), conflict);
+        }
+    }
+}
+
+/// The listeners, each with the keys that say where it is.
+fn listeners(sections: &SectionSettings) -> Vec<(&'static [&'static str], &Listen)> {
     let admin = sections.admin.as_ref().and_then(|admin| admin.listen.as_ref());
-    let listeners = [
+    let all: [(&'static [&'static str], Option<&Listen>); 4] = [
         (&["server", "listen"], Some(&sections.server.listen)),
         (&["operations", "listen"], Some(&sections.operations.listen)),
         (&["admin", "listen"], admin),
         (&["forward_auth", "grpc_listen"], sections.forward_auth.grpc_listen.as_ref()),
     ];
+    all.into_iter().filter_map(|(keys, listen)| Some((keys, listen?))).collect()
+}
+
+fn same_address(sections: &SectionSettings, findings: &mut Findings<'_>) {
+    let listeners = listeners(sections);
     for (index, (keys, listen)) in listeners.iter().enumerate() {
-        let earlier = listeners.iter().take(index);
-        let Some(listen) = listen else { continue };
-        if let Some((other, _)) =
-            earlier.clone().find(|(_, other)| other.is_some_and(|other| collide(listen, other)))
-        {
+        let mut earlier = listeners.iter().take(index);
+        if let Some((other, _)) = earlier.find(|(_, other)| collide(listen, other)) {
             let conflict = Conflict::SameListener { listen: listen.to_string(), other: other.join(".") };
-            findings.error(&at(*keys), conflict);
+            findings.error(&at(keys), conflict);
         }
     }
 }
 
-/// Whether both cannot be bound: one socket, or one port on one address or on all.
+/// Returns `true` if both cannot be bound: one socket, or one port on one address or on all.
 fn collide(one: &Listen, other: &Listen) -> bool {
     match (one, other) {
         (Listen::Unix(one), Listen::Unix(other)) => one == other,

@@ -69,6 +69,9 @@ pub(super) fn compile(sections: &Sections, findings: &mut Findings<'_>) -> Optio
                 }
             }
             super::documents::check(&compiled.policy, sections, findings);
+            if compiled.policy.routes().is_empty() && sections.settings.store.is_none() {
+                findings.warning(&[], "there is no route, so every request is denied; write `routes`");
+            }
             let (routes, scopes) = (route_places(sections, findings), scope_places(sections, findings));
             let operations = operation_places(sections);
             Some(Rules {

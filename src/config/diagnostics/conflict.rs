@@ -21,6 +21,54 @@ pub enum Conflict {
         /// The kinds.
         known: Vec<String>,
     },
+    /// A placeholder that was not filled in.
+    #[error("`{found}` is a placeholder that was not filled in: {advice}")]
+    Placeholder {
+        /// The placeholder.
+        found: String,
+        /// The form to write.
+        advice: String,
+    },
+    /// `*` in a text that is compared literally.
+    #[error("`{found}`: `*` has no meaning here, because `{key}` is compared literally; write each value")]
+    Wildcard {
+        /// The key.
+        key: String,
+        /// The text.
+        found: String,
+    },
+    /// A part of a URL that the documentation of a provider leaves open.
+    #[error(
+        "`{found}` stands for a part that no token and no server has: write the value; tokens of several tenants of Entra \
+         are accepted by `kind: entra` with `tenants`"
+    )]
+    Template {
+        /// The part.
+        found: String,
+    },
+    /// An issuer without a scheme.
+    #[error("the scheme is missing: write `https://{found}`")]
+    IssuerWithoutScheme {
+        /// The text.
+        found: String,
+    },
+    /// An endpoint of the issuer in its place.
+    #[error("this is an endpoint of the issuer: leave off `{endpoint}`, and write `{issuer}`")]
+    IssuerIsEndpoint {
+        /// The part that the issuer does not have.
+        endpoint: String,
+        /// The issuer.
+        issuer: String,
+    },
+    /// The development configuration beyond loopback.
+    #[error(
+        "the built-in development configuration has known secrets, so that it listens on loopback only; write a \
+         configuration of your own to listen on `{listen}`"
+    )]
+    DevelopmentBeyondLoopback {
+        /// The address.
+        listen: String,
+    },
     /// Two providers have one issuer, so that a token could not be told to belong to one of them.
     #[error(
         "the issuer `{issuer}` is already that of the provider `{other}`; an issuer belongs to one provider"
@@ -121,6 +169,12 @@ impl Conflict {
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownKind { .. } => "unknown_kind",
+            Self::Placeholder { .. } => "placeholder",
+            Self::Wildcard { .. } => "wildcard",
+            Self::Template { .. } => "template",
+            Self::IssuerWithoutScheme { .. } => "issuer_without_scheme",
+            Self::IssuerIsEndpoint { .. } => "issuer_is_endpoint",
+            Self::DevelopmentBeyondLoopback { .. } => "development_beyond_loopback",
             Self::SameIssuer { .. } => "same_issuer",
             Self::SeveralTakeOpaqueTokens { .. } => "several_take_opaque_tokens",
             Self::NoProviders => "no_providers",

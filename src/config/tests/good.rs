@@ -95,7 +95,8 @@ fn what_is_built_in_loads_and_listens_on_loopback_only() {
 #[test]
 fn minting_without_what_it_should_have_is_warned_of() {
     let warned = |more: &str| -> Vec<String> {
-        let text = format!("identity: {{ forward: mint }}\n{more}");
+        let text =
+            format!("identity: {{ forward: mint }}\nroutes: [ {{ match: /, allow: anonymous }} ]\n{more}");
         load(&text).unwrap().warnings.into_iter().map(|warning| warning.key).collect()
     };
     assert_eq!(warned(""), ["identity.mint", "server.public_url"]);

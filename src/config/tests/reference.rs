@@ -24,9 +24,14 @@ fn load_reference(text: &str) -> Config {
 
 #[test]
 fn what_the_reference_says_is_the_default() {
-    let (said, default) = (load_reference(REFERENCE), load_reference(""));
-    let (said, default) = (format!("{said:#?}"), format!("{default:#?}"));
-    let different = said.lines().zip(default.lines()).find(|(said, default)| said != default);
+    let mut written = load_reference(REFERENCE);
+    let mut default = load_reference("");
+    // Their location differs.
+    written.warnings.clear();
+    default.warnings.clear();
+    let written = format!("{written:#?}");
+    let default = format!("{default:#?}");
+    let different = written.lines().zip(default.lines()).find(|(written, default)| written != default);
     assert_eq!(different, None);
 }
 

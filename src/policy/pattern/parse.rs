@@ -28,6 +28,23 @@ pub enum PatternError {
         /// What was found.
         found: Box<str>,
     },
+    /// A word for every method.
+    #[error("`{found}` is not a method: leave the method out for every method")]
+    EveryMethod {
+        /// The word.
+        found: Box<str>,
+    },
+    /// Not a method of the IANA registry.
+    #[error(
+        "unknown method `{found}`{}; leave the method out for every method",
+        nearest.map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default()
+    )]
+    UnknownMethod {
+        /// The method.
+        found: Box<str>,
+        /// The registered method that is written most alike.
+        nearest: Option<&'static str>,
+    },
     /// `CONNECT`, which is never served.
     #[error("no request with the method CONNECT is ever served, so this can never match")]
     Connect,
@@ -274,8 +291,65 @@ fn parse_method(name: &str) -> Result<Method, PatternError> {
     if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
         return Err(PatternError::MethodCase { found: found() });
     }
+    if name == "*" {
+        return Err(PatternError::EveryMethod { found: found() });
+    }
     if !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return Err(PatternError::Method { found: found() });
     }
-    if method == Method::CONNECT { Err(PatternError::Connect) } else { Ok(method) }
+    if ["ANY", "ALL", "EVERY"].contains(&name) {
+        return Err(PatternError::EveryMethod { found: found() });
+    }
+    if method == Method::CONNECT {
+        return Err(PatternError::Connect);
+    }
+    if REGISTERED.contains(&name) {
+        return Ok(method);
+    }
+    let scored = REGISTERED.iter().map(|known| (strsim::damerau_levenshtein(name, known), *known));
+    let most = if name.len() > 5 { 2 } else { 1 };
+    let nearest = scored.filter(|(distance, _)| *distance <= most).min_by_key(|(distance, _)| *distance);
+    Err(PatternError::UnknownMethod { found: found(), nearest: nearest.map(|(_, known)| known) })
 }
+
+/// The methods of the IANA registry that a request for a resource may have, the usual ones first.
+const REGISTERED: [&str; 38] = [
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "OPTIONS",
+    "TRACE",
+    "QUERY",
+    "ACL",
+    "BASELINE-CONTROL",
+    "BIND",
+    "CHECKIN",
+    "CHECKOUT",
+    "COPY",
+    "LABEL",
+    "LINK",
+    "LOCK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MKREDIRECTREF",
+    "MKWORKSPACE",
+    "MOVE",
+    "ORDERPATCH",
+    "PROPFIND",
+    "PROPPATCH",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "UNBIND",
+    "UNCHECKOUT",
+    "UNLINK",
+    "UNLOCK",
+    "UPDATE",
+    "UPDATEREDIRECTREF",
+    "VERSION-CONTROL",
+];

@@ -192,7 +192,7 @@ fn what_is_no_pattern_is_refused_with_what_to_write() {
             "expected `METHOD[|METHOD] [host]/path`, such as `GET /items/**`, found `GET, POST /a`",
         ),
         ("GET| /a", "`` is not a method: expected one or more of `GET`, `POST`, …, with `|` between them"),
-        ("* /a", "`*` is not a method: expected one or more of `GET`, `POST`, …, with `|` between them"),
+        ("* /a", "`*` is not a method: leave the method out for every method"),
         ("CONNECT /a", "no request with the method CONNECT is ever served, so this can never match"),
         ("https://a.example/b", "a pattern holds no scheme: write `a.example/b`"),
         ("a.example:8443/b", "the port is not compared: write `a.example` without it"),
