@@ -1,12 +1,32 @@
-//! The manual, for those who read the code and those who write beside it. How to run scopegate is in the README, every
-//! key in `config/scopegate.yaml`.
+//! The manual: for those who run scopegate, and for those who read its code. The first steps are in the README; every key
+//! is in `config/scopegate.yaml`.
 //!
 //! | page | says |
 //! | --- | --- |
-//! | [`architecture`] | how the house is built, the way of a request, and why it is so |
-//! | [`threats`] | each attack, where it dies, and the test that shows it |
+//! | [`install`] | how to install it: package, archive, source, container, systemd |
+//! | [`kubernetes`] | how to run it on Kubernetes |
+//! | [`mcp`] | how to put it in front of an MCP server |
+//! | [`runbook`] | what to do when something is wrong: three cards, and an entry for each alert |
+//! | [`sizing`] | what it needs, and where it ends |
+//! | [`architecture`] | how the code is structured, the way of a request, and the reasons |
+//! | [`threats`] | each attack, the design that stops it, and the test that shows it |
 //! | [`providers`] | how to write a provider |
-//! | [`dependencies`] | what scopegate is built of: the reason for each, licences, versions, advisories |
+//! | [`dependencies`] | each dependency: the reason for it, its licence, what is known against it |
+
+#[doc = include_str!("install.md")]
+pub mod install {}
+
+#[doc = include_str!("kubernetes.md")]
+pub mod kubernetes {}
+
+#[doc = include_str!("mcp.md")]
+pub mod mcp {}
+
+#[doc = include_str!("runbook.md")]
+pub mod runbook {}
+
+#[doc = include_str!("sizing.md")]
+pub mod sizing {}
 
 #[doc = include_str!("architecture.md")]
 pub mod architecture {}
