@@ -27,7 +27,7 @@ use crate::{
         health::{Readyz, healthz},
     },
     config::Config,
-    gate::{Gate, IdentityError, forward_auth::grpc},
+    gate::{Gate, IdentityError, check_form, forward_auth::grpc},
     grpc::Unimplemented,
     runtime::{self, Connection, Draft, Frontend, Generation, Runtime, RuntimeError},
     server::Shutdown,
@@ -199,7 +199,7 @@ impl App {
         let readyz = Readyz(Arc::new(NodeReport(Arc::downgrade(&self.0))));
         let metrics = get(Scrape(Arc::downgrade(&self.0)));
         let health = Route::new().at("/healthz", get(healthz)).at("/readyz", get(readyz));
-        health.at("/metrics", metrics).map_to_response()
+        health.at("/metrics", metrics).before(checked_form).map_to_response()
     }
 
     /// Returns the gate.
@@ -216,6 +216,14 @@ impl App {
     pub async fn wait_until_ready(&self, timeout: Duration) {
         runtime::wait_until_ready(&self.0.current().connections, timeout).await;
     }
+}
+
+/// Checks the form of a request to the operations listener. Probes that speak HTTP/1.0 need not name a host.
+async fn checked_form(request: Request) -> Result<Request> {
+    if request.version() > http::Version::HTTP_10 || request.headers().contains_key(http::header::HOST) {
+        check_form(&request)?;
+    }
+    Ok(request)
 }
 
 /// The main listener's endpoint of the generation in force.

@@ -2,8 +2,13 @@
 
 use std::collections::HashMap;
 
-use futures_util::{FutureExt, future::Either};
+use futures_util::{
+    FutureExt,
+    future::{Either, ready},
+};
 use poem::{Endpoint, EndpointExt, Request, Response, Result, endpoint::BoxEndpoint};
+
+use crate::{gate::check_form, server::Brief};
 
 type Boxed = BoxEndpoint<'static>;
 
@@ -23,13 +28,13 @@ impl<G: Endpoint<Output = Response>> OwnRoutes<G> {
 
     /// Adds an endpoint at this path.
     pub(super) fn at(mut self, path: String, endpoint: impl Endpoint + 'static) -> Self {
-        self.exact.insert(path, endpoint.map_to_response().boxed());
+        self.exact.insert(path, Brief(endpoint.map_to_response()).boxed());
         self
     }
 
     /// Adds an endpoint at this path and all below it.
     pub(super) fn below(mut self, path: String, endpoint: impl Endpoint + 'static) -> Self {
-        self.below.push((path, endpoint.map_to_response().boxed()));
+        self.below.push((path, Brief(endpoint.map_to_response()).boxed()));
         self
     }
 
@@ -50,7 +55,10 @@ impl<G: Endpoint<Output = Response>> Endpoint for OwnRoutes<G> {
 
     fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {
         let answer = match self.own(request.uri().path()) {
-            Some(own) => Either::Left(own.call(request)),
+            Some(own) => Either::Left(match check_form(&request) {
+                Ok(()) => Either::Left(own.call(request)),
+                Err(problem) => Either::Right(ready(Err(problem.into()))),
+            }),
             None => Either::Right(self.gated.call(request)),
         };
         answer.map(|answer| Ok(answer.unwrap_or_else(poem::Error::into_response)))

@@ -141,21 +141,24 @@ struct Places {
 impl Listeners {
     async fn bind(config: &Config) -> Result<Self, BindError> {
         // Administrators are secured as callers are; the operations listener is for the inside.
-        let secured = |listen: &Listen| {
+        let secured = |key: &'static str, listen: &Listen| {
             let (tls, limits) = (config.server.tls.clone(), config.server.limits.clone());
-            ListenerSettings { listen: listen.clone(), tls, client_ca: None, limits }
+            ListenerSettings { key, listen: listen.clone(), tls, client_ca: None, limits }
         };
-        let operations =
-            ListenerSettings { listen: config.operations.listen.clone(), ..ListenerSettings::default() };
+        let operations = ListenerSettings {
+            key: "operations.listen",
+            listen: config.operations.listen.clone(),
+            ..ListenerSettings::default()
+        };
         let administration = match config.admin.as_ref().and_then(|admin| admin.listen.as_ref()) {
-            Some(listen) => Some(Bound::bind(&secured(listen)).await?),
+            Some(listen) => Some(Bound::bind(&secured("admin.listen", listen)).await?),
             None => None,
         };
         let grpc = match config.forward_auth.grpc_listener(&config.server.limits) {
             Some(settings) => Some(Bound::bind(&settings).await?),
             None => None,
         };
-        let main = Bound::bind(&secured(&config.server.listen)).await?;
+        let main = Bound::bind(&secured("server.listen", &config.server.listen)).await?;
         Ok(Self { main, operations: Bound::bind(&operations).await?, administration, grpc })
     }
 
@@ -174,9 +177,13 @@ impl Listeners {
             tracing::info!(address = %administration.local_addr(), "administrators are served");
             tokio::spawn(administration.serve(app.administration(), shutdown.clone()));
         }
-        let grpc = self.grpc.map(|grpc| tokio::spawn(grpc.serve(app.grpc(), shutdown.clone())));
+        // Its only peers are proxies.
+        let grpc = self.grpc.map(|grpc| grpc.exempting(|_| true));
+        let grpc = grpc.map(|grpc| tokio::spawn(grpc.serve(app.grpc(), shutdown.clone())));
         tokio::spawn(self.operations.serve(app.operations(), shutdown.clone()));
-        let main = tokio::spawn(self.main.serve(app.endpoint(), shutdown.clone()));
+        let exempt = app.clone();
+        let main = self.main.exempting(move |peer| exempt.config().server.trusted_proxies.contains(peer));
+        let main = tokio::spawn(main.serve(app.endpoint(), shutdown.clone()));
         async move {
             for serving in [Some(main), grpc].into_iter().flatten() {
                 // One that failed has ended, too.

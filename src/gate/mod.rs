@@ -18,8 +18,6 @@ mod state;
 pub use self::fronts::tower;
 #[cfg(feature = "server")]
 pub use self::fronts::{forward_auth, proxy};
-#[cfg(feature = "server")]
-pub(crate) use self::identity::identities;
 pub use self::{
     cors::Cors,
     decision::{Permit, Refusal},
@@ -39,6 +37,8 @@ pub use self::{
     },
     state::{Gate, GateSettings, State},
 };
+#[cfg(feature = "server")]
+pub(crate) use self::{fronts::middleware::check_form, identity::identities};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,13 @@
 //! The accept loop.
 
-use std::{fmt, fs, io, path::Path, sync::Arc, time::Duration};
+use std::{
+    fmt, fs, io,
+    net::{IpAddr, SocketAddr},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::uri::Scheme;
 use poem::{
@@ -8,20 +15,24 @@ use poem::{
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
-    net::{TcpListener, UnixListener, UnixStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream},
+    sync::OwnedSemaphorePermit,
     time::timeout,
 };
 
 use super::{
     Limits, Listen, ListenerSettings, Phase, Shutdown,
-    connection::{Ends, Serving, http},
+    connection::{ConnectInfo, Listening, http},
+    connections::{Connections, Exempt},
     socket::Socket,
     tls::{Tls, TlsError},
 };
 
-/// How long accepting pauses when the system is out of descriptors or memory: nothing is gained by asking at once.
+/// The pause after the system is out of descriptors or memory: an immediate retry would fail too.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// The connections that may wait in the system's queue.
+const QUEUE: u32 = 1024;
 
 /// A listener that has its address; callers wait in the system's queue until [`Bound::serve`].
 pub struct Bound {
@@ -29,6 +40,7 @@ pub struct Bound {
     local: Listen,
     limits: Limits,
     tls: Option<Tls>,
+    exempt: Exempt,
 }
 
 #[derive(Debug)]
@@ -37,29 +49,47 @@ enum Listener {
     Unix(UnixListener),
 }
 
-/// Why there is no listener.
+/// Errors that can occur while a listener is bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The system refused.
-    #[error("cannot listen on `{listen}`: {source}")]
+    /// The system refused the address.
+    #[error("`{key}`: cannot listen on `{listen}`: {source}{}", advice(source))]
     Bind {
-        /// Where.
+        /// The configuration key that names the address.
+        key: &'static str,
+        /// The address.
         listen: Listen,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// TLS cannot be spoken.
+    /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// TLS on a Unix-domain socket.
-    #[error("TLS is spoken on TCP only, not on `{listen}`; take `tls` out or listen on an address")]
+    #[error(
+        "`{key}`: TLS works on TCP only, not on `{listen}`; remove the `tls` beside it or listen on an address"
+    )]
     TlsOnUnix {
-        /// Where.
+        /// The configuration key that names the socket.
+        key: &'static str,
+        /// The socket.
         listen: Listen,
     },
 }
 
-/// How a server ended.
+/// Returns what to do about an error of the system's, in a clause of its own.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another program listens there: end it, or choose another port",
+        io::ErrorKind::AddrNotAvailable => "; it is not an address of this machine",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need a privilege (CAP_NET_BIND_SERVICE), a socket needs a folder that can be written"
+        }
+        _ => "",
+    }
+}
+
+/// The result of a server's run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
     /// Connections that were cut because they did not end in time.
@@ -67,23 +97,31 @@ pub struct Outcome {
 }
 
 impl Bound {
-    /// Takes the address.
+    /// Binds the address.
     ///
     /// # Errors
-    /// [`BindError`]: the address is taken, is not this machine's, or may not be used.
+    /// [`BindError`]: the address is in use, is not this machine's, or may not be used.
     pub async fn bind(settings: &ListenerSettings) -> Result<Self, BindError> {
+        let key = settings.key;
         let tls =
             settings.tls.as_ref().map(|own| Tls::new(own, settings.client_ca.as_deref())).transpose()?;
         if tls.is_some() && matches!(settings.listen, Listen::Unix(_)) {
-            return Err(BindError::TlsOnUnix { listen: settings.listen.clone() });
+            return Err(BindError::TlsOnUnix { key, listen: settings.listen.clone() });
         }
         let listener = listen(&settings.listen).await;
         let (listener, local) =
-            listener.map_err(|source| BindError::Bind { listen: settings.listen.clone(), source })?;
-        Ok(Self { listener, local, limits: settings.limits.clone(), tls })
+            listener.map_err(|source| BindError::Bind { key, listen: settings.listen.clone(), source })?;
+        Ok(Self { listener, local, limits: settings.limits.clone(), tls, exempt: Arc::new(|_| false) })
     }
 
-    /// Where it listens, with the port that the system chose.
+    /// Exempts peers from the limits of a peer: proxies that many callers share. It is called once a connection.
+    #[must_use]
+    pub fn exempting(mut self, exempt: impl Fn(IpAddr) -> bool + Send + Sync + 'static) -> Self {
+        self.exempt = Arc::new(exempt);
+        self
+    }
+
+    /// Returns the address on which it listens, with the port that the system chose.
     pub fn local_addr(&self) -> &Listen {
         &self.local
     }
@@ -94,27 +132,27 @@ impl Bound {
         E: IntoEndpoint,
         E::Endpoint: 'static,
     {
-        let connections = Arc::new(Semaphore::new(self.limits.connections.get() as usize));
-        let serving = Arc::new(Serving {
+        let connections = Connections::new(&self.limits, Arc::clone(&self.exempt));
+        let listening = Arc::new(Listening {
             endpoint: Arc::new(endpoint.into_endpoint()),
             http: http(&self.limits),
             limits: self.limits.clone(),
+            connections: Arc::clone(&connections),
             shutdown: shutdown.clone(),
             cut: Shutdown::new(),
         });
         tokio::select! {
-            () = self.accept_all(&serving, &connections) => {}
+            () = self.accept_all(&listening) => {}
             () = self.renew() => {}
-            () = shutdown.reached(Phase::Draining) => self.accept_waiting(&serving, &connections),
+            () = shutdown.reached(Phase::Draining) => self.accept_waiting(&listening),
         }
-        let total = self.limits.connections.get();
         drop(self);
         tokio::select! {
-            _ = connections.acquire_many(total) => {}
+            () = connections.all_ended() => {}
             () = shutdown.reached(Phase::Cut) => {}
         }
-        let cut = total as usize - connections.available_permits();
-        serving.cut.cut();
+        let cut = connections.count();
+        listening.cut.cut();
         Outcome { cut }
     }
 
@@ -125,67 +163,77 @@ impl Bound {
         }
     }
 
-    async fn accept_all<E: Endpoint + 'static>(
-        &self,
-        serving: &Arc<Serving<E>>,
-        connections: &Arc<Semaphore>,
-    ) {
-        let mut failing = false;
+    async fn accept_all<E: Endpoint + 'static>(&self, listening: &Arc<Listening<E>>) {
+        let mut is_failing = false;
         loop {
-            let Ok(permit) = Arc::clone(connections).acquire_owned().await else { return };
+            let Some(permit) = listening.connections.reserve().await else { return };
             match self.listener.accept().await {
-                Ok((socket, ends)) => {
-                    failing = false;
-                    self.spawn(serving, socket, ends, permit);
+                Ok((socket, info)) => {
+                    is_failing = false;
+                    self.spawn(listening, socket, info, permit);
                 }
                 Err(error) if is_callers(&error) => {}
                 Err(error) => {
-                    // Once, however long it lasts: the log is not to fill the disk too.
-                    if !failing {
+                    // Once, however long it lasts, so that the log does not fill the disk too.
+                    if !is_failing {
                         tracing::warn!(%error, listen = %self.local, "cannot accept connections");
                     }
-                    failing = true;
+                    is_failing = true;
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
     }
 
-    /// Takes those who wait in the system's queue: closing the listener would reset them.
-    fn accept_waiting<E: Endpoint + 'static>(&self, serving: &Arc<Serving<E>>, connections: &Arc<Semaphore>) {
-        use futures_util::FutureExt;
-        while let Ok(permit) = Arc::clone(connections).try_acquire_owned()
-            && let Some(Ok((socket, ends))) = self.listener.accept().now_or_never()
-        {
-            self.spawn(serving, socket, ends, permit);
+    /// Accepts the connections that wait in the system's queue: closing the listener would reset them.
+    fn accept_waiting<E: Endpoint + 'static>(&self, listening: &Arc<Listening<E>>) {
+        listening.connections.extend(QUEUE as usize);
+        while let Some(permit) = listening.connections.try_reserve() {
+            match self.listener.accept_now() {
+                Ok(Some((socket, info))) => self.spawn(listening, socket, info, permit),
+                Ok(None) => return,
+                Err(error) if is_callers(&error) => {}
+                Err(error) => {
+                    return tracing::warn!(%error, listen = %self.local, "cannot accept the last connections");
+                }
+            }
         }
     }
 
     fn spawn<E: Endpoint + 'static>(
         &self,
-        serving: &Arc<Serving<E>>,
+        listening: &Arc<Listening<E>>,
         socket: Socket,
-        mut ends: Ends,
-        place: OwnedSemaphorePermit,
+        mut info: ConnectInfo,
+        permit: OwnedSemaphorePermit,
     ) {
-        let serving = Arc::clone(serving);
+        let address = info.remote.as_socket_addr().map(SocketAddr::ip);
+        let Some((place, activity)) = listening.connections.open(address, permit) else { return };
+        let listening = Arc::clone(listening);
         match (socket, &self.tls) {
             (Socket::Tcp(stream), Some(tls)) => {
-                ends.scheme = Scheme::HTTPS;
-                let handshake = tls.accept(stream);
+                info.scheme = Scheme::HTTPS;
+                let handshake = timeout(listening.limits.header_timeout.get(), tls.accept(stream));
                 tokio::spawn(async move {
-                    match timeout(serving.limits.header_timeout.get(), handshake).await {
+                    let handshake = tokio::select! {
+                        handshake = handshake => handshake,
+                        () = activity.place_wanted() => return,
+                    };
+                    match handshake {
                         Ok(Ok(stream)) => {
-                            // The handshake fails where a certificate is presented that nobody vouches for.
-                            ends.certified = stream.get_ref().1.peer_certificates().is_some();
-                            serving.serve(Socket::Tls(Box::new(stream)), ends, place).await;
+                            // The handshake fails if the certificate is not issued by one of the authorities.
+                            info.client_cert_verified = stream.get_ref().1.peer_certificates().is_some();
+                            let socket = Socket::Tls(Box::new(stream));
+                            listening.serve(socket, info, place, activity).await;
                         }
                         Ok(Err(error)) => tracing::debug!(%error, "no TLS connection"),
                         Err(_) => tracing::debug!("no TLS connection in time"),
                     }
                 });
             }
-            (socket, _) => drop(tokio::spawn(async move { serving.serve(socket, ends, place).await })),
+            (socket, _) => {
+                tokio::spawn(async move { listening.serve(socket, info, place, activity).await });
+            }
         }
     }
 }
@@ -205,28 +253,51 @@ impl Drop for Bound {
 }
 
 impl Listener {
-    async fn accept(&self) -> io::Result<(Socket, Ends)> {
+    async fn accept(&self) -> io::Result<(Socket, ConnectInfo)> {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, remote) = listener.accept().await?;
-                let local = stream.local_addr()?;
-                stream.set_nodelay(true)?;
-                Ok((Socket::Tcp(stream), ends(local.into(), remote.into())))
-            }
-            Self::Unix(listener) => {
-                let (stream, remote) = listener.accept().await?;
-                let local = stream.local_addr()?;
-                Ok((Socket::Unix(stream), ends(local.into(), remote.into())))
-            }
+            Self::Tcp(listener) => accepted_tcp(listener.accept().await?.0),
+            Self::Unix(listener) => accepted_unix(listener.accept().await?.0),
+        }
+    }
+
+    /// Accepts a connection that waits already. The system is asked itself: tokio notices a connection only after its
+    /// next poll of the system, and stops a task that is ready too often.
+    fn accept_now(&self) -> io::Result<Option<(Socket, ConnectInfo)>> {
+        let accepted = match self {
+            Self::Tcp(listener) => accept_descriptor(listener.as_fd())
+                .and_then(|stream| accepted_tcp(TcpStream::from_std(stream.into())?)),
+            Self::Unix(listener) => accept_descriptor(listener.as_fd())
+                .and_then(|stream| accepted_unix(UnixStream::from_std(stream.into())?)),
+        };
+        match accepted {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            accepted => accepted.map(Some),
         }
     }
 }
 
-fn ends(local: Addr, remote: Addr) -> Ends {
-    Ends { local: LocalAddr(local), remote: RemoteAddr(remote), scheme: Scheme::HTTP, certified: false }
+fn accept_descriptor(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    use rustix::net::{SocketFlags, accept_with};
+    Ok(accept_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?)
 }
 
-/// Whether the error is about the one connection that was to be accepted, as accept(2) tells.
+fn accepted_tcp(stream: TcpStream) -> io::Result<(Socket, ConnectInfo)> {
+    let info = connect_info(stream.local_addr()?.into(), stream.peer_addr()?.into());
+    stream.set_nodelay(true)?;
+    Ok((Socket::Tcp(stream), info))
+}
+
+fn accepted_unix(stream: UnixStream) -> io::Result<(Socket, ConnectInfo)> {
+    let info = connect_info(stream.local_addr()?.into(), stream.peer_addr()?.into());
+    Ok((Socket::Unix(stream), info))
+}
+
+fn connect_info(local: Addr, remote: Addr) -> ConnectInfo {
+    let (local, remote) = (LocalAddr(local), RemoteAddr(remote));
+    ConnectInfo { local, remote, scheme: Scheme::HTTP, client_cert_verified: false }
+}
+
+/// Returns `true` if the error concerns only the connection that was to be accepted (accept(2)).
 fn is_callers(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | NotConnected)
@@ -235,7 +306,11 @@ fn is_callers(error: &io::Error) -> bool {
 async fn listen(listen: &Listen) -> io::Result<(Listener, Listen)> {
     match listen {
         Listen::Tcp(address) => {
-            let listener = TcpListener::bind(address).await?;
+            let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // A server that starts anew takes the address over from connections that have just ended.
+            socket.set_reuseaddr(true)?;
+            socket.bind(*address)?;
+            let listener = socket.listen(QUEUE)?;
             let local = listener.local_addr()?;
             Ok((Listener::Tcp(listener), Listen::Tcp(local)))
         }
@@ -246,7 +321,7 @@ async fn listen(listen: &Listen) -> io::Result<(Listener, Listen)> {
     }
 }
 
-/// Removes the socket of a server that was killed: it is there, and nobody listens.
+/// Removes the socket of a server that was killed: it exists, and nothing listens on it.
 async fn remove_stale(path: &Path) {
     use std::os::unix::fs::FileTypeExt;
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());

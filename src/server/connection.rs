@@ -1,201 +1,204 @@
-//! One connection: requests in, responses out, and the reasons to end it.
+//! One connection: the protocol, and the reasons to end it.
 
-use std::{
-    convert::Infallible,
-    io,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use futures_util::{FutureExt, StreamExt, future::Either, stream::FuturesUnordered};
-use http::{
-    HeaderMap, HeaderValue, Method, Version,
-    header::{CONNECTION, UPGRADE},
-    uri::Scheme,
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{Either, Fuse},
+    stream::FuturesUnordered,
 };
-use http_body_util::combinators::BoxBody;
-use hyper::{
-    Request, Response,
-    body::{Body, Frame, Incoming, SizeHint},
-    service::service_fn,
-};
+use http::uri::Scheme;
+use hyper::service::service_fn;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
 use poem::{
-    Endpoint, IntoResponse,
+    Endpoint,
     web::{LocalAddr, RemoteAddr},
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::OwnedSemaphorePermit,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     Limits, Phase, Shutdown,
-    settings::Certified,
-    vigil::{Expired, InFlight, Vigil, Watched},
+    activity::{Activity, Expired, TrackedStream},
+    connections::{Connections, Place},
+    exchange::answer,
+    response_body::{ExchangeExecutor, Sending},
 };
 
-/// How long a silent connection is kept when the server drains: a request that is on its way is still answered.
+/// The time that a silent connection is kept when it shall end: a request that is on its way is still answered.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What every connection of one listener is served with.
-pub(super) struct Serving<E> {
+/// The bytes of one HTTP/2 request body that a caller may send before they are read.
+const STREAM_WINDOW: u32 = 64 << 10;
+
+/// The number of fields that hyper's parser of HTTP/1.1 has room for without allocating.
+const HYPER_FIELDS: u32 = 100;
+
+/// The smallest buffer that hyper takes (`max_buf_size` panics below it).
+const SMALLEST_BUFFER: usize = 8192;
+
+/// State that all connections of one listener share.
+pub(super) struct Listening<E> {
     pub(super) endpoint: Arc<E>,
-    pub(super) http: auto::Builder<TokioExecutor>,
+    pub(super) http: auto::Builder<ExchangeExecutor>,
     pub(super) limits: Limits,
+    pub(super) connections: Arc<Connections>,
     pub(super) shutdown: Shutdown,
-    /// Reached once what is left has been counted.
+    /// Reached once the connections that are left have been counted.
     pub(super) cut: Shutdown,
 }
 
-/// Whose connection it is.
+/// Both ends of a connection.
 #[derive(Debug, Clone)]
-pub(super) struct Ends {
+pub(super) struct ConnectInfo {
     pub(super) local: LocalAddr,
     pub(super) remote: RemoteAddr,
     pub(super) scheme: Scheme,
-    pub(super) certified: bool,
+    pub(super) client_cert_verified: bool,
 }
 
-/// hyper as these limits want it. What a timeout needs is watched by [`Vigil`].
-pub(super) fn http(limits: &Limits) -> auto::Builder<TokioExecutor> {
-    let mut http = auto::Builder::new(TokioExecutor::new());
+/// A reason to end a connection that does not come from the connection itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The server drains.
+    Drain,
+    /// Other connections need the place.
+    GiveWay,
+    /// The server has ended.
+    Cut,
+}
+
+/// Returns hyper's settings for these limits.
+pub(super) fn http(limits: &Limits) -> auto::Builder<ExchangeExecutor> {
+    let mut http = auto::Builder::new(ExchangeExecutor { limit: limits.sending() });
     let headers = limits.headers.get();
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .max_buf_size(headers.max(SMALLEST_BUFFER));
+    if limits.header_fields.get() > HYPER_FIELDS {
+        http.http1().max_headers(limits.header_fields.get() as usize);
+    }
     http.http2()
         .timer(TokioTimer::new())
         .max_header_list_size(u32::try_from(headers).unwrap_or(u32::MAX))
         .max_concurrent_streams(limits.streams.get())
+        // Above all streams together: a body that is not read stops its own stream and no other.
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(connection_window(limits.streams.get()))
         .keep_alive_interval(limits.body_timeout.get())
         .keep_alive_timeout(limits.header_timeout.get());
     http
 }
 
-/// The least that hyper takes (`max_buf_size` panics below it).
-const SMALLEST_BUFFER: usize = 8192;
+/// Returns a window that as many bodies as there are streams do not fill (RFC 9113, section 6.9.1: at most 2^31 - 1).
+fn connection_window(streams: u32) -> u32 {
+    const LARGEST: u32 = (1 << 31) - 1;
+    streams.saturating_add(1).saturating_mul(STREAM_WINDOW).min(LARGEST)
+}
 
-impl<E: Endpoint + 'static> Serving<E> {
-    /// Serves a connection to its end.
-    pub(super) async fn serve<S>(&self, stream: S, ends: Ends, place: OwnedSemaphorePermit)
+impl<E: Endpoint + 'static> Listening<E> {
+    /// Returns `true` if connections are not kept for later requests.
+    pub(super) fn closes_connections(&self) -> bool {
+        self.shutdown.is_leaving() || self.connections.is_crowded()
+    }
+
+    /// Serves a connection until it ends.
+    pub(super) async fn serve<S>(
+        self: &Arc<Self>,
+        stream: S,
+        info: ConnectInfo,
+        place: Place,
+        activity: Arc<Activity>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        Sending::scope(self.run(stream, info, place, &activity)).await;
+        activity.end();
+    }
+
+    async fn run<S>(self: &Arc<Self>, stream: S, info: ConnectInfo, place: Place, activity: &Arc<Activity>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let vigil = Arc::new(Vigil::default());
-        let io = TokioIo::new(Watched::new(stream, Arc::clone(&vigil), place));
-        let service = service_fn({
-            let (vigil, endpoint, shutdown) =
-                (Arc::clone(&vigil), Arc::clone(&self.endpoint), self.shutdown.clone());
-            move |request| {
-                let in_flight = vigil.request();
-                answer(Arc::clone(&endpoint), request, &ends, in_flight, shutdown.clone())
-            }
-        });
+        let io = TokioIo::new(TrackedStream::new(stream, Arc::clone(activity), place));
+        let remote = info.remote.clone();
+        let service =
+            service_fn(|request| answer(Arc::clone(self), request, &info, activity.begin_request()));
         let mut connection = pin!(self.http.serve_connection_with_upgrades(io, service));
-        let leave = Either::Left(self.leave(&vigil).map(|()| Phase::Draining));
-        let cut = Either::Right(self.cut.reached(Phase::Cut).map(|()| Phase::Cut));
         // Polled when they have something to say, not whenever the connection is.
-        let mut phases: FuturesUnordered<_> = [leave, cut].into_iter().collect();
-        let mut ending = false;
+        let mut ends: FuturesUnordered<_> = [
+            Either::Left(Either::Left(self.drained(activity).map(|()| End::Drain))),
+            Either::Left(Either::Right(activity.place_wanted().map(|()| End::GiveWay))),
+            Either::Right(self.cut.reached(Phase::Cut).map(|()| End::Cut)),
+        ]
+        .into_iter()
+        .collect();
+        let mut overdue = pin!(Fuse::terminated());
+        let mut is_ending = false;
         loop {
             tokio::select! {
                 biased;
-                ended = connection.as_mut() => return note(ended),
-                Some(phase) = phases.next() => {
-                    if phase == Phase::Cut {
+                ended = connection.as_mut() => return note(ended, &remote),
+                Some(end) = ends.next() => {
+                    if end == End::Cut {
                         return;
                     }
+                    if end == End::GiveWay {
+                        overdue.set(tokio::time::sleep(LINGER).fuse());
+                    }
                 }
-                expired = vigil.expiry(&self.limits) => {
-                    if ending || expired != Expired::Idle {
+                expired = activity.expiry(&self.limits) => {
+                    if is_ending || expired != Expired::Idle {
+                        return;
+                    }
+                    overdue.set(tokio::time::sleep(LINGER).fuse());
+                }
+                () = overdue.as_mut() => {
+                    if activity.is_resting() {
                         return;
                     }
                 }
             }
             connection.as_mut().graceful_shutdown();
-            ending = true;
+            is_ending = true;
         }
     }
 
-    /// Returns when this connection shall end because the server does. HTTP/1.1 has no way to say that a request was
-    /// not taken, so a connection that rests is not closed under a request that is on its way.
-    async fn leave(&self, vigil: &Vigil) {
+    /// Returns when the connection shall end because the server does. HTTP/1.1 cannot say that a request was not
+    /// processed, so a connection on which none is being served is not closed under one that is on its way.
+    async fn drained(&self, activity: &Activity) {
         self.shutdown.reached(Phase::Draining).await;
-        if vigil.is_resting() {
+        if activity.is_resting() {
             tokio::time::sleep(LINGER).await;
         }
     }
 }
 
-fn note(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>) {
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
+fn note(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>, remote: &RemoteAddr) {
+    let Err(error) = ended else { return };
+    let is_malformed = error
+        .downcast_ref::<hyper::Error>()
+        .is_some_and(|error| error.is_parse() || error.is_parse_too_large());
+    if is_malformed {
+        tracing::info!(peer = %remote.0, %error, "refused a request that is not HTTP");
+    } else {
+        tracing::debug!(peer = %remote.0, %error, "connection ended");
     }
 }
 
-// Not an `async fn`, which would hold the request twice.
-fn answer<E: Endpoint>(
-    endpoint: Arc<E>,
-    request: Request<Incoming>,
-    ends: &Ends,
-    in_flight: InFlight,
-    shutdown: Shutdown,
-) -> impl Future<Output = Result<Response<Sent>, Infallible>> + use<E> {
-    let is_http2 = request.version() == Version::HTTP_2;
-    let asked_to_change = !is_http2 && changes_protocol(request.method(), request.headers());
-    let (local, remote) = (ends.local.clone(), ends.remote.clone());
-    let mut request: poem::Request = (request, local, remote, ends.scheme.clone()).into();
-    if ends.certified {
-        request.set_data(Certified);
-    }
-    async move {
-        let answer = endpoint.call(request).await;
-        let response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
-        let mut response: Response<BoxBody<Bytes, io::Error>> = response.into();
-        let closes = asked_to_change || (!is_http2 && shutdown.is_leaving());
-        if closes && !response.status().is_informational() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A13: bodies that are not read cannot use up the connection's window, whatever the number of streams.
+    #[test]
+    fn the_connection_window_is_larger_than_all_stream_windows() {
+        for streams in [1, 200, 10_000] {
+            assert!(u64::from(connection_window(streams)) > u64::from(streams) * u64::from(STREAM_WINDOW));
         }
-        Ok(response.map(|body| Sent { body, _in_flight: in_flight }))
-    }
-}
-
-/// Whether what follows need not be HTTP: the connection is not used again if it turns out to be.
-fn changes_protocol(method: &Method, headers: &HeaderMap) -> bool {
-    let mut protocols = headers.get_all(UPGRADE).iter();
-    *method == Method::CONNECT || protocols.any(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c"))
-}
-
-/// A response's body; the request is in flight until it is dropped.
-struct Sent {
-    body: BoxBody<Bytes, io::Error>,
-    _in_flight: InFlight,
-}
-
-impl Body for Sent {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        assert_eq!(connection_window(u32::MAX), (1 << 31) - 1);
     }
 }

@@ -1,7 +1,10 @@
-//! The accept loop: limits, timeouts, drain, TLS.
+//! Listeners: the accept loop, limits, timeouts, drain, TLS.
 //!
-//! poem is the endpoint that is served, not the server: its own sets no header timeout, no limit on connections or
-//! buffers, and spins when `accept` fails.
+//! The endpoint is poem's, the server is not: poem's own sets no header timeout and no limit on connections or buffers,
+//! and spins when `accept` fails.
+//!
+//! A request passes through these files: `accept` (the listener), `connections` (a place for it), `connection` (hyper),
+//! `framing` (its bytes), `exchange` (limits at the door, the endpoint), `request_body`, `response_body`.
 //!
 //! ```
 //! use poem::{endpoint::make_sync, Route};
@@ -23,34 +26,55 @@
 #[cfg(feature = "server")]
 mod accept;
 #[cfg(feature = "server")]
-mod alarm;
+mod activity;
+#[cfg(feature = "server")]
+mod brief;
 #[cfg(feature = "server")]
 mod connection;
+#[cfg(feature = "server")]
+mod connections;
 #[cfg(feature = "server")]
 mod descriptors;
 #[cfg(feature = "server")]
 mod drain;
 #[cfg(feature = "server")]
+mod exchange;
+#[cfg(feature = "server")]
 mod framing;
 mod listen;
+#[cfg(feature = "server")]
+mod peer;
+#[cfg(feature = "server")]
+mod progress;
+#[cfg(feature = "server")]
+mod request_body;
+#[cfg(feature = "server")]
+mod response_body;
 mod settings;
 #[cfg(feature = "server")]
 mod socket;
 #[cfg(feature = "server")]
-mod tls;
+mod timer;
 #[cfg(feature = "server")]
-mod vigil;
+mod tls;
 
 #[cfg(feature = "server")]
 pub use accept::{BindError, Bound, Outcome};
 #[cfg(feature = "server")]
-pub(crate) use alarm::Alarm;
+pub(crate) use brief::Brief;
 #[cfg(feature = "server")]
 pub use descriptors::raise_descriptor_limit;
 #[cfg(feature = "server")]
 pub use drain::{Phase, Shutdown};
+#[cfg(feature = "server")]
+#[doc(hidden)]
+pub use framing::{Framing, Receiving};
 pub use listen::{Listen, ListenError};
-pub use settings::{Certified, Limits, ListenerSettings, TlsSettings};
+#[cfg(feature = "server")]
+pub use request_body::{RequestBodyError, RequestBodyHandle};
+pub use settings::{ClientCertVerified, Limits, ListenerSettings, TlsSettings};
+#[cfg(feature = "server")]
+pub(crate) use timer::Timer;
 #[cfg(feature = "server")]
 pub use tls::{AuthorityError, TlsError};
 

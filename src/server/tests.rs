@@ -1,6 +1,8 @@
 mod drain;
 mod framing;
+mod http2;
 mod limits;
+mod lockout;
 mod tls;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
@@ -31,6 +33,26 @@ async fn start(limits: Limits, endpoint: impl Endpoint + 'static) -> Running {
 
 fn hello() -> impl Endpoint {
     make(|_: Request| async { "hello" })
+}
+
+/// Returns an endpoint that reads the whole body first.
+fn takes_all() -> impl Endpoint {
+    make(|mut request: Request| async move {
+        request.take_body().into_vec().await.map(|_| "hello").map_err(poem::Error::from)
+    })
+}
+
+/// Returns an endpoint that never answers.
+fn never() -> impl Endpoint {
+    make(|_: Request| std::future::pending::<&str>())
+}
+
+/// Returns an endpoint whose answer has no end.
+fn endless() -> impl Endpoint {
+    make(|_: Request| async {
+        let chunks = futures_util::stream::repeat_with(|| Ok::<_, io::Error>(vec![0_u8; 1 << 16]));
+        Response::builder().body(poem::Body::from_bytes_stream(chunks))
+    })
 }
 
 impl Running {

@@ -5,6 +5,7 @@ use std::{error::Error, io, path::PathBuf};
 use http::StatusCode;
 
 use super::Aborted;
+use crate::server::RequestBodyError;
 
 /// Errors for which there is no response from an upstream.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +101,12 @@ pub enum CallerFault {
 impl CallerFault {
     /// Returns the fault that made reading a caller's body fail.
     pub(super) fn of(error: &io::Error) -> Self {
+        match RequestBodyError::find(error) {
+            Some(RequestBodyError::Malformed) => return Self::Malformed,
+            Some(RequestBodyError::Incomplete) => return Self::Incomplete,
+            Some(RequestBodyError::Paused | RequestBodyError::TooSlow) => return Self::TooSlow,
+            None => {}
+        }
         if error.kind() == io::ErrorKind::TimedOut {
             return Self::TooSlow;
         }

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::{
     ExchangeError, RelayBody, connect::Io, response_timeout::ResponseTimeout, waker::ConnectionWaker,
 };
-use crate::server::Alarm;
+use crate::server::Timer;
 
 /// A response, or the request if none of it was sent.
 pub(super) type SendResult = Result<Response<Incoming>, TrySendError<Request<RelayBody>>>;
@@ -35,14 +35,14 @@ pub(super) struct Http1 {
     connection: Option<Connection>,
     waker: ConnectionWaker,
     /// The timer of the response timeout.
-    timer: Alarm,
+    timer: Timer,
 }
 
 impl Http1 {
     /// Begins HTTP/1.1 on a connection. Boxed, because it moves from the pool to the request, to the response, and back.
     pub(super) async fn handshake(io: Io) -> hyper::Result<Box<Self>> {
         let (sender, connection) = http1::Builder::new().handshake(io).await?;
-        let timer = Alarm::at(Instant::now() + UNSET);
+        let timer = Timer::at(Instant::now() + UNSET);
         Ok(Box::new(Self { sender, connection: Some(connection), waker: ConnectionWaker::new(), timer }))
     }
 

@@ -11,7 +11,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{ExchangeError, upload::UploadState};
-use crate::server::Alarm;
+use crate::server::Timer;
 
 /// A limit on the time to the head of a response, which begins anew whenever the request's body makes progress.
 pub(super) struct ResponseTimeout<'a> {
@@ -29,7 +29,7 @@ impl<'a> ResponseTimeout<'a> {
     pub(super) async fn apply<T>(
         &self,
         sent: Instant,
-        timer: &mut Alarm,
+        timer: &mut Timer,
         response: impl Future<Output = T>,
     ) -> Result<T, ExchangeError> {
         let mut response = pin!(response);
@@ -52,8 +52,8 @@ impl<'a> ResponseTimeout<'a> {
     }
 
     /// Returns a timer for a response on a connection that has none of its own.
-    pub(super) fn timer(&self) -> Alarm {
-        Alarm::at(Instant::now() + self.limit)
+    pub(super) fn timer(&self) -> Timer {
+        Timer::at(Instant::now() + self.limit)
     }
 
     /// Returns the state of the request's body, if it has one.

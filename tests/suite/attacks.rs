@@ -80,6 +80,35 @@ fn invariant_5_a_request_names_exactly_one_host() {
     }
 }
 
+/// A18: scopegate's own endpoints refuse what every route refuses.
+#[test]
+fn invariant_5_own_endpoints_take_origin_form_and_exactly_one_host() {
+    let server = Server::start(DEVELOPMENT);
+    for path in ["/openapi.json", "/docs", "/token", "/revoke", "/.well-known/oauth-protected-resource"] {
+        for headers in ["", "Host: a.example\r\nHost: b.example\r\n", "Host: user@a.example\r\n"] {
+            let answer = ask(&server, format!("GET {path}").as_bytes(), headers);
+            assert_eq!(status(&answer), "400", "{path} {headers:?}: {answer}");
+        }
+        let answer = ask(&server, format!("GET http://a.example{path}").as_bytes(), "Host: a.example\r\n");
+        assert_eq!(status(&answer), "400", "{path}: {answer}");
+    }
+}
+
+/// A18: so does the operations listener, but for the HTTP/1.0 of health checks that name no host.
+#[test]
+fn invariant_5_the_operations_listener_takes_origin_form_and_exactly_one_host() {
+    let server = Server::start(DEVELOPMENT);
+    let operations = server.operations.strip_prefix("http://").unwrap();
+    for request in [
+        "GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",
+        "GET http://a/healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    ] {
+        assert_eq!(status(&raw(operations, request.as_bytes())), "400", "{request}");
+    }
+    assert_eq!(status(&raw(operations, b"GET /healthz HTTP/1.0\r\n\r\n")), "200");
+}
+
 #[test]
 fn invariant_5_a_request_with_two_lengths_is_400_and_hides_no_second_request() {
     let server = Server::start(DEVELOPMENT);

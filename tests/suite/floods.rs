@@ -171,3 +171,62 @@ async fn a_body_that_is_too_long_is_refused_before_all_of_it_has_come() {
         );
     }
 }
+
+/// The figure that the documentation of `server.limits` gives for the memory of one peer, with the limits of
+/// [`HEADER_FLOOD`], and what the two threads need while they decode.
+const OF_ONE_PEER: u64 = (20 * (2 * 32 + 32) + 4 * 512 + 50 * 64) << 10;
+const DECODING: u64 = 2 * (200 * 4 * 32) << 10;
+const HEADER_FLOOD: &str = "limits: { connections_per_peer: 20, headers_per_connection: 128KiB, \
+     headers_per_peer: 512KiB, bodies_per_peer: 50 }";
+
+/// Returns the frames of a request over HTTP/2 with many fields of a few bytes on the wire each, and no end.
+fn many_fields(stream: u32, fields: usize, value: usize) -> Vec<u8> {
+    // POST, http, a path and an authority that are not indexed, one field that is, and references to it.
+    let mut block = b"\x83\x86\x04\x07/revoke\x01\x01a\x40\x01x".to_vec();
+    match value.checked_sub(127) {
+        None => block.push(u8::try_from(value).unwrap()),
+        // An integer of HPACK: 127, and what is more in seven bits.
+        Some(more) => block.extend([127, u8::try_from(more).unwrap()]),
+    }
+    block.extend(vec![b'a'; value]);
+    block.extend(vec![0xbe; fields - 1]);
+    let length = u32::try_from(block.len()).unwrap().to_be_bytes();
+    let head = [&length[1..], &[1, 4], &stream.to_be_bytes()].concat();
+    [head, block].concat()
+}
+
+/// A2b: many header fields over many connections take no more memory than the documented figure.
+#[tokio::test]
+async fn a_flood_of_header_fields_takes_no_more_memory_than_is_documented() {
+    for (fields, value) in [(900, 0), (100, 200)] {
+        let server = Server::start(&DEVELOPMENT.replace(
+            "listen: 127.0.0.1:0 }\noperations",
+            &format!("listen: 127.0.0.1:0, {HEADER_FLOOD} }}\noperations"),
+        ));
+        assert_eq!(Client::new(&server.url).get("/api/public").await.status, 200);
+        let before = server.memory();
+        let mut held = Vec::new();
+        for _ in 0..19 {
+            let mut stream = connect(&server);
+            let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+            for number in 0..200 {
+                bytes.extend(many_fields(number * 2 + 1, fields, value));
+            }
+            bytes.extend(b"\0\0\x08\x06\0\0\0\0\0abcdefgh");
+            stream.write_all(&bytes).unwrap();
+            let (mut answer, mut buffer) = (Vec::new(), [0; 16 << 10]);
+            // The acknowledgement of the PING comes once all before it has been read.
+            while !answer.windows(8).any(|window| window == b"abcdefgh") {
+                let read = stream.read(&mut buffer).unwrap();
+                assert_ne!(read, 0, "closed");
+                answer.extend_from_slice(&buffer[..read]);
+            }
+            held.push(stream);
+        }
+        let during = server.memory();
+        let allowed = OF_ONE_PEER + DECODING + LEFT_BEHIND;
+        assert!(during < before + allowed, "{before} bytes before, {during} with {fields} fields a head");
+        assert_eq!(Client::new(&server.url).get("/api/public").await.status, 200);
+        drop(held);
+    }
+}

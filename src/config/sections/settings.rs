@@ -244,7 +244,8 @@ impl ForwardAuthSettings {
     pub fn grpc_listener(&self, limits: &Limits) -> Option<ListenerSettings> {
         let (listen, limits) = (self.grpc_listen.clone()?, limits.clone());
         let (tls, client_ca) = self.grpc_tls.clone().map(GrpcTlsSettings::parts).unzip();
-        Some(ListenerSettings { listen, tls, client_ca: client_ca.flatten(), limits })
+        let key = "forward_auth.grpc_listen";
+        Some(ListenerSettings { key, listen, tls, client_ca: client_ca.flatten(), limits })
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
         request::{head::Head, subprotocol::Selection, trust::peer_scheme},
         state::Gate,
     },
+    problem::Problem,
     telemetry::Outcome,
 };
 
@@ -100,6 +101,14 @@ pub(in crate::gate) fn head(request: &Request) -> Head<'_> {
         sent: behind_a_router.then(|| request.original_uri()),
         routed: has_parameters,
     }
+}
+
+/// Checks the form of a request for one of scopegate's own endpoints: origin form and exactly one host.
+///
+/// # Errors
+/// 400, as for every other request.
+pub(crate) fn check_form(request: &Request) -> Result<(), Problem> {
+    head(request).check_form()
 }
 
 /// Changes the request to what the handler has to see.

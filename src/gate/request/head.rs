@@ -87,6 +87,24 @@ impl Head<'_> {
         }
     }
 
+    /// Checks the form of a request for an endpoint that is in no policy: origin form and exactly one host, whatever its
+    /// path.
+    ///
+    /// # Errors
+    /// 400, as for a request that the policy decides on.
+    pub(in crate::gate) fn check_form(&self) -> Result<(), Problem> {
+        let authority = self.seen.authority();
+        if authority.is_some() && self.version < Version::HTTP_2 {
+            return self.parse(self.method, self.seen).map(drop);
+        }
+        let authority = authority.map(|authority| authority.as_str().as_bytes());
+        let hosts = self.headers.get_all(header::HOST);
+        let target =
+            RawTarget { method: self.method, scheme: self.scheme, authority, hosts, path_and_query: b"/" };
+        Target::parse(target)?;
+        Ok(())
+    }
+
     fn parse(&self, method: &Method, uri: &Uri) -> Result<Target, Problem> {
         let http2 = self.version >= Version::HTTP_2;
         let authority = uri.authority().map(|authority| authority.as_str().as_bytes());

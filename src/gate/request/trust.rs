@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::network::{Network, NetworkError};
-use crate::{policy::Scheme, server::Certified};
+use crate::{policy::Scheme, server::ClientCertVerified};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -81,7 +81,7 @@ impl TrustedProxies {
     /// Whether what the sender of a request says is believed: its peer is, or it came with a client's certificate that the
     /// listener verified.
     pub fn trusts_sender(&self, request: &Request) -> bool {
-        self.trusts(request.remote_addr()) || request.data::<Certified>().is_some()
+        self.trusts(request.remote_addr()) || request.data::<ClientCertVerified>().is_some()
     }
 
     /// How a request came: from its connection alone, unless the peer is trusted.

@@ -90,7 +90,8 @@ async fn who_presents_a_certificate_that_is_vouched_for_is_certified_and_nobody_
         ListenerSettings { tls: Some(tls("server")), client_ca: Some(authority), ..Default::default() };
     let bound = Bound::bind(&settings).await.unwrap();
     let Listen::Tcp(address) = *bound.local_addr() else { unreachable!("a TCP listener was asked for") };
-    let certified = make(|request: Request| async move { format!("{:?}", request.data::<Certified>()) });
+    let certified =
+        make(|request: Request| async move { format!("{:?}", request.data::<ClientCertVerified>()) });
     tokio::spawn(bound.serve(certified, Shutdown::new()));
     let ask = async |own| {
         let stream = TcpStream::connect(address).await.unwrap();
@@ -101,7 +102,7 @@ async fn who_presents_a_certificate_that_is_vouched_for_is_certified_and_nobody_
         read_to_end(&mut stream).await
     };
     assert!(ask(None).await.ends_with("None"));
-    assert!(ask(Some("client")).await.ends_with("Some(Certified)"));
+    assert!(ask(Some("client")).await.ends_with("Some(ClientCertVerified)"));
     assert_eq!(ask(Some("other")).await, "");
 }
 

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     gate::{Stripped, TrustedProxies, identity::identities::Identities},
     grpc::{self, Received},
-    server::Certified,
+    server::ClientCertVerified,
 };
 
 /// Envoy, over gRPC: for a [`ForwardAuth`](super::ForwardAuth) behind [`Authorization`].
@@ -109,7 +109,7 @@ struct Sender {
     local: LocalAddr,
     remote: RemoteAddr,
     scheme: Scheme,
-    certified: Option<Certified>,
+    certified: Option<ClientCertVerified>,
 }
 
 impl Sender {

@@ -53,7 +53,7 @@ async fn invariant_7_over_grpc_a_peer_that_is_not_trusted_is_denied_unless_its_c
     let stranger = sender("192.0.2.1:4711");
     let refused = authorization().check(&stranger, check()).await;
     assert_eq!(told(&denial(refused)), (403, "untrusted_proxy".to_owned()));
-    let certified = Sender { certified: Some(Certified), ..stranger };
+    let certified = Sender { certified: Some(ClientCertVerified), ..stranger };
     permit(authorization().check(&certified, check()).await);
 }
 
