@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    support::{Client, Server},
+    support::{Client, Server, raw},
     tutorial::DEVELOPMENT,
 };
 
