@@ -50,7 +50,7 @@ impl Desk {
     fn verify(&self, token: &BearerToken) -> Principal {
         let admitted = self.rules.admit(Jwt::parse(token).unwrap()).unwrap();
         let candidates = self.keys.find(admitted.key_id(), admitted.algorithm()).unwrap();
-        self.rules.judge(admitted.check_signature(&candidates).unwrap(), self.now).unwrap()
+        self.rules.validate(admitted.check_signature(&candidates).unwrap(), self.now).unwrap()
     }
 }
 

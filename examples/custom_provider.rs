@@ -23,7 +23,7 @@ use scopegate::{
     server::{Bound, ListenerSettings, Shutdown},
 };
 use scopegate_provider::{
-    AuthnError, Claims, ClientId, Clock, ConnectError, Context, Credentials, Freshness, Issuer, Outline,
+    AuthnFailure, Claims, ClientId, Clock, ConnectError, Context, Credentials, Freshness, Issuer, Outline,
     Principal, Provider, ProviderName, Rejection, Scope, Secret, Settings, Verified,
 };
 use serde::{Deserialize, Deserializer, de};
@@ -125,7 +125,7 @@ impl Provider for ApiKeyProvider {
         true
     }
 
-    async fn authenticate(&self, credentials: &Credentials, _: Freshness) -> Result<Principal, AuthnError> {
+    async fn authenticate(&self, credentials: &Credentials, _: Freshness) -> Result<Principal, AuthnFailure> {
         let given = credentials.token.as_bytes();
         // How long it takes must not tell how much of a key was right.
         let is_given =

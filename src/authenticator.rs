@@ -15,8 +15,8 @@ use std::{
 
 use scopegate_oidc::Form;
 use scopegate_provider::{
-    AuthnError, ClientId, Clock, Credentials, Excerpt, Freshness, Issuer, Outage, Principal, Provider,
-    ProviderName, Refused, Rejection, Timestamp,
+    AuthnError, AuthnFailure, ClientId, Clock, Credentials, Excerpt, Freshness, Issuer, Outage, Principal, Provider,
+    ProviderName, Rejection, Timestamp,
 };
 
 use self::cache::{Entry, TokenCache};
@@ -224,6 +224,8 @@ impl Authenticator {
             Form::Jwt(jwt) => {
                 let issuer = jwt.unverified_issuer()?;
                 let connected = self.by_issuer.get(issuer).and_then(|index| self.providers.get(*index));
+                let connected =
+                    connected.or_else(|| self.providers.iter().find(|known| known.provider.serves(issuer)));
                 connected.ok_or_else(|| Rejection::UnknownIssuer { found: Excerpt::new(issuer) })
             }
             Form::Encrypted => opaque().ok_or(Rejection::Encrypted),
@@ -277,8 +279,8 @@ impl Authenticator {
         let connected = self.provider_of(credentials)?;
         // Read first: a key that is withdrawn meanwhile makes the result one of an earlier epoch.
         let epoch = connected.provider.epoch();
-        let verified = connected.provider.judge(credentials, freshness).await;
-        let principal = verified.map_err(|Refused { error, client }| Unauthenticated {
+        let verified = connected.provider.authenticate(credentials, freshness).await;
+        let principal = verified.map_err(|AuthnFailure { error, client }| Unauthenticated {
             error,
             provider: client.is_some().then(|| connected.name.clone()),
             client,
@@ -290,7 +292,7 @@ impl Authenticator {
             slot = CacheSlot::of(self.verified.0.insert(entry, now));
         }
         // The parsed parts of the token are not kept with the request.
-        let credentials = Credentials::bearer(credentials.token.clone());
+        let credentials = Credentials::bearer(credentials.token.clone()).with_proof(credentials.proof);
         self.check_revocations(principal, credentials, AuthenticatedAt { at: now, slot })
     }
 
@@ -310,7 +312,13 @@ impl Authenticator {
         credentials: Credentials,
         at: AuthenticatedAt,
     ) -> Result<Authenticated, Unauthenticated> {
-        match self.revocations.check(&principal, &credentials, at.at) {
+        // A principal from the cache is bound to the same keys as at first (T2.14).
+        let proven = if principal.binding().is_proven_by(&credentials.proof) {
+            Ok(())
+        } else {
+            Err(Rejection::SenderConstrained.into())
+        };
+        match proven.and_then(|()| self.revocations.check(&principal, &credentials, at.at)) {
             Ok(()) => Ok(Authenticated { principal, credentials, at }),
             Err(error) => {
                 let provider = Some(principal.provider().clone());

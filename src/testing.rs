@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use http::{HeaderValue, header};
 use poem::{Endpoint, Middleware, Request, Response, Result};
 use scopegate_provider::{
-    AuthnError, Claims, ClientId, Clock, Credentials, Freshness, Issuer, NameError, Principal, Provider,
+    AuthnFailure, Claims, ClientId, Clock, Credentials, Freshness, Issuer, NameError, Principal, Provider,
     ProviderName, ScopeError, ScopeSet, Subject, SystemClock, Timestamp, Verified,
 };
 
@@ -190,7 +190,7 @@ impl Provider for Everybody {
         true
     }
 
-    async fn authenticate(&self, _: &Credentials, _: Freshness) -> Result<Principal, AuthnError> {
+    async fn authenticate(&self, _: &Credentials, _: Freshness) -> Result<Principal, AuthnFailure> {
         Ok(self.principal.clone())
     }
 }

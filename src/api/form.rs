@@ -52,6 +52,12 @@ impl Form {
         }
     }
 
+    /// All values of a parameter that may be repeated.
+    pub(super) fn all(&self, name: &str) -> Vec<String> {
+        let values = self.0.iter().filter(|(found, value)| found == name && !value.is_empty());
+        values.map(|(_, value)| value.clone()).collect()
+    }
+
     /// The client that sends it: by HTTP Basic or in the form, not both.
     pub(super) fn client(&self, headers: &HeaderMap) -> Result<Option<ClientCredentials>, ClientError> {
         let field = |name| self.one(name).map_err(|_| ClientError::Malformed);

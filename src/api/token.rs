@@ -38,7 +38,8 @@ impl TokenEndpoint {
             (None, _) => return Err(TokenError::WhichProvider),
         };
         let asker = connected.provider().request_token().ok_or(TokenError::NoTokenRequests)?;
-        Ok(asker.request_token(TokenRequest { client: Some(client), scopes }).await?)
+        let resources = form.all("resource");
+        Ok(asker.request_token(TokenRequest { client: Some(client), scopes, resources }).await?)
     }
 }
 

@@ -45,7 +45,7 @@ impl Provider for Counting {
     fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::SeqCst)
     }
-    async fn authenticate(&self, _: &Credentials, _: Freshness) -> Result<Principal, AuthnError> {
+    async fn authenticate(&self, _: &Credentials, _: Freshness) -> Result<Principal, AuthnFailure> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let until = self.clock.now() + Duration::from_secs(10);
         Ok(Principal::assert_verified(Verified {

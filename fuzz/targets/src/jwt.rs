@@ -62,7 +62,7 @@ impl Desk {
     fn verify(&self, token: &BearerToken) -> Result<Principal, Rejection> {
         let admitted = self.rules.admit(Jwt::parse(token)?)?;
         let candidates = self.keys.find(admitted.key_id(), admitted.algorithm())?;
-        self.rules.judge(admitted.check_signature(&candidates)?, Timestamp::from_seconds(NOW))
+        self.rules.validate(admitted.check_signature(&candidates)?, Timestamp::from_seconds(NOW))
     }
 
     fn check(&self, token: &[u8]) -> bool {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use scopegate_oidc::OidcProvider;
 use scopegate_provider::{
-    AuthnError, ClientCredentials, ConnectError, Context, Credentials, Freshness, Health, Issuer, Outline,
-    Principal, Provider, Refused, RequestToken, Settings, TokenRequest, TokenRequestError, TokenResponse,
+    AuthnFailure, ClientCredentials, ConnectError, Context, Credentials, Freshness, Issuer, Outline,
+    Principal, Provider, RequestToken, Settings, TokenRequest, TokenRequestError, TokenResponse,
 };
 use serde::{Deserialize, Deserializer};
 
@@ -54,24 +54,20 @@ impl Provider for RunningElsewhere {
         self.provider.issuers()
     }
 
+    fn inner(&self) -> Option<&dyn Provider> {
+        Some(&*self.provider)
+    }
+
     async fn authenticate(
         &self,
         credentials: &Credentials,
         freshness: Freshness,
-    ) -> Result<Principal, AuthnError> {
+    ) -> Result<Principal, AuthnFailure> {
         self.provider.authenticate(credentials, freshness).await
-    }
-
-    async fn judge(&self, credentials: &Credentials, freshness: Freshness) -> Result<Principal, Refused> {
-        self.provider.judge(credentials, freshness).await
     }
 
     fn request_token(&self) -> Option<&dyn RequestToken> {
         Some(self)
-    }
-
-    fn health(&self) -> Option<&dyn Health> {
-        self.provider.health()
     }
 }
 

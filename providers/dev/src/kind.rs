@@ -1,6 +1,6 @@
 //! The provider kind `dev`: the issuer, and the provider that judges its tokens, under one name.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use scopegate_oidc::{
@@ -8,8 +8,8 @@ use scopegate_oidc::{
     SettingsError,
 };
 use scopegate_provider::{
-    AuthnError, ClaimPath, ClientCredentials, ClientId, ConnectError, Context, Credentials, Freshness,
-    Health, Issuer, KeyControl, Outline, Principal, Provider, Refused, RequestToken, RevokeToken, Secret,
+    AuthnFailure, ClaimPath, ClientCredentials, ClientId, ConnectError, Context, Credentials, Freshness,
+    Issuer, Outline, Principal, Provider, Secret,
     Span, TokenRequests,
 };
 use serde::{Deserialize, Deserializer, de};
@@ -192,44 +192,16 @@ impl Provider for DevProvider {
         self.provider.issuers()
     }
 
+    fn inner(&self) -> Option<&dyn Provider> {
+        Some(&*self.provider)
+    }
+
     async fn authenticate(
         &self,
         credentials: &Credentials,
         freshness: Freshness,
-    ) -> Result<Principal, AuthnError> {
+    ) -> Result<Principal, AuthnFailure> {
         self.provider.authenticate(credentials, freshness).await
-    }
-
-    async fn judge(&self, credentials: &Credentials, freshness: Freshness) -> Result<Principal, Refused> {
-        self.provider.judge(credentials, freshness).await
-    }
-
-    fn takes_opaque_tokens(&self) -> bool {
-        self.provider.takes_opaque_tokens()
-    }
-
-    fn epoch(&self) -> u64 {
-        self.provider.epoch()
-    }
-
-    fn max_token_lifetime(&self) -> Duration {
-        self.provider.max_token_lifetime()
-    }
-
-    fn request_token(&self) -> Option<&dyn RequestToken> {
-        self.provider.request_token()
-    }
-
-    fn revoke_token(&self) -> Option<&dyn RevokeToken> {
-        self.provider.revoke_token()
-    }
-
-    fn health(&self) -> Option<&dyn Health> {
-        self.provider.health()
-    }
-
-    fn key_control(&self) -> Option<&dyn KeyControl> {
-        self.provider.key_control()
     }
 }
 

@@ -1,17 +1,17 @@
-//! The signature algorithms that are taken: asymmetric ones only.
+//! The accepted signature algorithms: asymmetric ones only.
 
 use std::{fmt, str::FromStr};
 
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256,
     RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
     RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, VerificationAlgorithm,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A signature algorithm of RFC 7518, section 3.1, or RFC 8037, section 3.1. There is neither an HMAC nor `none`, so
-/// that no setting can ask for one (RFC 8725, section 3.2).
+/// A signature algorithm of RFC 7518, section 3.1, RFC 8037, section 3.1, or RFC 9864, section 2.2. There is neither an
+/// HMAC nor `none`, so that no setting can ask for one (RFC 8725, section 3.2).
 ///
 /// ```
 /// use scopegate_oidc::Algorithm;
@@ -46,25 +46,31 @@ pub enum Algorithm {
     /// ECDSA on P-384 with SHA-384.
     #[serde(rename = "ES384")]
     Es384,
+    /// ECDSA on P-521 with SHA-512.
+    #[serde(rename = "ES512")]
+    Es512,
     /// `EdDSA` on Ed25519.
     #[serde(rename = "EdDSA")]
     EdDsa,
+    /// The same under its name of RFC 9864.
+    #[serde(rename = "Ed25519")]
+    Ed25519,
 }
 
-/// Why a string is not an algorithm that is taken.
+/// A string that is not the name of an accepted algorithm.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA, found `{found}`{}",
+    "expected one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA and Ed25519, found `{found}`{}",
     refusal(found)
 )]
 pub struct UnknownAlgorithm {
-    /// What was found.
+    /// The string.
     pub found: String,
 }
 
 fn refusal(found: &str) -> &'static str {
     if found.starts_with("HS") {
-        " (who can check an HMAC can also forge it)"
+        " (whoever can check an HMAC can also forge it)"
     } else if found.eq_ignore_ascii_case("none") {
         " (a token without a signature proves nothing)"
     } else {
@@ -78,12 +84,13 @@ pub(crate) enum KeyType {
     Rsa,
     P256,
     P384,
+    P521,
     Ed25519,
 }
 
 impl Algorithm {
     /// All of them.
-    pub const ALL: [Algorithm; 9] = [
+    pub const ALL: [Algorithm; 11] = [
         Self::Rs256,
         Self::Rs384,
         Self::Rs512,
@@ -92,10 +99,14 @@ impl Algorithm {
         Self::Ps512,
         Self::Es256,
         Self::Es384,
+        Self::Es512,
         Self::EdDsa,
+        Self::Ed25519,
     ];
 
-    /// The name, as it stands in `alg`.
+    /// The name, as in `alg`.
+    ///
+    /// `EdDSA` and `Ed25519` are two names of one algorithm.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
@@ -106,7 +117,9 @@ impl Algorithm {
             Self::Ps512 => "PS512",
             Self::Es256 => "ES256",
             Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
             Self::EdDsa => "EdDSA",
+            Self::Ed25519 => "Ed25519",
         }
     }
 
@@ -115,11 +128,12 @@ impl Algorithm {
             Self::Rs256 | Self::Rs384 | Self::Rs512 | Self::Ps256 | Self::Ps384 | Self::Ps512 => KeyType::Rsa,
             Self::Es256 => KeyType::P256,
             Self::Es384 => KeyType::P384,
-            Self::EdDsa => KeyType::Ed25519,
+            Self::Es512 => KeyType::P521,
+            Self::EdDsa | Self::Ed25519 => KeyType::Ed25519,
         }
     }
 
-    /// How aws-lc checks it with an RSA key; none for algorithms of other keys.
+    /// Returns the RSA parameters of aws-lc; none for algorithms of other keys.
     pub(crate) fn rsa(self) -> Option<&'static RsaParameters> {
         match self {
             Self::Rs256 => Some(&RSA_PKCS1_2048_8192_SHA256),
@@ -128,18 +142,27 @@ impl Algorithm {
             Self::Ps256 => Some(&RSA_PSS_2048_8192_SHA256),
             Self::Ps384 => Some(&RSA_PSS_2048_8192_SHA384),
             Self::Ps512 => Some(&RSA_PSS_2048_8192_SHA512),
-            Self::Es256 | Self::Es384 | Self::EdDsa => None,
+            Self::Es256 | Self::Es384 | Self::Es512 | Self::EdDsa | Self::Ed25519 => None,
         }
     }
 
-    /// How aws-lc checks it with a key that is a point on a curve; none for RSA.
+    /// Returns the algorithm of aws-lc for keys on a curve; none for RSA.
     pub(crate) fn curve(self) -> Option<&'static dyn VerificationAlgorithm> {
         match self {
             Self::Es256 => Some(&ECDSA_P256_SHA256_FIXED),
             Self::Es384 => Some(&ECDSA_P384_SHA384_FIXED),
-            Self::EdDsa => Some(&ED25519),
+            Self::Es512 => Some(&ECDSA_P521_SHA512_FIXED),
+            Self::EdDsa | Self::Ed25519 => Some(&ED25519),
             Self::Rs256 | Self::Rs384 | Self::Rs512 | Self::Ps256 | Self::Ps384 | Self::Ps512 => None,
         }
+    }
+}
+
+impl Algorithm {
+    /// Returns `true` if a key whose `alg` is `name` may be used with this algorithm.
+    pub(crate) fn is_called(self, name: &str) -> bool {
+        let is_ed25519 = self.key_type() == KeyType::Ed25519 && matches!(name, "EdDSA" | "Ed25519");
+        is_ed25519 || self.as_str() == name
     }
 }
 

@@ -1,19 +1,21 @@
-//! Claims of one JSON type each: what is present in another is a rejection, never taken as absent (RFC 7519, section 4).
+//! Claims, each of one JSON type. A claim of another type is a rejection, never taken as absent (RFC 7519, section 4).
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
-use scopegate_provider::{Audience, ClaimPath, NameError, Rejection, Role, Scope, ScopeSet, Timestamp};
+use scopegate_provider::{Audience, ClaimPath, NameError, Rejection, Role, ScopeSet, Timestamp};
 use serde_json::{Map, Value};
+
+use crate::rules::TokenRules;
 
 /// A JSON object of claims.
 pub(crate) type ClaimMap = Map<String, Value>;
 
-/// A string.
+/// Reads a string.
 pub(crate) fn text<'a>(claims: &'a ClaimMap, name: &str) -> Result<Option<&'a str>, Rejection> {
     claims.get(name).map(|value| string(value, name)).transpose()
 }
 
-/// A string that is neither empty nor holds control characters.
+/// Reads a string that is neither empty nor holds control characters.
 pub(crate) fn name<T>(
     claims: &ClaimMap,
     name: &str,
@@ -22,7 +24,7 @@ pub(crate) fn name<T>(
     claims.get(name).map(|value| parse_name(value, name, parse)).transpose()
 }
 
-/// The same, wherever it stands.
+/// Reads the same at any path.
 pub(crate) fn name_at<T>(
     claims: &ClaimMap,
     path: &ClaimPath,
@@ -40,7 +42,7 @@ fn parse_name<T>(
         .map_err(|_| wrong(name, "a string that is neither empty nor holds control characters"))
 }
 
-/// A `NumericDate` (RFC 7519, section 2): seconds since the epoch, fractions allowed, from 0 to 2^63.
+/// Reads a `NumericDate` (RFC 7519, section 2): seconds since the epoch, fractions allowed, from 0 to 2^63.
 pub(crate) fn date(claims: &ClaimMap, name: &str) -> Result<Option<Timestamp>, Rejection> {
     let Some(value) = claims.get(name) else { return Ok(None) };
     let date = value.as_number().and_then(|number| match number.as_i64() {
@@ -64,7 +66,7 @@ fn fractional(seconds: f64) -> Option<Timestamp> {
     Some(Timestamp::from_millis((seconds * 1000.0) as i64))
 }
 
-/// `aud`: a string or an array of strings (RFC 7519, section 4.1.3). Those that are `known` are not parsed anew.
+/// Reads `aud`: a string or an array of strings (RFC 7519, section 4.1.3). Audiences that are `known` share their memory.
 pub(crate) fn audience(claims: &ClaimMap, known: &[Audience]) -> Result<Arc<[Audience]>, Rejection> {
     let parse = |value: &Value| -> Result<Audience, Rejection> {
         let known = known.iter().find(|audience| value == audience.as_str());
@@ -78,42 +80,51 @@ pub(crate) fn audience(claims: &ClaimMap, known: &[Audience]) -> Result<Arc<[Aud
     }
 }
 
-/// The union of the scopes that stand at `paths`, in our names. What is no scope by RFC 6749, section 3.3, is left
-/// out: it can be required of nobody.
-pub(crate) fn scopes(
-    claims: &ClaimMap,
-    paths: &[ClaimPath],
-    ours: &HashMap<Box<str>, Scope>,
-) -> Result<ScopeSet, Rejection> {
-    let to_ours = |name: &str| ours.get(name).cloned().or_else(|| Scope::parse(name).ok());
-    Ok(union(claims, paths)?.into_iter().filter_map(to_ours).collect())
+/// Returns the union of the scopes in the rules' scope claims, in our names. A name that is not a scope by RFC 6749,
+/// section 3.3, is left out, since no rule can require it.
+pub(crate) fn scopes(claims: &ClaimMap, rules: &TokenRules) -> Result<ScopeSet, Rejection> {
+    let mut scopes = Vec::new();
+    for path in &rules.scope_claims {
+        // The keys of an object are scopes only where the settings point into the token on purpose.
+        let takes_keys = path.as_str().starts_with('/');
+        let Some(value) = path.find(claims) else { continue };
+        scopes.extend(strings(value, path, takes_keys)?.into_iter().filter_map(|name| rules.our_scope(name)));
+    }
+    Ok(scopes.into_iter().collect())
 }
 
-/// The union of the roles that stand at `paths`, sorted, each once.
+/// Returns the union of the roles at `paths`, sorted, each once.
 pub(crate) fn roles(claims: &ClaimMap, paths: &[ClaimPath]) -> Result<Box<[Role]>, Rejection> {
-    let mut roles: Vec<Role> =
-        union(claims, paths)?.into_iter().filter_map(|name| Role::parse(name).ok()).collect();
+    let mut roles: Vec<Role> = Vec::new();
+    for path in paths {
+        let Some(value) = path.find(claims) else { continue };
+        roles.extend(strings(value, path, true)?.into_iter().filter_map(|name| Role::parse(name).ok()));
+    }
     roles.sort_unstable();
     roles.dedup();
     Ok(roles.into())
 }
 
-fn union<'a>(claims: &'a ClaimMap, paths: &[ClaimPath]) -> Result<Vec<&'a str>, Rejection> {
-    let mut all = Vec::new();
-    for path in paths {
-        if let Some(value) = path.find(claims) {
-            let only_strings = match value {
-                Value::String(_) | Value::Object(_) => true,
-                Value::Array(items) => items.iter().all(Value::is_string),
-                Value::Null | Value::Bool(_) | Value::Number(_) => false,
-            };
-            if !only_strings {
-                return Err(wrong(path.as_str(), "a string, an array of strings or an object"));
-            }
-            all.extend(ClaimPath::values(value));
+/// Returns the strings of a claim: the words of a string, the items of an array, the keys of an object if it takes them.
+/// A key whose value is `false` or `null` would be granted by its name alone, so such an object has the wrong type.
+fn strings<'a>(value: &'a Value, path: &ClaimPath, takes_keys: bool) -> Result<Vec<&'a str>, Rejection> {
+    let has_type = match value {
+        Value::String(_) => true,
+        Value::Array(items) => items.iter().all(Value::is_string),
+        Value::Object(members) => {
+            takes_keys && !members.values().any(|value| matches!(value, Value::Null | Value::Bool(false)))
         }
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    };
+    if has_type {
+        return Ok(ClaimPath::values(value));
     }
-    Ok(all)
+    let expected = if takes_keys {
+        "a string, an array of strings, or an object without `false` and `null`"
+    } else {
+        "a string or an array of strings"
+    };
+    Err(wrong(path.as_str(), expected))
 }
 
 fn string<'a>(value: &'a Value, name: &str) -> Result<&'a str, Rejection> {

@@ -1,4 +1,4 @@
-//! Finding an issuer's metadata.
+//! Discovery of an issuer's metadata.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -15,7 +15,7 @@ use crate::{
     retry::retry_after,
 };
 
-/// Where an issuer's metadata may be, and where it was found last.
+/// The places where an issuer's metadata may be, and the place where it was found last.
 #[derive(Debug)]
 pub struct Discovery {
     issuer: Issuer,
@@ -23,28 +23,28 @@ pub struct Discovery {
     found_at: AtomicUsize,
 }
 
-/// Why an issuer's metadata cannot be had.
+/// An error of discovery.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoveryError {
-    /// The document speaks for another issuer.
+    /// The document names another issuer.
     #[error(
         "the document at `{url}` names the issuer {found}, the settings say `{expected}`{}",
         slash(expected.as_str(), found.as_str())
     )]
     Issuer {
-        /// Where the document is.
+        /// The place of the document.
         url: Url,
         /// The configured issuer.
         expected: Issuer,
         /// The document's.
         found: Excerpt,
     },
-    /// Not a document.
+    /// The answer is not a metadata document.
     #[error("at `{url}`: {problem}")]
     Malformed {
-        /// Where it is.
+        /// The place.
         url: Url,
-        /// What is wrong with it.
+        /// The problem.
         problem: MetadataError,
     },
     /// There is no document at any of the places where it may be.
@@ -53,25 +53,33 @@ pub enum DiscoveryError {
         /// The places.
         tried: Vec<Url>,
     },
-    /// The issuer answers, but not with success.
+    /// The issuer answers with a redirect, which is not followed.
+    #[error("`{url}` redirects to {to}, which is not followed; set `issuer` or `discovery_url` to the right place")]
+    Redirect {
+        /// The place.
+        url: Url,
+        /// The target of the redirect.
+        to: Excerpt,
+    },
+    /// The issuer answers with an error.
     #[error("`{url}` answered {status}")]
     Status {
-        /// Where it is.
+        /// The place.
         url: Url,
         /// The status.
         status: StatusCode,
-        /// How long the issuer asks to wait.
+        /// The time that the issuer asks to wait.
         retry_after: Option<Duration>,
     },
-    /// The document asks for plain `http` where it came by `https` itself.
+    /// The document came by `https` and names plain `http` for the keys.
     #[error("`{url}` names the plain http `{endpoint}` for its keys; if that is meant, set `jwks_uri` to it")]
     Downgrade {
-        /// Where the document is.
+        /// The place of the document.
         url: Url,
-        /// What it names.
+        /// The URL that it names.
         endpoint: Box<Url>,
     },
-    /// No answer.
+    /// The issuer gives no answer.
     #[error(transparent)]
     Http(#[from] HttpError),
 }
@@ -95,7 +103,7 @@ impl Discovery {
     /// Fetches the metadata; its `issuer` is the configured one, byte for byte (OIDC Discovery 1.0, section 4.3).
     ///
     /// # Errors
-    /// [`DiscoveryError`]: of several places, what went wrong at the one that came nearest.
+    /// [`DiscoveryError`]: of several places, the error of the one that came nearest.
     pub async fn fetch(&self, http: &dyn HttpClient) -> Result<Metadata, DiscoveryError> {
         let start = self.found_at.load(Ordering::Relaxed);
         let mut failure = None;
@@ -117,10 +125,13 @@ impl Discovery {
         Err(failure.unwrap_or_else(|| DiscoveryError::NotFound { tried: self.candidates.clone() }))
     }
 
-    /// The document at one place; nothing if there is none.
+    /// Fetches the document at one place. Returns nothing if there is none.
     async fn fetch_at(&self, http: &dyn HttpClient, url: &Url) -> Result<Option<Metadata>, DiscoveryError> {
         let answer = http.send(get(url)).await?;
         let status = answer.status();
+        if let Some(to) = redirect_target(&answer) {
+            return Err(DiscoveryError::Redirect { url: url.clone(), to });
+        }
         if status != StatusCode::OK {
             let retry_after = retry_after(answer.headers());
             let absent = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
@@ -150,20 +161,27 @@ impl Discovery {
 }
 
 impl DiscoveryError {
-    /// How long the issuer asks to wait.
+    /// Returns the time that the issuer asks to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
             Self::Issuer { .. }
             | Self::Malformed { .. }
             | Self::NotFound { .. }
+            | Self::Redirect { .. }
             | Self::Downgrade { .. }
             | Self::Http(_) => None,
         }
     }
 }
 
-/// A request for a JSON document.
+/// Returns the target of an answer that is a redirect.
+pub(crate) fn redirect_target(answer: &http::Response<Bytes>) -> Option<Excerpt> {
+    let location = answer.headers().get(http::header::LOCATION).filter(|_| answer.status().is_redirection());
+    location.map(|location| Excerpt::new(&String::from_utf8_lossy(location.as_bytes())))
+}
+
+/// Returns a request for a JSON document.
 pub(crate) fn get(url: &Url) -> http::Request<Bytes> {
     let mut request = http::Request::new(Bytes::new());
     // Each `http(s)` URL is a URI; one that were not would be refused by the client as not absolute.

@@ -1,4 +1,4 @@
-//! The one HTTP client that talks to providers.
+//! The HTTP client for requests to providers.
 
 use std::{
     fmt,
@@ -10,16 +10,17 @@ use std::{
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use http::{HeaderValue, header};
 use reqwest::{Certificate, Client, ClientBuilder, Proxy, redirect};
 use schemars::JsonSchema;
-use scopegate_provider::{HttpClient, HttpError, Secret, Span};
+use scopegate_provider::{BearerToken, HttpClient, HttpError, Secret, Span};
 use serde::Deserialize;
 use url::{Host, Url};
 
-/// The longest answer that is read: 1 MiB. The largest key sets seen are some tens of kilobytes.
+/// The limit of an answer: 1 MiB. The largest known key sets have some tens of kilobytes.
 pub const MAX_ANSWER: usize = 1 << 20;
 
-/// How long an answer may take unless the settings say otherwise, from the look-up of the name to the last byte.
+/// The default time limit of an answer, from the look-up of the name to the last byte.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// `http:` of a provider's settings.
@@ -31,13 +32,25 @@ pub struct HttpSettings {
     pub ca: Option<Box<Path>>,
     /// A proxy for every request to this provider, such as `http://proxy.internal:3128`; the environment's are not used.
     pub proxy: Option<Secret>,
-    /// How long an answer may take: 5s unless said.
+    /// The time limit of an answer; 5s by default.
     pub timeout: Option<Span>,
+    /// A bearer token for discovery and keys, in a file that is read again for every request, so that it may rotate. It is
+    /// sent only to the hosts that the settings name, never to one that only a discovery document names.
+    pub bearer_token: Option<BearerFile>,
     /// Hosts that may be reached by plain `http`; loopback always may.
     pub insecure_hosts: Vec<String>,
 }
 
-/// Why there is no client with these settings.
+/// A file that holds a bearer token.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BearerFile {
+    /// The file.
+    #[schemars(extend("format" = "path"))]
+    pub file: Box<Path>,
+}
+
+/// An error in the settings of the client.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpSettingsError {
     /// The file cannot be read.
@@ -54,21 +67,25 @@ pub enum HttpSettingsError {
         /// The file.
         path: String,
     },
-    /// The proxy's URL is none. It is not shown, since it may hold a password.
+    /// The proxy's URL is not a URL. It is not shown, since it may hold a password.
     #[error("expected the URL of a proxy such as `http://proxy.internal:3128`")]
     Proxy,
-    /// No time at all.
-    #[error("a timeout must be longer than nothing; leave it out for 5s")]
+    /// The timeout is zero.
+    #[error("a timeout must be longer than zero; leave it out for 5s")]
     Timeout,
 }
 
 impl HttpSettings {
-    /// Whether a client with these settings is the default one.
+    /// Returns `true` if the default client has these settings.
     pub fn is_default(&self) -> bool {
-        self.ca.is_none() && self.proxy.is_none() && self.timeout.is_none() && self.insecure_hosts.is_empty()
+        self.ca.is_none()
+            && self.proxy.is_none()
+            && self.timeout.is_none()
+            && self.bearer_token.is_none()
+            && self.insecure_hosts.is_empty()
     }
 
-    /// Whether `url` may be reached: by `https`, or by plain `http` on loopback or a host that is named.
+    /// Returns `true` if `url` may be reached: by `https`, or by plain `http` on loopback or a host that is named.
     pub fn allows(&self, url: &Url) -> bool {
         match url.scheme() {
             "https" => true,
@@ -83,7 +100,7 @@ impl HttpSettings {
     }
 }
 
-/// Whether a URL's host is this machine's loopback.
+/// Returns `true` if a URL's host is this machine's loopback.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -93,14 +110,16 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The one HTTP client: no redirects, no decompression, limits of time and size, plain `http` only where it is allowed.
-/// What TLS needs is built at the first `https` request, so that a start does not wait for it, and anew when the file of
-/// certificate authorities has changed.
+/// The HTTP client: no redirects, no decompression, limits of time and size, plain `http` only where it is allowed. The
+/// TLS configuration is built at the first `https` request, so that a start does not wait for it, and again when the file
+/// of certificate authorities has changed.
 pub struct Http {
     settings: HttpSettings,
     timeout: Duration,
     proxy: Option<Proxy>,
     limit: usize,
+    /// The origins that may get the bearer token.
+    bearer_origins: Vec<url::Origin>,
     plain: OnceLock<Result<Client, HttpError>>,
     secure: ArcSwapOption<Secure>,
 }
@@ -129,7 +148,32 @@ impl Http {
         Ok(Self { settings, timeout, proxy, ..Self::default() })
     }
 
-    /// The same client, which reads answers of this many bytes at most instead of [`MAX_ANSWER`].
+    /// Sends the bearer token to the origins of these URLs, and to no other.
+    #[must_use]
+    pub fn with_bearer_origins(self, urls: &[Url]) -> Self {
+        Self { bearer_origins: urls.iter().map(Url::origin).collect(), ..self }
+    }
+
+    /// Returns the `Authorization` for a request without one.
+    fn bearer(&self, url: &Url) -> Result<Option<HeaderValue>, HttpError> {
+        let Some(BearerFile { file }) = &self.settings.bearer_token else { return Ok(None) };
+        if !self.bearer_origins.contains(&url.origin()) {
+            return Ok(None);
+        }
+        let host = url.host_str().unwrap_or_default();
+        let unreadable = |problem: &str| HttpError::Connection {
+            host: host.to_owned(),
+            detail: format!("cannot read `http.bearer_token` from `{}`: {problem}", file.display()),
+        };
+        let token = std::fs::read_to_string(file).map_err(|error| unreadable(&error.to_string()))?;
+        let token = BearerToken::parse(token.trim()).map_err(|error| unreadable(&error.to_string()))?;
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
+            .map_err(|error| unreadable(&error.to_string()))?;
+        value.set_sensitive(true);
+        Ok(Some(value))
+    }
+
+    /// Sets another limit of an answer than [`MAX_ANSWER`].
     #[must_use]
     pub fn with_limit(self, limit: usize) -> Self {
         Self { limit, ..self }
@@ -191,6 +235,7 @@ impl Default for Http {
             timeout: DEFAULT_TIMEOUT,
             proxy: None,
             limit: MAX_ANSWER,
+            bearer_origins: Vec::new(),
             plain: OnceLock::new(),
             secure: ArcSwapOption::empty(),
         }
@@ -234,11 +279,17 @@ fn read_proxy(url: &Secret) -> Result<Proxy, HttpSettingsError> {
 
 #[async_trait]
 impl HttpClient for Http {
-    async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpError> {
+    async fn send(&self, mut request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpError> {
         let refused = |detail: &str| HttpError::Connection { host: String::new(), detail: detail.to_owned() };
         let url = Url::parse(&request.uri().to_string()).map_err(|_| refused("the URL is not absolute"))?;
         let client = self.client(&url)?;
         let host = url.host_str().unwrap_or_default().to_owned();
+        if request.method() == http::Method::GET
+            && !request.headers().contains_key(header::AUTHORIZATION)
+            && let Some(value) = self.bearer(&url)?
+        {
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
         let request = reqwest::Request::try_from(request).map_err(|_| refused("the URL is not absolute"))?;
         let answer = client.execute(request).await.map_err(|error| failure(&host, &error))?;
         read(answer, host, self.limit).await
@@ -274,7 +325,7 @@ fn failure(host: &str, error: &reqwest::Error) -> HttpError {
     }
 }
 
-/// What went wrong and why, without the URL, whose query may hold what nobody should read.
+/// Returns an error with its causes, without the URL, whose query may hold secrets.
 fn chain(error: &reqwest::Error) -> String {
     let mut causes = Vec::new();
     let mut next = std::error::Error::source(error);

@@ -1,4 +1,4 @@
-//! Asking the provider about a token (RFC 7662).
+//! Token introspection at the provider (RFC 7662, RFC 9701).
 
 use std::{
     collections::HashMap,
@@ -13,10 +13,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::{FutureExt, Shared};
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, header};
 use scopegate_provider::{
-    AuthnError, BearerToken, Clock, HttpClient, HttpError, IntrospectionHealth, Issuer, Outage, OutageCause,
-    Rejection, Timestamp,
+    AuthnError, BearerToken, Clock, Excerpt, HttpClient, HttpError, IntrospectionHealth, Issuer, Outage,
+    OutageCause,
 };
 use serde_json::{Map, Value};
 use tokio::sync::Semaphore;
@@ -24,54 +24,70 @@ use url::Url;
 
 use crate::{
     client::{CannotSign, Client, Form, post},
+    discovery::redirect_target,
     json::parse_object,
     retry::asked_wait,
     settings::IntrospectionSettings,
+    token_request::clean,
 };
 
-/// How many introspections one provider is asked for at a time. Okta takes 35 to 75 requests of a whole organisation.
+/// The number of introspections at one provider at a time. Okta takes 35 to 75 requests of a whole organisation.
 const CONCURRENT: usize = 32;
 
-/// When to try again, if the provider does not say.
+/// The time until a new attempt, if the provider names none.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// The members of an answer with `active: true`.
-pub(crate) type Answer = Arc<Map<String, Value>>;
+/// The media type of signed answers (RFC 9701, section 4).
+const SIGNED_ANSWER: &str = "application/token-introspection+jwt";
+
+/// A well-formed answer about a token.
+#[derive(Debug)]
+pub(crate) enum AnswerBody {
+    /// An object with a boolean `active`.
+    Plain(Map<String, Value>),
+    /// A JWT that holds such an object, not verified yet (RFC 9701, section 5).
+    Signed(BearerToken),
+}
+
+/// An answer, shared by all who asked at the same time.
+pub(crate) type Answer = Arc<AnswerBody>;
 
 type Flight = Shared<Pin<Box<dyn Future<Output = Result<Answer, AuthnError>> + Send>>>;
 
-/// Asks the provider about tokens. Calls for the same token at the same time become one.
+/// A client of the introspection endpoint. Concurrent calls for the same token become one.
 #[derive(Debug)]
 pub(crate) struct Introspector {
     line: Arc<Line>,
     flights: Arc<Mutex<Flights>>,
 }
 
-/// What is being asked, by issuer and token. A flight that nobody waits for any more is gone.
+/// The calls under way, by issuer and token. A call without waiters is dropped.
 #[derive(Default)]
 struct Flights(HashMap<(Issuer, BearerToken), WeakFlight>);
 
 type WeakFlight =
     futures_util::future::WeakShared<Pin<Box<dyn Future<Output = Result<Answer, AuthnError>> + Send>>>;
 
-/// What one call needs.
+/// The parts that a call needs.
 #[derive(Debug)]
 struct Line {
     client: Option<Client>,
     http: Arc<dyn HttpClient>,
     clock: Arc<dyn Clock>,
     timeout: Duration,
+    /// `true` if answers must be signed.
+    signed: bool,
     permits: Semaphore,
-    /// How long the last answer took, in milliseconds; `u64::MAX` before the first.
+    /// The duration of the last call in milliseconds; `u64::MAX` before the first.
     latency: AtomicU64,
     answered: AtomicU64,
     answered_ms: AtomicU64,
     failed: AtomicU64,
-    /// Whether the last call failed.
+    /// `true` if the last call failed.
     failing: AtomicBool,
 }
 
-/// Why an answer says nothing about the token. For the log; what callers see is an outage.
+/// An error of a call, for the log. Callers see an outage.
 #[derive(Debug, thiserror::Error)]
 enum NoAnswer {
     #[error(transparent)]
@@ -82,10 +98,23 @@ enum NoAnswer {
     Timeout(Duration),
     #[error("too many introspections are under way")]
     Busy,
-    #[error("the endpoint answered {0}{hint}", hint = hint(*.0))]
-    Status(StatusCode, Option<Duration>),
+    #[error("the endpoint answered {status}{}{}", said(error.as_ref()), hint(*status))]
+    Status {
+        status: StatusCode,
+        /// `error` and `error_description` of the provider.
+        error: Option<Excerpt>,
+        retry_after: Option<Duration>,
+    },
+    #[error("the endpoint redirects to {0}, which is not followed; set `introspection_endpoint` to the right place")]
+    Redirect(Excerpt),
     #[error("the answer is not a JSON object with a boolean `active`")]
     Malformed,
+    #[error("the answer is not signed, and `introspection.signed` asks for a signed one (RFC 9701)")]
+    Unsigned,
+}
+
+fn said(error: Option<&Excerpt>) -> String {
+    error.map(|error| format!(": {error}")).unwrap_or_default()
 }
 
 fn hint(status: StatusCode) -> &'static str {
@@ -110,6 +139,7 @@ impl Introspector {
             http,
             clock,
             timeout: settings.timeout.get(),
+            signed: settings.signed,
             permits: Semaphore::new(CONCURRENT),
             latency: AtomicU64::new(u64::MAX),
             answered: AtomicU64::new(0),
@@ -120,10 +150,10 @@ impl Introspector {
         Self { line: Arc::new(line), flights: Arc::default() }
     }
 
-    /// Asks about a token; joins a call about the same token that is under way.
+    /// Asks about a token, or joins a call about the same token that is under way.
     ///
     /// # Errors
-    /// [`Rejection::Inactive`] if the provider says so; an outage for whatever is no well-formed answer.
+    /// An outage for anything but a well-formed answer.
     pub(crate) async fn ask(
         &self,
         issuer: &Issuer,
@@ -142,12 +172,20 @@ impl Introspector {
         self.line.ask(endpoint, token).await
     }
 
-    /// How long the last answer took, in milliseconds.
+    /// Asks about a token, for a check of the settings.
+    ///
+    /// # Errors
+    /// The problem, with the provider's own error.
+    pub(crate) async fn probe(&self, endpoint: &Url, token: &BearerToken) -> Result<AnswerBody, String> {
+        self.line.answer(endpoint, token).await.map_err(|problem| problem.to_string())
+    }
+
+    /// The duration of the last call in milliseconds.
     pub(crate) fn latency(&self) -> Option<u64> {
         Some(self.line.latency.load(Ordering::Relaxed)).filter(|millis| *millis != u64::MAX)
     }
 
-    /// How the calls have gone.
+    /// The counts of the calls.
     pub(crate) fn health(&self) -> IntrospectionHealth {
         IntrospectionHealth {
             answered: self.line.answered.load(Ordering::Relaxed),
@@ -176,7 +214,7 @@ impl Introspector {
     }
 }
 
-/// Takes a flight off the list when it ends, however it ends.
+/// Removes a call from the list when it ends, however it ends.
 struct Landing {
     flights: Weak<Mutex<Flights>>,
     key: (Issuer, BearerToken),
@@ -200,15 +238,11 @@ impl Line {
     async fn ask(&self, endpoint: &Url, token: &BearerToken) -> Result<Answer, AuthnError> {
         let answer = self.answer(endpoint, token).await;
         self.note(endpoint, &answer);
-        match answer {
-            Ok(answer) if answer.get("active") == Some(&Value::Bool(true)) => Ok(Arc::new(answer)),
-            Ok(_) => Err(Rejection::Inactive.into()),
-            Err(problem) => Err(problem.outage().into()),
-        }
+        answer.map(Arc::new).map_err(|problem| problem.outage().into())
     }
 
-    /// Tells the log of the first failure and of the recovery; what fails in between only those who look closely.
-    fn note(&self, endpoint: &Url, answer: &Result<Map<String, Value>, NoAnswer>) {
+    /// Logs the first failure and the recovery; failures in between at the level of debugging.
+    fn note(&self, endpoint: &Url, answer: &Result<AnswerBody, NoAnswer>) {
         let failing = self.failing.swap(answer.is_err(), Ordering::Relaxed);
         self.failed.fetch_add(u64::from(answer.is_err()), Ordering::Relaxed);
         match answer {
@@ -219,7 +253,7 @@ impl Line {
         }
     }
 
-    async fn answer(&self, endpoint: &Url, token: &BearerToken) -> Result<Map<String, Value>, NoAnswer> {
+    async fn answer(&self, endpoint: &Url, token: &BearerToken) -> Result<AnswerBody, NoAnswer> {
         let start = self.clock.uptime();
         let answer = tokio::select! {
             answer = self.exchange(endpoint, token) => answer?,
@@ -230,38 +264,71 @@ impl Line {
         self.latency.store(took, Ordering::Relaxed);
         self.answered.fetch_add(1, Ordering::Relaxed);
         self.answered_ms.fetch_add(took, Ordering::Relaxed);
-        read(&answer, self.clock.now())
+        self.read(&answer)
     }
 
     async fn exchange(&self, endpoint: &Url, token: &BearerToken) -> Result<Response<Bytes>, NoAnswer> {
         let _permit = self.permits.acquire().await.map_err(|_| NoAnswer::Busy)?;
         let form = Form::default().with("token", token.reveal()).with("token_type_hint", "access_token");
-        let request = match &self.client {
+        let mut request = match &self.client {
             Some(client) => client.post(endpoint, form, &*self.clock)?,
             None => post(endpoint, form, None),
         };
+        if self.signed {
+            request.headers_mut().insert(header::ACCEPT, HeaderValue::from_static(SIGNED_ANSWER));
+        }
         Ok(self.http.send(request).await?)
+    }
+
+    /// Reads an answer: 200 and a JSON object in which `active` is a boolean (RFC 7662, section 2.2), or a JWT.
+    fn read(&self, answer: &Response<Bytes>) -> Result<AnswerBody, NoAnswer> {
+        if let Some(to) = redirect_target(answer) {
+            return Err(NoAnswer::Redirect(to));
+        }
+        let status = answer.status();
+        if status != StatusCode::OK {
+            let retry_after = asked_wait(answer.headers(), self.clock.now());
+            return Err(NoAnswer::Status { status, error: provider_error(answer.body()), retry_after });
+        }
+        let media_type = answer.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_jwt = media_type.is_some_and(|text| {
+            text.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(SIGNED_ANSWER)
+        });
+        match (self.signed, is_jwt) {
+            (true, true) => BearerToken::from_bytes(answer.body().trim_ascii())
+                .map(AnswerBody::Signed)
+                .map_err(|_| NoAnswer::Malformed),
+            (true, false) => Err(NoAnswer::Unsigned),
+            (false, _) => {
+                let members = parse_object(answer.body(), "").map_err(|_| NoAnswer::Malformed)?;
+                let is_answer = members.get("active").is_some_and(Value::is_boolean);
+                if is_answer { Ok(AnswerBody::Plain(members)) } else { Err(NoAnswer::Malformed) }
+            }
+        }
     }
 }
 
-/// RFC 7662, section 2.2: 200 and a JSON object in which `active` is a boolean.
-fn read(answer: &Response<Bytes>, now: Timestamp) -> Result<Map<String, Value>, NoAnswer> {
-    let status = answer.status();
-    if status != StatusCode::OK {
-        return Err(NoAnswer::Status(status, asked_wait(answer.headers(), now)));
-    }
-    let members = parse_object(answer.body(), "").map_err(|_| NoAnswer::Malformed)?;
-    match members.get("active") {
-        Some(Value::Bool(_)) => Ok(members),
-        _ => Err(NoAnswer::Malformed),
-    }
+/// Returns the error in the provider's words (RFC 6749, section 5.2), without line breaks.
+fn provider_error(body: &[u8]) -> Option<Excerpt> {
+    let members = parse_object(body, "").ok()?;
+    let text = |name: &str| members.get(name).and_then(Value::as_str);
+    let error = text("error").or_else(|| text("errorCode"))?;
+    let description = text("error_description").or_else(|| text("errorSummary"));
+    let description = description.map(|text| format!(": {text}")).unwrap_or_default();
+    Some(Excerpt::new(&clean(&format!("{error}{description}"))))
 }
 
 impl NoAnswer {
     fn outage(&self) -> Outage {
         let wait = match self {
-            Self::Status(_, wait) => wait.unwrap_or(RETRY),
-            Self::Http(_) | Self::CannotSign(_) | Self::Timeout(_) | Self::Busy | Self::Malformed => RETRY,
+            Self::Status { retry_after, .. } => retry_after.unwrap_or(RETRY),
+            Self::Http(_)
+            | Self::CannotSign(_)
+            | Self::Timeout(_)
+            | Self::Busy
+            | Self::Redirect(_)
+            | Self::Malformed
+            | Self::Unsigned => RETRY,
         };
         Outage::new(OutageCause::Introspection, wait)
     }

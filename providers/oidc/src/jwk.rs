@@ -5,7 +5,10 @@ use aws_lc_rs::{
     error::KeyRejected,
     signature::{ParsedPublicKey, RsaPublicKeyComponents},
 };
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde_json::{Map, Value};
 
 use crate::algorithm::{Algorithm, KeyType};
@@ -13,8 +16,18 @@ use crate::algorithm::{Algorithm, KeyType};
 /// A public key of an issuer, parsed once, bound to the algorithms that it may be used with.
 pub struct PublicKey {
     id: Option<Box<str>>,
+    certificate: Certificate,
+    /// `issuer`, a member of Entra ID's own: the tenant that the key signs for.
+    issuer: Option<Box<str>>,
     checks: Box<[Check]>,
     print: KeyPrint,
+}
+
+/// The thumbprints of a key's certificate (RFC 7517, sections 4.8 and 4.9).
+#[derive(Default)]
+struct Certificate {
+    x5t: Option<Box<str>>,
+    x5t_s256: Option<Box<str>>,
 }
 
 struct Check {
@@ -22,20 +35,20 @@ struct Check {
     key: ParsedPublicKey,
 }
 
-/// What a key is, apart from what it is called: the SHA-256 of its type and public parts. Two key sets hold the same
-/// key if they hold the same print under the same id.
+/// The identity of a key apart from its name: the SHA-256 of its type and public parts. Two key sets hold the same key
+/// if they hold the same print under the same id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyPrint([u8; 32]);
 
-/// Why a JWK is left out of a key set (RFC 7517, section 5: what is not understood is skipped).
+/// The reason why a JWK is left out of a key set (RFC 7517, section 5: keys that are not understood are skipped).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyProblem {
     /// `alg` names an algorithm that is unknown, not allowed, or another key type's.
     #[error("its `alg` is not an allowed algorithm of its key type")]
     Algorithm,
-    /// `crv` is not P-256, P-384 or Ed25519.
-    #[error("its curve is not one of P-256, P-384 and Ed25519")]
+    /// `crv` is not P-256, P-384, P-521 or Ed25519.
+    #[error("its curve is not one of P-256, P-384, P-521 and Ed25519")]
     Curve,
     /// The numbers are not those of a usable key: wrong length, not on the curve, an even exponent.
     #[error("its numbers are not those of a public key")]
@@ -43,7 +56,7 @@ pub enum KeyProblem {
     /// A member is missing or of the wrong JSON type.
     #[error("the member `{0}` is missing or has the wrong type")]
     Member(&'static str),
-    /// It holds a private part, which everybody has seen now.
+    /// It holds a private part, which is public now.
     #[error("it holds private key material")]
     Private,
     /// An RSA modulus of less than 2048 bits (RFC 7518, section 3.3) or more than 8192.
@@ -58,16 +71,16 @@ pub enum KeyProblem {
     /// `kty` is unknown.
     #[error("its key type is not known")]
     Type,
-    /// `use` is not `sig`, or `key_ops` does not hold `verify`.
+    /// `use` is neither `sig` nor `jwt-svid`, or `key_ops` does not hold `verify`.
     #[error("it is not meant for checking signatures")]
     Use,
 }
 
 impl PublicKey {
-    /// Reads one member of `keys`.
+    /// Parses one member of `keys`.
     ///
     /// # Errors
-    /// Why it is left out.
+    /// The reason why it is left out.
     pub(crate) fn parse(jwk: &Value, allowed: &[Algorithm]) -> Result<Self, KeyProblem> {
         let jwk = jwk.as_object().ok_or(KeyProblem::Member("kty"))?;
         let id = optional_text(jwk, "kid")?.map(Box::from);
@@ -76,7 +89,23 @@ impl PublicKey {
         let algorithms = algorithms(jwk, material.key_type(), allowed)?;
         let checks: Result<Box<[Check]>, KeyProblem> =
             algorithms.into_iter().map(|algorithm| material.bind(algorithm)).collect();
-        Ok(Self { id, checks: checks?, print: material.print() })
+        let issuer = optional_text(jwk, "issuer").ok().flatten().map(Box::from);
+        Ok(Self { id, certificate: Certificate::of(jwk), issuer, checks: checks?, print: material.print() })
+    }
+
+    /// `x5t`: the SHA-1 thumbprint of the certificate, as the issuer writes it or as its certificate has it.
+    pub(crate) fn x5t(&self) -> Option<&str> {
+        self.certificate.x5t.as_deref()
+    }
+
+    /// `x5t#S256`: the SHA-256 thumbprint of the certificate.
+    pub(crate) fn x5t_s256(&self) -> Option<&str> {
+        self.certificate.x5t_s256.as_deref()
+    }
+
+    /// `issuer`, as Entra ID writes it.
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
     }
 
     /// `kid`.
@@ -84,23 +113,22 @@ impl PublicKey {
         self.id.as_deref()
     }
 
-    /// What the key is, whatever it is called.
+    /// The identity of the key, whatever its name.
     pub fn print(&self) -> KeyPrint {
         self.print
     }
 
-    /// The algorithms that it may be used with: those of its type that the settings allow, or of these the one that
-    /// its `alg` names.
+    /// The algorithms that it may be used with: those of its type that the settings allow, narrowed by its `alg`.
     pub fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
         self.checks.iter().map(|check| check.algorithm)
     }
 
-    /// Whether it may be used with `algorithm`.
+    /// Returns `true` if it may be used with `algorithm`.
     pub(crate) fn fits(&self, algorithm: Algorithm) -> bool {
         self.checks.iter().any(|check| check.algorithm == algorithm)
     }
 
-    /// Whether `signature` is this key's over `message`.
+    /// Returns `true` if `signature` is this key's over `message`.
     pub(crate) fn verifies(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         let check = self.checks.iter().find(|check| check.algorithm == algorithm);
         check.is_some_and(|check| check.key.verify_sig(message, signature).is_ok())
@@ -152,6 +180,7 @@ impl Material {
         let (key_type, length) = match text(jwk, "crv")? {
             "P-256" => (KeyType::P256, 32),
             "P-384" => (KeyType::P384, 48),
+            "P-521" => (KeyType::P521, 66),
             _ => return Err(KeyProblem::Curve),
         };
         let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
@@ -211,9 +240,27 @@ impl Material {
     }
 }
 
-/// RFC 7517, sections 4.2 and 4.3.
+impl Certificate {
+    /// Reads the thumbprints, or computes them from the first certificate of `x5c`.
+    fn of(jwk: &Map<String, Value>) -> Self {
+        let written = |name| optional_text(jwk, name).ok().flatten().map(Box::from);
+        let der = jwk.get("x5c").and_then(|chain| chain.get(0)).and_then(Value::as_str);
+        let der = der.and_then(|text| STANDARD.decode(text).ok());
+        let computed = |algorithm| {
+            let print = digest::digest(algorithm, der.as_deref()?);
+            Some(URL_SAFE_NO_PAD.encode(print).into())
+        };
+        Self {
+            x5t: written("x5t").or_else(|| computed(&digest::SHA1_FOR_LEGACY_USE_ONLY)),
+            x5t_s256: written("x5t#S256").or_else(|| computed(&digest::SHA256)),
+        }
+    }
+}
+
+/// Checks `use` and `key_ops` (RFC 7517, sections 4.2 and 4.3). `jwt-svid` is the use of keys in SPIFFE bundles that sign
+/// JWTs (SPIFFE Trust Domain and Bundle, section 4.2.2).
 fn check_use(jwk: &Map<String, Value>) -> Result<(), KeyProblem> {
-    if optional_text(jwk, "use")?.is_some_and(|meant| meant != "sig") {
+    if optional_text(jwk, "use")?.is_some_and(|meant| !matches!(meant, "sig" | "jwt-svid")) {
         return Err(KeyProblem::Use);
     }
     match jwk.get("key_ops") {
@@ -232,7 +279,7 @@ fn algorithms(
 ) -> Result<Vec<Algorithm>, KeyProblem> {
     let named = optional_text(jwk, "alg")?;
     let fits = |algorithm: &Algorithm| {
-        algorithm.key_type() == key_type && named.is_none_or(|name| algorithm.as_str() == name)
+        algorithm.key_type() == key_type && named.is_none_or(|name| algorithm.is_called(name))
     };
     let mut algorithms: Vec<Algorithm> = allowed.iter().copied().filter(fits).collect();
     algorithms.sort_unstable();

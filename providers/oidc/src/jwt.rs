@@ -1,4 +1,4 @@
-//! A JWT as it came, taken apart and not believed: strict compact serialization (RFC 7515, section 7.1).
+//! A JWT, parsed and not verified: strict compact serialization (RFC 7515, section 7.1).
 
 use std::{ops::Range, sync::Arc};
 
@@ -6,19 +6,19 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use scopegate_provider::{BearerToken, Claims, Credentials, Rejection};
 use serde_json::{Map, Value};
 
-use crate::json::parse_object;
+use crate::{json::parse_object, key_set::KeyReference};
 
-/// No token that is longer is looked at, whatever the server's own limit says.
+/// The length beyond which a token is refused unread, whatever the server's own limit is.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
-/// What a bearer token is, seen from outside.
+/// The form of a bearer token.
 #[derive(Debug)]
 pub enum Form {
     /// Three parts, the first a JSON object: a signed JWT, or one that wants to be.
     Jwt(Arc<Jwt>),
     /// Five parts, the first a JSON object: an encrypted JWT (RFC 7516, section 7.1).
     Encrypted,
-    /// Anything else, of which only its issuer can make something.
+    /// Anything else, which only its issuer can read.
     Opaque,
 }
 
@@ -26,23 +26,23 @@ pub enum Form {
 pub struct Jwt {
     token: BearerToken,
     header: Map<String, Value>,
-    /// Where the claims stand in the token.
+    /// The place of the claims in the token.
     encoded: Range<usize>,
     claims: Map<String, Value>,
     signature: Vec<u8>,
 }
 
-/// What of a header is looked at. `jwk`, `jku`, `x5u` and `x5c` are not (RFC 8725, section 3.10).
+/// The header parameters that are read. `jwk`, `jku`, `x5u` and `x5c` are not (RFC 8725, section 3.10).
 #[derive(Debug)]
 pub(crate) struct Header<'a> {
-    /// `alg`, which says nothing before it was compared with the settings.
+    /// `alg`, which must be compared with the settings.
     pub(crate) algorithm: &'a str,
     /// `typ`.
     pub(crate) token_type: Option<&'a str>,
 }
 
 impl Form {
-    /// Looks at the token of a request, and takes it apart if nobody has.
+    /// Returns the form of a request's token, which is parsed once for all callers.
     ///
     /// # Errors
     /// As [`Jwt::parse`].
@@ -67,7 +67,7 @@ impl Form {
 }
 
 impl Jwt {
-    /// Takes a token apart: size, three parts of unpadded base64url (RFC 7515, section 2), JSON objects without
+    /// Parses a token: size, three parts of unpadded base64url (RFC 7515, section 2), JSON objects without
     /// duplicate members, not encrypted.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl Jwt {
         Self::with_header(token, &decode(header, "expected a header in unpadded base64url")?)
     }
 
-    /// The same, of a token whose first part is decoded.
+    /// Parses a token whose first part is decoded.
     fn with_header(token: &BearerToken, header: &[u8]) -> Result<Self, Rejection> {
         let [encoded, claims, signature] = parts(token)?;
         let encoded = encoded.len() + 1..encoded.len() + 1 + claims.len();
@@ -91,7 +91,7 @@ impl Jwt {
         Ok(Self { token: token.clone(), header, encoded, claims, signature })
     }
 
-    /// What the token says is its issuer. It may only pick among configured providers (invariant 1).
+    /// Returns the unverified `iss`, which may only select among configured providers (invariant 1).
     ///
     /// # Errors
     /// [`Rejection::MissingClaim`] and [`Rejection::WrongType`].
@@ -99,11 +99,11 @@ impl Jwt {
         match self.claims.get("iss") {
             Some(Value::String(issuer)) => Ok(issuer),
             Some(_) => Err(Rejection::WrongType { claim: "iss".into(), expected: "a string" }),
-            None => Err(Rejection::MissingClaim { claim: "iss".into() }),
+            None => Err(Rejection::MissingClaim { claim: "iss".into(), advice: "" }),
         }
     }
 
-    /// What the header says.
+    /// Returns the header parameters.
     ///
     /// # Errors
     /// [`Rejection::CriticalHeader`] for an extension (RFC 7515, section 4.1.11; RFC 7797, section 3): none is understood
@@ -114,16 +114,24 @@ impl Jwt {
         }
         let no_algorithm = Rejection::Malformed { detail: "expected `alg` in the header" };
         let algorithm = parameter(&self.header, "alg")?.ok_or(no_algorithm)?;
-        parameter(&self.header, "kid")?;
+        for name in ["kid", "x5t", "x5t#S256"] {
+            parameter(&self.header, name)?;
+        }
         Ok(Header { algorithm, token_type: parameter(&self.header, "typ")? })
     }
 
     /// `kid`.
     pub(crate) fn key_id(&self) -> Option<&str> {
-        self.header.get("kid").and_then(Value::as_str)
+        self.key_reference().kid
     }
 
-    /// What the signature covers (RFC 7515, section 5.1, step 8).
+    /// The header parameters that name the key.
+    pub(crate) fn key_reference(&self) -> KeyReference<'_> {
+        let parameter = |name| self.header.get(name).and_then(Value::as_str);
+        KeyReference { kid: parameter("kid"), x5t: parameter("x5t"), x5t_s256: parameter("x5t#S256") }
+    }
+
+    /// The bytes that the signature covers (RFC 7515, section 5.1, step 8).
     pub(crate) fn signing_input(&self) -> &[u8] {
         self.token.as_bytes().get(..self.encoded.end).unwrap_or_default()
     }
@@ -133,12 +141,12 @@ impl Jwt {
         &self.signature
     }
 
-    /// What the claims say, for whoever has checked the signature.
+    /// The claims. The caller has checked the signature.
     pub(crate) fn claims(&self) -> &Map<String, Value> {
         &self.claims
     }
 
-    /// The same, to be kept.
+    /// The claims, to be kept with the principal.
     pub(crate) fn kept_claims(&self) -> Claims {
         Claims::within(&self.token, self.encoded.clone())
     }
@@ -227,6 +235,6 @@ mod tests {
         assert_eq!(issuer(r#"{"iss":"https://a.example/"}"#), Ok("https://a.example/".to_owned()));
         let wrong = Rejection::WrongType { claim: "iss".into(), expected: "a string" };
         assert_eq!(issuer(r#"{"iss":["https://a.example"]}"#), Err(wrong));
-        assert_eq!(issuer("{}"), Err(Rejection::MissingClaim { claim: "iss".into() }));
+        assert_eq!(issuer("{}"), Err(Rejection::MissingClaim { claim: "iss".into(), advice: "" }));
     }
 }

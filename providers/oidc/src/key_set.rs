@@ -1,15 +1,18 @@
-//! A key set: the public keys of one issuer, found by id and algorithm.
+//! A key set: the public keys of one issuer, found by id, certificate and algorithm.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
+use schemars::JsonSchema;
 use scopegate_provider::Rejection;
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
     algorithm::Algorithm,
+    issuers::key_serves_tenant,
     jwk::{KeyPrint, KeyProblem, PublicKey},
 };
 
@@ -21,22 +24,70 @@ pub struct KeySet {
     skipped: Vec<SkippedKey>,
 }
 
+/// The largest number of keys that are tried for one token, so that a forged one costs a bounded number of checks.
+const MOST_CANDIDATES: usize = 4;
+
+/// A header parameter by which a key is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum KeyParameter {
+    /// `kid` (RFC 7515, section 4.1.4).
+    #[serde(rename = "kid")]
+    Kid,
+    /// `x5t#S256`: the SHA-256 thumbprint of the certificate (section 4.1.8).
+    #[serde(rename = "x5t#S256")]
+    X5tS256,
+    /// `x5t`: the SHA-1 thumbprint of the certificate (section 4.1.7), as AD FS writes it.
+    #[serde(rename = "x5t")]
+    X5t,
+}
+
+impl KeyParameter {
+    /// All parameters, in the order in which they are tried.
+    pub const ALL: [KeyParameter; 3] = [Self::Kid, Self::X5tS256, Self::X5t];
+}
+
+/// The header parameters of a token that name its key. They only select among the issuer's keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeyReference<'a> {
+    /// `kid`.
+    pub kid: Option<&'a str>,
+    /// `x5t`.
+    pub x5t: Option<&'a str>,
+    /// `x5t#S256`.
+    pub x5t_s256: Option<&'a str>,
+}
+
+impl<'a> KeyReference<'a> {
+    /// A reference by `kid` alone.
+    pub fn by_id(kid: Option<&'a str>) -> Self {
+        Self { kid, ..Self::default() }
+    }
+
+    fn value(self, parameter: KeyParameter) -> Option<&'a str> {
+        match parameter {
+            KeyParameter::Kid => self.kid,
+            KeyParameter::X5tS256 => self.x5t_s256,
+            KeyParameter::X5t => self.x5t,
+        }
+    }
+}
+
 /// The keys that may have signed a token: usually one.
 #[derive(Debug, Clone)]
 pub struct Candidates {
     keys: Vec<Arc<PublicKey>>,
 }
 
-/// A key that was left out, and why.
+/// A key that was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedKey {
     /// Its `kid`.
     pub id: Option<String>,
-    /// Why it was left out.
+    /// The reason.
     pub problem: KeyProblem,
 }
 
-/// Why a document is not a key set that can be used.
+/// An error of a document that is not a usable key set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeySetError {
@@ -66,7 +117,7 @@ fn reasons(skipped: &[SkippedKey]) -> String {
 }
 
 impl KeySet {
-    /// Reads a key set. Keys that are not understood, not public, too weak, meant for encryption, or without an
+    /// Parses a key set. Keys that are not understood, not public, too weak, meant for encryption, or without an
     /// `allowed` algorithm are left out (RFC 7517, section 5).
     ///
     /// # Errors
@@ -76,7 +127,7 @@ impl KeySet {
             .map_err(|error| KeySetError::NotJson { line: error.line(), column: error.column() })?;
         let jwks = match (&document, document.get("keys")) {
             (_, Some(Value::Array(jwks))) => jwks.as_slice(),
-            // What Authentik answers while a provider of it has no signing key.
+            // The answer of Authentik while its provider has no signing key.
             (Value::Object(_), None) => &[],
             _ => return Err(KeySetError::NotAKeySet),
         };
@@ -92,23 +143,47 @@ impl KeySet {
         if set.keys.is_empty() { Err(KeySetError::NoUsableKey { skipped: set.skipped }) } else { Ok(set) }
     }
 
-    /// The keys that may have signed a token with this `kid` and `alg`: those that are called so and fit; without a
-    /// `kid`, the only key that fits (RFC 7515, section 4.1.4 and appendix D).
+    /// Finds the keys with this `kid` for an algorithm; without a `kid`, all keys that fit.
     ///
     /// # Errors
-    /// [`Rejection::UnknownKey`], and [`Rejection::AmbiguousKey`] if there is no `kid` and more than one key fits.
+    /// As [`KeySet::find_by`].
     pub fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Candidates, Rejection> {
-        let named = match id {
-            Some(id) => self.by_id.get(id).ok_or(Rejection::UnknownKey)?,
-            None => &self.keys,
-        };
-        let keys: Vec<_> = named.iter().filter(|key| key.fits(algorithm)).cloned().collect();
-        match keys.len() {
-            0 => Err(Rejection::UnknownKey),
-            1 => Ok(Candidates { keys }),
-            _ if id.is_none() => Err(Rejection::AmbiguousKey),
-            _ => Ok(Candidates { keys }),
+        self.find_by(KeyReference::by_id(id), &[KeyParameter::Kid], algorithm)
+    }
+
+    /// Finds the keys that may have signed a token (RFC 7515, section 4.1.4 and appendix D): those that the first of the
+    /// token's parameters in `order` finds, or all that fit if the token has none of these parameters. Each of them is
+    /// tried.
+    ///
+    /// # Errors
+    /// [`Rejection::UnknownKey`] if there is none, [`Rejection::AmbiguousKey`] if there are too many to try.
+    pub fn find_by(
+        &self,
+        reference: KeyReference<'_>,
+        order: &[KeyParameter],
+        algorithm: Algorithm,
+    ) -> Result<Candidates, Rejection> {
+        let mut is_named = false;
+        for parameter in order {
+            let Some(value) = reference.value(*parameter) else { continue };
+            is_named = true;
+            let named = match parameter {
+                KeyParameter::Kid => self.by_id.get(value).map(Vec::as_slice).unwrap_or_default(),
+                KeyParameter::X5tS256 | KeyParameter::X5t => &self.keys,
+            };
+            let keys: Vec<_> = named
+                .iter()
+                .filter(|key| key.fits(algorithm) && has_parameter(key, *parameter, value))
+                .cloned()
+                .collect();
+            if !keys.is_empty() {
+                return Candidates::bounded(keys);
+            }
         }
+        if is_named {
+            return Err(Rejection::UnknownKey);
+        }
+        Candidates::bounded(self.keys.iter().filter(|key| key.fits(algorithm)).cloned().collect())
     }
 
     /// The usable keys, in the issuer's order.
@@ -121,8 +196,8 @@ impl KeySet {
         &self.skipped
     }
 
-    /// Whether every key of `earlier` is still here, under its id and for its algorithms. If not, a key was withdrawn
-    /// and answers that rested on it must not be used any more.
+    /// Returns `true` if every key of `earlier` is still here, under its id and for its algorithms. If not, a key was
+    /// withdrawn, and answers that rested on it must not be used any more.
     pub fn keeps_all_of(&self, earlier: &KeySet) -> bool {
         let here: HashSet<_> = self.identities().collect();
         earlier.identities().all(|identity| here.contains(&identity))
@@ -146,18 +221,47 @@ impl KeySet {
     }
 }
 
-/// Two keys that agree in this are one key that is listed twice.
+fn has_parameter(key: &PublicKey, parameter: KeyParameter, value: &str) -> bool {
+    match parameter {
+        KeyParameter::Kid => true,
+        KeyParameter::X5tS256 => key.x5t_s256() == Some(value),
+        KeyParameter::X5t => key.x5t() == Some(value),
+    }
+}
+
+/// Returns the identity of a key. Two keys with the same identity are one key that is listed twice.
 fn identity(key: &PublicKey) -> (Option<Box<str>>, KeyPrint, Vec<Algorithm>) {
     (key.id().map(Box::from), key.print(), key.algorithms().collect())
 }
 
 impl Candidates {
+    fn bounded(keys: Vec<Arc<PublicKey>>) -> Result<Self, Rejection> {
+        match keys.len() {
+            0 => Err(Rejection::UnknownKey),
+            1..=MOST_CANDIDATES => Ok(Self { keys }),
+            _ => Err(Rejection::AmbiguousKey),
+        }
+    }
+
+    /// Joins the keys of several key sets of one issuer, as far as they are tried.
+    pub(crate) fn join(mut self, other: Self) -> Self {
+        self.keys.extend(other.keys);
+        self.keys.truncate(2 * MOST_CANDIDATES);
+        self
+    }
+
+    /// Keeps the keys that may sign for `tenant`.
+    pub(crate) fn of_tenant(mut self, tenant: &str) -> Result<Self, Rejection> {
+        self.keys.retain(|key| key.issuer().is_none_or(|issuer| key_serves_tenant(issuer, tenant)));
+        if self.keys.is_empty() { Err(Rejection::UnknownKey) } else { Ok(self) }
+    }
+
     /// The keys.
     pub fn keys(&self) -> impl Iterator<Item = &PublicKey> {
         self.keys.iter().map(|key| &**key)
     }
 
-    /// The key whose signature it is.
+    /// Finds the key that made a signature.
     pub(crate) fn signer(
         &self,
         algorithm: Algorithm,

@@ -4,13 +4,13 @@
 //! own keeps the issuer's [`Metadata`] and [`KeySet`] fresh, and a token takes this way:
 //!
 //! 1. [`Form`] tells a JWT from an opaque token, which goes to the introspection endpoint or is refused.
-//! 2. [`Jwt`] takes it apart, once for all who look at it; [`TokenRules::admit`] looks at `typ`, `alg` and `iss`.
+//! 2. [`Jwt`] parses it, once for all callers; [`TokenRules::admit`] checks `typ`, `alg` and `iss`.
 //! 3. The key comes from memory. An unknown one asks for a fetch, once in a cool-down.
 //! 4. [`Admitted::check_signature`] runs on [`Workers`], beside the threads that serve callers.
-//! 5. [`TokenRules::judge`] checks every claim and makes the [`Principal`](scopegate_provider::Principal).
+//! 5. [`TokenRules::validate`] checks every claim and makes the [`Principal`](scopegate_provider::Principal).
 //! 6. Where the settings or the route say so, the provider is asked too (RFC 7662), and its answer checked like a token.
 //!
-//! What cannot be decided because somebody does not answer is an [`Outage`](scopegate_provider::Outage), never a
+//! A token that cannot be verified because a server does not answer is an [`Outage`](scopegate_provider::Outage), never a
 //! [`Rejection`](scopegate_provider::Rejection).
 //!
 //! ```
@@ -21,7 +21,7 @@
 //!
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! let settings: Settings = serde_json::from_value(serde_json::json!({
-//!     "issuer": "http://127.0.0.1:9",            // nobody is there
+//!     "issuer": "http://127.0.0.1:9",            // not in use
 //!     "audience": "items-api",
 //! }))?;
 //! let clock = Arc::new(SystemClock::new());
@@ -31,54 +31,56 @@
 //!
 //! let credentials = Credentials::bearer(BearerToken::parse("not-a-jwt")?);
 //! let answer = provider.authenticate(&credentials, Freshness::Cached).await;
-//! assert!(matches!(answer, Err(AuthnError::Rejected(Rejection::Opaque))));
+//! assert_eq!(answer.unwrap_err().error, Rejection::Opaque.into());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A kind of provider that is OIDC with a few things fixed is a [`Preset`]: it parses keys of its own beside the common
-//! ones, fills in [`Common`], and has the whole proven by [`Settings::check`].
+//! A kind of provider that is OIDC with a few values fixed is a [`Preset`]: it parses keys of its own beside the common
+//! ones, fills in [`Common`], and passes the whole to [`Settings::check`].
 
 mod algorithm;
 mod claims;
 mod client;
 mod discovery;
 mod http;
+mod interner;
 mod introspection;
+mod issuers;
 mod json;
-mod judge;
 mod jwk;
 mod jwt;
 mod key_set;
-mod keys;
 mod metadata;
 mod provider;
-mod recurring;
 mod refresh;
+mod remote_keys;
 mod retry;
 mod rules;
 mod settings;
 mod signer;
 mod token_request;
+mod validate;
 mod verify;
 mod workers;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use discovery::{Discovery, DiscoveryError};
-pub use http::{DEFAULT_TIMEOUT, Http, HttpSettings, HttpSettingsError, MAX_ANSWER, is_loopback};
-pub use judge::RequiredMembers;
+pub use http::{BearerFile, DEFAULT_TIMEOUT, Http, HttpSettings, HttpSettingsError, MAX_ANSWER, is_loopback};
+pub use issuers::IssuerPattern;
 pub use jwk::{KeyPrint, KeyProblem, PublicKey};
 pub use jwt::{Form, Jwt, MAX_TOKEN_BYTES};
-pub use key_set::{Candidates, KeySet, KeySetError, SkippedKey};
+pub use key_set::{Candidates, KeyParameter, KeyReference, KeySet, KeySetError, SkippedKey};
 pub use metadata::{Metadata, MetadataError};
 pub use provider::OidcProvider;
 pub use rules::{RequiredClaim, TokenRules, TokenType, TokenUse};
 pub use settings::{
-    AlgorithmName, ClaimName, ClientAuthenticationMethod, Common, Domain, DomainError, Endpoint,
-    IntrospectionSettings, JwksSettings, List, OpaqueTokens, Preset, ScopeText, Settings, SettingsError,
+    AlgorithmName, AnswerMember, ClaimName, ClientAuthenticationMethod, Common, Domain, DomainError, Endpoint,
+    IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, OpaqueTokens, Preset, ScopeText, Settings, SettingsError,
     TokenUseSetting, Validate,
 };
 pub use signer::{Signer, SignerError, SigningAlgorithm, signing_input};
+pub use validate::RequiredMembers;
 pub use verify::{Admitted, Introspected, Signed};
 pub use workers::{QUEUE_PER_THREAD, Workers};

@@ -1,4 +1,4 @@
-//! The provider: a token in, a principal or the reason against it out.
+//! The provider: turns a token into a principal, or into the reason against it.
 
 mod capability;
 
@@ -15,29 +15,30 @@ use std::{
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use scopegate_provider::{
-    AuthnError, BearerToken, Clock, ConnectError, Context, Credentials, Freshness, Health, Issuer,
-    KeyControl, Offload, Outage, OutageCause, Outline, Principal, Provider, Refused, Rejection, RequestToken,
+    AuthnError, AuthnFailure, BearerToken, Clock, ConnectError, Context, Credentials, Freshness, Health,
+    Issuer, KeyControl, Offload, Outage, OutageCause, Outline, Principal, Provider, Rejection, RequestToken,
     RevokeToken, Tell, Timestamp,
 };
+use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use url::Url;
 
 use crate::{
     discovery::Discovery,
-    introspection::Introspector,
-    judge::RequiredMembers,
+    introspection::{AnswerBody, Introspector},
     jwt::{Form, Jwt},
-    keys::{LiveIssuer, Plan},
+    key_set::Candidates,
+    remote_keys::{Lookup, Plan, RemoteKeySet},
     rules::TokenRules,
-    settings::{Common, Endpoint, Settings, Validate},
+    settings::{self, Common, IssuerSource, Settings, Validate},
     token_request::Requester,
     verify::{Admitted, Introspected, Signed},
 };
 
-/// When to try again if verification is overloaded.
+/// The time until a new attempt if verification is overloaded.
 const OVERLOADED: Duration = Duration::from_secs(1);
 
-/// When to try again if an administrator has disabled the provider.
+/// The time until a new attempt if an administrator has disabled the provider.
 const DISABLED: Duration = Duration::from_mins(1);
 
 /// A provider of the kind `oidc`, or of a kind that is a preset of it: verifies tokens with the keys of their issuer,
@@ -45,7 +46,8 @@ const DISABLED: Duration = Duration::from_mins(1);
 pub struct OidcProvider {
     settings: Settings,
     rules: TokenRules,
-    live: Vec<Arc<LiveIssuer>>,
+    /// One for each place of metadata; an issuer may have several.
+    remotes: Vec<Arc<RemoteKeySet>>,
     introspector: Option<Introspector>,
     requester: Requester,
     clock: Arc<dyn Clock>,
@@ -56,74 +58,72 @@ pub struct OidcProvider {
 }
 
 impl OidcProvider {
-    /// Makes the provider and starts what keeps its keys fresh; an issuer that cannot be reached is an outage and no
-    /// error, and recovers by itself. To be called within a Tokio runtime. The tasks end when the provider is dropped.
+    /// Connects the provider and starts the tasks that keep its keys fresh. An issuer that cannot be reached is an outage
+    /// and not an error, and recovers by itself. Must be called within a Tokio runtime. The tasks end when the provider is
+    /// dropped.
     ///
     /// # Errors
-    /// [`ConnectError`] for an issuer that is no URL.
+    /// [`ConnectError`] for an issuer that is not a URL.
     pub fn connect(settings: Settings, context: Context) -> Result<Arc<Self>, ConnectError> {
         let Context { name, clock, http, offload, .. } = context;
         let http = settings.http().map_or(http, |own| own);
         let rules = settings.rules(name);
         let epoch = Arc::new(AtomicU64::new(0));
-        let start = |issuer: &Issuer| {
-            let plan = plan(&settings, &rules, issuer)?;
-            Ok(LiveIssuer::start(issuer.clone(), plan, http.clone(), clock.clone(), epoch.clone()))
-        };
-        let live = rules.issuers.iter().map(start).collect::<Result<_, ConnectError>>()?;
+        let mut remotes = Vec::new();
+        for source in settings.sources() {
+            let plan = plan(&settings, &rules, source)?;
+            let issuer = source.issuer.clone();
+            remotes.push(RemoteKeySet::start(issuer, plan, http.clone(), clock.clone(), epoch.clone()));
+        }
         let introspector = settings.introspects().then(|| {
             let client = settings.client().cloned();
             Introspector::new(client, &settings.introspection(), http.clone(), clock.clone())
         });
-        let requester = Requester { http: http.clone(), clock: clock.clone() };
-        let (disabled, distrusted) = (AtomicBool::new(false), ArcSwap::default());
         Ok(Arc::new(Self {
             settings,
             rules,
-            live,
+            remotes,
             introspector,
-            requester,
+            requester: Requester { http, clock: clock.clone() },
             clock,
             offload,
             epoch,
-            disabled,
-            distrusted,
+            disabled: AtomicBool::new(false),
+            distrusted: ArcSwap::default(),
         }))
     }
 
-    /// Verifies by signature, then asks the provider where the settings or the route want that too.
+    /// Verifies by signature, then asks the provider where the settings or the route require that too.
     async fn verify(
         &self,
-        token: &BearerToken,
+        credentials: &Credentials,
         jwt: Arc<Jwt>,
         freshness: Freshness,
-    ) -> Result<Principal, Refused> {
-        let asked_too =
+    ) -> Result<Principal, AuthnFailure> {
+        let introspects =
             freshness == Freshness::Fresh || self.settings.validate() == Validate::JwtThenIntrospect;
-        let until = if asked_too { self.answer_until() } else { Timestamp::MAX };
-        let admitted = self.rules.admit(jwt)?;
-        let live = self.live(admitted.issuer())?;
-        let signed = self.check_signature(live, admitted).await?;
-        let judged = self.rules.judge_signed(signed, self.clock.now(), until);
-        let principal =
-            judged.map_err(|(rejection, client)| Refused { client, ..Refused::from(rejection) })?;
-        if asked_too && let Err(error) = self.introspect(live, token, freshness).await {
-            return Err(Refused { error, client: principal.client().cloned() });
+        let until = if introspects { self.answer_until() } else { Timestamp::MAX };
+        let signed = self.check_signature(self.rules.admit(jwt)?).await?;
+        let issuer = signed.issuer().clone();
+        let now = self.clock.now();
+        let principal = self
+            .rules
+            .validate_with(signed, now, until, credentials.proof)
+            .map_err(|(rejection, client)| AuthnFailure { client, ..AuthnFailure::from(rejection) })?;
+        if introspects && let Err(error) = self.introspect(&issuer, credentials, freshness).await {
+            return Err(AuthnFailure { error, client: principal.client().cloned() });
         }
         Ok(principal)
     }
 
-    async fn check_signature(&self, live: &LiveIssuer, admitted: Admitted) -> Result<Signed, AuthnError> {
-        let trusted = |id: Option<&str>| match id {
-            Some(id) if self.distrusted.load().contains(id) => Err(Rejection::KeyDistrusted),
-            _ => Ok(()),
-        };
-        trusted(admitted.key_id())?;
-        let keys = live.find(admitted.key_id(), admitted.algorithm()).await?;
+    /// Checks the signature of a token on the workers, with the keys of its issuer.
+    async fn check_signature(&self, admitted: Admitted) -> Result<Signed, AuthnError> {
+        self.check_trust(admitted.key_id())?;
+        let keys = self.find_keys(&admitted).await?;
         let overloaded = || Outage::new(OutageCause::Overloaded, OVERLOADED);
         let (answer, checked) = oneshot::channel();
         let job = move || -> Tell {
-            // Who has gone away in the meantime wants no answer.
+            // A caller that has gone away needs no answer.
             if answer.is_closed() {
                 return Box::new(|| {});
             }
@@ -132,102 +132,162 @@ impl OidcProvider {
         };
         self.offload.offload(Box::new(job)).map_err(|_| overloaded())?;
         let signed = checked.await.map_err(|_| overloaded())??;
-        trusted(signed.key().id())?;
+        self.check_trust(signed.key().id())?;
         Ok(signed)
     }
 
+    /// Checks that an administrator does not distrust the key.
+    fn check_trust(&self, id: Option<&str>) -> Result<(), Rejection> {
+        match id {
+            Some(id) if self.distrusted.load().contains(id) => Err(Rejection::KeyDistrusted),
+            _ => Ok(()),
+        }
+    }
+
+    /// Finds the keys that may have signed a token, in all key sets of its issuer. A key set that does not hold the key
+    /// and one that cannot be asked make an outage: the key may be in the latter.
+    async fn find_keys(&self, admitted: &Admitted) -> Result<Candidates, AuthnError> {
+        let lookup = Lookup {
+            reference: admitted.key_reference(),
+            algorithm: admitted.algorithm(),
+            tenant: self.rules.tenant_of(admitted.issuer().as_str()),
+            issued_at: admitted.unverified_issue(),
+        };
+        let mut found: Option<Candidates> = None;
+        let mut failure: Option<AuthnError> = None;
+        for remote in self.remotes_of(admitted.issuer())? {
+            match (remote.find(lookup).await, &failure) {
+                (Ok(keys), _) => {
+                    found = Some(match found.take() {
+                        Some(others) => others.join(keys),
+                        None => keys,
+                    });
+                }
+                (Err(error), None | Some(AuthnError::Rejected(_))) => failure = Some(error),
+                (Err(_), Some(AuthnError::Unavailable(_))) => {}
+            }
+        }
+        found.ok_or_else(|| failure.unwrap_or_else(|| Rejection::UnknownKey.into()))
+    }
+
+    /// Introspects a token at the endpoint of an issuer.
     async fn introspect(
         &self,
-        live: &LiveIssuer,
-        token: &BearerToken,
+        issuer: &Issuer,
+        credentials: &Credentials,
         freshness: Freshness,
     ) -> Result<Principal, AuthnError> {
         let introspector = self.introspector.as_ref().ok_or(Rejection::FreshnessUnavailable)?;
-        let endpoint = self.endpoint(live, Kind::Introspection).await?.ok_or_else(|| {
-            tracing::error!(issuer = %live.issuer, "discovery names no introspection endpoint; set `introspection_endpoint`");
+        let remote = self.remotes_of(issuer)?.first().copied().ok_or(Rejection::FreshnessUnavailable)?;
+        let endpoint = self.endpoint(remote, Endpoint::Introspection).await?.ok_or_else(|| {
+            tracing::error!(%issuer, "discovery names no introspection endpoint; set `introspection_endpoint`");
             Outage::new(OutageCause::Introspection, DISABLED)
         })?;
         let cache_until = self.answer_until();
-        let claims = match freshness {
-            Freshness::Cached => introspector.ask(&live.issuer, &endpoint, token).await?,
+        let token = &credentials.token;
+        let answer = match freshness {
+            Freshness::Cached => introspector.ask(issuer, &endpoint, token).await?,
             Freshness::Fresh => introspector.ask_anew(&endpoint, token).await?,
         };
-        let claims = Arc::unwrap_or_clone(claims);
-        let issuer = live.issuer.clone();
-        let answer = Introspected { claims, issuer, required: RequiredMembers::ALL, cache_until };
-        Ok(self.rules.judge_introspected(&answer, self.clock.now())?)
+        let claims = match &*answer {
+            AnswerBody::Plain(members) => members.clone(),
+            AnswerBody::Signed(jwt) => self.verify_answer(issuer, jwt).await?,
+        };
+        let required = self.settings.introspection().required_members();
+        let issuer = issuer.clone();
+        let answer = Introspected { claims, issuer, required, cache_until, proof: credentials.proof };
+        Ok(self.rules.validate_introspection(&answer, self.clock.now())?)
     }
 
-    /// Introspects a JWT at the issuer that it names, which is believed no further than that.
+    /// Verifies a signed introspection answer (RFC 9701, section 5): type, signature, issuer, and that it is meant for our
+    /// client. An answer that does not hold is the provider's fault and says nothing about the token.
+    async fn verify_answer(
+        &self,
+        issuer: &Issuer,
+        answer: &BearerToken,
+    ) -> Result<Map<String, Value>, AuthnError> {
+        let client = self.settings.client().map_or("", |client| client.id.as_str());
+        let verified = async {
+            let admitted = self.rules.admit_answer(Jwt::parse(answer)?, issuer)?;
+            Ok(self.check_signature(admitted).await?.into_answer(client)?)
+        };
+        verified.await.map_err(|error: AuthnError| match error {
+            AuthnError::Rejected(rejection) => {
+                tracing::warn!(%issuer, %rejection, "the signed introspection answer does not hold");
+                Outage::new(OutageCause::Introspection, OVERLOADED).into()
+            }
+            outage @ AuthnError::Unavailable(_) => outage,
+        })
+    }
+
+    /// Introspects a JWT at the issuer that it names. The name selects the endpoint and does nothing else.
     async fn introspect_jwt(
         &self,
-        token: &BearerToken,
+        credentials: &Credentials,
         jwt: &Jwt,
         freshness: Freshness,
     ) -> Result<Principal, AuthnError> {
         jwt.header()?;
-        let issuer = jwt.unverified_issuer()?;
-        let live = self.live.iter().find(|live| live.issuer.as_str() == issuer);
-        let live = live.ok_or_else(|| Rejection::IssuerMismatch {
-            expected: self.settings.issuer().as_str().into(),
-            found: issuer.into(),
-        })?;
-        self.introspect(live, token, freshness).await
+        let issuer = self.rules.expected_issuer(jwt.unverified_issuer()?)?;
+        self.introspect(&issuer, credentials, freshness).await
     }
 
-    /// Introspects what only its issuer can read, at the first issuer.
+    /// Introspects an opaque token at the first issuer.
     async fn introspect_opaque(
         &self,
-        token: &BearerToken,
+        credentials: &Credentials,
         freshness: Freshness,
         refused: Rejection,
     ) -> Result<Principal, AuthnError> {
-        match self.live.first() {
-            Some(live) if self.settings.takes_opaque_tokens() => {
-                self.introspect(live, token, freshness).await
+        match self.rules.issuers.first() {
+            Some(issuer) if self.settings.takes_opaque_tokens() => {
+                self.introspect(issuer, credentials, freshness).await
             }
             _ => Err(refused.into()),
         }
     }
 
-    fn live(&self, issuer: &Issuer) -> Result<&Arc<LiveIssuer>, Rejection> {
-        let live = self.live.iter().find(|live| live.issuer == *issuer);
-        live.ok_or_else(|| Rejection::IssuerMismatch {
-            expected: self.settings.issuer().as_str().into(),
-            found: issuer.as_str().into(),
-        })
+    /// Returns the key sets of an issuer.
+    fn remotes_of(&self, issuer: &Issuer) -> Result<Vec<&Arc<RemoteKeySet>>, Rejection> {
+        let remotes: Vec<_> =
+            self.remotes.iter().filter(|remote| remote.serves(issuer.as_str())).collect();
+        if remotes.is_empty() {
+            let expected = self.settings.issuer().into();
+            return Err(Rejection::IssuerMismatch { expected, found: issuer.as_str().into() });
+        }
+        Ok(remotes)
     }
 
-    /// Until when an answer to a question that is asked now may be used.
+    /// Returns the end of the time for which an answer of this moment may be used.
     fn answer_until(&self) -> Timestamp {
         self.clock.now() + self.settings.introspection().cache.get()
     }
 
-    /// One of the provider's endpoints: the settings', or what discovery says.
-    async fn endpoint(&self, live: &LiveIssuer, kind: Kind) -> Result<Option<Url>, Outage> {
-        if let Some(url) = self.settings.endpoint(kind.setting()) {
+    /// Returns one of the provider's endpoints: from the settings, or from the metadata.
+    async fn endpoint(&self, remote: &RemoteKeySet, endpoint: Endpoint) -> Result<Option<Url>, Outage> {
+        if let Some(url) = self.settings.endpoint(endpoint.setting()) {
             return Ok(Some(url));
         }
-        let metadata = live.metadata().await.ok_or_else(|| live.outage(kind.cause()))?;
-        let url = match kind {
-            Kind::Token => &metadata.token_endpoint,
-            Kind::Introspection => &metadata.introspection_endpoint,
-            Kind::Revocation => &metadata.revocation_endpoint,
+        let metadata = remote.metadata().await.ok_or_else(|| remote.outage(endpoint.cause()))?;
+        let url = match endpoint {
+            Endpoint::Token => &metadata.token_endpoint,
+            Endpoint::Introspection => &metadata.introspection_endpoint,
+            Endpoint::Revocation => &metadata.revocation_endpoint,
         };
         Ok(url.clone())
     }
 }
 
-/// An endpoint that is posted to.
+/// An endpoint for POST requests.
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum Endpoint {
     Token,
     Introspection,
     Revocation,
 }
 
-impl Kind {
-    fn setting(self) -> fn(&Common) -> Option<&Endpoint> {
+impl Endpoint {
+    fn setting(self) -> fn(&Common) -> Option<&settings::Endpoint> {
         match self {
             Self::Token => |common| common.token_endpoint.as_ref(),
             Self::Introspection => |common| common.introspection_endpoint.as_ref(),
@@ -243,22 +303,26 @@ impl Kind {
     }
 }
 
-fn plan(settings: &Settings, rules: &TokenRules, issuer: &Issuer) -> Result<Plan, ConnectError> {
-    // Where the discovery document of a custom domain is, the setting for the first issuer does not say.
-    let discovery_url =
-        settings.endpoint(|common| common.discovery_url.as_ref()).filter(|_| issuer == settings.issuer());
-    let discovery = Discovery::new(issuer.clone(), discovery_url)
-        .map_err(|error| ConnectError::Setting { key: "issuer".to_owned(), problem: error.to_string() })?;
-    let introspected = settings.validate() == Validate::Introspect;
-    let told = settings.endpoint(Kind::Introspection.setting()).is_some();
+fn plan(settings: &Settings, rules: &TokenRules, source: &IssuerSource) -> Result<Plan, ConnectError> {
+    let mut discovery = None;
+    if settings.reaches_metadata(source) {
+        let found = Discovery::new(source.issuer.clone(), source.discovery_url.clone());
+        discovery = Some(found.map_err(|error| ConnectError::Setting {
+            key: "issuer".to_owned(),
+            problem: error.to_string(),
+        })?);
+    }
+    let is_introspected = settings.validate() == Validate::Introspect;
+    let has_endpoint = settings.endpoint(Endpoint::Introspection.setting()).is_some();
     Ok(Plan {
+        pattern: source.pattern.clone(),
         discovery,
-        jwks_uri: settings.endpoint(|common| common.jwks_uri.as_ref()),
-        keys_wanted: !introspected,
-        metadata_wanted: introspected && !told,
+        keys: settings.key_source(),
+        needs_metadata: is_introspected && !has_endpoint,
         algorithms: rules.algorithms.clone(),
+        key_by: rules.key_by.clone(),
         jwks: settings.jwks().clone(),
-        patience: settings.patience(),
+        fetch_timeout: settings.fetch_timeout(),
     })
 }
 
@@ -272,24 +336,25 @@ impl Provider for OidcProvider {
         &self,
         credentials: &Credentials,
         freshness: Freshness,
-    ) -> Result<Principal, AuthnError> {
-        self.judge(credentials, freshness).await.map_err(|refused| refused.error)
-    }
-
-    async fn judge(&self, credentials: &Credentials, freshness: Freshness) -> Result<Principal, Refused> {
+    ) -> Result<Principal, AuthnFailure> {
         if self.disabled.load(Ordering::SeqCst) {
             return Err(Outage::new(OutageCause::Disabled, DISABLED).into());
         }
-        let token = &credentials.token;
-        let asked = match (Form::of(credentials)?, self.settings.validate()) {
+        let introspected = match (Form::of(credentials)?, self.settings.validate()) {
             (Form::Jwt(jwt), Validate::Jwt | Validate::JwtThenIntrospect) => {
-                return self.verify(token, jwt, freshness).await;
+                return self.verify(credentials, jwt, freshness).await;
             }
-            (Form::Jwt(jwt), Validate::Introspect) => self.introspect_jwt(token, &jwt, freshness).await,
-            (Form::Encrypted, _) => self.introspect_opaque(token, freshness, Rejection::Encrypted).await,
-            (Form::Opaque, _) => self.introspect_opaque(token, freshness, Rejection::Opaque).await,
+            (Form::Jwt(jwt), Validate::Introspect) => self.introspect_jwt(credentials, &jwt, freshness).await,
+            (Form::Encrypted, _) => {
+                self.introspect_opaque(credentials, freshness, Rejection::Encrypted).await
+            }
+            (Form::Opaque, _) => self.introspect_opaque(credentials, freshness, Rejection::Opaque).await,
         };
-        Ok(asked?)
+        Ok(introspected?)
+    }
+
+    fn serves(&self, issuer: &str) -> bool {
+        self.rules.expected_issuer(issuer).is_ok()
     }
 
     fn takes_opaque_tokens(&self) -> bool {
@@ -333,7 +398,7 @@ impl scopegate_provider::Settings for Settings {
         Settings::outline(self)
     }
 
-    fn schema() -> serde_json::Value {
+    fn schema() -> Value {
         Settings::schema()
     }
 }

@@ -1,66 +1,82 @@
-//! Fetching an issuer's metadata and keys, again and again.
+//! The background task that refreshes an issuer's metadata and keys.
 
 use std::{
+    path::Path,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use scopegate_provider::{Clock, HttpError};
+use scopegate_provider::{Clock, Excerpt, HttpError};
 use tokio::sync::Notify;
 use url::Url;
 
 use crate::{
-    discovery::{DiscoveryError, get},
+    discovery::{DiscoveryError, get, redirect_target},
     key_set::{KeySet, KeySetError},
-    keys::{LiveIssuer, Status},
     metadata::Metadata,
+    remote_keys::{KeySource, RemoteKeySet, Status},
     retry::{asked_wait, back_off, shorten},
     settings::JwksSettings,
 };
 
-/// The least between two fetches that `Cache-Control` can bring about: Okta has sent `no-store`, Auth0 `max-age=15`.
+/// The shortest interval that `Cache-Control` can bring about: Okta has sent `no-store`, Auth0 `max-age=15`.
 const FLOOR: Duration = Duration::from_mins(5);
 
-/// The longest between two tries while there are no keys.
-const LONGEST_WITHOUT_KEYS: Duration = Duration::from_mins(1);
+/// The longest interval between two attempts while there are no keys, whatever `Retry-After` asks for: until then every
+/// token is answered with an outage.
+const LONGEST_WITHOUT_KEYS: Duration = Duration::from_secs(30);
 
-/// Why a fetch failed.
+/// The interval at which a key file is read anew.
+const FILE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// An error of a fetch.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RefreshError {
-    /// The metadata cannot be had.
+    /// The metadata cannot be fetched.
     #[error("discovery: {0}")]
     Discovery(#[from] DiscoveryError),
     /// The metadata names no key set.
     #[error("the discovery document names no usable `jwks_uri`; set `jwks_uri`")]
     NoJwksUri,
-    /// No answer from the key set's place.
+    /// The key endpoint gives no answer.
     #[error("keys: {0}")]
     Http(#[from] HttpError),
-    /// An answer, but not with success.
+    /// The key endpoint answers with a redirect, which is not followed.
+    #[error("keys: `{url}` redirects to {to}, which is not followed; if that is the right place, set `jwks_uri` to it")]
+    Redirect { url: Url, to: Excerpt },
+    /// The key endpoint answers with an error.
     #[error("keys: `{url}` answered {status}")]
     Status { url: Url, status: StatusCode, retry_after: Option<Duration> },
-    /// An answer that is no key set.
+    /// The answer is not a key set.
     #[error("keys: at `{url}`: {problem}")]
     KeySet { url: Url, problem: KeySetError },
+    /// The key file cannot be read.
+    #[error("keys: cannot read `{path}`: {problem}")]
+    File { path: String, problem: String },
+    /// The settings hold no usable keys.
+    #[error("keys: `jwks.keys`: {0}")]
+    Inline(KeySetError),
 }
 
-/// Fetches until the issuer is dropped: when it is time, and when somebody wakes it.
-pub(crate) async fn run(issuer: Weak<LiveIssuer>) {
-    let (mut failures, mut woken) = (0, false);
+/// Fetches until the issuer is dropped: on schedule, and when woken.
+pub(crate) async fn run(issuer: Weak<RemoteKeySet>) {
+    let mut failures = 0;
+    let mut woken = false;
     while let Some(issuer) = issuer.upgrade() {
         issuer.begin();
         let outcome = fetch(&issuer, woken).await;
         let wait = conclude(&issuer, &outcome, &mut failures);
-        if issuer.plan.jwks_uri.is_some() && issuer.plan.keys_wanted && !woken {
-            // Keys can be had without it, token requests cannot.
+        let has_own_keys = !matches!(issuer.plan.keys, KeySource::Discovery | KeySource::Unneeded);
+        if has_own_keys && issuer.plan.discovery.is_some() && !woken {
+            // Keys are configured, but token requests need the metadata.
             if let Err(error) = metadata(&issuer, false).await {
                 tracing::debug!(issuer = %issuer.issuer, %error, "no discovery document beside the given keys");
             }
         }
         let (clock, wake) = (issuer.clock.clone(), issuer.wake.clone());
-        // The task must not keep alive what it waits for the end of.
+        // The task must not keep the issuer alive while it waits.
         drop(issuer);
         woken = woken_within(&*clock, &wake, wait).await;
     }
@@ -73,28 +89,47 @@ async fn woken_within(clock: &dyn Clock, wake: &Notify, wait: Duration) -> bool 
     }
 }
 
-/// One fetch; how long what came may be used, as its headers say.
-async fn fetch(issuer: &LiveIssuer, woken: bool) -> Result<Duration, RefreshError> {
-    if !issuer.plan.keys_wanted {
-        metadata(issuer, false).await?;
-        return Ok(issuer.plan.jwks.refresh.get());
-    }
-    let url = match &issuer.plan.jwks_uri {
-        Some(url) => url.clone(),
-        None => metadata(issuer, woken).await?.jwks_uri.clone().ok_or(RefreshError::NoJwksUri)?,
+/// Fetches once. Returns the time for which the result may be used, as its headers say.
+async fn fetch(issuer: &RemoteKeySet, woken: bool) -> Result<Duration, RefreshError> {
+    let url = match &issuer.plan.keys {
+        KeySource::Unneeded => {
+            if issuer.plan.needs_metadata {
+                metadata(issuer, false).await?;
+            }
+            return Ok(issuer.plan.jwks.refresh.get());
+        }
+        KeySource::File(path) => {
+            issuer.accept(read_keys(issuer, path)?);
+            return Ok(FILE_INTERVAL.min(issuer.plan.jwks.refresh.get()));
+        }
+        KeySource::Inline(json) => {
+            issuer.accept(KeySet::parse(json, &issuer.plan.algorithms).map_err(RefreshError::Inline)?);
+            return Ok(issuer.plan.jwks.refresh.get());
+        }
+        KeySource::Url(url) => url.clone(),
+        KeySource::Discovery => {
+            metadata(issuer, woken).await?.jwks_uri.clone().ok_or(RefreshError::NoJwksUri)?
+        }
     };
     let (set, wait) = keys(issuer, &url, woken).await?;
     issuer.accept(set);
     Ok(wait)
 }
 
-/// The metadata: anew when it is time, from memory when a key is in a hurry or the issuer does not answer.
-async fn metadata(issuer: &LiveIssuer, hurry: bool) -> Result<Arc<Metadata>, RefreshError> {
+fn read_keys(issuer: &RemoteKeySet, path: &Path) -> Result<KeySet, RefreshError> {
+    let error = |problem: String| RefreshError::File { path: path.display().to_string(), problem };
+    let json = std::fs::read(path).map_err(|source| error(source.to_string()))?;
+    KeySet::parse(&json, &issuer.plan.algorithms).map_err(|problem| error(problem.to_string()))
+}
+
+/// Returns the metadata: fetched on schedule, from memory while a token waits or the issuer does not answer.
+async fn metadata(issuer: &RemoteKeySet, token_waits: bool) -> Result<Arc<Metadata>, RefreshError> {
     let known = issuer.metadata.load_full();
-    if let (Some(known), true) = (&known, hurry) {
+    if let (Some(known), true) = (&known, token_waits) {
         return Ok(known.clone());
     }
-    match (issuer.plan.discovery.fetch(&*issuer.http).await, known) {
+    let Some(discovery) = &issuer.plan.discovery else { return Err(RefreshError::NoJwksUri) };
+    match (discovery.fetch(&*issuer.http).await, known) {
         (Ok(metadata), _) => {
             let metadata = Arc::new(metadata);
             issuer.metadata.store(Some(metadata.clone()));
@@ -108,9 +143,13 @@ async fn metadata(issuer: &LiveIssuer, hurry: bool) -> Result<Arc<Metadata>, Ref
     }
 }
 
-async fn keys(issuer: &LiveIssuer, url: &Url, woken: bool) -> Result<(KeySet, Duration), RefreshError> {
+async fn keys(issuer: &RemoteKeySet, url: &Url, woken: bool) -> Result<(KeySet, Duration), RefreshError> {
     let answer = issuer.http.send(request(url, woken)).await?;
-    let (status, headers) = (answer.status(), answer.headers());
+    let status = answer.status();
+    let headers = answer.headers();
+    if let Some(to) = redirect_target(&answer) {
+        return Err(RefreshError::Redirect { url: url.clone(), to });
+    }
     if status != StatusCode::OK {
         return Err(RefreshError::Status {
             url: url.clone(),
@@ -123,7 +162,7 @@ async fn keys(issuer: &LiveIssuer, url: &Url, woken: bool) -> Result<(KeySet, Du
     Ok((set, interval(headers, &issuer.plan.jwks)))
 }
 
-/// Caches on the way are asked to look again only if somebody knows of a key that they don't.
+/// Returns a request for the key set. Caches on the way are bypassed only for a key that is not in the set.
 fn request(url: &Url, woken: bool) -> http::Request<Bytes> {
     let mut request = get(url);
     if woken {
@@ -132,8 +171,8 @@ fn request(url: &Url, woken: bool) -> http::Request<Bytes> {
     request
 }
 
-/// Notes how a fetch ended; how long to wait for the next.
-fn conclude(issuer: &LiveIssuer, outcome: &Result<Duration, RefreshError>, failures: &mut u32) -> Duration {
+/// Records the end of a fetch. Returns the time until the next.
+fn conclude(issuer: &RemoteKeySet, outcome: &Result<Duration, RefreshError>, failures: &mut u32) -> Duration {
     let mut status = Status::clone(&issuer.status.load());
     let wait = match outcome {
         Ok(wait) => {
@@ -151,8 +190,12 @@ fn conclude(issuer: &LiveIssuer, outcome: &Result<Duration, RefreshError>, failu
             tracing::warn!(issuer = %issuer.issuer, %error, failures, "the issuer's keys cannot be fetched");
             status.last_error = Some(error.to_string());
             status.failed_refreshes += 1;
-            let longest = if issuer.ready() { FLOOR } else { LONGEST_WITHOUT_KEYS };
-            back_off(*failures, longest).max(error.retry_after().unwrap_or_default())
+            let asked = error.retry_after().unwrap_or_default();
+            if issuer.ready() {
+                back_off(*failures, FLOOR).max(asked)
+            } else {
+                back_off(*failures, LONGEST_WITHOUT_KEYS).max(asked).min(LONGEST_WITHOUT_KEYS)
+            }
         }
     };
     status.next_refresh = Some(issuer.clock.now() + wait);
@@ -161,7 +204,7 @@ fn conclude(issuer: &LiveIssuer, outcome: &Result<Duration, RefreshError>, failu
     wait
 }
 
-/// How long keys are used before they are fetched again: `max-age` (RFC 9111, section 5.2.2.1) between [`FLOOR`] and
+/// Returns the time for which keys are used before they are fetched again: `max-age` (RFC 9111, section 5.2.2.1) between [`FLOOR`] and
 /// `jwks.refresh`; the floor if the answer is not to be kept.
 fn interval(headers: &HeaderMap, jwks: &JwksSettings) -> Duration {
     let longest = jwks.refresh.get();
@@ -186,7 +229,12 @@ impl RefreshError {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
             Self::Discovery(error) => error.retry_after(),
-            Self::NoJwksUri | Self::Http(_) | Self::KeySet { .. } => None,
+            Self::NoJwksUri
+            | Self::Http(_)
+            | Self::Redirect { .. }
+            | Self::KeySet { .. }
+            | Self::File { .. }
+            | Self::Inline(_) => None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! When to ask a provider again.
+//! Waits between attempts at a provider.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -8,20 +8,20 @@ use std::{
 use http::HeaderMap;
 use scopegate_provider::Timestamp;
 
-/// The longest wait that a provider can impose: it may not put itself out of use by a header.
+/// The longest wait that a provider can impose, so that a header cannot put it out of use.
 const LONGEST: Duration = Duration::from_mins(10);
 
-/// The shortest: to ask at once is no wait.
+/// The shortest wait.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// What the provider asks for in `Retry-After` (RFC 9110, section 10.2.3), in seconds; a date is passed over.
+/// Returns the wait in `Retry-After` (RFC 9110, section 10.2.3), in seconds; a date is passed over.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).clamp(SHORTEST, LONGEST))
 }
 
-/// The same, or else what `X-RateLimit-Reset` (Auth0) or `X-Rate-Limit-Reset` (Okta) says, in seconds since 1970. Where the
-/// limit is 0, Okta means how many requests run at a time, and the moment says nothing.
+/// Returns the same, or else the wait until `X-RateLimit-Reset` (Auth0) or `X-Rate-Limit-Reset` (Okta), in seconds since
+/// 1970. A limit of 0 is Okta's limit of concurrent requests, for which the moment means nothing.
 pub(crate) fn asked_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
     let reset = || {
@@ -32,14 +32,14 @@ pub(crate) fn asked_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration
     retry_after(headers).or_else(reset)
 }
 
-/// The wait before try number `failures + 1`: 1, 2, 4 … seconds up to `longest`, each made shorter by up to a half at
+/// Returns the wait before attempt number `failures + 1`: 1, 2, 4 … seconds up to `longest`, each made shorter by up to a half at
 /// random, so that many nodes do not ask at once.
 pub(crate) fn back_off(failures: u32, longest: Duration) -> Duration {
     let doubled = Duration::from_secs(1_u64 << failures.saturating_sub(1).min(16));
     shorten(doubled.min(longest), 0.5)
 }
 
-/// `duration` made shorter by up to `share` of it, at random.
+/// Returns `duration` made shorter by up to `share` of it, at random.
 pub(crate) fn shorten(duration: Duration, share: f64) -> Duration {
     // `RandomState` is seeded by the system once a thread and differs from call to call; no secret depends on it.
     let random = RandomState::new().hash_one(0_u8) >> 40;

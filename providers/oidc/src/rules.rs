@@ -1,15 +1,16 @@
-//! What a provider's settings say about its tokens, parsed.
+//! The rules of a provider for its tokens.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use scopegate_provider::{
-    Audience, ClaimPath, ClientId, DEFAULT_MAX_TOKEN_LIFETIME, Issuer, ProviderName, Scope,
+    Audience, ClaimPath, ClientId, DEFAULT_MAX_TOKEN_LIFETIME, Excerpt, Issuer, ProviderName, Rejection,
+    Scope,
 };
 use serde_json::Value;
 
-use crate::{algorithm::Algorithm, recurring::Recurring};
+use crate::{algorithm::Algorithm, interner::Interner, issuers::IssuerPattern, key_set::KeyParameter};
 
-/// What a provider's tokens must be like, and where in them things stand. Rules that name no issuer, no algorithm, no
+/// The rules for a provider's tokens, and the places of the claims in them. Rules that name no issuer, no algorithm, no
 /// type, or neither an audience nor a client, admit no token.
 ///
 /// ```
@@ -29,7 +30,7 @@ use crate::{algorithm::Algorithm, recurring::Recurring};
 /// let admitted = rules.admit(Jwt::parse(&BearerToken::parse(&token)?)?)?;
 /// let candidates = keys.find(admitted.key_id(), admitted.algorithm())?;
 /// let signed = admitted.check_signature(&candidates)?;
-/// let principal = rules.judge(signed, Timestamp::from_seconds(1_790_000_000))?;
+/// let principal = rules.validate(signed, Timestamp::from_seconds(1_790_000_000))?;
 /// assert!(principal.scopes().contains(&Scope::parse("items")?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -39,43 +40,58 @@ pub struct TokenRules {
     pub provider: ProviderName,
     /// The issuers, compared byte for byte.
     pub issuers: Vec<Issuer>,
-    /// Of these a token must name one. If empty, tokens must carry no audience and `allowed_clients` must name theirs.
+    /// The patterns of further issuers, one for each tenant of a provider.
+    pub issuer_patterns: Vec<IssuerPattern>,
+    /// The claim that must equal the tenant in the issuer, for providers with an issuer for each tenant.
+    pub tenant_claim: Option<ClaimPath>,
+    /// The audiences of which a token must name one. If empty, tokens must carry no audience and `allowed_clients` must
+    /// name their client.
     pub audiences: Vec<Audience>,
+    /// Advice that follows a rejection for the audience.
+    pub audience_advice: &'static str,
     /// If not empty, a token must have been issued to one of these.
     pub allowed_clients: Vec<ClientId>,
-    /// The algorithms that are taken, whatever token and key say.
+    /// The accepted algorithms, whatever token and key say.
     pub algorithms: Vec<Algorithm>,
-    /// The values of `typ` that are taken.
+    /// The accepted values of `typ`.
     pub token_types: Vec<TokenType>,
-    /// Whether the tokens are access tokens or ID tokens.
+    /// The use of the tokens.
     pub token_use: TokenUse,
-    /// How far clocks may differ.
+    /// The tolerated difference of clocks.
     pub leeway: Duration,
-    /// How long a token may be valid at most.
+    /// The longest time for which a token may be valid.
     pub max_token_lifetime: Duration,
-    /// What further claims must hold.
+    /// Requirements of further claims.
     pub required_claims: Vec<RequiredClaim>,
-    /// Where the client's id stands: the first that is present counts.
+    /// The claims of which an access token holds at least one, if the provider's ID tokens hold none of them.
+    pub access_token_claims: Vec<ClaimPath>,
+    /// The claims with the client's id: the first that is present counts.
     pub client_claims: Vec<ClaimPath>,
-    /// Where scopes stand: the union of those present.
+    /// Derives the client from the subject, for tokens without a client claim.
+    pub client_of_subject: Option<fn(&str) -> Option<ClientId>>,
+    /// The claims with scopes: the union of those present.
     pub scope_claims: Vec<ClaimPath>,
-    /// Where roles stand: the union of those present.
+    /// The claims with roles: the union of those present.
     pub role_claims: Vec<ClaimPath>,
-    /// Where the session's id stands.
+    /// The claim with the session's id.
     pub session_claim: Option<ClaimPath>,
-    /// The provider's name of a scope → ours. A scope that is not named keeps its name.
+    /// The provider's names of scopes, with ours. A scope that is not named keeps its name.
     pub map_scopes: HashMap<Box<str>, Scope>,
-    /// What many of them have in common.
-    pub(crate) recurring: Arc<Recurring>,
+    /// The prefix of the provider's scope names that ours do not have.
+    pub scope_prefix: Option<Box<str>>,
+    /// The header parameters by which the key of a token is found, in the order in which they are tried.
+    pub key_by: Vec<KeyParameter>,
+    /// Values that many tokens share.
+    pub(crate) interner: Arc<Interner>,
 }
 
-/// Whether tokens speak to an API or about a user to a client.
+/// The use of tokens: to call an API, or to tell a client about a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TokenUse {
-    /// Access tokens: what looks like an ID token is refused.
+    /// Access tokens. ID tokens are refused.
     #[default]
     Access,
-    /// ID tokens, of issuers that give machines nothing else.
+    /// ID tokens, of issuers that issue nothing else to machines.
     Id,
 }
 
@@ -88,12 +104,12 @@ pub enum TokenType {
     Named(Box<str>),
 }
 
-/// What a claim must hold.
+/// A requirement of a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RequiredClaim {
-    /// Where it stands.
+    /// The claim.
     pub path: ClaimPath,
-    /// It must equal one of these, or be an array that holds one of them.
+    /// The accepted values: the claim equals one of them, or is an array that holds one.
     pub any_of: Vec<Value>,
 }
 
@@ -101,10 +117,24 @@ impl TokenRules {
     /// Rules for a plain issuer of access tokens: RS256, PS256, ES256 or `EdDSA`; `at+jwt`, `JWT` or no `typ`; 30 s of
     /// leeway; `client_id` or `azp`, `scope` and `scp`, `sid`. They admit nothing before an audience or a client is named.
     pub fn new(provider: ProviderName, issuer: Issuer) -> Self {
+        Self::with_issuers(provider, [issuer])
+    }
+
+    /// Rules for several issuers.
+    pub(crate) fn with_issuers(provider: ProviderName, issuers: impl IntoIterator<Item = Issuer>) -> Self {
+        let mut unique: Vec<Issuer> = Vec::new();
+        for issuer in issuers {
+            if !unique.contains(&issuer) {
+                unique.push(issuer);
+            }
+        }
         Self {
             provider,
-            issuers: vec![issuer],
+            issuers: unique,
+            issuer_patterns: Vec::new(),
+            tenant_claim: None,
             audiences: Vec::new(),
+            audience_advice: "",
             allowed_clients: Vec::new(),
             algorithms: vec![Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256, Algorithm::EdDsa],
             token_types: vec![TokenType::parse("at+jwt"), TokenType::parse("JWT"), TokenType::Absent],
@@ -112,24 +142,80 @@ impl TokenRules {
             leeway: Duration::from_secs(30),
             max_token_lifetime: DEFAULT_MAX_TOKEN_LIFETIME,
             required_claims: Vec::new(),
+            access_token_claims: Vec::new(),
             client_claims: paths(&["client_id", "azp"]),
+            client_of_subject: None,
             scope_claims: paths(&["scope", "scp"]),
             role_claims: Vec::new(),
             session_claim: paths(&["sid"]).pop(),
             map_scopes: HashMap::new(),
-            recurring: Arc::default(),
+            scope_prefix: None,
+            key_by: KeyParameter::ALL.to_vec(),
+            interner: Arc::default(),
         }
+    }
+
+    /// Returns the configured issuer that equals `found` byte for byte, or the one of a configured pattern.
+    ///
+    /// # Errors
+    /// [`Rejection::IssuerMismatch`].
+    pub(crate) fn expected_issuer(&self, found: &str) -> Result<Issuer, Rejection> {
+        if let Some(issuer) = self.issuers.iter().find(|issuer| issuer.as_str() == found) {
+            return Ok(issuer.clone());
+        }
+        let matches = self.issuer_patterns.iter().any(|pattern| pattern.tenant_of(found).is_some());
+        let issuer = matches.then(|| Issuer::parse(found).ok()).flatten();
+        issuer.ok_or_else(|| Rejection::IssuerMismatch {
+            expected: self.issuers.first().map_or("", Issuer::as_str).into(),
+            found: Excerpt::new(found),
+        })
+    }
+
+    /// Returns the tenant that an issuer belongs to, if the provider has an issuer for each tenant.
+    pub(crate) fn tenant_of<'a>(&self, issuer: &'a str) -> Option<&'a str> {
+        self.tenant_claim.as_ref()?;
+        let pattern = self.issuer_patterns.iter().find_map(|pattern| pattern.tenant_of(issuer));
+        pattern.or_else(|| issuer.split('/').nth(3).filter(|tenant| !tenant.is_empty()))
+    }
+
+    /// Returns our name of a provider's scope, or nothing if the name is not a scope.
+    pub(crate) fn our_scope(&self, name: &str) -> Option<Scope> {
+        if let Some(scope) = self.map_scopes.get(name) {
+            return Some(scope.clone());
+        }
+        let prefix = self.scope_prefix.as_deref().unwrap_or_default();
+        Scope::parse(name.strip_prefix(prefix).unwrap_or(name)).ok()
     }
 }
 
+/// Types of JWTs that are never access tokens: DPoP proofs, logout tokens, security events, ID-JAGs, status lists,
+/// introspection answers, request objects, client assertions.
+const FOREIGN_TYPES: [&str; 9] = [
+    "dpop+jwt",
+    "logout+jwt",
+    "secevent+jwt",
+    "oauth-id-jag+jwt",
+    "statuslist+jwt",
+    "token-introspection+jwt",
+    "oauth-authz-req+jwt",
+    "client-authentication+jwt",
+    "id_token+jwt",
+];
+
 impl TokenType {
-    /// Reads it as a setting writes it: `none` is no `typ`.
+    /// Parses a setting: `none` means no `typ`.
     pub fn parse(text: &str) -> Self {
         if text.eq_ignore_ascii_case("none") { Self::Absent } else { Self::named(text) }
     }
 
     pub(crate) fn of_header(typ: Option<&str>) -> Self {
         typ.map_or(Self::Absent, Self::named)
+    }
+
+    /// The media type of another kind of JWT, which no setting can make an access token, or nothing.
+    pub(crate) fn foreign(&self) -> Option<&'static str> {
+        let Self::Named(name) = self else { return None };
+        FOREIGN_TYPES.iter().copied().find(|foreign| **name == **foreign)
     }
 
     fn named(text: &str) -> Self {

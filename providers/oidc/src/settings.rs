@@ -1,4 +1,4 @@
-//! The settings of a provider: what people write, parsed and proven before anything starts.
+//! The settings of a provider, parsed and checked before anything starts.
 
 mod common;
 mod domain;
@@ -10,15 +10,16 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use scopegate_provider::{
-    Audience, DEFAULT_MAX_TOKEN_LIFETIME, Issuer, Outline, ProviderName, ScopeSet, Span, TokenRequests,
+    Audience, ClaimPath, ClientId, DEFAULT_MAX_TOKEN_LIFETIME, Issuer, NameError, Outline, ProviderName,
+    ScopeSet, Span, TokenRequests,
 };
 use serde::{Deserialize, Deserializer, de};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
 pub use self::{
     common::{
-        ClientAuthenticationMethod, Common, IntrospectionSettings, JwksSettings, OpaqueTokens,
+        AnswerMember, ClientAuthenticationMethod, Common, IntrospectionSettings, JwksSettings, OpaqueTokens,
         TokenUseSetting, Validate,
     },
     domain::{Domain, DomainError},
@@ -27,8 +28,12 @@ pub use self::{
     text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText},
 };
 use crate::{
+    algorithm::Algorithm,
     client::{Client, ClientAuthentication},
     http::{DEFAULT_TIMEOUT, Http},
+    issuers::IssuerPattern,
+    key_set::KeySet,
+    remote_keys::KeySource,
     rules::{RequiredClaim, TokenRules, TokenType, TokenUse},
 };
 
@@ -43,7 +48,7 @@ use crate::{
 ///     "audience": "items-api",
 ///     "role_claims": ["/realm_access/roles"],
 /// }))?;
-/// assert_eq!(settings.issuer().as_str(), "https://id.example/realms/acme");
+/// assert_eq!(settings.issuer(), "https://id.example/realms/acme");
 ///
 /// let error = serde_json::from_value::<Settings>(serde_json::json!({ "issuer": "https://id.example" })).unwrap_err();
 /// assert!(error.to_string().starts_with("`audience`"));
@@ -52,10 +57,57 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Settings {
     common: Common,
-    issuer: Issuer,
+    sources: Vec<IssuerSource>,
+    kind: KindRules,
     client: Option<Client>,
     http: Option<Arc<Http>>,
-    token_parameters: Vec<(&'static str, String)>,
+    token_parameters: Vec<(String, String)>,
+}
+
+/// An issuer and the place of its metadata.
+#[derive(Debug, Clone)]
+pub struct IssuerSource {
+    /// The issuer that the metadata names: one issuer, or the template of a pattern.
+    pub issuer: Issuer,
+    /// The tenants' issuers that share the metadata and keys.
+    pub pattern: Option<IssuerPattern>,
+    /// The metadata's URL, if it does not follow from the issuer.
+    pub discovery_url: Option<Url>,
+}
+
+impl IssuerSource {
+    /// An issuer with metadata at the standard places.
+    pub fn new(issuer: Issuer) -> Self {
+        Self { issuer, pattern: None, discovery_url: None }
+    }
+
+    /// An issuer with metadata at `url`.
+    pub fn at(issuer: Issuer, url: Url) -> Self {
+        Self { issuer, pattern: None, discovery_url: Some(url) }
+    }
+
+    /// The issuers of a pattern, with shared metadata at `url`.
+    ///
+    /// # Errors
+    /// [`NameError`] for a pattern with a control character.
+    pub fn of_tenants(pattern: IssuerPattern, url: Url) -> Result<Self, NameError> {
+        Ok(Self { issuer: pattern.as_issuer()?, pattern: Some(pattern), discovery_url: Some(url) })
+    }
+}
+
+/// Rules for tokens that a kind fixes and no setting changes.
+#[derive(Debug, Clone, Default)]
+pub struct KindRules {
+    /// See [`TokenRules::tenant_claim`].
+    pub tenant_claim: Option<ClaimPath>,
+    /// See [`TokenRules::audience_advice`].
+    pub audience_advice: &'static str,
+    /// See [`TokenRules::access_token_claims`].
+    pub access_token_claims: Vec<ClaimPath>,
+    /// See [`TokenRules::client_of_subject`].
+    pub client_of_subject: Option<fn(&str) -> Option<ClientId>>,
+    /// See [`TokenRules::scope_prefix`].
+    pub scope_prefix: Option<Box<str>>,
 }
 
 /// The least and the most that `jwks.refresh` may be.
@@ -65,40 +117,89 @@ const REFRESH: std::ops::RangeInclusive<Duration> = Duration::from_secs(30)..=Du
 const LONGEST_LEEWAY: Duration = Duration::from_mins(5);
 
 impl Settings {
-    /// Proves settings: nothing in them contradicts anything else, and nothing that is needed is missing.
+    /// Checks settings: nothing in them contradicts anything else, and nothing that is needed is missing.
     ///
     /// # Errors
     /// [`SettingsError`] names the key and says what to write.
     pub fn check(common: Common) -> Result<Self, SettingsError> {
         let issuer = common.issuer.clone().ok_or(SettingsError::NoIssuer)?;
-        check_urls(&common, &issuer)?;
+        check_issuer("issuer", &issuer)?;
+        let mut first = IssuerSource::new(issuer);
+        // The setting names the document of the first issuer; a custom domain has its own.
+        first.discovery_url = common.discovery_url.as_ref().map(|endpoint| endpoint.0.clone());
+        let mut sources = vec![first];
+        for issuer in &common.issuers {
+            check_issuer("issuers", issuer)?;
+            if sources.iter().all(|source| source.issuer != *issuer) {
+                sources.push(IssuerSource::new(issuer.clone()));
+            }
+        }
+        Self::check_with(common, sources)
+    }
+
+    /// Checks settings of a kind that knows the places of its issuers' metadata. `issuer` and `issuers` are not read.
+    ///
+    /// # Errors
+    /// As [`Settings::check`].
+    pub fn check_with(common: Common, sources: Vec<IssuerSource>) -> Result<Self, SettingsError> {
+        if sources.is_empty() {
+            return Err(SettingsError::NoIssuer);
+        }
+        check_keys(&common)?;
+        check_urls(&common, &sources)?;
         check_tokens(&common)?;
         check_times(&common)?;
         let client = client(&common)?;
         if common.wants_introspection() && client.is_none() && !common.introspects_without_client() {
             return Err(SettingsError::IntrospectionWithoutClient);
         }
-        let default = common.http.is_default();
-        let http = if default { None } else { Some(Arc::new(Http::new(common.http.clone())?)) };
-        Ok(Self { common, issuer, client, http, token_parameters: Vec::new() })
+        if common.introspection.as_ref().is_some_and(|settings| settings.signed) && client.is_none() {
+            return Err(SettingsError::SignedWithoutClient);
+        }
+        let mut http = None;
+        if !common.http.is_default() {
+            let own = Http::new(common.http.clone())?.with_bearer_origins(&configured_urls(&common, &sources));
+            http = Some(Arc::new(own));
+        }
+        let parameters = &common.token_request_parameters;
+        let token_parameters = parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        Ok(Self { sources, kind: KindRules::default(), client, http, token_parameters, common })
     }
 
-    /// Sends a parameter along with every token request, as Auth0 wants `audience`.
+    /// Adds the rules of a kind.
     #[must_use]
-    pub fn with_token_parameter(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.token_parameters.push((name, value.into()));
+    pub fn with_kind_rules(self, kind: KindRules) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// Sends a parameter along with every token request, as Auth0 needs `audience`. A parameter of the same name in the
+    /// settings goes before.
+    #[must_use]
+    pub fn with_token_parameter(mut self, name: &str, value: impl Into<String>) -> Self {
+        if self.token_parameters.iter().all(|(known, _)| known != name) {
+            self.token_parameters.push((name.to_owned(), value.into()));
+        }
         self
     }
 
-    /// The issuer.
-    pub fn issuer(&self) -> &Issuer {
-        &self.issuer
+    /// The first issuer, or its pattern's template.
+    pub fn issuer(&self) -> &str {
+        self.sources.first().map_or("", |source| source.issuer.as_str())
     }
 
-    /// The issuer and the further ones of the same tenant.
+    /// The issuers and the places of their metadata.
+    pub(crate) fn sources(&self) -> &[IssuerSource] {
+        &self.sources
+    }
+
+    /// The issuers, each once; a pattern as its template.
     pub fn issuers(&self) -> Vec<Issuer> {
-        let mut issuers = vec![self.issuer.clone()];
-        issuers.extend(self.common.issuers.iter().filter(|further| **further != self.issuer).cloned());
+        let mut issuers: Vec<Issuer> = Vec::new();
+        for source in &self.sources {
+            if !issuers.contains(&source.issuer) {
+                issuers.push(source.issuer.clone());
+            }
+        }
         issuers
     }
 
@@ -107,7 +208,7 @@ impl Settings {
         &self.common.audience.0
     }
 
-    /// What the settings say, as far as it can be said without connecting.
+    /// Describes the provider without connecting.
     pub fn outline(&self) -> Outline {
         let mut outline = Outline::default();
         outline.issuers = self.issuers();
@@ -127,11 +228,19 @@ impl Settings {
         schemars::schema_for!(Common).to_value()
     }
 
-    /// The rules by which the tokens of the provider `name` are judged.
+    /// Returns the rules for the tokens of the provider `name`.
     pub fn rules(&self, name: ProviderName) -> TokenRules {
         let common = &self.common;
-        let mut rules = TokenRules::new(name, self.issuer.clone());
-        rules.issuers = self.issuers();
+        let (shared, single): (Vec<_>, Vec<_>) =
+            self.sources.iter().partition(|source| source.pattern.is_some());
+        let mut rules = TokenRules::with_issuers(name, single.iter().map(|source| source.issuer.clone()));
+        rules.issuer_patterns = shared.iter().filter_map(|source| source.pattern.clone()).collect();
+        rules.tenant_claim.clone_from(&self.kind.tenant_claim);
+        rules.audience_advice = self.kind.audience_advice;
+        rules.access_token_claims.clone_from(&self.kind.access_token_claims);
+        rules.client_of_subject = self.kind.client_of_subject;
+        rules.scope_prefix.clone_from(&self.kind.scope_prefix);
+        rules.key_by = common.key_by.clone().unwrap_or(rules.key_by);
         rules.audiences.clone_from(&common.audience.0);
         rules.allowed_clients.clone_from(&common.allowed_clients);
         rules.algorithms = common
@@ -160,8 +269,8 @@ impl Settings {
         rules
     }
 
-    /// How long a token waits for the keys that it asked to be fetched: for both requests that this may take.
-    pub(crate) fn patience(&self) -> Duration {
+    /// The time for which a token waits for a fetch of keys: that of both requests that this may take.
+    pub(crate) fn fetch_timeout(&self) -> Duration {
         self.common.http.timeout.map_or(DEFAULT_TIMEOUT, Span::get) * 2
     }
 
@@ -173,7 +282,7 @@ impl Settings {
         self.common.opaque_tokens.is_some()
     }
 
-    /// Whether the provider can be asked about a token.
+    /// Returns `true` if the provider can be asked about a token.
     pub(crate) fn introspects(&self) -> bool {
         self.common.wants_introspection()
     }
@@ -186,7 +295,7 @@ impl Settings {
         self.client.as_ref()
     }
 
-    /// The client of its own that `http` asks for; none means that the default one will do.
+    /// The HTTP client with the settings of `http`; nothing if the default one has them.
     pub(crate) fn http(&self) -> Option<Arc<Http>> {
         self.http.clone()
     }
@@ -203,8 +312,32 @@ impl Settings {
         self.common.token_request_scope.as_ref().map(|text| &text.0)
     }
 
-    pub(crate) fn token_parameters(&self) -> &[(&'static str, String)] {
+    pub(crate) fn token_request_resource(&self) -> &[String] {
+        &self.common.token_request_resource.0
+    }
+
+    pub(crate) fn token_parameters(&self) -> &[(String, String)] {
         &self.token_parameters
+    }
+
+    /// Returns `true` if the metadata of an issuer may be fetched.
+    pub(crate) fn reaches_metadata(&self, source: &IssuerSource) -> bool {
+        needs_metadata(&self.common)
+            || metadata_url(source).is_some_and(|url| self.common.http.allows(&url))
+    }
+
+    /// Returns the source of the keys.
+    pub(crate) fn key_source(&self) -> KeySource {
+        let jwks = &self.common.jwks;
+        if self.validate() == Validate::Introspect && !self.introspection().signed {
+            return KeySource::Unneeded;
+        }
+        match (&jwks.file, &jwks.keys, &self.common.jwks_uri) {
+            (Some(file), ..) => KeySource::File(file.clone()),
+            (None, Some(keys), _) => KeySource::Inline(inline(keys)),
+            (None, None, Some(endpoint)) => KeySource::Url(endpoint.0.clone()),
+            (None, None, None) => KeySource::Discovery,
+        }
     }
 
     pub(crate) fn endpoint(&self, which: impl Fn(&Common) -> Option<&Endpoint>) -> Option<Url> {
@@ -216,15 +349,18 @@ impl Settings {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let hosts = &self.common.http.insecure_hosts;
-        let insecure = hosts.iter().map(|host| {
-            format!("`http.insecure_hosts`: `{host}` is reached by plain http; whoever is on the way can forge its keys")
-        });
-        let unused = self.audiences().is_empty().then(|| {
-            "`audience`: none is given, so any API's token passes that one of `allowed_clients` holds"
-                .to_owned()
-        });
-        insecure.chain(unused).collect()
+        let mut warnings = Vec::new();
+        for host in &self.common.http.insecure_hosts {
+            warnings.push(format!(
+                "`http.insecure_hosts`: `{host}` is reached by plain http; anyone on the network path can forge its keys"
+            ));
+        }
+        if self.audiences().is_empty() {
+            let warning =
+                "`audience`: none is set, so tokens for any API pass if their client is one of `allowed_clients`";
+            warnings.push(warning.to_owned());
+        }
+        warnings
     }
 }
 
@@ -248,7 +384,7 @@ fn default_types() -> Vec<TokenType> {
     vec![TokenType::parse("at+jwt"), TokenType::parse("JWT")]
 }
 
-fn claims(names: Option<&[ClaimName]>) -> Option<Vec<scopegate_provider::ClaimPath>> {
+fn claims(names: Option<&[ClaimName]>) -> Option<Vec<ClaimPath>> {
     names.map(|names| names.iter().map(|name| name.0.clone()).collect())
 }
 
@@ -260,23 +396,97 @@ fn required_claim((path, value): (&ClaimName, &Value)) -> RequiredClaim {
     RequiredClaim { path: path.0.clone(), any_of }
 }
 
-fn check_urls(common: &Common, issuer: &Issuer) -> Result<(), SettingsError> {
-    for (key, issuer) in
-        std::iter::once(("issuer", issuer)).chain(common.issuers.iter().map(|issuer| ("issuers", issuer)))
-    {
-        let found = || issuer.as_str().to_owned();
-        let url =
-            Url::parse(issuer.as_str()).map_err(|_| SettingsError::IssuerUrl { key, found: found() })?;
+/// Ends of URLs of documents that are often copied in place of the issuer.
+const DOCUMENTS: [&str; 7] = [
+    "/v1/keys",
+    "/keys",
+    "/discovery/v2.0/keys",
+    "/protocol/openid-connect/certs",
+    "/oauth2/jwks",
+    "/jwks",
+    "/jwks.json",
+];
+
+fn check_issuer(key: &'static str, issuer: &Issuer) -> Result<(), SettingsError> {
+    let text = issuer.as_str();
+    if text.contains("{tenantid}") {
+        return Err(SettingsError::IssuerTemplate { key });
+    }
+    if !text.contains("://") && text.contains('.') && !text.starts_with('/') {
+        return Err(SettingsError::IssuerScheme { key, found: text.to_owned() });
+    }
+    let document = text.find("/.well-known/").and_then(|at| text.get(at..));
+    let document = document.or_else(|| DOCUMENTS.into_iter().find(|suffix| text.ends_with(suffix)));
+    match document {
+        Some(suffix) => Err(SettingsError::IssuerDocument { key, suffix: suffix.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// Checks that the keys come from one place and can be used.
+fn check_keys(common: &Common) -> Result<(), SettingsError> {
+    let sources = [
+        ("`jwks.file`", common.jwks.file.is_some()),
+        ("`jwks.keys`", common.jwks.keys.is_some()),
+        ("`jwks_uri`", common.jwks_uri.is_some()),
+    ];
+    let given: Vec<&str> = sources.into_iter().filter(|(_, given)| *given).map(|(key, _)| key).collect();
+    if given.len() > 1 {
+        return Err(SettingsError::KeySources { keys: given.join(", ") });
+    }
+    if let Some(keys) = &common.jwks.keys {
+        KeySet::parse(&inline(keys), &Algorithm::ALL).map_err(SettingsError::InlineKeys)?;
+    }
+    match &common.key_by {
+        Some(parameters) if parameters.is_empty() => Err(SettingsError::Empty { key: "key_by" }),
+        _ => Ok(()),
+    }
+}
+
+/// Returns keys of the settings as a key set.
+fn inline(keys: &[Map<String, Value>]) -> Box<[u8]> {
+    serde_json::json!({ "keys": keys }).to_string().into_bytes().into()
+}
+
+fn check_urls(common: &Common, sources: &[IssuerSource]) -> Result<(), SettingsError> {
+    for (index, source) in sources.iter().enumerate() {
+        let key = if index == 0 { "issuer" } else { "issuers" };
+        let invalid = || SettingsError::IssuerUrl { key, found: source.issuer.as_str().to_owned() };
+        let url = Url::parse(source.issuer.as_str()).map_err(|_| invalid())?;
         let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
         if !plain || !matches!(url.scheme(), "https" | "http") || !url.has_host() {
-            return Err(SettingsError::IssuerUrl { key, found: found() });
+            return Err(invalid());
         }
-        check_secure(common, key, &url)?;
+        // A name that is never dialled may have any scheme, such as AD FS's.
+        if source.discovery_url.is_none() && needs_metadata(common) {
+            check_secure(common, key, &url)?;
+        }
     }
     for (key, endpoint) in common.endpoints() {
         check_secure(common, key, &endpoint.0)?;
     }
     Ok(())
+}
+
+/// Returns `true` if no token can be verified without the issuer's metadata.
+fn needs_metadata(common: &Common) -> bool {
+    let needs_keys_uri = common.jwks_uri.is_none() && !common.jwks.has_keys();
+    if common.validate == Some(Validate::Introspect) {
+        let is_signed = common.introspection.as_ref().is_some_and(|settings| settings.signed);
+        return common.introspection_endpoint.is_none() || (is_signed && needs_keys_uri);
+    }
+    needs_keys_uri
+}
+
+/// Returns the URL whose host is asked for the metadata.
+fn metadata_url(source: &IssuerSource) -> Option<Url> {
+    source.discovery_url.clone().or_else(|| Url::parse(source.issuer.as_str()).ok())
+}
+
+/// Returns the URLs that the settings name themselves.
+fn configured_urls(common: &Common, sources: &[IssuerSource]) -> Vec<Url> {
+    let endpoints = common.endpoints().map(|(_, endpoint)| endpoint.0.clone());
+    sources.iter().filter_map(metadata_url).chain(endpoints).collect()
 }
 
 fn check_secure(common: &Common, key: &'static str, url: &Url) -> Result<(), SettingsError> {
@@ -290,34 +500,41 @@ fn check_tokens(common: &Common) -> Result<(), SettingsError> {
     if common.audience.0.is_empty() && common.allowed_clients.is_empty() {
         return Err(SettingsError::NoAudience);
     }
-    let empty =
-        |key, list: Option<bool>| if list == Some(true) { Err(SettingsError::Empty { key }) } else { Ok(()) };
-    empty("algorithms", common.algorithms.as_ref().map(Vec::is_empty))?;
-    empty("token_types", common.token_types.as_ref().map(Vec::is_empty))?;
-    empty("client_claims", common.client_claims.as_ref().map(Vec::is_empty))
+    let lists = [
+        ("algorithms", common.algorithms.as_ref().map(Vec::is_empty)),
+        ("token_types", common.token_types.as_ref().map(Vec::is_empty)),
+        ("client_claims", common.client_claims.as_ref().map(Vec::is_empty)),
+    ];
+    if let Some((key, _)) = lists.into_iter().find(|(_, is_empty)| *is_empty == Some(true)) {
+        return Err(SettingsError::Empty { key });
+    }
+    let types = common.token_types.iter().flatten();
+    match types.filter_map(|name| TokenType::parse(name).foreign()).next() {
+        Some(found) => Err(SettingsError::ForeignType { found }),
+        None => Ok(()),
+    }
 }
 
 fn check_times(common: &Common) -> Result<(), SettingsError> {
-    let outside = |key, least, most| SettingsError::Range { key, least, most };
     let refresh = common.jwks.refresh.get();
     if !REFRESH.contains(&refresh) {
-        return Err(outside("jwks.refresh", *REFRESH.start(), *REFRESH.end()));
+        return Err(SettingsError::range("jwks.refresh", *REFRESH.start(), *REFRESH.end()));
     }
     if common.jwks.stale_if_error.get() < refresh {
         return Err(SettingsError::StaleBeforeRefresh { refresh: common.jwks.refresh });
     }
     if common.jwks.cool_down.get().is_zero() {
-        return Err(outside("jwks.cool_down", Duration::from_secs(1), Duration::from_hours(1)));
+        return Err(SettingsError::range("jwks.cool_down", Duration::from_secs(1), Duration::from_hours(1)));
     }
     if common.leeway.is_some_and(|leeway| leeway.get() > LONGEST_LEEWAY) {
-        return Err(outside("leeway", Duration::ZERO, LONGEST_LEEWAY));
+        return Err(SettingsError::range("leeway", Duration::ZERO, LONGEST_LEEWAY));
     }
     if common.max_token_lifetime.is_some_and(|lifetime| lifetime.get().is_zero()) {
-        return Err(outside("max_token_lifetime", Duration::from_secs(1), DEFAULT_MAX_TOKEN_LIFETIME));
+        return Err(SettingsError::range("max_token_lifetime", Duration::from_secs(1), DEFAULT_MAX_TOKEN_LIFETIME));
     }
     match &common.introspection {
         Some(introspection) if introspection.timeout.get().is_zero() => {
-            Err(outside("introspection.timeout", Duration::from_millis(1), Duration::from_mins(1)))
+            Err(SettingsError::range("introspection.timeout", Duration::from_millis(1), Duration::from_mins(1)))
         }
         _ => Ok(()),
     }

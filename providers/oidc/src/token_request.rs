@@ -1,4 +1,4 @@
-//! Asking the provider for a token, and to revoke one.
+//! Requests for tokens and revocations at the provider.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,13 +20,13 @@ use crate::{
     retry::asked_wait,
 };
 
-/// When to try again, if the provider does not say.
+/// The time until a new attempt, if the provider names none.
 const RETRY: Duration = Duration::from_secs(2);
 
 type Granted = StandardTokenResponse<EmptyExtraTokenFields, CoreTokenType>;
 type Refused = StandardErrorResponse<CoreErrorResponseType>;
 
-/// What Okta sends in place of RFC 6749's error object when it throttles.
+/// Okta's error object, which it sends in place of RFC 6749's when it throttles.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct OktaError {
@@ -34,7 +34,7 @@ struct OktaError {
     error_summary: Option<String>,
 }
 
-/// Talks to the token and revocation endpoints.
+/// A client of the token and revocation endpoints.
 #[derive(Debug)]
 pub(crate) struct Requester {
     pub(crate) http: Arc<dyn HttpClient>,
@@ -42,17 +42,21 @@ pub(crate) struct Requester {
 }
 
 impl Requester {
-    /// Asks for a token with the client-credentials grant (RFC 6749, section 4.4).
+    /// Requests a token with the client-credentials grant (RFC 6749, section 4.4).
     pub(crate) async fn request_token(
         &self,
         client: &Client,
         endpoint: &Url,
         scopes: Option<&ScopeSet>,
-        parameters: &[(&'static str, String)],
+        parameters: &[(&str, &str)],
     ) -> Result<TokenResponse, TokenRequestError> {
-        let scopes = scopes.filter(|scopes| !scopes.is_empty()).map(|scopes| ("scope", scopes.to_string()));
-        let form = Form::default().with("grant_type", "client_credentials");
-        let form = scopes.iter().chain(parameters).fold(form, |form, (name, value)| form.with(name, value));
+        let mut form = Form::default().with("grant_type", "client_credentials");
+        if let Some(scopes) = scopes.filter(|scopes| !scopes.is_empty()) {
+            form = form.with("scope", &scopes.to_string());
+        }
+        for (name, value) in parameters {
+            form = form.with(name, value);
+        }
         let request =
             client.post(endpoint, form, &*self.clock).map_err(|error| cannot_sign(error, endpoint))?;
         let answer = self.http.send(request).await.map_err(|error| out(&error, endpoint))?;
@@ -139,8 +143,9 @@ fn refused(answer: &Response<Bytes>, endpoint: &Url, now: Timestamp) -> TokenReq
     Outage::new(OutageCause::Provider, retry_after.unwrap_or(RETRY)).into()
 }
 
-/// Entra's descriptions hold line breaks, which must not get into a header or a log line.
-fn clean(text: &str) -> String {
+/// Returns a text without control characters: Entra's descriptions hold line breaks, which must not get into a header or
+/// a log line.
+pub(crate) fn clean(text: &str) -> String {
     text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 

@@ -1,4 +1,4 @@
-//! What a provider may be able to do beyond judging tokens, each asked for by name.
+//! Optional capabilities of a provider beyond authentication.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::{BearerToken, ClientId, Issuer, Outage, ScopeSet, Secret, Timestamp};
 
-/// Asks the provider for a token with the client-credentials grant (RFC 6749, section 4.4).
+/// Requests tokens from the provider with the client-credentials grant (RFC 6749, section 4.4).
 #[async_trait]
 pub trait RequestToken: Send + Sync {
-    /// Asks for a token.
+    /// Requests a token.
     ///
     /// # Errors
     /// [`TokenRequestError::Refused`] holds the provider's own error, to be relayed.
@@ -20,10 +20,12 @@ pub trait RequestToken: Send + Sync {
 /// A request for a token.
 #[derive(Debug, Clone, Default)]
 pub struct TokenRequest {
-    /// The caller's client; none asks with the client of the settings.
+    /// The caller's client; without one, the client of the settings is used.
     pub client: Option<ClientCredentials>,
-    /// What is asked for; none asks for what the settings say (`token_request_scope`).
+    /// The requested scopes; without them, those of the settings (`token_request_scope`).
     pub scopes: Option<ScopeSet>,
+    /// The resources that the token is for (RFC 8707); without them, those of the settings (`token_request_resource`).
+    pub resources: Vec<String>,
 }
 
 /// A client and its secret (RFC 6749, section 2.3.1).
@@ -40,19 +42,19 @@ pub struct ClientCredentials {
 pub struct TokenResponse {
     /// The token.
     pub access_token: BearerToken,
-    /// How it is to be used; `Bearer`.
+    /// The scheme for its use; `Bearer`.
     pub token_type: String,
-    /// How long it lives, if the provider says so.
+    /// Its lifetime, if the provider names it.
     pub expires_in: Option<Duration>,
-    /// What was granted, if the provider says so.
+    /// The granted scope, if the provider names it.
     pub scope: Option<String>,
 }
 
-/// Why there is no token.
+/// An error of a token request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenRequestError {
-    /// The settings hold no client to ask with, and the caller brought none.
-    #[error("no client to ask with: give a client id and secret")]
+    /// Neither the settings nor the caller name a client.
+    #[error("no client to request a token as: give a client id and secret")]
     NoClient,
     /// The provider refused (RFC 6749, section 5.2).
     #[error("the provider refused: {error}{}", description.as_deref().map(|d| format!(" ({d})")).unwrap_or_default())]
@@ -74,62 +76,69 @@ pub enum TokenRequestError {
 /// Passes a revocation to the provider (RFC 7009).
 #[async_trait]
 pub trait RevokeToken: Send + Sync {
-    /// Asks the provider to revoke the token.
+    /// Asks the provider to revoke a token.
     async fn revoke_token(&self, token: &BearerToken) -> Result<(), Outage>;
 }
 
-/// Says how a provider is.
+/// Reports the state of a provider.
 #[async_trait]
 pub trait Health: Send + Sync {
-    /// How it is now, from memory.
+    /// Returns the state from memory.
     fn report(&self) -> HealthReport;
 
-    /// Waits until it can judge tokens for the first time.
+    /// Waits until the provider can verify tokens.
     async fn ready(&self);
+
+    /// Tries out the endpoints that the settings rely on and that no metadata vouch for, such as introspection with the
+    /// configured client. For checks of a configuration; sends requests. Returns nothing if there is nothing to try, and
+    /// the problem in words if it fails.
+    async fn probe(&self) -> Option<Result<(), String>> {
+        None
+    }
 }
 
-/// How a provider is.
+/// The state of a provider.
 #[derive(Debug, Clone, Serialize)]
 pub struct HealthReport {
-    /// Whether it can judge tokens now.
+    /// `true` if it can verify tokens now.
     pub ready: bool,
-    /// Whether an administrator has disabled it.
+    /// `true` if an administrator has disabled it.
     pub disabled: bool,
-    /// A part for each issuer.
+    /// The state of each issuer.
     pub issuers: Vec<IssuerHealth>,
-    /// How long the last introspection took, in milliseconds.
+    /// The duration of the last introspection in milliseconds.
     pub introspection_latency_ms: Option<u64>,
-    /// How introspections have gone, where tokens are introspected.
+    /// The counts of introspections, if tokens are introspected.
     pub introspections: Option<IntrospectionHealth>,
 }
 
-/// How introspections have gone since the provider was connected.
+/// The counts of introspections since the provider was connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct IntrospectionHealth {
-    /// How many the provider answered.
+    /// The number of answers.
     pub answered: u64,
-    /// How long these took together, in milliseconds.
+    /// Their total duration in milliseconds.
     pub answered_ms: u64,
-    /// How many brought no answer that could be used.
+    /// The number of calls without a usable answer.
     pub failed: u64,
 }
 
-/// How the keys of one issuer are.
+/// The state of the keys of one issuer.
 #[derive(Debug, Clone, Serialize)]
 pub struct IssuerHealth {
     /// The issuer.
     pub issuer: Issuer,
     /// Its keys.
     pub keys: Vec<KeyHealth>,
-    /// When the keys were fetched last.
+    /// The moment of the last fetch of the keys.
     pub last_refresh: Option<Timestamp>,
-    /// When they will be fetched next.
+    /// The moment of the next fetch.
     pub next_refresh: Option<Timestamp>,
-    /// How often the keys were fetched since the provider was connected.
+    /// The number of fetches since the provider was connected.
     pub refreshes: u64,
-    /// How often they could not be fetched.
+    /// The number of fetches that failed.
     pub failed_refreshes: u64,
-    /// Why the last fetch failed, if it did.
+    /// The error of the last fetch, if it failed.
     pub last_error: Option<String>,
 }
 
@@ -140,7 +149,7 @@ pub struct KeyHealth {
     pub id: Option<String>,
     /// The algorithms that it may be used with.
     pub algorithms: Vec<String>,
-    /// Whether an administrator distrusts it.
+    /// `true` if an administrator distrusts it.
     pub distrusted: bool,
 }
 
@@ -150,12 +159,12 @@ pub trait KeyControl: Send + Sync {
     /// Fetches the keys now.
     ///
     /// # Errors
-    /// Why it could not; the keys are as before.
+    /// The error of the fetch; the keys are as before.
     async fn refresh(&self) -> Result<(), Outage>;
 
-    /// Takes these key ids, and only these, as distrusted, whatever the issuer publishes.
+    /// Distrusts these key ids and no others, whatever the issuer publishes.
     fn distrust(&self, kids: &[String]);
 
-    /// Lets the provider judge tokens or not.
+    /// Disables or enables the provider.
     fn set_disabled(&self, disabled: bool);
 }

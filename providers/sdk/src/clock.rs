@@ -39,7 +39,7 @@ impl Timestamp {
         self.0
     }
 
-    /// How long after `earlier` this is; nothing if it is not after it.
+    /// Returns the time since `earlier`, or zero if this is not after it.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -69,10 +69,30 @@ impl fmt::Debug for Timestamp {
     }
 }
 
-/// What [`Clock::sleep`] returns.
+/// RFC 3339 in UTC with whole seconds, such as `2026-09-21T14:13:20Z`.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let days = self.seconds().div_euclid(86_400);
+        let second = self.seconds().rem_euclid(86_400);
+        // Days to a date in years that begin in March (Hinnant, "chrono-compatible low-level date algorithms").
+        let shifted = i128::from(days) + 719_468;
+        let era = shifted.div_euclid(146_097);
+        let day_of_era = shifted.rem_euclid(146_097);
+        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = year_of_era + era * 400 + i128::from(month <= 2);
+        let [hour, minute, second] = [second / 3600, second / 60 % 60, second % 60];
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
+/// The future of [`Clock::sleep`].
 pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// What tells the time. Tests bring one that they move by hand.
+/// A source of time. Tests bring one that they move by hand.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The time of day, which an administrator may set back: for comparing with what tokens say.
     fn now(&self) -> Timestamp;

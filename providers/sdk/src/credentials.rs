@@ -1,4 +1,4 @@
-//! The token and what came with it.
+//! A token and the proof that came with it.
 
 use std::{
     any::Any,
@@ -6,27 +6,34 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use crate::BearerToken;
+use crate::{BearerToken, Proof};
 
-/// The token and what came with it. Today the token alone; a proof of possession (RFC 9449) or a client certificate
-/// (RFC 8705) would be further fields.
+/// A token and the proof of possession that came with it.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Credentials {
     /// The bearer token.
     pub token: BearerToken,
-    /// What was read from it.
+    /// The keys that the sender has proven to possess (RFC 9449, RFC 8705). A token that is bound to others is refused.
+    pub proof: Proof,
+    /// The parsed form of the token.
     reading: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Credentials {
     /// A bearer token alone (RFC 6750, section 2.1).
     pub fn bearer(token: BearerToken) -> Self {
-        Self { token, reading: OnceLock::new() }
+        Self { token, proof: Proof::default(), reading: OnceLock::new() }
     }
 
-    /// What `read` makes of the token, which is read once if all who look at it read it as the same type: who chooses
-    /// the provider takes it apart, and the provider need not do so again.
+    /// The same token with a proof. The caller has verified the proof for this token and this request.
+    #[must_use]
+    pub fn with_proof(self, proof: Proof) -> Self {
+        Self { proof, ..self }
+    }
+
+    /// Returns the result of `read`, which runs once as long as all callers read the token as the same type: the
+    /// authenticator parses it to choose the provider, and the provider need not parse it again.
     ///
     /// ```
     /// use scopegate_provider::{BearerToken, Credentials};
@@ -45,7 +52,7 @@ impl Credentials {
 
 impl PartialEq for Credentials {
     fn eq(&self, other: &Self) -> bool {
-        self.token == other.token
+        self.token == other.token && self.proof == other.proof
     }
 }
 
@@ -57,10 +64,10 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// How fresh an answer must be.
+/// The required freshness of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Freshness {
-    /// What is known may be used for as long as the settings allow.
+    /// A cached answer may be used for as long as the settings allow.
     #[default]
     Cached,
     /// The provider is asked now; one that cannot be asked rejects the token as

@@ -1,10 +1,10 @@
-//! The two ways in which a token does not become a principal, never the same type: it is bad, or nobody can tell.
+//! The two ways in which a token does not become a principal, never the same type: it is bad, or the gate cannot tell now.
 
 use std::{fmt, time::Duration};
 
-use crate::ClientId;
+use crate::{ClientId, Span, Timestamp};
 
-/// What a stranger sent, made fit for a message: at most 80 characters, none of them a control character.
+/// Untrusted text, made fit for a message: at most 80 characters, none of them a control character.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Excerpt(Box<str>);
 
@@ -53,14 +53,18 @@ pub enum Rejection {
         /// The header's `alg`.
         found: Excerpt,
     },
-    /// There is no `kid`, and more than one key could have signed.
-    #[error("the token names no key (`kid`) and more than one key of the issuer could have signed it")]
+    /// The header names no key, and more keys could have signed than are tried.
+    #[error("the token names no key (`kid`, `x5t`), and more keys of the issuer could have signed it than are tried")]
     AmbiguousKey,
-    /// None of the token's audiences is ours (RFC 7519, section 4.1.3).
-    #[error("the audience {found} is not this API's")]
+    /// None of the token's audiences is one of the provider's settings (RFC 7519, section 4.1.3).
+    #[error("expected the audience `{expected}`, found {found}{advice}")]
     AudienceMismatch {
         /// The token's audience.
         found: Excerpt,
+        /// The configured audiences.
+        expected: Box<str>,
+        /// Advice of the provider's kind, or nothing.
+        advice: &'static str,
     },
     /// `allowed_clients` does not name the token's client.
     #[error("the client {found} is not among the allowed clients")]
@@ -83,10 +87,15 @@ pub enum Rejection {
     )]
     Encrypted,
     /// `exp` has passed.
-    #[error("the token has expired")]
-    Expired,
+    #[error("the token expired at {expiry}, {} ago by this server's clock ({now})", span(*now, *expiry))]
+    Expired {
+        /// `exp`.
+        expiry: Timestamp,
+        /// The time here.
+        now: Timestamp,
+    },
     /// The rule wants the provider asked now, and this provider cannot be asked.
-    #[error("the route wants a fresh answer of the provider, which cannot give one")]
+    #[error("the route requires a fresh answer from the provider, which does not support introspection")]
     FreshnessUnavailable,
     /// It is an ID token, which speaks to a client about a user, not to an API (OIDC Core, section 2).
     #[error("an ID token is not an access token")]
@@ -95,8 +104,13 @@ pub enum Rejection {
     #[error("the provider says that the token is not active")]
     Inactive,
     /// `iat` lies in the future.
-    #[error("the token says that it was issued in the future")]
-    IssuedInFuture,
+    #[error("the token was issued at {issued_at}, {} ahead of this server's clock ({now})", span(*issued_at, *now))]
+    IssuedInFuture {
+        /// `iat`.
+        issued_at: Timestamp,
+        /// The time here.
+        now: Timestamp,
+    },
     /// `iss` is not the provider's issuer, byte for byte.
     #[error("expected the issuer `{expected}`, found {found}{}", slash(expected, found))]
     IssuerMismatch {
@@ -114,18 +128,33 @@ pub enum Rejection {
     /// It is not three parts of base64url with JSON objects in them.
     #[error("the token is malformed: {detail}")]
     Malformed {
-        /// What was expected.
+        /// The expected type.
         detail: &'static str,
     },
-    /// A claim that must be there is not.
-    #[error("the claim `{claim}` is missing")]
+    /// A required claim is missing.
+    #[error("the claim `{claim}` is missing{advice}")]
     MissingClaim {
         /// The claim.
         claim: Box<str>,
+        /// Advice of the provider's kind, or nothing.
+        advice: &'static str,
     },
-    /// `nbf` has not come.
-    #[error("the token is not valid yet")]
-    NotYetValid,
+    /// A required member is missing in an introspection answer.
+    #[error(
+        "the provider's introspection answer lacks the member `{member}`, which `introspection.required_members` asks for"
+    )]
+    MissingMember {
+        /// The member.
+        member: &'static str,
+    },
+    /// `nbf` lies in the future.
+    #[error("the token is valid from {not_before}, {} ahead of this server's clock ({now})", span(*not_before, *now))]
+    NotYetValid {
+        /// `nbf`.
+        not_before: Timestamp,
+        /// The time here.
+        now: Timestamp,
+    },
     /// It is no JWT, and no provider is configured to take opaque tokens.
     #[error("the token is not a JWT, and no provider takes opaque tokens")]
     Opaque,
@@ -135,6 +164,9 @@ pub enum Rejection {
         /// The claim.
         claim: Box<str>,
     },
+    /// The token is bound to another key than the one that the sender has proven to possess (RFC 9449, RFC 8705).
+    #[error("the token is bound to another key than the one that was proven")]
+    ProofMismatch,
     /// A revocation matches.
     #[error("the token has been revoked")]
     Revoked,
@@ -170,9 +202,14 @@ pub enum Rejection {
     WrongType {
         /// The claim.
         claim: Box<str>,
-        /// What was expected.
+        /// The expected type.
         expected: &'static str,
     },
+}
+
+/// The time from `earlier` to `later` in words.
+fn span(later: Timestamp, earlier: Timestamp) -> Span {
+    Span::from_secs(later.since(earlier).as_secs())
 }
 
 fn slash(expected: &str, found: &Excerpt) -> &'static str {
@@ -195,19 +232,20 @@ impl Rejection {
             Self::CriticalHeader => "critical_header",
             Self::DuplicateMember { .. } => "duplicate_member",
             Self::Encrypted => "encrypted_token",
-            Self::Expired => "expired",
+            Self::Expired { .. } => "expired",
             Self::FreshnessUnavailable => "freshness_unavailable",
             Self::IdToken => "id_token",
             Self::Inactive => "inactive",
-            Self::IssuedInFuture => "issued_in_future",
+            Self::IssuedInFuture { .. } => "issued_in_future",
             Self::IssuerMismatch { .. } => "issuer_mismatch",
             Self::KeyDistrusted => "key_distrusted",
             Self::LifetimeTooLong => "lifetime_too_long",
             Self::Malformed { .. } => "malformed_token",
-            Self::MissingClaim { .. } => "missing_claim",
-            Self::NotYetValid => "not_yet_valid",
+            Self::MissingClaim { .. } | Self::MissingMember { .. } => "missing_claim",
+            Self::NotYetValid { .. } => "not_yet_valid",
             Self::Opaque => "opaque_token",
             Self::RequiredClaim { .. } => "required_claim",
+            Self::ProofMismatch => "proof_key_mismatch",
             Self::Revoked => "revoked",
             Self::SenderConstrained => "sender_constrained",
             Self::SignatureInvalid => "signature_invalid",
@@ -220,14 +258,14 @@ impl Rejection {
     }
 }
 
-/// Nobody can tell whether the token is good: 503 with `Retry-After`. Never an answer about the token.
+/// The gate cannot tell now whether the token is good: 503 with `Retry-After`. Never an answer about the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{cause}")]
 pub struct Outage {
-    /// Why.
+    /// The cause.
     #[source]
     pub cause: OutageCause,
-    /// When it is worth asking again.
+    /// The time after which a new attempt is worthwhile.
     pub retry_after: Duration,
 }
 
@@ -238,7 +276,7 @@ impl Outage {
     }
 }
 
-/// Why nobody can tell. Details of the provider's answers go to the log, not into these.
+/// The cause of an outage. Details of the provider's answers go to the log, not into these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutageCause {
@@ -284,13 +322,13 @@ impl OutageCause {
     }
 }
 
-/// Why [`Provider::authenticate`](crate::Provider::authenticate) gives no principal.
+/// A token without a principal: it is bad, or the gate cannot tell now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthnError {
     /// The token is bad.
     #[error(transparent)]
     Rejected(#[from] Rejection),
-    /// Nobody can tell.
+    /// The gate cannot tell now.
     #[error(transparent)]
     Unavailable(#[from] Outage),
 }
@@ -305,31 +343,31 @@ impl AuthnError {
     }
 }
 
-/// Why [`Provider::judge`](crate::Provider::judge) gives no principal, and whose token it was.
+/// The error of [`Provider::authenticate`](crate::Provider::authenticate), and the client of the token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{error}")]
-pub struct Refused {
-    /// The token is bad, or nobody can tell.
+pub struct AuthnFailure {
+    /// The error.
     #[source]
     pub error: AuthnError,
-    /// The client to which the token was issued, where its issuer vouches for that: it signed the token, or was asked.
-    /// Never what a token says of itself.
+    /// The client to which the token was issued, where its issuer vouches for that: it signed the token or was asked
+    /// about it. Never an unverified claim.
     pub client: Option<ClientId>,
 }
 
-impl From<AuthnError> for Refused {
+impl From<AuthnError> for AuthnFailure {
     fn from(error: AuthnError) -> Self {
         Self { error, client: None }
     }
 }
 
-impl From<Rejection> for Refused {
+impl From<Rejection> for AuthnFailure {
     fn from(rejection: Rejection) -> Self {
         AuthnError::from(rejection).into()
     }
 }
 
-impl From<Outage> for Refused {
+impl From<Outage> for AuthnFailure {
     fn from(outage: Outage) -> Self {
         AuthnError::from(outage).into()
     }

@@ -52,7 +52,7 @@
 //!         true
 //!     }
 //!
-//!     async fn authenticate(&self, credentials: &Credentials, _: Freshness) -> Result<Principal, AuthnError> {
+//!     async fn authenticate(&self, credentials: &Credentials, _: Freshness) -> Result<Principal, AuthnFailure> {
 //!         if credentials.token.reveal() != self.token.reveal() {
 //!             return Err(Rejection::Inactive.into());
 //!         }
@@ -98,6 +98,7 @@ mod claims;
 mod clock;
 mod credentials;
 mod error;
+mod facts;
 mod http;
 mod names;
 mod offload;
@@ -114,7 +115,8 @@ pub use capability::{
 pub use claims::{ClaimPath, ClaimPathError, Claims};
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
 pub use credentials::{Credentials, Freshness};
-pub use error::{AuthnError, Excerpt, Outage, OutageCause, Refused, Rejection};
+pub use error::{AuthnError, AuthnFailure, Excerpt, Outage, OutageCause, Rejection};
+pub use facts::{Actor, Binding, Facts, Proof, Thumbprint};
 pub use http::{HttpClient, HttpError};
 pub use names::{Audience, ClientId, Issuer, NameError, ProviderName, Role, SessionId, Subject, TokenId};
 pub use offload::{Busy, Inline, Job, Offload, Tell};

@@ -1,17 +1,26 @@
-//! Who a verified token speaks for.
+//! The caller of a verified token.
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use serde_json::{Map, Value};
+
 use crate::{
-    Audience, Claims, ClientId, Issuer, ProviderName, Role, ScopeSet, SessionId, Subject, Timestamp, TokenId,
+    Actor, Audience, Binding, Claims, ClientId, Facts, Issuer, ProviderName, Role, ScopeSet, SessionId,
+    Subject, Timestamp, TokenId,
 };
 
-/// Who a *verified* token speaks for. It exists only after every check ran (invariant 1): its fields are private and
-/// its one constructor is [`Principal::assert_verified`].
+/// The caller of a *verified* token. It exists only after every check ran (invariant 1): its fields are private and
+/// its constructors are [`Principal::assert_verified`] and [`Principal::assert_verified_with`].
 #[derive(Clone)]
-pub struct Principal(Arc<Verified>);
+pub struct Principal(Arc<Caller>);
 
-/// What a plugin has established about a token, every check done. See [`Principal::assert_verified`].
+struct Caller {
+    verified: Verified,
+    /// Absent for the many tokens that state none.
+    facts: Option<Box<Facts>>,
+}
+
+/// The findings of a plugin about a token, every check done. See [`Principal::assert_verified`].
 #[derive(Clone, Debug)]
 pub struct Verified {
     /// The provider that vouches for it.
@@ -38,8 +47,8 @@ pub struct Verified {
     pub expires_at: Timestamp,
     /// The time after `exp` for which the provider's settings still accept the token.
     pub leeway: Duration,
-    /// Until when this may be answered from memory: expiry and leeway at most, sooner where the provider's answer may
-    /// be kept for a shorter time only, and a moment not after now where it may not be kept at all.
+    /// The end of the time in which this may be answered from memory: expiry and leeway at most, sooner where the
+    /// provider's answer may be kept for a shorter time only, and a moment not after now where it may not be kept at all.
     pub cache_until: Timestamp,
     /// The claims.
     pub claims: Claims,
@@ -47,91 +56,131 @@ pub struct Verified {
 
 impl Principal {
     /// Asserts that every check ran on the token from which `verified` was read: signature or introspection, issuer,
-    /// audience, expiry and all else that the provider's settings ask for. The only way to make a principal, so that
-    /// one search finds every place that claims one.
+    /// audience, expiry, binding and all else that the provider's settings ask for. The name is the same wherever a
+    /// principal is made, so that one search finds every place that claims one.
     pub fn assert_verified(verified: Verified) -> Self {
-        Self(Arc::new(verified))
+        Self(Arc::new(Caller { verified, facts: None }))
+    }
+
+    /// Asserts the same, of a token that states further facts.
+    pub fn assert_verified_with(verified: Verified, facts: Facts) -> Self {
+        let facts = (facts != Facts::default()).then(|| Box::new(facts));
+        Self(Arc::new(Caller { verified, facts }))
+    }
+
+    fn facts(&self) -> Option<&Facts> {
+        self.0.facts.as_deref()
     }
 
     /// The provider that vouches for it.
     pub fn provider(&self) -> &ProviderName {
-        &self.0.provider
+        &self.0.verified.provider
     }
 
     /// The token's issuer.
     pub fn issuer(&self) -> &Issuer {
-        &self.0.issuer
+        &self.0.verified.issuer
     }
 
-    /// Whom the token speaks for, if it says so.
+    /// The token's subject, if it has one.
     pub fn subject(&self) -> Option<&Subject> {
-        self.0.subject.as_ref()
+        self.0.verified.subject.as_ref()
     }
 
     /// The client that the token was issued to, if it says so.
     pub fn client(&self) -> Option<&ClientId> {
-        self.0.client.as_ref()
+        self.0.verified.client.as_ref()
     }
 
-    /// Whom the token is meant for.
+    /// The audiences that the token is meant for.
     pub fn audience(&self) -> &[Audience] {
-        &self.0.audience
+        &self.0.verified.audience
     }
 
-    /// What the token may do.
+    /// The scopes that the token grants.
     pub fn scopes(&self) -> &ScopeSet {
-        &self.0.scopes
+        &self.0.verified.scopes
     }
 
     /// Roles and groups.
     pub fn roles(&self) -> &[Role] {
-        &self.0.roles
+        &self.0.verified.roles
     }
 
     /// The token's id, if it has one.
     pub fn token_id(&self) -> Option<&TokenId> {
-        self.0.token_id.as_ref()
+        self.0.verified.token_id.as_ref()
     }
 
     /// The session at the provider, if the token names one.
     pub fn session(&self) -> Option<&SessionId> {
-        self.0.session.as_ref()
+        self.0.verified.session.as_ref()
     }
 
-    /// When the token was issued, if it says so.
+    /// The moment at which the token was issued, if it says so.
     pub fn issued_at(&self) -> Option<Timestamp> {
-        self.0.issued_at
+        self.0.verified.issued_at
     }
 
-    /// When the token expires.
+    /// The moment at which the token expires.
     pub fn expires_at(&self) -> Timestamp {
-        self.0.expires_at
+        self.0.verified.expires_at
     }
 
     /// Returns the moment from which the token is no longer accepted: `exp` and the provider's leeway.
     pub fn accepted_until(&self) -> Timestamp {
-        self.0.expires_at + self.0.leeway
+        self.0.verified.expires_at + self.0.verified.leeway
     }
 
-    /// Until when this principal may be answered from memory.
+    /// The end of the time in which this principal may be answered from memory.
     pub fn cache_until(&self) -> Timestamp {
-        self.0.cache_until
+        self.0.verified.cache_until
     }
 
     /// The verified claims.
     pub fn claims(&self) -> &Claims {
-        &self.0.claims
+        &self.0.verified.claims
+    }
+
+    /// The authentication context class (`acr`), if the token names one.
+    pub fn acr(&self) -> Option<&str> {
+        self.facts()?.acr.as_deref()
+    }
+
+    /// The moment of the caller's last sign-in (`auth_time`), if the token names it.
+    pub fn auth_time(&self) -> Option<Timestamp> {
+        self.facts()?.auth_time
+    }
+
+    /// The current actor (outermost `act`), if the token is used on behalf of its subject.
+    pub fn actor(&self) -> Option<&Actor> {
+        self.facts()?.actor.as_ref()
+    }
+
+    /// The authorization details (RFC 9396).
+    pub fn authorization_details(&self) -> &[Map<String, Value>] {
+        self.facts().map_or(&[], |facts| &facts.authorization_details)
+    }
+
+    /// The keys that the token is bound to.
+    pub fn binding(&self) -> Binding {
+        self.facts().map_or_else(Binding::default, |facts| facts.binding)
+    }
+
+    /// Returns `true` if the provider left the caller's groups out of the token.
+    pub fn groups_omitted(&self) -> bool {
+        self.facts().is_some_and(|facts| facts.groups_omitted)
     }
 }
 
 impl fmt::Debug for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Principal")
-            .field("provider", &self.0.provider)
-            .field("issuer", &self.0.issuer)
-            .field("subject", &self.0.subject)
-            .field("client", &self.0.client)
-            .field("scopes", &self.0.scopes)
+            .field("provider", self.provider())
+            .field("issuer", self.issuer())
+            .field("subject", &self.subject())
+            .field("client", &self.client())
+            .field("scopes", self.scopes())
             .finish_non_exhaustive()
     }
 }

@@ -6,78 +6,88 @@ use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Audience, AuthnError, Clock, Credentials, Freshness, HttpClient, Issuer, NameError, Offload, Principal,
-    ProviderName, Refused,
+    Audience, AuthnFailure, Clock, Credentials, Freshness, HttpClient, Issuer, NameError, Offload, Principal,
+    ProviderName,
     capability::{Health, KeyControl, RequestToken, RevokeToken},
 };
 
-/// A connected identity provider: says who a token speaks for.
+/// A connected identity provider: turns a token into a principal.
+///
+/// A provider that wraps another implements [`Provider::inner`]. Every method with a default then forwards to the inner
+/// provider, so that no capability and no change of the epoch is lost.
 #[async_trait]
 pub trait Provider: Send + Sync + fmt::Debug {
-    /// The issuers whose tokens this provider judges. An unverified `iss` picks the provider by them, no more.
+    /// The issuers of this provider's tokens. An unverified `iss` selects the provider by them and does nothing else.
     fn issuers(&self) -> &[Issuer];
 
-    /// Judges a token: a [`Principal`] only if every check ran and passed.
+    /// Verifies a token: returns a [`Principal`] only if every check ran and passed.
     ///
     /// # Errors
-    /// [`AuthnError::Rejected`] if the token is bad, [`AuthnError::Unavailable`] if nobody can tell. An outage is
-    /// never a rejection, nor the reverse.
+    /// [`AuthnError::Rejected`](crate::AuthnError::Rejected) if the token is bad,
+    /// [`AuthnError::Unavailable`](crate::AuthnError::Unavailable) if the provider cannot tell now, and the client of the
+    /// token where its issuer vouches for it. Never a rejection for an outage, nor the reverse.
     async fn authenticate(
         &self,
         credentials: &Credentials,
         freshness: Freshness,
-    ) -> Result<Principal, AuthnError>;
+    ) -> Result<Principal, AuthnFailure>;
 
-    /// As [`Provider::authenticate`], and says whose token it was that is refused, for whoever counts refusals. A provider
-    /// that does not say so itself leaves that open.
-    ///
-    /// # Errors
-    /// [`Refused`] holds what [`Provider::authenticate`] would have said.
-    async fn judge(&self, credentials: &Credentials, freshness: Freshness) -> Result<Principal, Refused> {
-        self.authenticate(credentials, freshness).await.map_err(Refused::from)
+    /// The provider that this one wraps.
+    fn inner(&self) -> Option<&dyn Provider> {
+        None
     }
 
-    /// Whether tokens that are no JWTs may be sent to this provider. One provider at most may say so.
+    /// Returns `true` if tokens of `issuer` belong to this provider. Differs from [`Provider::issuers`] only where the
+    /// issuers are not a closed list, such as those of every tenant of Entra ID.
+    fn serves(&self, issuer: &str) -> bool {
+        match self.inner() {
+            Some(inner) => inner.serves(issuer),
+            None => self.issuers().iter().any(|known| known.as_str() == issuer),
+        }
+    }
+
+    /// Returns `true` if tokens that are not JWTs may be sent to this provider. At most one provider may say so.
     fn takes_opaque_tokens(&self) -> bool {
-        false
+        self.inner().is_some_and(Provider::takes_opaque_tokens)
     }
 
-    /// Counts up whenever something that earlier answers rested on is withdrawn: a key removed or distrusted, the
-    /// provider disabled. Answers kept from an earlier epoch are not used any more.
+    /// A number that grows whenever something that earlier answers rested on is withdrawn: a key removed or distrusted,
+    /// the provider disabled. Answers kept from an earlier epoch are not used any more.
     fn epoch(&self) -> u64 {
-        0
+        self.inner().map_or(0, Provider::epoch)
     }
 
-    /// The longest that a token of this provider can be valid: it bounds how long a revocation must be kept.
+    /// The longest time for which a token of this provider can be valid. It bounds the time for which a revocation must
+    /// be kept.
     fn max_token_lifetime(&self) -> Duration {
-        DEFAULT_MAX_TOKEN_LIFETIME
+        self.inner().map_or(DEFAULT_MAX_TOKEN_LIFETIME, Provider::max_token_lifetime)
     }
 
-    /// Can tokens be asked of it?
+    /// The capability to request tokens, if the provider has it.
     fn request_token(&self) -> Option<&dyn RequestToken> {
-        None
+        self.inner()?.request_token()
     }
 
-    /// Can a revocation be passed to it?
+    /// The capability to pass revocations on, if the provider has it.
     fn revoke_token(&self) -> Option<&dyn RevokeToken> {
-        None
+        self.inner()?.revoke_token()
     }
 
-    /// Can it say how it is?
+    /// The provider's health, if it reports it.
     fn health(&self) -> Option<&dyn Health> {
-        None
+        self.inner()?.health()
     }
 
-    /// Can its keys be refreshed and distrusted?
+    /// Control over the provider's keys, if it has keys.
     fn key_control(&self) -> Option<&dyn KeyControl> {
-        None
+        self.inner()?.key_control()
     }
 }
 
-/// What `max_token_lifetime` is unless the settings say otherwise: 31 days.
+/// The default of `max_token_lifetime`: 31 days.
 pub const DEFAULT_MAX_TOKEN_LIFETIME: Duration = Duration::from_hours(31 * 24);
 
-/// The settings of a kind of provider: what stands under its name in `providers:`, without `kind` and `required`.
+/// The settings of a kind of provider: the mapping under its name in `providers:`, without `kind` and `required`.
 /// Deny unknown fields; whatever parses must be usable.
 #[async_trait]
 pub trait Settings: DeserializeOwned + Send + 'static {
@@ -88,10 +98,10 @@ pub trait Settings: DeserializeOwned + Send + 'static {
     /// and recovers by itself.
     ///
     /// # Errors
-    /// [`ConnectError`] for what no waiting will mend.
+    /// [`ConnectError`] for errors that do not pass with time.
     async fn connect(self, context: Context) -> Result<Arc<dyn Provider>, ConnectError>;
 
-    /// What is known without connecting, for checking a configuration.
+    /// The facts that are known without connecting, for checking a configuration.
     fn outline(&self) -> Outline {
         Outline::default()
     }
@@ -102,7 +112,7 @@ pub trait Settings: DeserializeOwned + Send + 'static {
     }
 }
 
-/// What settings say about a provider before anything is started.
+/// A description of a provider from its settings alone, before anything is started.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Outline {
@@ -110,17 +120,17 @@ pub struct Outline {
     pub issuers: Vec<Issuer>,
     /// The audiences.
     pub audiences: Vec<Audience>,
-    /// Whether it can be asked about a token now (`fresh: true`).
+    /// `true` if the provider can be asked about a token at any time (`fresh: true`).
     pub introspects: bool,
-    /// Whether it takes opaque tokens.
+    /// `true` if it takes opaque tokens.
     pub opaque_tokens: bool,
-    /// Whether tokens can be asked of it, and whether the settings hold a client for that.
+    /// The support for token requests, and the client that they use.
     pub token_requests: TokenRequests,
-    /// What is allowed but deserves a warning at every start.
+    /// Settings that are allowed but deserve a warning at every start.
     pub warnings: Vec<String>,
 }
 
-/// Whether tokens can be asked of a provider.
+/// The support of a provider for token requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TokenRequests {
     /// No.
@@ -132,7 +142,7 @@ pub enum TokenRequests {
     ConfiguredClient,
 }
 
-/// What a plugin is given.
+/// The services that a plugin is given.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Context {
@@ -142,7 +152,7 @@ pub struct Context {
     pub clock: Arc<dyn Clock>,
     /// An HTTP client with the default settings.
     pub http: Arc<dyn HttpClient>,
-    /// Where signatures are checked.
+    /// The workers on which signatures are checked.
     pub offload: Arc<dyn Offload>,
 }
 
@@ -158,7 +168,7 @@ impl Context {
     }
 }
 
-/// What no waiting will mend: the provider cannot be made from its settings.
+/// An error that does not pass with time: the provider cannot be made from its settings.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
@@ -167,7 +177,7 @@ pub enum ConnectError {
     Bind {
         /// The address.
         address: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// A name in the settings is not one.
@@ -178,7 +188,7 @@ pub enum ConnectError {
     Setting {
         /// The setting.
         key: String,
-        /// What is wrong with it and what to write instead.
+        /// The problem, and what to write instead.
         problem: String,
     },
 }

@@ -97,7 +97,7 @@ impl Bench {
     /// What the provider makes of a token.
     pub async fn ask(&self, token: &str, freshness: Freshness) -> Result<Principal, AuthnError> {
         let credentials = Credentials::bearer(BearerToken::parse(token).unwrap());
-        self.provider.authenticate(&credentials, freshness).await
+        self.provider.authenticate(&credentials, freshness).await.map_err(|failure| failure.error)
     }
 
     async fn rejects(&self, what: &str, token: &str, reason: &str) {

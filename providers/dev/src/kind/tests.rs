@@ -42,15 +42,16 @@ async fn connect(settings: Dev) -> Arc<dyn Provider> {
 fn demo(scopes: &str) -> TokenRequest {
     let (id, secret) = (ClientId::parse("demo").unwrap(), Secret::new("demo-secret"));
     let scopes = Some(ScopeSet::parse(scopes).unwrap());
-    TokenRequest { client: Some(ClientCredentials { id, secret }), scopes }
+    TokenRequest { client: Some(ClientCredentials { id, secret }), scopes, ..TokenRequest::default() }
 }
 
 async fn token(provider: &dyn Provider, scopes: &str) -> BearerToken {
     provider.request_token().unwrap().request_token(demo(scopes)).await.unwrap().access_token
 }
 
-async fn judge(provider: &dyn Provider, token: &BearerToken) -> Result<Principal, AuthnError> {
-    provider.authenticate(&Credentials::bearer(token.clone()), Freshness::Cached).await
+async fn authenticate(provider: &dyn Provider, token: &BearerToken) -> Result<Principal, AuthnError> {
+    let credentials = Credentials::bearer(token.clone());
+    provider.authenticate(&credentials, Freshness::Cached).await.map_err(|failure| failure.error)
 }
 
 /// A token with something wrong with it.
@@ -77,7 +78,7 @@ async fn in_every_shape_its_own_tokens_are_taken_by_discovery() {
     ];
     for shape in shapes {
         let provider = connect(dev(&shape)).await;
-        let principal = judge(&*provider, &token(&*provider, "items").await).await.unwrap();
+        let principal = authenticate(&*provider, &token(&*provider, "items").await).await.unwrap();
         assert_eq!(principal.scopes().to_string(), "items", "{shape}");
         assert_eq!(principal.client().unwrap().as_str(), "demo", "{shape}");
         assert_eq!(principal.audience()[0].as_str(), API, "{shape}");
@@ -88,11 +89,11 @@ async fn in_every_shape_its_own_tokens_are_taken_by_discovery() {
 async fn invariant_1_every_broken_token_is_refused_for_what_is_wrong_with_it() {
     let provider = connect(dev(&json!({}))).await;
     for fault in Fault::ALL {
-        let judged = judge(&*provider, &broken(&*provider, fault).await).await;
-        let Err(AuthnError::Rejected(rejection)) = judged else { panic!("{fault}: {judged:?}") };
+        let result = authenticate(&*provider, &broken(&*provider, fault).await).await;
+        let Err(AuthnError::Rejected(rejection)) = result else { panic!("{fault}: {result:?}") };
         let as_expected = match fault {
-            Fault::Expired => matches!(rejection, Rejection::Expired),
-            Fault::NotYetValid => matches!(rejection, Rejection::NotYetValid),
+            Fault::Expired => matches!(rejection, Rejection::Expired { .. }),
+            Fault::NotYetValid => matches!(rejection, Rejection::NotYetValid { .. }),
             Fault::WrongAudience => matches!(rejection, Rejection::AudienceMismatch { .. }),
             Fault::NoAudience | Fault::NoExpiry => matches!(rejection, Rejection::MissingClaim { .. }),
             Fault::WrongIssuer => matches!(rejection, Rejection::IssuerMismatch { .. }),
@@ -119,8 +120,8 @@ async fn a_fresh_answer_knows_of_a_revocation() {
         let principal = provider.authenticate(&fresh, Freshness::Fresh).await.unwrap();
         assert_eq!(principal.scopes().to_string(), "items");
         provider.revoke_token().unwrap().revoke_token(&token).await.unwrap();
-        let judged = provider.authenticate(&fresh, Freshness::Fresh).await;
-        assert_eq!(judged.unwrap_err(), AuthnError::Rejected(Rejection::Inactive));
+        let result = provider.authenticate(&fresh, Freshness::Fresh).await;
+        assert_eq!(result.unwrap_err(), AuthnError::Rejected(Rejection::Inactive));
     }
 }
 
@@ -130,7 +131,7 @@ async fn an_opaque_token_is_introspected_where_the_settings_take_them() {
     let provider = connect(dev(&json!({ "clients": clients, "opaque_tokens": "introspect" }))).await;
     let token = token(&*provider, "items").await;
     assert!(!token.reveal().contains('.'));
-    assert_eq!(judge(&*provider, &token).await.unwrap().scopes().to_string(), "items");
+    assert_eq!(authenticate(&*provider, &token).await.unwrap().scopes().to_string(), "items");
     provider.revoke_token().unwrap().revoke_token(&token).await.unwrap();
     let fresh = provider.authenticate(&Credentials::bearer(token), Freshness::Fresh).await;
     assert_eq!(fresh.unwrap_err(), AuthnError::Rejected(Rejection::Inactive));
@@ -140,8 +141,8 @@ async fn an_opaque_token_is_introspected_where_the_settings_take_them() {
 async fn invariant_12_an_opaque_token_is_refused_where_the_settings_do_not_take_them() {
     let clients = json!([{ "id": "demo", "secret": "demo-secret", "scopes": ["items"], "tokens": "opaque" }]);
     let provider = connect(dev(&json!({ "clients": clients }))).await;
-    let judged = judge(&*provider, &token(&*provider, "items").await).await;
-    assert_eq!(judged.unwrap_err(), AuthnError::Rejected(Rejection::Opaque));
+    let result = authenticate(&*provider, &token(&*provider, "items").await).await;
+    assert_eq!(result.unwrap_err(), AuthnError::Rejected(Rejection::Opaque));
 }
 
 #[tokio::test]
@@ -153,7 +154,7 @@ async fn an_opaque_token_of_auth0_is_told_from_a_jwt() {
     let response = request.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
     let answer: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     let opaque = BearerToken::parse(answer["access_token"].as_str().unwrap()).unwrap();
-    assert_eq!(judge(&*provider, &opaque).await.unwrap_err(), AuthnError::Rejected(Rejection::Encrypted));
+    assert_eq!(authenticate(&*provider, &opaque).await.unwrap_err(), AuthnError::Rejected(Rejection::Encrypted));
     assert!(provider.authenticate(&Credentials::bearer(opaque), Freshness::Fresh).await.is_err());
 }
 
@@ -184,7 +185,7 @@ async fn rotating_keys_while_calls_run_fails_none() {
     for _ in 0..5 {
         tokens.push(token(&*provider, "items").await);
         for token in &tokens {
-            judge(&*provider, token).await.unwrap();
+            authenticate(&*provider, token).await.unwrap();
         }
         running.rotate().await.unwrap();
     }
@@ -199,13 +200,13 @@ async fn a_successor_at_the_same_address_goes_on_with_keys_and_revocations() {
 
     let clients = json!([{ "id": "demo", "secret": "demo-secret", "scopes": ["items", "more"] }]);
     let second = connect(dev(&json!({ "listen": address, "clients": clients }))).await;
-    judge(&*second, &kept).await.unwrap();
-    judge(&*second, &token(&*second, "more").await).await.unwrap();
+    authenticate(&*second, &kept).await.unwrap();
+    authenticate(&*second, &token(&*second, "more").await).await.unwrap();
     let fresh = second.authenticate(&Credentials::bearer(revoked), Freshness::Fresh).await;
     assert_eq!(fresh.unwrap_err(), AuthnError::Rejected(Rejection::Inactive));
 
     drop(first);
-    judge(&*second, &token(&*second, "more").await).await.unwrap();
+    authenticate(&*second, &token(&*second, "more").await).await.unwrap();
 }
 
 #[tokio::test]
@@ -217,7 +218,7 @@ async fn who_was_to_succeed_and_did_not_gives_the_address_back() {
     let asked = first.request_token().unwrap().request_token(demo("items")).await;
     assert!(matches!(asked, Err(TokenRequestError::Refused { status: 401, .. })));
     drop(second);
-    judge(&*first, &token(&*first, "items").await).await.unwrap();
+    authenticate(&*first, &token(&*first, "items").await).await.unwrap();
 }
 
 #[tokio::test]

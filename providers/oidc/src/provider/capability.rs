@@ -1,4 +1,4 @@
-//! What the provider can do beyond judging tokens.
+//! The capabilities of the provider beyond authentication.
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -7,20 +7,25 @@ use scopegate_provider::{
     BearerToken, Health, HealthReport, IssuerHealth, KeyControl, KeyHealth, Outage, OutageCause,
     RequestToken, RevokeToken, TokenRequest, TokenRequestError, TokenResponse,
 };
+use serde_json::Value;
 
-use super::{DISABLED, Kind, OidcProvider};
-use crate::{client::Client, introspection::Introspector, jwk::PublicKey, jwt::Jwt, keys::LiveIssuer};
+use super::{DISABLED, Endpoint, OidcProvider};
+use crate::{
+    client::Client, introspection::{AnswerBody, Introspector}, jwk::PublicKey, jwt::Jwt, remote_keys::RemoteKeySet,
+};
 
 #[async_trait]
 impl RequestToken for OidcProvider {
     async fn request_token(&self, request: TokenRequest) -> Result<TokenResponse, TokenRequestError> {
-        let configured = || self.settings.client().filter(|client| client.can_request_tokens()).cloned();
         let client = match request.client {
             Some(caller) => Client::of_caller(caller, self.settings.client_authentication_method()),
-            None => configured().ok_or(TokenRequestError::NoClient)?,
+            None => {
+                let configured = self.settings.client().filter(|client| client.can_request_tokens());
+                configured.cloned().ok_or(TokenRequestError::NoClient)?
+            }
         };
-        let endpoint = match self.live.first() {
-            Some(live) => self.endpoint(live, Kind::Token).await?,
+        let endpoint = match self.remotes.first() {
+            Some(remote) => self.endpoint(remote, Endpoint::Token).await?,
             None => None,
         };
         let endpoint = endpoint.ok_or_else(|| {
@@ -28,17 +33,25 @@ impl RequestToken for OidcProvider {
             Outage::new(OutageCause::Provider, DISABLED)
         })?;
         let scopes = request.scopes.as_ref().or_else(|| self.settings.token_request_scope());
-        self.requester.request_token(&client, &endpoint, scopes, self.settings.token_parameters()).await
+        let resources = match request.resources.as_slice() {
+            [] => self.settings.token_request_resource(),
+            asked => asked,
+        };
+        let fixed = self.settings.token_parameters();
+        let mut parameters: Vec<(&str, &str)> =
+            fixed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        parameters.extend(resources.iter().map(|resource| ("resource", resource.as_str())));
+        self.requester.request_token(&client, &endpoint, scopes, &parameters).await
     }
 }
 
 #[async_trait]
 impl RevokeToken for OidcProvider {
     async fn revoke_token(&self, token: &BearerToken) -> Result<(), Outage> {
-        let (Some(client), Some(live)) = (self.settings.client(), self.issuer_of(token)) else {
+        let (Some(client), Some(remote)) = (self.settings.client(), self.issuer_of(token)) else {
             return Ok(());
         };
-        match self.endpoint(live, Kind::Revocation).await? {
+        match self.endpoint(remote, Endpoint::Revocation).await? {
             Some(endpoint) => self.requester.revoke(client, &endpoint, token).await,
             None => Ok(()),
         }
@@ -50,26 +63,55 @@ impl Health for OidcProvider {
     fn report(&self) -> HealthReport {
         let disabled = self.disabled.load(Ordering::SeqCst);
         HealthReport {
-            ready: !disabled && self.live.first().is_some_and(|live| live.ready()),
+            ready: !disabled && self.remotes.first().is_some_and(|remote| remote.ready()),
             disabled,
-            issuers: self.live.iter().map(|live| self.issuer_health(live)).collect(),
+            issuers: self.remotes.iter().map(|remote| self.issuer_health(remote)).collect(),
             introspection_latency_ms: self.introspector.as_ref().and_then(Introspector::latency),
             introspections: self.introspector.as_ref().map(Introspector::health),
         }
     }
 
     async fn ready(&self) {
-        if let Some(live) = self.live.first() {
-            live.until_ready().await;
+        if let Some(remote) = self.remotes.first() {
+            remote.until_ready().await;
         }
+    }
+
+    async fn probe(&self) -> Option<Result<(), String>> {
+        let introspector = self.introspector.as_ref()?;
+        let remote = self.remotes.first()?;
+        let endpoint = match self.endpoint(remote, Endpoint::Introspection).await {
+            Ok(Some(endpoint)) => endpoint,
+            Ok(None) => {
+                let problem = "discovery names no introspection endpoint; set `introspection_endpoint`";
+                return Some(Err(problem.to_owned()));
+            }
+            Err(outage) => return Some(Err(outage.to_string())),
+        };
+        let (token, is_own) = self.token_for_probe().await?;
+        let answer = match introspector.probe(&endpoint, &token).await {
+            Err(problem) => return Some(Err(format!("introspection at `{endpoint}`: {problem}"))),
+            Ok(answer) => answer,
+        };
+        let active = match &answer {
+            AnswerBody::Plain(members) => members.get("active") == Some(&Value::Bool(true)),
+            AnswerBody::Signed(_) => true,
+        };
+        Some(if active || !is_own {
+            Ok(())
+        } else {
+            Err(format!(
+                "introspection at `{endpoint}`: the provider calls its own new token inactive; it may not introspect its JWTs, or only for a client that is in their audience"
+            ))
+        })
     }
 }
 
 #[async_trait]
 impl KeyControl for OidcProvider {
     async fn refresh(&self) -> Result<(), Outage> {
-        for live in &self.live {
-            live.refresh().await?;
+        for remote in &self.remotes {
+            remote.refresh().await?;
         }
         Ok(())
     }
@@ -90,20 +132,29 @@ impl KeyControl for OidcProvider {
 }
 
 impl OidcProvider {
-    /// The issuer that a token names, or else the first.
-    fn issuer_of(&self, token: &BearerToken) -> Option<&Arc<LiveIssuer>> {
-        let named = Jwt::parse(token).ok().and_then(|jwt| {
-            let issuer = jwt.unverified_issuer().ok()?;
-            self.live.iter().find(|live| live.issuer.as_str() == issuer)
-        });
-        named.or(self.live.first())
+    /// Returns a token to introspect in a probe: a new one of the provider, and `true`, if the settings hold a client that
+    /// gets one, or else a text that no provider has issued.
+    async fn token_for_probe(&self) -> Option<(BearerToken, bool)> {
+        match self.request_token(TokenRequest::default()).await {
+            Ok(response) => Some((response.access_token, true)),
+            Err(_) => Some((BearerToken::parse("scopegate-check").ok()?, false)),
+        }
     }
 
-    fn issuer_health(&self, live: &LiveIssuer) -> IssuerHealth {
-        let status = live.status.load();
+    /// Returns the issuer that a token names, or else the first.
+    fn issuer_of(&self, token: &BearerToken) -> Option<&Arc<RemoteKeySet>> {
+        let named = Jwt::parse(token).ok().and_then(|jwt| {
+            let issuer = jwt.unverified_issuer().ok()?;
+            self.remotes.iter().find(|remote| remote.serves(issuer))
+        });
+        named.or(self.remotes.first())
+    }
+
+    fn issuer_health(&self, remote: &RemoteKeySet) -> IssuerHealth {
+        let status = remote.status.load();
         IssuerHealth {
-            issuer: live.issuer.clone(),
-            keys: live
+            issuer: remote.issuer.clone(),
+            keys: remote
                 .with_keys(|set| set.keys().map(|key| self.key_health(key)).collect())
                 .unwrap_or_default(),
             last_refresh: status.last_refresh,

@@ -1,50 +1,56 @@
 //! The keys that every kind of provider takes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use schemars::JsonSchema;
 use scopegate_provider::{Audience, ClientId, Issuer, Scope, Secret, Span};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText};
-use crate::http::HttpSettings;
+use crate::{http::HttpSettings, key_set::KeyParameter, validate::RequiredMembers};
 
-/// The keys that every kind of provider takes, as they are written. A preset fills in what its provider fixes, then has
-/// the whole proven by [`Settings::check`](super::Settings::check).
+/// The keys that every kind of provider takes, as they are written. A preset fills in the values that its provider fixes,
+/// then passes the whole to [`Settings::check`](super::Settings::check).
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Common {
-    /// The issuer, byte for byte as it stands in `iss` of the tokens.
+    /// The issuer, byte for byte as in `iss` of the tokens.
     pub issuer: Option<Issuer>,
     /// Further issuers of the same tenant, such as a custom domain; each is discovered on its own.
     pub issuers: Vec<Issuer>,
     /// The audience of this API, or several: a token must name one of them in `aud`.
     pub audience: List<Audience>,
-    /// Clients whose tokens are taken, others' are not. Alone, without `audience`, only where tokens carry no audience.
+    /// The clients whose tokens are accepted. Alone, without `audience`, only where tokens carry no audience.
     pub allowed_clients: Vec<ClientId>,
-    /// How tokens are validated: `jwt` unless said.
+    /// The way in which tokens are validated: `jwt` by default.
     pub validate: Option<Validate>,
-    /// What is done with tokens that are no JWTs: left out, they are refused.
+    /// The treatment of tokens that are not JWTs. Without this key they are refused.
     pub opaque_tokens: Option<OpaqueTokens>,
-    /// The signature algorithms that are taken: RS256, PS256, ES256 and `EdDSA` unless said.
+    /// The accepted signature algorithms: RS256, PS256, ES256 and `EdDSA` by default; also RS384, RS512, PS384, PS512,
+    /// ES384, ES512 and `Ed25519`.
     pub algorithms: Option<Vec<AlgorithmName>>,
-    /// The values of the header's `typ` that are taken, `none` for tokens without one: `[at+jwt, JWT]` unless said.
+    /// The accepted values of the header's `typ`, `none` for tokens without it: `[at+jwt, JWT]` by default.
     pub token_types: Option<Vec<String>>,
-    /// Whether tokens are access tokens or, from issuers that give machines nothing else, ID tokens.
+    /// The use of the tokens: access tokens or, from issuers that issue nothing else to machines, ID tokens.
     pub token_use: TokenUseSetting,
-    /// How far clocks may differ: 30s unless said, 5m at most.
+    /// The tolerated difference of clocks: 30s by default, 5m at most.
     pub leeway: Option<Span>,
-    /// Where scopes stand, the union of those present: `[scope, scp]` unless said.
+    /// The claims with scopes, the union of those present: `[scope, scp]` by default.
     pub scope_claims: Option<Vec<ClaimName>>,
-    /// Where roles stand, the union of those present: nowhere unless said.
+    /// The claims with roles, the union of those present: none by default.
     pub role_claims: Option<Vec<ClaimName>>,
-    /// Where the client's id stands, the first that is present: `[client_id, azp]` unless said.
+    /// The claims with the client's id, of which the first that is present counts: `[client_id, azp]` by default.
     pub client_claims: Option<Vec<ClaimName>>,
-    /// The provider's name of a scope, and ours.
+    /// The provider's names of scopes, with ours.
     pub map_scopes: BTreeMap<String, Scope>,
-    /// What a token request asks for when its caller names no scope; it grants nothing.
+    /// The scope of a token request whose caller names none. It grants nothing.
     pub token_request_scope: Option<ScopeText>,
+    /// The `resource` (RFC 8707) of a token request whose caller names none, for providers that issue tokens for this API
+    /// only then: one or a list.
+    pub token_request_resource: List<String>,
+    /// Further parameters of every token request, as the provider needs them.
+    pub token_request_parameters: BTreeMap<String, String>,
     /// The client as which scopegate introspects, requests and revokes tokens.
     pub client_id: Option<ClientId>,
     /// Its secret.
@@ -53,31 +59,34 @@ pub struct Common {
     pub private_key: Option<Secret>,
     /// The `kid` under which the provider knows the public half of `private_key`.
     pub private_key_id: Option<String>,
-    /// How the client authenticates: `client_secret_basic` with a secret, `private_key_jwt` with a key unless said.
+    /// The client's way to authenticate: by default `client_secret_basic` with a secret, `private_key_jwt` with a key.
     pub client_authentication: Option<ClientAuthenticationMethod>,
-    /// How keys are kept.
+    /// The source of the keys, and their refreshes.
     pub jwks: JwksSettings,
-    /// How introspection is done.
+    /// The header parameters by which a token's key is found, in order: `[kid, "x5t#S256", x5t]` by default. A token with
+    /// none of them is tried with every key that fits, up to four.
+    pub key_by: Option<Vec<KeyParameter>>,
+    /// The use of introspection.
     pub introspection: Option<IntrospectionSettings>,
-    /// Where the discovery document is, if not where it should be.
+    /// The URL of the discovery document, if it is not at a standard place.
     pub discovery_url: Option<Endpoint>,
-    /// Where the key set is, whatever discovery says; without it nothing but keys then needs discovery.
+    /// The URL of the key set, in place of the one that discovery names.
     pub jwks_uri: Option<Endpoint>,
-    /// Where tokens are requested, whatever discovery says.
+    /// The token endpoint, in place of the one that discovery names.
     pub token_endpoint: Option<Endpoint>,
-    /// Where tokens are introspected, whatever discovery says.
+    /// The introspection endpoint, in place of the one that discovery names.
     pub introspection_endpoint: Option<Endpoint>,
-    /// Where tokens are revoked, whatever discovery says.
+    /// The revocation endpoint, in place of the one that discovery names.
     pub revocation_endpoint: Option<Endpoint>,
     /// Claims that a token must have: a value, or a list of which it must have one.
     pub required_claims: BTreeMap<ClaimName, Value>,
-    /// The longest that a token may be valid: 31d unless said.
+    /// The longest time for which a token may be valid: 31d by default.
     pub max_token_lifetime: Option<Span>,
-    /// How the provider is reached.
+    /// The HTTP client.
     pub http: HttpSettings,
 }
 
-/// How tokens are validated.
+/// The way in which tokens are validated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Validate {
@@ -90,15 +99,15 @@ pub enum Validate {
     JwtThenIntrospect,
 }
 
-/// What is done with tokens that are no JWTs.
+/// The treatment of tokens that are not JWTs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OpaqueTokens {
-    /// The provider is asked. One provider at most may take them.
+    /// The provider is asked about them. At most one provider may take them.
     Introspect,
 }
 
-/// Whether tokens speak to an API, or about a user to a client.
+/// The use of tokens: to call an API, or to tell a client about a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenUseSetting {
@@ -109,7 +118,7 @@ pub enum TokenUseSetting {
     Id,
 }
 
-/// How a client authenticates (OIDC Core 1.0, section 9).
+/// The way in which a client authenticates (OIDC Core 1.0, section 9).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuthenticationMethod {
@@ -123,22 +132,29 @@ pub enum ClientAuthenticationMethod {
     None,
 }
 
-/// `jwks`: how keys are kept.
+/// `jwks`: the source of the keys, and their refreshes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct JwksSettings {
-    /// The longest between two fetches: 1h unless said, 30s to 24h. The answer's `Cache-Control: max-age` may make it
+    /// A file with the key set, read anew when it changes; nothing is fetched for keys then.
+    #[schemars(extend("format" = "path"))]
+    pub file: Option<Box<Path>>,
+    /// The keys themselves, as in the member `keys` of a key set.
+    pub keys: Option<Vec<Map<String, Value>>>,
+    /// The longest interval between two fetches: 1h by default, 30s to 24h. The answer's `Cache-Control: max-age` may make it
     /// shorter, down to 5m.
     pub refresh: Span,
-    /// How long keys are used while new ones cannot be had: 24h unless said.
+    /// The time for which keys are used while new ones cannot be fetched: 24h by default.
     pub stale_if_error: Span,
-    /// The least between two fetches that unknown key ids ask for: 30s unless said.
+    /// The shortest interval between two fetches for unknown keys: 30s by default.
     pub cool_down: Span,
 }
 
 impl Default for JwksSettings {
     fn default() -> Self {
         Self {
+            file: None,
+            keys: None,
             refresh: Span::from_secs(3600),
             stale_if_error: Span::from_secs(24 * 3600),
             cool_down: Span::from_secs(30),
@@ -146,25 +162,66 @@ impl Default for JwksSettings {
     }
 }
 
-/// `introspection`: how introspection is done.
+/// `introspection`: the use of introspection.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct IntrospectionSettings {
-    /// How long an answer is used: 10s unless said, `0s` asks at every call. A token that the provider revokes is taken
-    /// until then.
+    /// The time for which an answer is used: 10s by default; `0s` asks at every call. A token that the provider revokes is
+    /// accepted until then.
     pub cache: Span,
-    /// How long an answer may take: 3s unless said.
+    /// The time limit of an answer: 3s by default.
     pub timeout: Span,
+    /// The members that an answer must hold, of those that RFC 7662 leaves optional: `[iss, aud, exp]` by default. Members
+    /// that are present are checked in any case.
+    pub required_members: Option<Vec<AnswerMember>>,
+    /// `true` if answers must be signed by the issuer (RFC 9701) for the client that asks.
+    pub signed: bool,
 }
 
 impl Default for IntrospectionSettings {
     fn default() -> Self {
-        Self { cache: Span::from_secs(10), timeout: Span::from_secs(3) }
+        Self {
+            cache: Span::from_secs(10),
+            timeout: Span::from_secs(3),
+            required_members: None,
+            signed: false,
+        }
+    }
+}
+
+/// A member of an introspection answer that RFC 7662, section 2.2, leaves optional.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnswerMember {
+    /// The issuer.
+    Iss,
+    /// The audience.
+    Aud,
+    /// The expiry.
+    Exp,
+}
+
+impl IntrospectionSettings {
+    /// Returns the members that an answer must hold.
+    pub(crate) fn required_members(&self) -> RequiredMembers {
+        let Some(members) = &self.required_members else { return RequiredMembers::ALL };
+        RequiredMembers {
+            issuer: members.contains(&AnswerMember::Iss),
+            audience: members.contains(&AnswerMember::Aud),
+            expiry: members.contains(&AnswerMember::Exp),
+        }
+    }
+}
+
+impl JwksSettings {
+    /// Returns `true` if the settings bring the keys, so that none are fetched.
+    pub(crate) fn has_keys(&self) -> bool {
+        self.file.is_some() || self.keys.is_some()
     }
 }
 
 impl Common {
-    /// The first key that asks for introspection, if any does.
+    /// Returns the first key that asks for introspection.
     pub fn introspection_key(&self) -> Option<&'static str> {
         let keys = [
             ("validate", !matches!(self.validate, None | Some(Validate::Jwt))),
@@ -175,17 +232,17 @@ impl Common {
         keys.into_iter().find(|(_, asks)| *asks).map(|(key, _)| key)
     }
 
-    /// Whether the settings ask for introspection in any way.
+    /// Returns `true` if the settings ask for introspection in any way.
     pub fn wants_introspection(&self) -> bool {
         self.introspection_key().is_some()
     }
 
-    /// Whether they say that the introspection endpoint wants no client, as Hydra's on its admin port.
+    /// Returns `true` if the introspection endpoint needs no client, as Hydra's on its admin port.
     pub(super) fn introspects_without_client(&self) -> bool {
         self.client_authentication == Some(ClientAuthenticationMethod::None)
     }
 
-    /// The URLs that override discovery, with their keys.
+    /// Returns the URLs that override discovery, with their keys.
     pub(super) fn endpoints(&self) -> impl Iterator<Item = (&'static str, &Endpoint)> {
         let all = [
             ("discovery_url", &self.discovery_url),

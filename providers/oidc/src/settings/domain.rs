@@ -1,4 +1,4 @@
-//! The domain of a tenant, as people copy it from their provider's console.
+//! The domain of a tenant, as a provider's console shows it.
 
 use std::{borrow::Cow, str::FromStr};
 
@@ -21,11 +21,11 @@ use crate::http::is_loopback;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Domain(Url);
 
-/// Why a string is not a tenant's domain.
+/// A string that is not a tenant's domain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected a tenant's domain such as `acme.eu.auth0.com` or `acme.okta.com`, found `{found}`")]
 pub struct DomainError {
-    /// What was found.
+    /// The string.
     pub found: String,
 }
 

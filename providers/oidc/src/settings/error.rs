@@ -1,31 +1,73 @@
-//! What is wrong with settings, and what to write instead.
+//! Errors of settings.
 
 use std::time::Duration;
 
 use scopegate_provider::{ConnectError, Span};
 
 use super::ClientAuthenticationMethod;
-use crate::http::HttpSettingsError;
+use crate::{http::HttpSettingsError, key_set::KeySetError};
 
-/// What is wrong with settings. Each message begins with the key; none holds a secret.
+/// An error of settings. Each message begins with the key; none holds a secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
     /// No issuer.
     #[error(
-        "`issuer`: expected the issuer as it stands in `iss` of the tokens, such as `https://id.example/realms/acme`"
+        "`issuer`: expected the issuer, byte for byte as in `iss` of the tokens, such as `https://id.example/realms/acme`"
     )]
     NoIssuer,
-    /// An issuer that is no URL.
+    /// An issuer that is not a URL.
     #[error(
         "`{key}`: expected a URL without query and fragment, such as `https://id.example/realms/acme`, found `{found}`"
     )]
     IssuerUrl {
         /// `issuer` or `issuers`.
         key: &'static str,
-        /// What was found.
+        /// The text.
         found: String,
     },
+    /// An issuer without a scheme.
+    #[error("`{key}`: the scheme is missing: write `https://{found}`")]
+    IssuerScheme {
+        /// `issuer` or `issuers`.
+        key: &'static str,
+        /// The text.
+        found: String,
+    },
+    /// The URL of a document in place of the issuer.
+    #[error("`{key}`: that is the URL of a document, not the issuer; leave off `{suffix}`")]
+    IssuerDocument {
+        /// `issuer` or `issuers`.
+        key: &'static str,
+        /// The end that is too much.
+        suffix: String,
+    },
+    /// The template of all tenants' issuers in place of one.
+    #[error(
+        "`{key}`: `{{tenantid}}` is a placeholder for the id of a tenant, and no token has it in `iss`; use `kind: entra` with `tenant: ID` or `tenants: any`"
+    )]
+    IssuerTemplate {
+        /// `issuer` or `issuers`.
+        key: &'static str,
+    },
+    /// A type of token that is never an access token.
+    #[error("`token_types`: a token of the type `{found}` is never an access token")]
+    ForeignType {
+        /// The type.
+        found: &'static str,
+    },
+    /// More than one source of keys.
+    #[error("`jwks`: the keys come from one place only; leave off all but one of {keys}")]
+    KeySources {
+        /// The keys that are there.
+        keys: String,
+    },
+    /// Keys in the settings that cannot be used.
+    #[error("`jwks.keys`: {0}")]
+    InlineKeys(KeySetError),
+    /// Signed introspection answers without a client that they are meant for.
+    #[error("`introspection.signed`: a signed answer names the client that asked; give `client_id`")]
+    SignedWithoutClient,
     /// Plain `http` to a host that is not allowed.
     #[error(
         "`{key}`: plain http is for loopback only; use https, or name `{host}` in `http.insecure_hosts` if its network is trusted"
@@ -36,7 +78,7 @@ pub enum SettingsError {
         /// The host.
         host: String,
     },
-    /// Nothing says whom tokens must be meant for.
+    /// The settings name no audience.
     #[error(
         "`audience`: expected the audience of this API, so that tokens meant for others are refused; for an issuer whose tokens carry none, such as Cognito, `allowed_clients`"
     )]
@@ -57,47 +99,51 @@ pub enum SettingsError {
         /// The most.
         most: Duration,
     },
-    /// Keys would be too old before they are fetched again.
+    /// Keys would be stale before they are fetched again.
     #[error("`jwks.stale_if_error`: expected at least `jwks.refresh` ({refresh})")]
     StaleBeforeRefresh {
         /// `jwks.refresh`.
         refresh: Span,
     },
-    /// Introspection, and no client to ask as.
+    /// Introspection without a client.
     #[error(
         "`client_id`: introspection needs a client: give `client_id` and `client_secret`, or `client_authentication: none` where the endpoint asks for none"
     )]
     IntrospectionWithoutClient,
-    /// A secret or key without the client that it belongs to.
+    /// A secret or key without a client.
     #[error("`client_id`: expected the client that `{key}` belongs to")]
     NoClientId {
-        /// The key that is there.
+        /// The key.
         key: &'static str,
     },
-    /// What the method of client authentication needs is not there, or something else is.
+    /// The method of client authentication does not fit the secret or key.
     #[error("`client_authentication`: {advice}")]
     Authentication {
-        /// What to write.
+        /// The advice.
         advice: &'static str,
     },
     /// The private key cannot be used. It is not shown.
     #[error("`private_key`: expected an RSA, P-256, P-384 or Ed25519 private key in PEM (PKCS #8)")]
     PrivateKey,
-    /// How the provider is reached.
+    /// The HTTP client.
     #[error("`http`: {0}")]
     Http(#[from] HttpSettingsError),
-    /// What a kind does not have.
+    /// A value that does not fit the kind.
     #[error("`{key}`: {problem}")]
     Kind {
         /// The key.
         key: &'static str,
-        /// What is wrong with it for this kind, and what to write instead.
+        /// The problem, and what to write instead.
         problem: String,
     },
 }
 
 impl SettingsError {
-    /// What a kind does not have, or wants otherwise.
+    pub(super) fn range(key: &'static str, least: Duration, most: Duration) -> Self {
+        Self::Range { key, least, most }
+    }
+
+    /// Returns an error of a kind.
     pub fn kind(key: &'static str, problem: impl Into<String>) -> Self {
         Self::Kind { key, problem: problem.into() }
     }

@@ -65,7 +65,7 @@ impl<'de, Own: DeserializeOwned + JsonSchema> Deserialize<'de> for Preset<Own> {
     }
 }
 
-/// Reads both parts in one pass, so that an error is told with its place.
+/// A visitor that reads both parts in one pass, so that an error has its place.
 struct Split<Own>(PhantomData<Own>);
 
 impl<'de, Own: DeserializeOwned + JsonSchema> Visitor<'de> for Split<Own> {
@@ -169,7 +169,7 @@ impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for KeySeed<'_, K> {
     }
 }
 
-/// The value of an own key: tried alone, so that what is wrong with it is told where it stands.
+/// The value of an own key, parsed alone so that an error has its place.
 struct OwnValue<'a, Own> {
     key: &'a str,
     kind: PhantomData<Own>,

@@ -45,7 +45,7 @@ impl<T: JsonSchema> JsonSchema for List<T> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint(pub Url);
 
-/// Where a claim stands: see [`ClaimPath`].
+/// The path of a claim: see [`ClaimPath`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimName(pub ClaimPath);
 

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use scopegate_oidc::{Http, OidcProvider, Settings};
 use scopegate_provider::{
-    AuthnError, BearerToken, Context, Credentials, Freshness, Health, Inline, Outage, OutageCause, Principal,
-    Provider, ProviderName, Refused, Rejection,
+    AuthnError, AuthnFailure, BearerToken, Context, Credentials, Freshness, Health, Inline, Outage, OutageCause, Principal,
+    Provider, ProviderName, Rejection,
 };
 use scopegate_testkit::{MintKey, TestClock, TestIssuer};
 use serde_json::{Value, json};
@@ -62,12 +62,12 @@ impl Harness {
 
     pub(crate) async fn ask(&self, token: &str, freshness: Freshness) -> Result<Principal, AuthnError> {
         let credentials = Credentials::bearer(BearerToken::parse(token).unwrap());
-        self.provider.authenticate(&credentials, freshness).await
+        self.provider.authenticate(&credentials, freshness).await.map_err(|failure| failure.error)
     }
 
-    pub(crate) async fn judge(&self, token: &str) -> Result<Principal, Refused> {
+    pub(crate) async fn failure(&self, token: &str) -> AuthnFailure {
         let credentials = Credentials::bearer(BearerToken::parse(token).unwrap());
-        self.provider.judge(&credentials, Freshness::Cached).await
+        self.provider.authenticate(&credentials, Freshness::Cached).await.unwrap_err()
     }
 
     /// Moves the clock on, once somebody sleeps; whoever wakes is done, or waits for the network, when this returns.

@@ -42,13 +42,13 @@ async fn the_client_of_a_refused_token_is_told_if_its_issuer_signed_it_and_only_
     let expired = harness.claims_with(&json!({ "exp": 1_789_000_000 }));
     let elsewhere = harness.claims_with(&json!({ "aud": "elsewhere" }));
     for claims in [harness.claims(), expired, elsewhere] {
-        let refused = harness.judge(&harness.key.token(&claims)).await.unwrap_err();
+        let refused = harness.failure(&harness.key.token(&claims)).await;
         assert_eq!(refused.client.unwrap().as_str(), "web", "{:?}", refused.error);
     }
     let forged = MintKey::es256("first").token(&harness.claims());
     let stranger = MintKey::es256("stranger").token(&harness.claims());
     for token in [forged, stranger, "opaque".to_owned()] {
-        let refused = harness.judge(&token).await.unwrap_err();
+        let refused = harness.failure(&token).await;
         assert_eq!(refused.client, None, "{:?}", refused.error);
     }
 }

@@ -42,7 +42,7 @@ impl Desk {
         let admitted = self.rules.admit(Jwt::parse(token)?)?;
         let candidates = self.keys.find(admitted.key_id(), admitted.algorithm())?;
         let signed = admitted.check_signature(&candidates)?;
-        self.rules.judge(signed, Timestamp::from_seconds(now))
+        self.rules.validate(signed, Timestamp::from_seconds(now))
     }
 
     /// What becomes of good claims with these changed; null takes one out.
@@ -89,7 +89,20 @@ pub(crate) fn wrong(claim: &str, expected: &'static str) -> Rejection {
 }
 
 pub(crate) fn missing(claim: &str) -> Rejection {
-    Rejection::MissingClaim { claim: claim.into() }
+    Rejection::MissingClaim { claim: claim.into(), advice: "" }
+}
+
+pub(crate) fn expired(expiry: i64, now: i64) -> Rejection {
+    Rejection::Expired { expiry: Timestamp::from_seconds(expiry), now: Timestamp::from_seconds(now) }
+}
+
+pub(crate) fn not_yet_valid(not_before: i64) -> Rejection {
+    let not_before = Timestamp::from_seconds(not_before);
+    Rejection::NotYetValid { not_before, now: Timestamp::from_seconds(NOW) }
+}
+
+pub(crate) fn other_audience(found: &str) -> Rejection {
+    Rejection::AudienceMismatch { found: found.into(), expected: AUDIENCE.into(), advice: "" }
 }
 
 pub(crate) fn malformed(detail: &'static str) -> Rejection {

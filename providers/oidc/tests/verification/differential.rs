@@ -44,7 +44,7 @@ fn known_divergence(rejection: &Rejection) -> bool {
             | Rejection::DuplicateMember { .. }
             | Rejection::Encrypted
             | Rejection::IdToken
-            | Rejection::IssuedInFuture
+            | Rejection::IssuedInFuture { .. }
             | Rejection::LifetimeTooLong
             | Rejection::SenderConstrained
             | Rejection::TypeNotAllowed { .. }
@@ -173,7 +173,10 @@ fn divergence_an_iat_that_is_no_number() {
 
 #[test]
 fn divergence_a_token_from_the_future() {
-    only_we_refuse(&[], &with("iat", &json!(now() + 3600)), &Rejection::IssuedInFuture);
+    let now = now();
+    let [issued_at, now_here] = [now + 3600, now].map(Timestamp::from_seconds);
+    let expected = Rejection::IssuedInFuture { issued_at, now: now_here };
+    only_we_refuse(&[], &with("iat", &json!(now + 3600)), &expected);
 }
 
 #[test]
@@ -203,5 +206,5 @@ fn divergence_issuer_and_audience_that_nobody_asked_for() {
     validation.set_audience(&[AUDIENCE]);
     validation.set_issuer(&[ISSUER]);
     assert!(decode::<Value>(&token, &DecodingKey::from_jwk(&jwk).unwrap(), &validation).is_ok());
-    assert_eq!(ours(&desk, &token).unwrap_err(), Rejection::MissingClaim { claim: "iss".into() });
+    assert_eq!(ours(&desk, &token).unwrap_err(), Rejection::MissingClaim { claim: "iss".into(), advice: "" });
 }

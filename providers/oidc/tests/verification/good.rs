@@ -134,7 +134,7 @@ fn a_token_is_taken_until_expiry_and_leeway_have_passed() {
     let desk = Desk::new();
     let (token, edge) = (desk.ec.token(&good_claims()), NOW + 3600 + desk.leeway());
     assert!(desk.verify_at(&token, edge - 1).is_ok());
-    assert_eq!(desk.verify_at(&token, edge).unwrap_err(), Rejection::Expired);
+    assert!(matches!(desk.verify_at(&token, edge).unwrap_err(), Rejection::Expired { .. }));
 }
 
 #[test]
@@ -223,7 +223,8 @@ fn invariant_3_without_audiences_the_client_must_be_allowed_and_the_token_carry_
     desk.allow_clients(&["client"]);
     assert!(desk.verify_claims(&json!({"aud": null})).is_ok());
     let refused = desk.verify_claims(&json!({})).unwrap_err();
-    assert_eq!(refused, Rejection::AudienceMismatch { found: AUDIENCE.into() });
+    let expected = Rejection::AudienceMismatch { found: AUDIENCE.into(), expected: "".into(), advice: "" };
+    assert_eq!(refused, expected);
 }
 
 #[test]
@@ -336,7 +337,7 @@ fn a_leeway_of_nothing_is_exact() {
     let mut desk = Desk::new();
     desk.rules.leeway = Duration::ZERO;
     assert!(desk.verify_claims(&json!({"exp": NOW + 1, "nbf": NOW, "iat": NOW})).is_ok());
-    assert_eq!(desk.verify_claims(&json!({"exp": NOW})).unwrap_err(), Rejection::Expired);
+    assert_eq!(desk.verify_claims(&json!({"exp": NOW})).unwrap_err(), expired(NOW, NOW));
 }
 
 #[test]
@@ -357,6 +358,6 @@ fn invariant_1_a_signature_by_another_issuers_rules_is_not_judged() {
     let admitted = desk.rules.admit(scopegate_oidc::Jwt::parse(&token).unwrap()).unwrap();
     let candidates = desk.keys.find(admitted.key_id(), admitted.algorithm()).unwrap();
     let signed = admitted.check_signature(&candidates).unwrap();
-    let refused = others.rules.judge(signed, Timestamp::from_seconds(NOW)).unwrap_err();
+    let refused = others.rules.validate(signed, Timestamp::from_seconds(NOW)).unwrap_err();
     assert!(matches!(refused, Rejection::IssuerMismatch { .. }), "{refused}");
 }

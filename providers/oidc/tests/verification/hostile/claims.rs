@@ -110,7 +110,7 @@ fn audiences(desk: &Desk) -> Vec<Row> {
         (" https://api.example", json!(" https://api.example")),
         ("*", json!("*")),
     ] {
-        let expected = Rejection::AudienceMismatch { found: found.into() };
+        let expected = other_audience(found);
         rows.push(row("another audience", source, changed(desk, &json!({ "aud": value })), expected));
     }
     for value in [json!(1), json!(true), json!({ AUDIENCE: 1 })] {
@@ -168,20 +168,20 @@ fn dates(desk: &Desk) -> Vec<Row> {
     let token = |changes: Value| changed(desk, &changes);
     vec![
         row("no expiry", "RFC 9068, 2.2", token(json!({"exp": null})), missing("exp")),
-        row("expired", "RFC 7519, 4.1.4", token(json!({"exp": NOW - 3600})), Rejection::Expired),
+        row("expired", "RFC 7519, 4.1.4", token(json!({"exp": NOW - 3600})), expired(NOW - 3600, NOW)),
         row(
             "expired to the second",
             "RFC 7519, 4.1.4",
             token(json!({"exp": NOW - edge})),
-            Rejection::Expired,
+            expired(NOW - edge, NOW),
         ),
         row(
             "expired by a fraction",
             "RFC 7519, 4.1.4",
             token(json!({"exp": 1_790_000_069.999})),
-            Rejection::Expired,
+            Rejection::Expired { expiry: Timestamp::from_millis(1_790_000_069_999), now: Timestamp::from_seconds(NOW) },
         ),
-        row("expired in 1970", "RFC 7519, 4.1.4", token(json!({"exp": 0})), Rejection::Expired),
+        row("expired in 1970", "RFC 7519, 4.1.4", token(json!({"exp": 0})), expired(0, NOW)),
         row("expiry in milliseconds", "RFC 7519, 2", token(json!({"exp": NOW * 1000})), too_long()),
         row("expiry at the end of time", "RFC 7519, 4.1.4", token(json!({"exp": i64::MAX})), too_long()),
         row("expiry far away", "RFC 7519, 4.1.4", token(json!({"exp": 9.2e18})), too_long()),
@@ -204,38 +204,43 @@ fn dates(desk: &Desk) -> Vec<Row> {
             token(json!({"iat": null, "exp": NOW + edge + lifetime + 1})),
             too_long(),
         ),
-        row("valid next hour", "RFC 7519, 4.1.5", token(json!({"nbf": NOW + 3600})), Rejection::NotYetValid),
+        row("valid next hour", "RFC 7519, 4.1.5", token(json!({"nbf": NOW + 3600})), not_yet_valid(NOW + 3600)),
         row(
             "valid next second",
             "RFC 7519, 4.1.5",
             token(json!({"nbf": NOW + edge + 1})),
-            Rejection::NotYetValid,
+            not_yet_valid(NOW + edge + 1),
         ),
         row(
             "valid at the end of time",
             "RFC 7519, 4.1.5",
             token(json!({"nbf": i64::MAX})),
-            Rejection::NotYetValid,
+            not_yet_valid(i64::MAX),
         ),
         row(
             "issued next hour",
             "RFC 7519, 4.1.6",
             token(json!({"iat": NOW + 3600})),
-            Rejection::IssuedInFuture,
+            issued_in_future(NOW + 3600),
         ),
         row(
             "issued next second",
             "RFC 7519, 4.1.6",
             token(json!({"iat": NOW + edge + 1})),
-            Rejection::IssuedInFuture,
+            issued_in_future(NOW + edge + 1),
         ),
         row(
             "issued in milliseconds",
             "RFC 7519, 2",
             token(json!({"iat": NOW * 1000})),
-            Rejection::IssuedInFuture,
+            issued_in_future(NOW * 1000),
         ),
     ]
+}
+
+fn issued_in_future(issued_at: i64) -> Rejection {
+    let [issued_at, now] = [issued_at, NOW].map(Timestamp::from_seconds);
+    Rejection::IssuedInFuture { issued_at, now }
 }
 
 fn names(desk: &Desk) -> Vec<Row> {

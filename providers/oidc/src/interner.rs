@@ -1,4 +1,4 @@
-//! What many tokens of a provider have in common: kept once, however many of them are.
+//! An interner for values that many tokens of a provider share, so that each is kept once.
 
 use std::{
     fmt,
@@ -9,25 +9,25 @@ use std::{
 use arc_swap::ArcSwapOption;
 use scopegate_provider::{Audience, ClientId, ScopeSet};
 
-/// How many of a kind are remembered: the clients and the sets of scopes of which most tokens are.
+/// The number of values of a kind that are remembered: the clients and scope sets of most tokens.
 const PLACES: usize = 64;
 
 /// Clients, audiences and sets of scopes.
 #[derive(Debug, Default)]
-pub(crate) struct Recurring {
+pub(crate) struct Interner {
     pub(crate) clients: Shared<ClientId>,
     pub(crate) audiences: Shared<Arc<[Audience]>>,
     pub(crate) scopes: Shared<ScopeSet>,
 }
 
-/// Values whose clones share their memory, those that came last. Nobody waits for anybody.
+/// The most recent values, whose clones share their memory. Takes no lock.
 pub(crate) struct Shared<T> {
     places: [ArcSwapOption<T>; PLACES],
     hasher: RandomState,
 }
 
 impl<T: Clone + Eq + Hash> Shared<T> {
-    /// The same value, in the memory of one that came before if it is remembered.
+    /// Returns an equal value, in the memory of an earlier one if that is remembered.
     pub(crate) fn share(&self, value: T) -> T {
         let hash = self.hasher.hash_one(&value);
         let place = usize::try_from(hash % PLACES as u64).ok().and_then(|index| self.places.get(index));
