@@ -13,7 +13,7 @@ use scopegate::{
     policy::{Definition, Policy, RawTarget, Scheme, Target},
 };
 use scopegate_provider::{
-    AuthnError, Claims, Clock, Credentials, Freshness, Issuer, Principal, Provider, ProviderName, Scope,
+    AuthnFailure, Claims, Clock, Credentials, Freshness, Issuer, Principal, Provider, ProviderName, Scope,
     ScopeSet, SystemClock, Verified,
 };
 
@@ -26,7 +26,7 @@ impl Provider for Good {
         &self.0
     }
 
-    async fn authenticate(&self, _: &Credentials, _: Freshness) -> Result<Principal, AuthnError> {
+    async fn authenticate(&self, _: &Credentials, _: Freshness) -> Result<Principal, AuthnFailure> {
         let [issuer] = &self.0;
         let until = SystemClock::new().now() + Duration::from_hours(1);
         Ok(Principal::assert_verified(Verified {

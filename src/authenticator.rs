@@ -15,8 +15,8 @@ use std::{
 
 use scopegate_oidc::Form;
 use scopegate_provider::{
-    AuthnError, AuthnFailure, ClientId, Clock, Credentials, Excerpt, Freshness, Issuer, Outage, Principal, Provider,
-    ProviderName, Rejection, Timestamp,
+    AuthnError, AuthnFailure, ClientId, Clock, Credentials, Excerpt, Freshness, Issuer, Outage, Principal,
+    Provider, ProviderName, Rejection, Timestamp,
 };
 
 use self::cache::{Entry, TokenCache};

@@ -86,7 +86,9 @@ impl Get {
         let no_tokens = || Failure::NoTokens { name: connected.name().to_string() };
         let asked = connected.provider().request_token().ok_or_else(no_tokens)?;
         let scopes = (!self.scope.is_empty()).then(|| self.scope.iter().cloned().collect());
-        let response = asked.request_token(TokenRequest { client: self.client()?, scopes, ..TokenRequest::default() }).await?;
+        let response = asked
+            .request_token(TokenRequest { client: self.client()?, scopes, ..TokenRequest::default() })
+            .await?;
         let got = Got {
             access_token: response.access_token.reveal().to_owned(),
             token_type: response.token_type,

@@ -24,10 +24,10 @@ fn no_token_is_401_without_a_code() {
 
 #[test]
 fn a_bad_token_is_401_invalid_token() {
-    let problem = Problem::rejected(&Rejection::Expired, None);
+    let problem = Problem::rejected(&Rejection::Revoked, None);
     assert_eq!(problem.status(), StatusCode::UNAUTHORIZED);
     assert!(challenge(&problem).contains(r#"error="invalid_token""#));
-    assert_eq!(body(&problem)["reason"], "expired");
+    assert_eq!(body(&problem)["reason"], "revoked");
 }
 
 #[test]

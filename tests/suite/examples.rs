@@ -61,7 +61,8 @@ async fn bearer(gate: &Gate, scope: &str) -> String {
     let provider = state.authenticator().provider("local").unwrap().provider();
     let (id, secret) = (ClientId::parse("demo").unwrap(), Secret::new("demo-secret"));
     let client = Some(ClientCredentials { id, secret });
-    let request = TokenRequest { client, scopes: Some(ScopeSet::parse(scope).unwrap()), ..TokenRequest::default() };
+    let request =
+        TokenRequest { client, scopes: Some(ScopeSet::parse(scope).unwrap()), ..TokenRequest::default() };
     let token = provider.request_token().unwrap().request_token(request).await.unwrap().access_token;
     format!("Bearer {}", token.reveal())
 }

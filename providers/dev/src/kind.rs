@@ -9,8 +9,7 @@ use scopegate_oidc::{
 };
 use scopegate_provider::{
     AuthnFailure, ClaimPath, ClientCredentials, ClientId, ConnectError, Context, Credentials, Freshness,
-    Issuer, Outline, Principal, Provider, Secret,
-    Span, TokenRequests,
+    Issuer, Outline, Principal, Provider, Secret, Span, TokenRequests,
 };
 use serde::{Deserialize, Deserializer, de};
 

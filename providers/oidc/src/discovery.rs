@@ -54,7 +54,9 @@ pub enum DiscoveryError {
         tried: Vec<Url>,
     },
     /// The issuer answers with a redirect, which is not followed.
-    #[error("`{url}` redirects to {to}, which is not followed; set `issuer` or `discovery_url` to the right place")]
+    #[error(
+        "`{url}` redirects to {to}, which is not followed; set `issuer` or `discovery_url` to the right place"
+    )]
     Redirect {
         /// The place.
         url: Url,

@@ -105,7 +105,9 @@ enum NoAnswer {
         error: Option<Excerpt>,
         retry_after: Option<Duration>,
     },
-    #[error("the endpoint redirects to {0}, which is not followed; set `introspection_endpoint` to the right place")]
+    #[error(
+        "the endpoint redirects to {0}, which is not followed; set `introspection_endpoint` to the right place"
+    )]
     Redirect(Excerpt),
     #[error("the answer is not a JSON object with a boolean `active`")]
     Malformed,

@@ -76,9 +76,9 @@ pub use metadata::{Metadata, MetadataError};
 pub use provider::OidcProvider;
 pub use rules::{RequiredClaim, TokenRules, TokenType, TokenUse};
 pub use settings::{
-    AlgorithmName, AnswerMember, ClaimName, ClientAuthenticationMethod, Common, Domain, DomainError, Endpoint,
-    IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, OpaqueTokens, Preset, ScopeText, Settings, SettingsError,
-    TokenUseSetting, Validate,
+    AlgorithmName, AnswerMember, ClaimName, ClientAuthenticationMethod, Common, Domain, DomainError,
+    Endpoint, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, OpaqueTokens, Preset,
+    ScopeText, Settings, SettingsError, TokenUseSetting, Validate,
 };
 pub use signer::{Signer, SignerError, SigningAlgorithm, signing_input};
 pub use validate::RequiredMembers;

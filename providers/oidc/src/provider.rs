@@ -249,8 +249,7 @@ impl OidcProvider {
 
     /// Returns the key sets of an issuer.
     fn remotes_of(&self, issuer: &Issuer) -> Result<Vec<&Arc<RemoteKeySet>>, Rejection> {
-        let remotes: Vec<_> =
-            self.remotes.iter().filter(|remote| remote.serves(issuer.as_str())).collect();
+        let remotes: Vec<_> = self.remotes.iter().filter(|remote| remote.serves(issuer.as_str())).collect();
         if remotes.is_empty() {
             let expected = self.settings.issuer().into();
             return Err(Rejection::IssuerMismatch { expected, found: issuer.as_str().into() });

@@ -44,7 +44,9 @@ pub(crate) enum RefreshError {
     #[error("keys: {0}")]
     Http(#[from] HttpError),
     /// The key endpoint answers with a redirect, which is not followed.
-    #[error("keys: `{url}` redirects to {to}, which is not followed; if that is the right place, set `jwks_uri` to it")]
+    #[error(
+        "keys: `{url}` redirects to {to}, which is not followed; if that is the right place, set `jwks_uri` to it"
+    )]
     Redirect { url: Url, to: Excerpt },
     /// The key endpoint answers with an error.
     #[error("keys: `{url}` answered {status}")]

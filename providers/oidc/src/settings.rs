@@ -158,7 +158,8 @@ impl Settings {
         }
         let mut http = None;
         if !common.http.is_default() {
-            let own = Http::new(common.http.clone())?.with_bearer_origins(&configured_urls(&common, &sources));
+            let own =
+                Http::new(common.http.clone())?.with_bearer_origins(&configured_urls(&common, &sources));
             http = Some(Arc::new(own));
         }
         let parameters = &common.token_request_parameters;
@@ -322,8 +323,7 @@ impl Settings {
 
     /// Returns `true` if the metadata of an issuer may be fetched.
     pub(crate) fn reaches_metadata(&self, source: &IssuerSource) -> bool {
-        needs_metadata(&self.common)
-            || metadata_url(source).is_some_and(|url| self.common.http.allows(&url))
+        needs_metadata(&self.common) || metadata_url(source).is_some_and(|url| self.common.http.allows(&url))
     }
 
     /// Returns the source of the keys.
@@ -356,8 +356,7 @@ impl Settings {
             ));
         }
         if self.audiences().is_empty() {
-            let warning =
-                "`audience`: none is set, so tokens for any API pass if their client is one of `allowed_clients`";
+            let warning = "`audience`: none is set, so tokens for any API pass if their client is one of `allowed_clients`";
             warnings.push(warning.to_owned());
         }
         warnings
@@ -530,12 +529,18 @@ fn check_times(common: &Common) -> Result<(), SettingsError> {
         return Err(SettingsError::range("leeway", Duration::ZERO, LONGEST_LEEWAY));
     }
     if common.max_token_lifetime.is_some_and(|lifetime| lifetime.get().is_zero()) {
-        return Err(SettingsError::range("max_token_lifetime", Duration::from_secs(1), DEFAULT_MAX_TOKEN_LIFETIME));
+        return Err(SettingsError::range(
+            "max_token_lifetime",
+            Duration::from_secs(1),
+            DEFAULT_MAX_TOKEN_LIFETIME,
+        ));
     }
     match &common.introspection {
-        Some(introspection) if introspection.timeout.get().is_zero() => {
-            Err(SettingsError::range("introspection.timeout", Duration::from_millis(1), Duration::from_mins(1)))
-        }
+        Some(introspection) if introspection.timeout.get().is_zero() => Err(SettingsError::range(
+            "introspection.timeout",
+            Duration::from_millis(1),
+            Duration::from_mins(1),
+        )),
         _ => Ok(()),
     }
 }

@@ -149,11 +149,7 @@ fn check_issuer(
 
 /// Checks that one of the token's audiences is configured. Where the settings name none, the issuer's tokens carry none,
 /// and the client takes their place; a token with an audience is then meant for another API.
-fn check_audience(
-    rules: &TokenRules,
-    map: &ClaimMap,
-    by: Attestation,
-) -> Result<Arc<[Audience]>, Rejection> {
+fn check_audience(rules: &TokenRules, map: &ClaimMap, by: Attestation) -> Result<Arc<[Audience]>, Rejection> {
     let audience = claims::audience(map, &rules.audiences)?;
     if audience.is_empty() {
         let pinned = rules.audiences.is_empty() && !rules.allowed_clients.is_empty();
@@ -246,12 +242,12 @@ fn check_required_claims(rules: &TokenRules, map: &ClaimMap) -> Result<(), Rejec
 
 /// Claims that only one other kind of JWT holds, with the media type of that kind.
 const FOREIGN_CLAIMS: [(&str, &str); 6] = [
-    ("htm", "dpop+jwt"),                             // RFC 9449, section 4.2
-    ("htu", "dpop+jwt"),                             // RFC 9449, section 4.2
-    ("status_list", "statuslist+jwt"),               // draft-ietf-oauth-status-list, section 5.1
+    ("htm", "dpop+jwt"),                                // RFC 9449, section 4.2
+    ("htu", "dpop+jwt"),                                // RFC 9449, section 4.2
+    ("status_list", "statuslist+jwt"),                  // draft-ietf-oauth-status-list, section 5.1
     ("token_introspection", "token-introspection+jwt"), // RFC 9701, section 5
-    ("response_type", "oauth-authz-req+jwt"),        // RFC 9101, section 4
-    ("redirect_uri", "oauth-authz-req+jwt"),         // RFC 9101, section 4
+    ("response_type", "oauth-authz-req+jwt"),           // RFC 9101, section 4
+    ("redirect_uri", "oauth-authz-req+jwt"),            // RFC 9101, section 4
 ];
 
 /// Checks by content that the token is an access token. Its header's `typ` was checked before, but many issuers write
@@ -303,8 +299,7 @@ fn is_security_event(map: &ClaimMap) -> bool {
 fn check_binding(map: &ClaimMap, proof: &Proof) -> Result<Binding, Rejection> {
     let Some(confirmation) = map.get("cnf") else { return Ok(Binding::default()) };
     let members = confirmation.as_object().ok_or(Rejection::SenderConstrained)?;
-    let binding =
-        Binding { key: thumbprint(members, "jkt")?, certificate: thumbprint(members, "x5t#S256")? };
+    let binding = Binding { key: thumbprint(members, "jkt")?, certificate: thumbprint(members, "x5t#S256")? };
     if !binding.is_bound() {
         return Err(Rejection::SenderConstrained);
     }

@@ -244,7 +244,11 @@ impl Signed {
 fn check_token_type(answer: &Map<String, Value>) -> Result<(), Rejection> {
     match claims::text(answer, "token_type")? {
         Some(found) if found.eq_ignore_ascii_case("DPoP") => {
-            if answer.contains_key("cnf") { Ok(()) } else { Err(Rejection::SenderConstrained) }
+            if answer.contains_key("cnf") {
+                Ok(())
+            } else {
+                Err(Rejection::SenderConstrained)
+            }
         }
         Some(found) if !found.eq_ignore_ascii_case("Bearer") && found != "access_token" => {
             Err(Rejection::TypeNotAllowed { found: Excerpt::new(found) })

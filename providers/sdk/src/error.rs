@@ -54,7 +54,9 @@ pub enum Rejection {
         found: Excerpt,
     },
     /// The header names no key, and more keys could have signed than are tried.
-    #[error("the token names no key (`kid`, `x5t`), and more keys of the issuer could have signed it than are tried")]
+    #[error(
+        "the token names no key (`kid`, `x5t`), and more keys of the issuer could have signed it than are tried"
+    )]
     AmbiguousKey,
     /// None of the token's audiences is one of the provider's settings (RFC 7519, section 4.1.3).
     #[error("expected the audience `{expected}`, found {found}{advice}")]

@@ -154,7 +154,10 @@ async fn an_opaque_token_of_auth0_is_told_from_a_jwt() {
     let response = request.header("content-type", "application/x-www-form-urlencoded").send().await.unwrap();
     let answer: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     let opaque = BearerToken::parse(answer["access_token"].as_str().unwrap()).unwrap();
-    assert_eq!(authenticate(&*provider, &opaque).await.unwrap_err(), AuthnError::Rejected(Rejection::Encrypted));
+    assert_eq!(
+        authenticate(&*provider, &opaque).await.unwrap_err(),
+        AuthnError::Rejected(Rejection::Encrypted)
+    );
     assert!(provider.authenticate(&Credentials::bearer(opaque), Freshness::Fresh).await.is_err());
 }
 

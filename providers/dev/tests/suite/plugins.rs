@@ -45,7 +45,11 @@ async fn token(provider: &dyn Provider) -> BearerToken {
     let client = Some(ClientCredentials { id, secret });
     let scopes = Some(ScopeSet::parse("items").unwrap());
     let asker = provider.request_token().unwrap();
-    asker.request_token(TokenRequest { client, scopes, ..TokenRequest::default() }).await.unwrap().access_token
+    asker
+        .request_token(TokenRequest { client, scopes, ..TokenRequest::default() })
+        .await
+        .unwrap()
+        .access_token
 }
 
 async fn ask(provider: &dyn Provider, token: &BearerToken) -> Result<String, AuthnError> {

@@ -11,7 +11,11 @@ use serde_json::Value;
 
 use super::{DISABLED, Endpoint, OidcProvider};
 use crate::{
-    client::Client, introspection::{AnswerBody, Introspector}, jwk::PublicKey, jwt::Jwt, remote_keys::RemoteKeySet,
+    client::Client,
+    introspection::{AnswerBody, Introspector},
+    jwk::PublicKey,
+    jwt::Jwt,
+    remote_keys::RemoteKeySet,
 };
 
 #[async_trait]

@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use scopegate_oidc::{Http, OidcProvider, Settings};
 use scopegate_provider::{
-    AuthnError, AuthnFailure, BearerToken, Context, Credentials, Freshness, Health, Inline, Outage, OutageCause, Principal,
-    Provider, ProviderName, Rejection,
+    AuthnError, AuthnFailure, BearerToken, Context, Credentials, Freshness, Health, Inline, Outage,
+    OutageCause, Principal, Provider, ProviderName, Rejection,
 };
 use scopegate_testkit::{MintKey, TestClock, TestIssuer};
 use serde_json::{Value, json};

@@ -179,7 +179,10 @@ fn dates(desk: &Desk) -> Vec<Row> {
             "expired by a fraction",
             "RFC 7519, 4.1.4",
             token(json!({"exp": 1_790_000_069.999})),
-            Rejection::Expired { expiry: Timestamp::from_millis(1_790_000_069_999), now: Timestamp::from_seconds(NOW) },
+            Rejection::Expired {
+                expiry: Timestamp::from_millis(1_790_000_069_999),
+                now: Timestamp::from_seconds(NOW),
+            },
         ),
         row("expired in 1970", "RFC 7519, 4.1.4", token(json!({"exp": 0})), expired(0, NOW)),
         row("expiry in milliseconds", "RFC 7519, 2", token(json!({"exp": NOW * 1000})), too_long()),
@@ -204,7 +207,12 @@ fn dates(desk: &Desk) -> Vec<Row> {
             token(json!({"iat": null, "exp": NOW + edge + lifetime + 1})),
             too_long(),
         ),
-        row("valid next hour", "RFC 7519, 4.1.5", token(json!({"nbf": NOW + 3600})), not_yet_valid(NOW + 3600)),
+        row(
+            "valid next hour",
+            "RFC 7519, 4.1.5",
+            token(json!({"nbf": NOW + 3600})),
+            not_yet_valid(NOW + 3600),
+        ),
         row(
             "valid next second",
             "RFC 7519, 4.1.5",
