@@ -11,7 +11,7 @@ use crate::yaml::{Diagnostic, Node, Step};
 #[derive(Debug, Clone)]
 pub struct Kinds(Vec<Kind>);
 
-/// A kind of provider: how its settings are read and what they may be.
+/// A kind of provider: its parser and the schema of its settings.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
     name: &'static str,
@@ -25,13 +25,13 @@ type Read = fn(&Node, &[Step], &mut Vec<Diagnostic>) -> Option<Box<dyn ProviderS
 /// The settings of some kind, parsed.
 #[async_trait]
 pub trait ProviderSettings: Send + Sync {
-    /// What is known without connecting.
+    /// Describes the provider without connecting.
     fn outline(&self) -> Outline;
 
-    /// Makes the provider; see [`Settings::connect`].
+    /// Connects the provider; see [`Settings::connect`].
     ///
     /// # Errors
-    /// What no waiting will mend.
+    /// Errors that do not pass with time.
     async fn connect(self: Box<Self>, context: Context) -> Result<Arc<dyn Provider>, ConnectError>;
 }
 
@@ -46,7 +46,7 @@ impl<S: Settings + Sync> ProviderSettings for S {
     }
 }
 
-/// The embedded issuer is a server.
+/// Adds the embedded issuer, which is a server.
 #[cfg(feature = "server")]
 fn with_dev(kinds: Kinds) -> Kinds {
     kinds.with::<scopegate_dev::Dev>()
@@ -58,18 +58,24 @@ fn with_dev(kinds: Kinds) -> Kinds {
 }
 
 impl Kinds {
-    /// No kind at all.
+    /// An empty list.
     pub fn none() -> Self {
         Self(Vec::new())
     }
 
     /// The kinds that scopegate brings.
     pub fn builtin() -> Self {
-        let kinds = Self::none().with::<scopegate_auth0::Auth0>().with::<scopegate_okta::Okta>();
+        let kinds = Self::none()
+            .with::<scopegate_auth0::Auth0>()
+            .with::<scopegate_okta::Okta>()
+            .with::<scopegate_entra::Entra>()
+            .with::<scopegate_keycloak::Keycloak>()
+            .with::<scopegate_cognito::Cognito>()
+            .with::<scopegate_kubernetes::Kubernetes>();
         with_dev(kinds.with::<scopegate_oidc::Settings>())
     }
 
-    /// Adds a kind; one of the same name gives way to it.
+    /// Adds a kind, in place of one of the same name.
     #[must_use]
     pub fn with<S: Settings + Sync>(mut self) -> Self {
         self.0.retain(|kind| kind.name != S::KIND);
@@ -81,7 +87,7 @@ impl Kinds {
         self
     }
 
-    /// The kind of this name.
+    /// Finds the kind of this name.
     pub fn find(&self, name: &str) -> Option<&Kind> {
         self.0.iter().find(|kind| kind.name == name)
     }

@@ -44,7 +44,7 @@ impl IssuerPattern {
 }
 
 /// Returns `true` for a GUID in lower case, as issuers write it.
-fn is_guid(text: &str) -> bool {
+pub fn is_guid(text: &str) -> bool {
     let groups: Vec<&str> = text.split('-').collect();
     let lengths = groups.iter().map(|group| group.len());
     lengths.eq([8, 4, 4, 4, 12])

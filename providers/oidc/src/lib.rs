@@ -68,16 +68,16 @@ mod workers;
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use discovery::{Discovery, DiscoveryError};
 pub use http::{BearerFile, DEFAULT_TIMEOUT, Http, HttpSettings, HttpSettingsError, MAX_ANSWER, is_loopback};
-pub use issuers::IssuerPattern;
+pub use issuers::{IssuerPattern, is_guid};
 pub use jwk::{KeyPrint, KeyProblem, PublicKey};
 pub use jwt::{Form, Jwt, MAX_TOKEN_BYTES};
 pub use key_set::{Candidates, KeyParameter, KeyReference, KeySet, KeySetError, SkippedKey};
 pub use metadata::{Metadata, MetadataError};
 pub use provider::OidcProvider;
-pub use rules::{RequiredClaim, TokenRules, TokenType, TokenUse};
+pub use rules::{Callers, RequiredClaim, TokenRules, TokenType, TokenUse};
 pub use settings::{
     AlgorithmName, AnswerMember, ClaimName, ClientAuthenticationMethod, Common, Domain, DomainError,
-    Endpoint, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, OpaqueTokens, Preset,
+    Endpoint, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, PresetKind, PresetSettings, claim_names, claim_paths, OpaqueTokens, Preset,
     ScopeText, Settings, SettingsError, TokenUseSetting, Validate,
 };
 pub use signer::{Signer, SignerError, SigningAlgorithm, signing_input};

@@ -95,8 +95,9 @@ async fn woken_within(clock: &dyn Clock, wake: &Notify, wait: Duration) -> bool 
 async fn fetch(issuer: &RemoteKeySet, woken: bool) -> Result<Duration, RefreshError> {
     let url = match &issuer.plan.keys {
         KeySource::Unneeded => {
-            if issuer.plan.needs_metadata {
-                metadata(issuer, false).await?;
+            match metadata(issuer, false).await {
+                Err(error) if issuer.plan.needs_metadata => return Err(error),
+                Ok(_) | Err(_) => {}
             }
             return Ok(issuer.plan.jwks.refresh.get());
         }

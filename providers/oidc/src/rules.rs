@@ -6,7 +6,9 @@ use scopegate_provider::{
     Audience, ClaimPath, ClientId, DEFAULT_MAX_TOKEN_LIFETIME, Excerpt, Issuer, ProviderName, Rejection,
     Scope,
 };
-use serde_json::Value;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::{algorithm::Algorithm, interner::Interner, issuers::IssuerPattern, key_set::KeyParameter};
 
@@ -79,6 +81,10 @@ pub struct TokenRules {
     pub map_scopes: HashMap<Box<str>, Scope>,
     /// The prefix of the provider's scope names that ours do not have.
     pub scope_prefix: Option<Box<str>>,
+    /// The accepted callers, where the provider's tokens tell applications from users.
+    pub callers: Callers,
+    /// Returns `true` for the claims of an application that calls as itself.
+    pub is_application: Option<fn(&Map<String, Value>) -> bool>,
     /// The header parameters by which the key of a token is found, in the order in which they are tried.
     pub key_by: Vec<KeyParameter>,
     /// Values that many tokens share.
@@ -93,6 +99,19 @@ pub enum TokenUse {
     Access,
     /// ID tokens, of issuers that issue nothing else to machines.
     Id,
+}
+
+/// The callers whose tokens are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Callers {
+    /// Applications and users.
+    #[default]
+    Any,
+    /// Applications that call as themselves.
+    Applications,
+    /// Users, whose clients call on their behalf.
+    Users,
 }
 
 /// A value of `typ` (RFC 7515, section 4.1.9): compared without case and without the prefix `application/`.
@@ -150,6 +169,8 @@ impl TokenRules {
             session_claim: paths(&["sid"]).pop(),
             map_scopes: HashMap::new(),
             scope_prefix: None,
+            callers: Callers::Any,
+            is_application: None,
             key_by: KeyParameter::ALL.to_vec(),
             interner: Arc::default(),
         }

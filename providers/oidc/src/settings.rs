@@ -24,8 +24,8 @@ pub use self::{
     },
     domain::{Domain, DomainError},
     error::SettingsError,
-    preset::Preset,
-    text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText},
+    preset::{Preset, PresetKind, PresetSettings},
+    text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText, claim_names, claim_paths},
 };
 use crate::{
     algorithm::Algorithm,
@@ -34,7 +34,7 @@ use crate::{
     issuers::IssuerPattern,
     key_set::KeySet,
     remote_keys::KeySource,
-    rules::{RequiredClaim, TokenRules, TokenType, TokenUse},
+    rules::{Callers, RequiredClaim, TokenRules, TokenType, TokenUse},
 };
 
 /// The settings of a provider of the kind `oidc`, and of the kinds that are presets of it. They can only be had by
@@ -108,6 +108,12 @@ pub struct KindRules {
     pub client_of_subject: Option<fn(&str) -> Option<ClientId>>,
     /// See [`TokenRules::scope_prefix`].
     pub scope_prefix: Option<Box<str>>,
+    /// See [`TokenRules::callers`].
+    pub callers: Callers,
+    /// See [`TokenRules::is_application`].
+    pub is_application: Option<fn(&Map<String, Value>) -> bool>,
+    /// Warnings at every start, each beginning with the key.
+    pub warnings: Vec<String>,
 }
 
 /// The least and the most that `jwks.refresh` may be.
@@ -241,6 +247,8 @@ impl Settings {
         rules.access_token_claims.clone_from(&self.kind.access_token_claims);
         rules.client_of_subject = self.kind.client_of_subject;
         rules.scope_prefix.clone_from(&self.kind.scope_prefix);
+        rules.callers = self.kind.callers;
+        rules.is_application = self.kind.is_application;
         rules.key_by = common.key_by.clone().unwrap_or(rules.key_by);
         rules.audiences.clone_from(&common.audience.0);
         rules.allowed_clients.clone_from(&common.allowed_clients);
@@ -349,7 +357,7 @@ impl Settings {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
+        let mut warnings = self.kind.warnings.clone();
         for host in &self.common.http.insecure_hosts {
             warnings.push(format!(
                 "`http.insecure_hosts`: `{host}` is reached by plain http; anyone on the network path can forge its keys"
@@ -469,7 +477,7 @@ fn check_urls(common: &Common, sources: &[IssuerSource]) -> Result<(), SettingsE
 
 /// Returns `true` if no token can be verified without the issuer's metadata.
 fn needs_metadata(common: &Common) -> bool {
-    let needs_keys_uri = common.jwks_uri.is_none() && !common.jwks.has_keys();
+    let needs_keys_uri = common.jwks_uri.is_none() && !common.jwks.brings_keys();
     if common.validate == Some(Validate::Introspect) {
         let is_signed = common.introspection.as_ref().is_some_and(|settings| settings.signed);
         return common.introspection_endpoint.is_none() || (is_signed && needs_keys_uri);

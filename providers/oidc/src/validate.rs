@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     claims::{self, ClaimMap},
-    rules::{TokenRules, TokenUse},
+    rules::{Callers, TokenRules, TokenUse},
 };
 
 /// Claims, and the issuer that attests them.
@@ -100,6 +100,7 @@ pub(crate) fn validate(
     let client = check_client(rules, map)?;
     // 6. The claims that the settings require.
     check_required_claims(rules, map)?;
+    check_caller(rules, map)?;
     // 7. The proof of possession, if the token is bound (RFC 7800, section 3.1; RFC 9449, section 6; RFC 8705, section 3).
     let binding = check_binding(map, &proof)?;
     // 8. The other claims, each of its type.
@@ -238,6 +239,16 @@ fn check_required_claims(rules: &TokenRules, map: &ClaimMap) -> Result<(), Rejec
         }
     }
     Ok(())
+}
+
+fn check_caller(rules: &TokenRules, map: &ClaimMap) -> Result<(), Rejection> {
+    let is_application = rules.is_application.is_some_and(|is_application| is_application(map));
+    let found = match rules.callers {
+        Callers::Applications if !is_application => "of a user",
+        Callers::Users if is_application => "of an application",
+        Callers::Any | Callers::Applications | Callers::Users => return Ok(()),
+    };
+    Err(Rejection::ClientNotAllowed { found: found.into() })
 }
 
 /// Claims that only one other kind of JWT holds, with the media type of that kind.

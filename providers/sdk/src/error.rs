@@ -363,6 +363,13 @@ impl From<AuthnError> for AuthnFailure {
     }
 }
 
+impl From<AuthnFailure> for AuthnError {
+    /// Drops the client.
+    fn from(failure: AuthnFailure) -> Self {
+        failure.error
+    }
+}
+
 impl From<Rejection> for AuthnFailure {
     fn from(rejection: Rejection) -> Self {
         AuthnError::from(rejection).into()

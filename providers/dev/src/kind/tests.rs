@@ -1,6 +1,6 @@
 use scopegate_oidc::Http;
 use scopegate_provider::{
-    BearerToken, ClientCredentials, Inline, ProviderName, Rejection, ScopeSet, Settings as _, SystemClock,
+    AuthnError, BearerToken, ClientCredentials, Health, Inline, ProviderName, Rejection, ScopeSet, Settings as _, SystemClock,
     TokenRequest, TokenRequestError,
 };
 use serde_json::{Value, json};
@@ -121,7 +121,7 @@ async fn a_fresh_answer_knows_of_a_revocation() {
         assert_eq!(principal.scopes().to_string(), "items");
         provider.revoke_token().unwrap().revoke_token(&token).await.unwrap();
         let result = provider.authenticate(&fresh, Freshness::Fresh).await;
-        assert_eq!(result.unwrap_err(), AuthnError::Rejected(Rejection::Inactive));
+        assert_eq!(result.unwrap_err().error, Rejection::Inactive.into());
     }
 }
 
@@ -134,7 +134,7 @@ async fn an_opaque_token_is_introspected_where_the_settings_take_them() {
     assert_eq!(authenticate(&*provider, &token).await.unwrap().scopes().to_string(), "items");
     provider.revoke_token().unwrap().revoke_token(&token).await.unwrap();
     let fresh = provider.authenticate(&Credentials::bearer(token), Freshness::Fresh).await;
-    assert_eq!(fresh.unwrap_err(), AuthnError::Rejected(Rejection::Inactive));
+    assert_eq!(fresh.unwrap_err().error, Rejection::Inactive.into());
 }
 
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn a_successor_at_the_same_address_goes_on_with_keys_and_revocations() {
     authenticate(&*second, &kept).await.unwrap();
     authenticate(&*second, &token(&*second, "more").await).await.unwrap();
     let fresh = second.authenticate(&Credentials::bearer(revoked), Freshness::Fresh).await;
-    assert_eq!(fresh.unwrap_err(), AuthnError::Rejected(Rejection::Inactive));
+    assert_eq!(fresh.unwrap_err().error, Rejection::Inactive.into());
 
     drop(first);
     authenticate(&*second, &token(&*second, "more").await).await.unwrap();

@@ -31,10 +31,10 @@ fn one_id_may_stand_for_keys_of_several_types() {
 }
 
 #[test]
-fn without_an_id_the_only_key_that_fits_is_found() {
+fn without_an_id_the_keys_that_fit_are_found() {
     let set = of(&[&MintKey::rs256("a"), &MintKey::es256("b"), &MintKey::es256("c")]);
     assert_eq!(ids(&set.find(None, Algorithm::Rs256).unwrap()), [Some("a")]);
-    assert_eq!(set.find(None, Algorithm::Es256).unwrap_err(), Rejection::AmbiguousKey);
+    assert_eq!(ids(&set.find(None, Algorithm::Es256).unwrap()), [Some("b"), Some("c")]);
     assert_eq!(set.find(None, Algorithm::EdDsa).unwrap_err(), Rejection::UnknownKey);
 }
 
@@ -116,4 +116,62 @@ fn a_key_that_lost_an_algorithm_is_withdrawn_for_it() {
     any["keys"][0].as_object_mut().unwrap().remove("alg");
     let (any, one) = (parse(&any).unwrap(), of(&[&MintKey::rs256("a")]));
     assert!(any.keeps_all_of(&one) && !one.keeps_all_of(&any));
+}
+
+/// A set of two RSA keys without `kid`, of which the second is named by its certificate.
+fn with_certificate(member: &str, value: &Value) -> KeySet {
+    use jsonwebtoken::Algorithm::RS256;
+    let keys = [MintKey::rsa(0, RS256, "a").called(None), MintKey::rsa(1, RS256, "b").called(None)];
+    let mut document = key_set(&[&keys[0], &keys[1]]);
+    document["keys"][1][member] = value.clone();
+    parse(&document).unwrap()
+}
+
+fn by_x5t(x5t: &str) -> KeyReference<'_> {
+    KeyReference { x5t: Some(x5t), ..KeyReference::default() }
+}
+
+/// V1: AD FS names its key by `x5t` and writes no `kid`.
+#[test]
+fn a_key_is_found_by_the_thumbprint_of_its_certificate() {
+    let set = with_certificate("x5t", &json!("qAT4VOkVJ_O_BO1aC3UXmS6hLG4"));
+    let found = set.find_by(by_x5t("qAT4VOkVJ_O_BO1aC3UXmS6hLG4"), &KeyParameter::ALL, Algorithm::Rs256).unwrap();
+    assert_eq!(found.keys().count(), 1);
+    let other = set.find_by(by_x5t("AAAA"), &KeyParameter::ALL, Algorithm::Rs256);
+    assert_eq!(other.unwrap_err(), Rejection::UnknownKey);
+}
+
+/// V1: a certificate's thumbprints are computed where the key set has only the certificate.
+#[test]
+fn thumbprints_are_computed_from_the_certificate() {
+    let der = b"stands for a certificate";
+    let certificate = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
+    let set = with_certificate("x5c", &json!([certificate]));
+    let print = |algorithm| scopegate_testkit::base64url(aws_lc_rs::digest::digest(algorithm, der));
+    let sha1 = print(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY);
+    let sha256 = print(&aws_lc_rs::digest::SHA256);
+    let strong = KeyReference { x5t_s256: Some(&sha256), ..KeyReference::default() };
+    for reference in [by_x5t(&sha1), strong] {
+        let found = set.find_by(reference, &KeyParameter::ALL, Algorithm::Rs256).unwrap();
+        assert_eq!(found.keys().count(), 1);
+    }
+}
+
+/// V1: the setting decides which parameters name a key.
+#[test]
+fn a_parameter_that_is_not_configured_is_ignored() {
+    let set = of(&[&MintKey::es256("a")]);
+    let reference = KeyReference { kid: Some("unknown"), x5t: Some("AAAA"), x5t_s256: None };
+    assert!(set.find_by(reference, &[KeyParameter::Kid], Algorithm::Es256).is_err());
+    assert!(set.find_by(reference, &[KeyParameter::X5tS256], Algorithm::Es256).is_ok());
+}
+
+/// V6: the bundles of SPIFFE name the use of a key `jwt-svid`.
+#[test]
+fn a_key_for_jwt_svids_checks_signatures() {
+    let mut document = key_set(&[&MintKey::es256("a")]);
+    document["keys"][0]["use"] = json!("jwt-svid");
+    assert!(parse(&document).is_ok());
+    document["keys"][0]["use"] = json!("x509-svid");
+    assert!(parse(&document).is_err());
 }

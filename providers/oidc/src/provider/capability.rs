@@ -114,10 +114,14 @@ impl Health for OidcProvider {
 #[async_trait]
 impl KeyControl for OidcProvider {
     async fn refresh(&self) -> Result<(), Outage> {
-        for remote in &self.remotes {
-            remote.refresh().await?;
+        let mut result = Ok(());
+        for (index, remote) in self.remotes.iter().enumerate() {
+            // An issuer that has never answered, such as that of a token version not in use, is no failure.
+            let counts = index == 0 || remote.ready();
+            let refreshed = remote.refresh().await;
+            result = result.and(if counts { refreshed } else { Ok(()) });
         }
-        Ok(())
+        result
     }
 
     fn distrust(&self, kids: &[String]) {

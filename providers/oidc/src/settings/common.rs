@@ -215,7 +215,7 @@ impl IntrospectionSettings {
 
 impl JwksSettings {
     /// Returns `true` if the settings bring the keys, so that none are fetched.
-    pub(crate) fn has_keys(&self) -> bool {
+    pub fn brings_keys(&self) -> bool {
         self.file.is_some() || self.keys.is_some()
     }
 }

@@ -1,8 +1,10 @@
 //! Kinds that are presets: the common keys and a few of their own.
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData, sync::Arc};
 
+use async_trait::async_trait;
 use schemars::JsonSchema;
+use scopegate_provider::{ConnectError, Context, Outline, Provider};
 use serde::{
     Deserialize, Deserializer,
     de::{
@@ -12,7 +14,8 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::Common;
+use super::{Common, Settings, SettingsError};
+use crate::provider::OidcProvider;
 
 /// The settings of a kind that takes keys of its own beside the common ones. Unknown keys are refused, which serde's
 /// `flatten` would let through: the map is split by the names of the own keys, then each part is parsed strictly.
@@ -62,6 +65,74 @@ impl<Own: JsonSchema> Preset<Own> {
 impl<'de, Own: DeserializeOwned + JsonSchema> Deserialize<'de> for Preset<Own> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Split(PhantomData))
+    }
+}
+
+/// A kind that is OIDC with a few values fixed: its own keys, and their translation into common settings.
+///
+/// ```
+/// use scopegate_oidc::{Common, PresetKind, PresetSettings, Settings, SettingsError};
+/// use scopegate_provider::Issuer;
+///
+/// #[derive(serde::Deserialize, schemars::JsonSchema)]
+/// #[serde(deny_unknown_fields)]
+/// struct Tenant {
+///     tenant: String,
+/// }
+///
+/// impl PresetKind for Tenant {
+///     const KIND: &'static str = "acme";
+///
+///     fn settings(self, mut common: Common) -> Result<Settings, SettingsError> {
+///         let issuer = Issuer::parse(&format!("https://{}.acme.example", self.tenant));
+///         common.issuer = Some(issuer.map_err(|error| SettingsError::kind("tenant", error.to_string()))?);
+///         Settings::check(common)
+///     }
+/// }
+///
+/// let settings: PresetSettings<Tenant> = serde_json::from_str(r#"{"tenant":"blue","audience":"items"}"#)?;
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+pub trait PresetKind: DeserializeOwned + JsonSchema + Send + Sync + 'static {
+    /// The kind's name in the configuration.
+    const KIND: &'static str;
+
+    /// Fills in the values that the kind fixes, and checks the whole.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the key and says what to write.
+    fn settings(self, common: Common) -> Result<Settings, SettingsError>;
+}
+
+/// The settings of a kind that is a preset, checked.
+#[derive(Debug, Clone)]
+pub struct PresetSettings<Kind> {
+    settings: Settings,
+    kind: PhantomData<fn() -> Kind>,
+}
+
+impl<'de, Kind: PresetKind> Deserialize<'de> for PresetSettings<Kind> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Preset { own, common } = Preset::<Kind>::deserialize(deserializer)?;
+        let settings = own.settings(common).map_err(de::Error::custom)?;
+        Ok(Self { settings, kind: PhantomData })
+    }
+}
+
+#[async_trait]
+impl<Kind: PresetKind> scopegate_provider::Settings for PresetSettings<Kind> {
+    const KIND: &'static str = Kind::KIND;
+
+    async fn connect(self, context: Context) -> Result<Arc<dyn Provider>, ConnectError> {
+        Ok(OidcProvider::connect(self.settings, context)?)
+    }
+
+    fn outline(&self) -> Outline {
+        self.settings.outline()
+    }
+
+    fn schema() -> Value {
+        Preset::<Kind>::schema()
     }
 }
 

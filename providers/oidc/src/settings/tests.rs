@@ -25,14 +25,14 @@ fn invariant_13_contradictory_settings_name_the_key_and_what_to_write() {
     let cases = [
         (json!({ "audience": [] }), "`audience`: expected the audience of this API"),
         (json!({ "issuer": null }), "`issuer`: expected the issuer"),
-        (json!({ "issuer": "id.example" }), "`issuer`: expected a URL"),
+        (json!({ "issuer": "id.example" }), "`issuer`: the scheme is missing: write `https://id.example`"),
         (json!({ "issuer": "https://id.example/?a=b" }), "`issuer`: expected a URL without query"),
         (json!({ "issuer": "http://id.example" }), "`issuer`: plain http is for loopback only"),
         (json!({ "issuers": ["http://id.example"] }), "`issuers`: plain http is for loopback only"),
         (json!({ "jwks_uri": "http://id.example/keys" }), "`jwks_uri`: plain http is for loopback only"),
         (json!({ "token_endpoint": "mailto:a@b" }), "expected a URL such as"),
         (json!({ "algorithms": [] }), "`algorithms`: an empty list admits no token"),
-        (json!({ "algorithms": ["HS256"] }), "who can check an HMAC can also forge it"),
+        (json!({ "algorithms": ["HS256"] }), "whoever can check an HMAC can also forge it"),
         (json!({ "algorithms": ["none"] }), "a token without a signature proves nothing"),
         (json!({ "token_types": [] }), "`token_types`: an empty list"),
         (json!({ "client_claims": [] }), "`client_claims`: an empty list"),
@@ -71,7 +71,7 @@ fn invariant_13_contradictory_settings_name_the_key_and_what_to_write() {
             json!({ "client_id": "a", "client_secret": "s", "introspection": { "timeout": "0s" } }),
             "`introspection.timeout`",
         ),
-        (json!({ "http": { "timeout": "0s" } }), "`http`: a timeout must be longer than nothing"),
+        (json!({ "http": { "timeout": "0s" } }), "`http`: a timeout must be longer than zero"),
         (json!({ "http": { "ca": "/no/such/file.pem" } }), "`http`: cannot read the certificate file"),
         (json!({ "http": { "proxy": "nonsense" } }), "`http`: expected the URL of a proxy"),
         (json!({ "map_scopes": { "a": "two words" } }), "a scope may not hold ' '"),
@@ -157,4 +157,27 @@ fn the_schema_lists_every_key_and_denies_others() {
     for key in ["issuer", "audience", "jwks", "introspection", "http", "client_secret"] {
         assert!(schema["properties"].get(key).is_some(), "{key}");
     }
+}
+
+/// CASES C10, C11, C13: an issuer that no token can name says what to write.
+#[test]
+fn an_issuer_that_no_token_can_name_is_refused() {
+    let cases = [
+        ("acme.okta.com/oauth2/default", "write `https://acme.okta.com/oauth2/default`"),
+        ("https://id.example/.well-known/openid-configuration", "leave off `/.well-known/openid-configuration`"),
+        ("https://acme.okta.com/oauth2/default/v1/keys", "leave off `/v1/keys`"),
+        ("https://login.microsoftonline.com/{tenantid}/v2.0", "use `kind: entra` with `tenant: ID` or `tenants: any`"),
+    ];
+    for (issuer, expected) in cases {
+        let error = error(with(&json!({ "issuer": issuer })));
+        assert!(error.contains(expected), "{issuer}: {error}");
+    }
+}
+
+#[test]
+fn keys_come_from_one_place() {
+    let error = error(with(&json!({ "jwks_uri": "https://id.example/k", "jwks": { "file": "keys.json" } })));
+    assert!(error.contains("leave off all but one of `jwks.file`, `jwks_uri`"), "{error}");
+    let unusable = self::error(with(&json!({ "jwks": { "keys": [{ "kty": "oct", "k": "AAAA" }] } })));
+    assert!(unusable.contains("`jwks.keys`: the key set holds no usable key"), "{unusable}");
 }

@@ -57,6 +57,16 @@ pub struct AlgorithmName(pub Algorithm);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScopeText(pub ScopeSet);
 
+/// Returns claims by their names, as a kind fixes them.
+pub fn claim_names(names: &[&str]) -> Vec<ClaimName> {
+    claim_paths(names).into_iter().map(ClaimName).collect()
+}
+
+/// Returns the paths of claims, as a kind fixes them.
+pub fn claim_paths(names: &[&str]) -> Vec<ClaimPath> {
+    names.iter().filter_map(|name| ClaimPath::parse(name).ok()).collect()
+}
+
 impl PartialOrd for ClaimName {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))

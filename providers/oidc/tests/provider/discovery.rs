@@ -59,3 +59,11 @@ async fn without_a_document_the_places_that_were_tried_are_named() {
     let error = discovery.fetch(&Http::default()).await.unwrap_err().to_string();
     assert!(error.contains("/tenants/a/.well-known/openid-configuration"), "{error}");
 }
+
+#[tokio::test]
+async fn a_redirect_is_reported_with_its_target() {
+    let (issuer, discovery, _) = tenant().await;
+    issuer.fail("*", Fault::Redirect("https://login.acme.example/".to_owned()));
+    let error = discovery.fetch(&Http::default()).await.unwrap_err().to_string();
+    assert!(error.contains("redirects to `https://login.acme.example/`"), "{error}");
+}

@@ -224,3 +224,90 @@ async fn an_encrypted_token_is_for_its_issuer_to_read() {
     harness.authenticate(&token).await.unwrap();
     assert!(harness.provider.takes_opaque_tokens());
 }
+
+/// V5: a provider whose answers lack optional members is usable where the settings say so.
+#[tokio::test]
+async fn an_answer_without_issuer_and_expiry_is_accepted_where_the_settings_do_not_require_them() {
+    let harness = asking(json!({ "introspection": { "required_members": ["aud"] } })).await;
+    let answer = active(&harness, |answer| {
+        answer.as_object_mut().unwrap().retain(|name, _| name != "iss" && name != "exp");
+    });
+    harness.issuer.knows(OPAQUE, &answer);
+    let principal = harness.authenticate(OPAQUE).await.unwrap();
+    assert_eq!(principal.expires_at(), harness.clock.now() + Duration::from_secs(10));
+    let strict = asking(json!({})).await;
+    strict.issuer.knows(OPAQUE, &answer);
+    let refused = rejection(strict.authenticate(OPAQUE).await);
+    assert!(refused.to_string().contains("introspection answer lacks the member `iss`"), "{refused}");
+}
+
+/// A signed answer (RFC 9701) about [`OPAQUE`].
+fn signed(harness: &Harness, change: impl FnOnce(&mut Value, &mut Value)) -> String {
+    let mut header = harness.key.header();
+    header["typ"] = json!("token-introspection+jwt");
+    let mut claims = json!({ "iss": harness.issuer.url(), "aud": "api", "iat": 1_790_000_000,
+        "token_introspection": active(harness, |_| {}) });
+    change(&mut header, &mut claims);
+    harness.key.token_with(&header, &claims)
+}
+
+fn answers_signed(harness: &Harness, answer: String) {
+    harness.issuer.on("/introspect", move |_| Reply {
+        status: 200,
+        headers: vec![("content-type".to_owned(), "application/token-introspection+jwt".to_owned())],
+        body: answer.clone().into_bytes(),
+    });
+}
+
+#[tokio::test]
+async fn a_signed_answer_is_verified() {
+    let harness = asking(json!({ "introspection": { "signed": true } })).await;
+    answers_signed(&harness, signed(&harness, |_, _| {}));
+    assert_eq!(harness.authenticate(OPAQUE).await.unwrap().scopes().to_string(), "items");
+    let request = harness.issuer.last("/introspect").unwrap();
+    assert_eq!(request.header("accept"), Some("application/token-introspection+jwt"));
+}
+
+/// T9.6: an answer for another resource server, of another type or unsigned is no answer.
+#[tokio::test]
+async fn a_signed_answer_that_does_not_hold_is_an_outage() {
+    let harness = asking(json!({ "introspection": { "signed": true } })).await;
+    let bad = [
+        signed(&harness, |_, claims| claims["aud"] = json!("other")),
+        signed(&harness, |header, _| header["typ"] = json!("JWT")),
+        signed(&harness, |_, claims| claims["iss"] = json!("https://evil.example")),
+        signed(&harness, |_, claims| claims["token_introspection"] = json!("active")),
+        format!("{}A", signed(&harness, |_, _| {})),
+    ];
+    for answer in bad {
+        answers_signed(&harness, answer);
+        assert_eq!(outage(harness.authenticate(OPAQUE).await), OutageCause::Introspection);
+    }
+    harness.issuer.knows(OPAQUE, &active(&harness, |_| {}));
+    assert_eq!(outage(harness.authenticate(OPAQUE).await), OutageCause::Introspection);
+}
+
+/// I9: a trial says why introspection fails, in the provider's own words.
+#[tokio::test]
+async fn a_probe_names_the_providers_own_error() {
+    let harness = asking(json!({})).await;
+    harness.issuer.on("/introspect", |_| {
+        Reply::json(400, &json!({ "error": "unsupported_token_type", "error_description": "JWTs are not introspected" }))
+    });
+    let problem = harness.provider.probe().await.unwrap().unwrap_err();
+    assert!(problem.contains("JWTs are not introspected"), "{problem}");
+}
+
+/// I9: a provider that calls its own new token inactive cannot be asked about its tokens.
+#[tokio::test]
+async fn a_probe_introspects_a_new_token_of_the_provider() {
+    let harness = asking(json!({})).await;
+    assert_eq!(harness.provider.probe().await, Some(Ok(())), "a made-up token is inactive");
+    harness.issuer.grants("api", "s3cret", "at_new");
+    let problem = harness.provider.probe().await.unwrap().unwrap_err();
+    assert!(problem.contains("its own new token inactive"), "{problem}");
+    harness.issuer.knows("at_new", &active(&harness, |_| {}));
+    assert_eq!(harness.provider.probe().await, Some(Ok(())));
+    let plain = Harness::new(&json!({})).await;
+    assert_eq!(plain.provider.probe().await, None);
+}

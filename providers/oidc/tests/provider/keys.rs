@@ -268,6 +268,101 @@ async fn a_distrusted_key_signs_nothing_any_more() {
     harness.ask(&harness.token(), Freshness::Cached).await.unwrap();
 }
 
+/// V8: a second rotation inside the cool-down is an outage, since the set may be outdated.
+#[tokio::test]
+async fn a_second_rotation_inside_the_cool_down_is_an_outage() {
+    let harness = Harness::new(&json!({})).await;
+    let [second, third] = [MintKey::es256("second"), MintKey::es256("third")];
+    harness.issuer.publish(&[&harness.key, &second]);
+    harness.authenticate(&second.token(&harness.claims())).await.unwrap();
+    harness.issuer.publish(&[&second, &third]);
+    harness.advance(Duration::from_secs(5)).await;
+    let token = third.token(&harness.claims_with(&json!({ "iat": 1_790_000_005 })));
+    assert_eq!(outage(harness.authenticate(&token).await), OutageCause::KeysUnavailable);
+    harness.advance(Duration::from_secs(26)).await;
+    harness.authenticate(&token).await.unwrap();
+}
+
+/// V8: a key that the set was just fetched for, or that is older than the set, does not exist.
+#[tokio::test]
+async fn an_unknown_key_is_rejected_if_the_set_was_fetched_for_it() {
+    let harness = Harness::new(&json!({})).await;
+    let unknown = harness.key.called(Some("unknown")).token(&harness.claims());
+    assert_eq!(rejection(harness.authenticate(&unknown).await), Rejection::UnknownKey);
+    harness.advance(Duration::from_secs(5)).await;
+    assert_eq!(rejection(harness.authenticate(&unknown).await), Rejection::UnknownKey);
+    let old = harness.claims_with(&json!({ "iat": 1_789_999_000 }));
+    let old = harness.key.called(Some("withdrawn")).token(&old);
+    assert_eq!(rejection(harness.authenticate(&old).await), Rejection::UnknownKey);
+}
+
+fn file(name: &str) -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("scopegate-{name}-{}", std::process::id()))
+}
+
+/// V2: keys come from a file, which is read again when it changes, or from the settings.
+#[tokio::test]
+async fn keys_come_from_a_file_or_from_the_settings() {
+    let issuer = TestIssuer::start().await;
+    issuer.fail("*", Fault::Close);
+    let key = MintKey::es256("first");
+    let path = file("keys.json");
+    std::fs::write(&path, scopegate_testkit::key_set(&[&key]).to_string()).unwrap();
+    let mut harness = Harness::with(issuer, key, &json!({ "jwks": { "file": path } }));
+    harness.authenticate(&harness.token()).await.unwrap();
+    let next = MintKey::es256("second");
+    std::fs::write(&path, scopegate_testkit::key_set(&[&next]).to_string()).unwrap();
+    harness.authenticate(&next.token(&harness.claims())).await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    harness.key = next;
+    harness.authenticate(&harness.token()).await.unwrap();
+    let inline = json!({ "jwks": { "keys": [harness.key.jwk()] } });
+    let inline = super::harness::connect(&harness.issuer, &harness.clock, &inline);
+    let credentials = scopegate_provider::BearerToken::parse(&harness.token()).unwrap();
+    let credentials = scopegate_provider::Credentials::bearer(credentials);
+    inline.authenticate(&credentials, Freshness::Cached).await.unwrap();
+}
+
+/// V2: a bearer token for the key set is read anew for each request and goes to no host but those of the settings.
+#[tokio::test]
+async fn a_bearer_token_goes_to_the_hosts_of_the_settings_alone() {
+    let path = file("bearer");
+    std::fs::write(&path, "first-token\n").unwrap();
+    let elsewhere = TestIssuer::start().await;
+    let issuer = TestIssuer::start().await;
+    let key = MintKey::es256("first");
+    elsewhere.publish(&[&key]);
+    let document = json!({ "issuer": issuer.url(), "jwks_uri": elsewhere.at("/keys") });
+    issuer.on(&issuer.paths().discovery.clone(), move |_| scopegate_testkit::Reply::json(200, &document));
+    let settings = json!({ "http": { "bearer_token": { "file": path } } });
+    let harness = Harness::with(issuer, key, &settings);
+    harness.authenticate(&harness.token()).await.unwrap();
+    let sent = |issuer: &TestIssuer, path: &str| {
+        issuer.last(path).unwrap().header("authorization").map(str::to_owned)
+    };
+    let discovery = harness.issuer.paths().discovery.clone();
+    assert_eq!(sent(&harness.issuer, &discovery).as_deref(), Some("Bearer first-token"));
+    assert_eq!(sent(&elsewhere, "/keys"), None);
+    std::fs::write(&path, "second-token").unwrap();
+    harness.provider.refresh().await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+}
+
+/// V1: an issuer whose name is never dialled may be plain http and needs no `insecure_hosts`.
+#[tokio::test]
+async fn a_name_that_is_never_dialled_may_be_plain_http() {
+    let issuer = TestIssuer::start().await;
+    let key = MintKey::es256("first");
+    issuer.publish(&[&key]);
+    let settings = json!({ "issuer": "http://fs.acme.example/adfs/services/trust", "audience": "items-api",
+        "jwks_uri": issuer.at("/keys") });
+    let parsed: scopegate_oidc::Settings = serde_json::from_value(settings.clone()).unwrap();
+    assert_eq!(parsed.outline().warnings, Vec::<String>::new());
+    let harness = Harness::with(issuer, key, &settings);
+    let claims = harness.claims_with(&json!({ "iss": "http://fs.acme.example/adfs/services/trust" }));
+    harness.authenticate(&harness.key.token(&claims)).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_disabled_provider_judges_nothing() {
     let harness = Harness::new(&json!({})).await;

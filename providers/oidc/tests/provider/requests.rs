@@ -44,7 +44,11 @@ async fn a_caller_asks_as_itself_and_for_its_own_scopes() {
     harness.issuer.grants("mine", "my secret", "a.b.c");
     let client = ClientCredentials { id: ClientId::parse("mine").unwrap(), secret: Secret::new("my secret") };
     let request =
-        TokenRequest { client: Some(client), scopes: Some(ScopeSet::parse("items:write items").unwrap()) };
+        TokenRequest {
+            client: Some(client),
+            scopes: Some(ScopeSet::parse("items:write items").unwrap()),
+            ..TokenRequest::default()
+        };
     harness.provider.request_token(request).await.unwrap();
     assert_eq!(harness.issuer.last("/token").unwrap().field("scope").as_deref(), Some("items items:write"));
     let without = harness.provider.request_token(TokenRequest::default()).await;
@@ -120,4 +124,21 @@ async fn given_keys_are_used_where_there_is_no_discovery_document() {
     issuer.fail(&discovery, Fault::Status(404));
     let harness = Harness::with(issuer, key, &json!({ "jwks_uri": keys }));
     harness.authenticate(&harness.token()).await.unwrap();
+}
+
+/// I6: the caller's `resource` is passed on, and a setting names what the provider needs otherwise.
+#[tokio::test]
+async fn a_resource_is_passed_on_or_taken_from_the_settings() {
+    let settings = json!({ "client_id": "api", "client_secret": "s3cret",
+        "token_request_resource": "https://api.acme.example", "token_request_parameters": { "tenant": "blue" } });
+    let harness = Harness::new(&settings).await;
+    harness.issuer.grants("api", "s3cret", "a.b.c");
+    let resource = "https://other.acme.example";
+    for (resources, expected) in [(vec![], "https://api.acme.example"), (vec![resource.to_owned()], resource)] {
+        let request = TokenRequest { resources, ..TokenRequest::default() };
+        harness.provider.request_token(request).await.unwrap();
+        let request = harness.issuer.last("/token").unwrap();
+        assert_eq!(request.field("resource").as_deref(), Some(expected));
+        assert_eq!(request.field("tenant").as_deref(), Some("blue"));
+    }
 }

@@ -4,7 +4,7 @@ use std::{sync::LazyLock, time::SystemTime};
 
 use jsonwebtoken::{DecodingKey, Validation, decode, jwk::Jwk};
 use proptest::{collection::vec, prelude::*, sample::select};
-use scopegate_provider::{Principal, Rejection};
+use scopegate_provider::{Principal, Rejection, Timestamp};
 use scopegate_testkit::MintKey;
 use serde_json::{Value, json};
 

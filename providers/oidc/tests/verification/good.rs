@@ -8,7 +8,7 @@ use scopegate_provider::{Audience, ClaimPath, Issuer, Principal, Rejection, Role
 use scopegate_testkit::{MintKey, key_set};
 use serde_json::{Value, json};
 
-use crate::desk::{AUDIENCE, Desk, ISSUER, NOW, claims, good_claims, keys_of, missing};
+use crate::desk::{AUDIENCE, Desk, ISSUER, NOW, claims, expired, good_claims, keys_of, missing};
 
 fn scopes(principal: &Principal) -> String {
     principal.scopes().to_string()

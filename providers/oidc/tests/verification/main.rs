@@ -13,3 +13,4 @@ mod good;
 mod hostile;
 mod introspection;
 mod properties;
+mod real_world;

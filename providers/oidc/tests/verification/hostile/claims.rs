@@ -1,13 +1,15 @@
-use scopegate_provider::Rejection;
+use scopegate_provider::{Rejection, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Row, refuse_all, row};
-use crate::desk::{AUDIENCE, Desk, ISSUER, NOW, claims, missing, wrong};
+use crate::desk::{
+    AUDIENCE, Desk, ISSUER, NOW, claims, expired, missing, not_yet_valid, other_audience, wrong,
+};
 
 const DATE: &str = "a number of seconds since 1970";
 const NAME: &str = "a string that is neither empty nor holds control characters";
 const AUDIENCES: &str = "a string or an array of strings";
-const VALUES: &str = "a string, an array of strings or an object";
+const VALUES: &str = "a string or an array of strings";
 
 #[test]
 fn hostile_claims_are_refused() {
@@ -273,10 +275,11 @@ fn names(desk: &Desk) -> Vec<Row> {
     rows
 }
 
+/// V7: an object is not a list of scopes.
 fn lists(desk: &Desk) -> Vec<Row> {
     let mut rows = Vec::new();
     for name in ["scope", "scp"] {
-        for value in [json!(1), json!(true), json!(["items", 1]), json!([["items"]]), json!([null])] {
+        for value in [json!(1), json!(true), json!(["items", 1]), json!([["items"]]), json!([null]), json!({"items": false}), json!({"items": null}), json!({"items": {}})] {
             let token = changed(desk, &json!({ name: value }));
             rows.push(row("scopes of another type", "RFC 9068, 2.2.3", token, wrong(name, VALUES)));
         }
