@@ -67,7 +67,8 @@ impl PresetKind for Registration {
             return Err(SettingsError::kind(key, NO_INTROSPECTION));
         }
         let Some(audience) = common.audience.0.first().cloned() else {
-            let problem = "expected the Application (client) ID of the API's registration, or its Application ID URI";
+            let problem =
+                "expected the Application (client) ID of the API's registration, or its Application ID URI";
             return Err(SettingsError::kind("audience", problem));
         };
         add_audience_forms(&mut common.audience.0);
@@ -120,7 +121,8 @@ impl Registration {
             (None, None, Some(issuer)) => of_issuer(&issuer),
             (None, None, None) => Err(SettingsError::kind("tenant", NO_TENANT)),
             _ => {
-                let problem = "`tenant`, `tenants` and `issuer` exclude each other; leave all but one of them out";
+                let problem =
+                    "`tenant`, `tenants` and `issuer` exclude each other; leave all but one of them out";
                 Err(SettingsError::kind("tenant", problem))
             }
         }

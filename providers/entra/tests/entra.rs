@@ -85,7 +85,8 @@ async fn applications_and_users_are_told_apart_where_the_settings_ask_for_it() {
 
 #[tokio::test]
 async fn an_id_token_without_a_nonce_is_refused_as_one() {
-    let bench = Bench::new::<Entra>(&emulation(recorded!("access-token-claims.json")), http(), settings).await;
+    let bench =
+        Bench::new::<Entra>(&emulation(recorded!("access-token-claims.json")), http(), settings).await;
     let token = bench.token_with(|_, claims| {
         for name in ["azp", "roles"] {
             claims.as_object_mut().unwrap().remove(name);
@@ -274,11 +275,17 @@ fn settings_that_cannot_work_are_refused_by_key() {
     let cases = [
         (json!({ "audience": API }), "`tenant`: expected the Directory (tenant) ID"),
         (json!({ "tenant": TENANT }), "`audience`: expected the Application (client) ID"),
-        (json!({ "tenant": "common", "audience": API }), "`tenant`: `common` is not a tenant; write `tenants: any`"),
+        (
+            json!({ "tenant": "common", "audience": API }),
+            "`tenant`: `common` is not a tenant; write `tenants: any`",
+        ),
         (json!({ "tenant": "acme.onmicrosoft.com", "audience": API }), "found `acme.onmicrosoft.com`"),
         (json!({ "tenant": TENANT, "tenants": "any", "audience": API }), "exclude each other"),
         (json!({ "tenants": [], "audience": API }), "`tenants`: expected"),
-        (json!({ "tenant": TENANT, "audience": API, "validate": "introspect" }), "Entra ID has no introspection"),
+        (
+            json!({ "tenant": TENANT, "audience": API, "validate": "introspect" }),
+            "Entra ID has no introspection",
+        ),
     ];
     for (settings, expected) in cases {
         let error = refused(settings);

@@ -30,7 +30,8 @@ pub struct Realm {
 
 const AUDIENCE_ADVICE: &str = "; in Keycloak the audience comes from a mapper: Clients > the calling client > Client scopes > Add mapper > Audience; a lightweight token has none and must be introspected";
 
-const NO_AUDIENCE: &str = "expected the Client ID of the API's client in Keycloak, or the audience that its audience mapper adds";
+const NO_AUDIENCE: &str =
+    "expected the Client ID of the API's client in Keycloak, or the audience that its audience mapper adds";
 
 impl PresetKind for Realm {
     const KIND: &'static str = "keycloak";

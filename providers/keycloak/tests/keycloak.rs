@@ -71,7 +71,8 @@ async fn a_missing_audience_names_the_mapper() {
 async fn an_id_token_and_a_refresh_token_are_refused_by_their_typ() {
     let bench =
         Bench::new::<Keycloak>(&emulation(recorded!("access-token-claims.json")), http(), settings).await;
-    for (typ, reason) in [("ID", "id_token"), ("Refresh", "type_not_allowed"), ("Logout", "type_not_allowed")] {
+    for (typ, reason) in [("ID", "id_token"), ("Refresh", "type_not_allowed"), ("Logout", "type_not_allowed")]
+    {
         let token = bench.token_with(|_, claims| claims["typ"] = json!(typ));
         assert_eq!(bench.ask(&token, Freshness::Cached).await.unwrap_err().reason(), reason);
     }
@@ -118,7 +119,10 @@ fn settings_that_cannot_work_are_refused_by_key() {
         (json!({ "url": url, "realm": "acme" }), "`audience`: expected the Client ID"),
         (json!({ "url": url, "audience": "a" }), "`realm`: expected"),
         (json!({ "realm": "acme", "audience": "a" }), "`url`: expected the public URL"),
-        (json!({ "url": format!("{url}/realms/acme"), "realm": "acme", "audience": "a" }), "leave the realm off"),
+        (
+            json!({ "url": format!("{url}/realms/acme"), "realm": "acme", "audience": "a" }),
+            "leave the realm off",
+        ),
         (json!({ "issuer": format!("{url}/realms/acme/"), "audience": "a" }), "without a final slash"),
         (
             json!({ "url": url, "realm": "acme", "internal_url": "http://keycloak:8080", "audience": "a" }),

@@ -34,15 +34,15 @@ const NO_AUDIENCE: &str = "expected the audience of this API, for which callers 
 
 const API_SERVER_AUDIENCE: &str = "`audience`: that is the API server's own, so any pod's default token passes, and this API could use it there; project tokens for an audience of this API";
 
-const AUDIENCE_ADVICE: &str =
-    "; the caller's pod projects its token for an audience: volumes[].projected.sources[].serviceAccountToken.audience";
+const AUDIENCE_ADVICE: &str = "; the caller's pod projects its token for an audience: volumes[].projected.sources[].serviceAccountToken.audience";
 
 impl PresetKind for Cluster {
     const KIND: &'static str = "kubernetes";
 
     fn settings(self, mut common: Common) -> Result<Settings, SettingsError> {
         if let Some(key) = common.introspection_key() {
-            let problem = "Kubernetes has no introspection endpoint of RFC 7662; tokens are verified by signature";
+            let problem =
+                "Kubernetes has no introspection endpoint of RFC 7662; tokens are verified by signature";
             return Err(SettingsError::kind(key, problem));
         }
         if common.audience.0.is_empty() {

@@ -172,7 +172,8 @@ fn the_api_servers_audience_deserves_a_warning() {
 #[test]
 fn a_service_account_is_written_as_namespace_and_name() {
     for account in ["web", "system:serviceaccount:shop:web", "shop/*"] {
-        let settings = json!({ "issuer": "https://k.example", "audience": "a", "service_accounts": [account] });
+        let settings =
+            json!({ "issuer": "https://k.example", "audience": "a", "service_accounts": [account] });
         let error = serde_json::from_value::<Kubernetes>(settings).unwrap_err().to_string();
         assert!(error.contains("expected NAMESPACE/NAME"), "{error}");
     }

@@ -77,8 +77,9 @@ pub use provider::OidcProvider;
 pub use rules::{Callers, RequiredClaim, TokenRules, TokenType, TokenUse};
 pub use settings::{
     AlgorithmName, AnswerMember, ClaimName, ClientAuthenticationMethod, Common, Domain, DomainError,
-    Endpoint, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, PresetKind, PresetSettings, claim_names, claim_paths, OpaqueTokens, Preset,
-    ScopeText, Settings, SettingsError, TokenUseSetting, Validate,
+    Endpoint, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, OpaqueTokens, Preset,
+    PresetKind, PresetSettings, ScopeText, Settings, SettingsError, TokenUseSetting, Validate, claim_names,
+    claim_paths,
 };
 pub use signer::{Signer, SignerError, SigningAlgorithm, signing_input};
 pub use validate::RequiredMembers;

@@ -2,11 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use schemars::JsonSchema;
 use scopegate_provider::{
     Audience, ClaimPath, ClientId, DEFAULT_MAX_TOKEN_LIFETIME, Excerpt, Issuer, ProviderName, Rejection,
     Scope,
 };
-use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

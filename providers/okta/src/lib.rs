@@ -2,8 +2,8 @@
 
 use schemars::JsonSchema;
 use scopegate_oidc::{
-    Algorithm, AlgorithmName, Common, Domain, PresetKind, PresetSettings, Settings, SettingsError, Validate,
-    KindRules, claim_names, claim_paths,
+    Algorithm, AlgorithmName, Common, Domain, KindRules, PresetKind, PresetSettings, Settings, SettingsError,
+    Validate, claim_names, claim_paths,
 };
 use scopegate_provider::Issuer;
 use serde::Deserialize;
@@ -59,14 +59,14 @@ impl Organisation {
             }
             (None, None, Some(issuer)) => return Ok(issuer),
             (_, _, Some(_)) => {
-                let problem = "it follows from `domain` and `authorization_server`; leave it or both of them out";
+                let problem =
+                    "it follows from `domain` and `authorization_server`; leave it or both of them out";
                 return Err(SettingsError::kind("issuer", problem));
             }
             (Some(domain), Some(id), None) => custom_server(&domain, &id)?,
             (Some(_), None, None) => return Err(SettingsError::kind("authorization_server", NO_SERVER)),
             (None, _, None) => {
-                let problem =
-                    "expected the authorization server's issuer, such as `https://acme.okta.com/oauth2/default`";
+                let problem = "expected the authorization server's issuer, such as `https://acme.okta.com/oauth2/default`";
                 return Err(SettingsError::kind("issuer", problem));
             }
         };

@@ -84,7 +84,7 @@ async fn a_refresh_token_is_no_access_token_though_it_is_active() {
     let refresh: Value = serde_json::from_str(recorded!("introspection-active-refresh-token.json")).unwrap();
     bench.issuer.knows(&bench.token(), &refresh);
     let answer = bench.ask(&bench.token(), Freshness::Cached).await;
-    assert!(matches!(answer, Err(AuthnError::Rejected(Rejection::MissingClaim { .. }))), "{answer:?}");
+    assert!(matches!(answer, Err(AuthnError::Rejected(Rejection::MissingMember { .. }))), "{answer:?}");
 }
 
 #[tokio::test]

@@ -2,10 +2,18 @@
 
 use std::{fmt, sync::Arc};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    alphabet::URL_SAFE,
+    engine::{GeneralPurpose, general_purpose},
+};
 use serde_json::{Map, Value};
 
 use crate::{Issuer, Timestamp};
+
+/// Base64url without padding. Bits after the last byte are ignored: the sample of RFC 8705, section 3.1, has some.
+const BASE64URL: GeneralPurpose =
+    GeneralPurpose::new(&URL_SAFE, general_purpose::NO_PAD.with_decode_allow_trailing_bits(true));
 
 /// Facts that a token may state beside the identity of its caller. All are optional; the default states nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -86,7 +94,7 @@ impl Thumbprint {
 
     /// Parses base64url without padding, as `jkt` and `x5t#S256` are written.
     pub fn parse(text: &str) -> Option<Self> {
-        URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok().map(Self)
+        BASE64URL.decode(text).ok()?.try_into().ok().map(Self)
     }
 
     /// The digest.
@@ -97,7 +105,7 @@ impl Thumbprint {
 
 impl fmt::Display for Thumbprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&URL_SAFE_NO_PAD.encode(self.0))
+        f.write_str(&BASE64URL.encode(self.0))
     }
 }
 

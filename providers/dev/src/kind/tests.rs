@@ -1,7 +1,7 @@
 use scopegate_oidc::Http;
 use scopegate_provider::{
-    AuthnError, BearerToken, ClientCredentials, Health, Inline, ProviderName, Rejection, ScopeSet, Settings as _, SystemClock,
-    TokenRequest, TokenRequestError,
+    AuthnError, BearerToken, ClientCredentials, Health, Inline, ProviderName, Rejection, ScopeSet,
+    Settings as _, SystemClock, TokenRequest, TokenRequestError,
 };
 use serde_json::{Value, json};
 

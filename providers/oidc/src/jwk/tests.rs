@@ -93,7 +93,7 @@ fn a_key_whose_operations_leave_out_verify_is_left_out() {
 fn types_and_curves_that_are_not_known_are_left_out() {
     assert_eq!(problem(&ec(), "kty", "AKP".into()), KeyProblem::Type);
     assert_eq!(problem(&ec(), "kty", "ec".into()), KeyProblem::Type);
-    for curve in ["P-521", "secp256k1", "p-256", "Ed25519", ""] {
+    for curve in ["secp256k1", "p-256", "Ed25519", ""] {
         assert_eq!(problem(&ec(), "crv", curve.into()), KeyProblem::Curve, "{curve}");
     }
     for curve in ["Ed448", "X25519", "P-256"] {

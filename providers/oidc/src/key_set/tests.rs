@@ -135,7 +135,8 @@ fn by_x5t(x5t: &str) -> KeyReference<'_> {
 #[test]
 fn a_key_is_found_by_the_thumbprint_of_its_certificate() {
     let set = with_certificate("x5t", &json!("qAT4VOkVJ_O_BO1aC3UXmS6hLG4"));
-    let found = set.find_by(by_x5t("qAT4VOkVJ_O_BO1aC3UXmS6hLG4"), &KeyParameter::ALL, Algorithm::Rs256).unwrap();
+    let found =
+        set.find_by(by_x5t("qAT4VOkVJ_O_BO1aC3UXmS6hLG4"), &KeyParameter::ALL, Algorithm::Rs256).unwrap();
     assert_eq!(found.keys().count(), 1);
     let other = set.find_by(by_x5t("AAAA"), &KeyParameter::ALL, Algorithm::Rs256);
     assert_eq!(other.unwrap_err(), Rejection::UnknownKey);

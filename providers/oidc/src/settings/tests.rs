@@ -164,9 +164,15 @@ fn the_schema_lists_every_key_and_denies_others() {
 fn an_issuer_that_no_token_can_name_is_refused() {
     let cases = [
         ("acme.okta.com/oauth2/default", "write `https://acme.okta.com/oauth2/default`"),
-        ("https://id.example/.well-known/openid-configuration", "leave off `/.well-known/openid-configuration`"),
+        (
+            "https://id.example/.well-known/openid-configuration",
+            "leave off `/.well-known/openid-configuration`",
+        ),
         ("https://acme.okta.com/oauth2/default/v1/keys", "leave off `/v1/keys`"),
-        ("https://login.microsoftonline.com/{tenantid}/v2.0", "use `kind: entra` with `tenant: ID` or `tenants: any`"),
+        (
+            "https://login.microsoftonline.com/{tenantid}/v2.0",
+            "use `kind: entra` with `tenant: ID` or `tenants: any`",
+        ),
     ];
     for (issuer, expected) in cases {
         let error = error(with(&json!({ "issuer": issuer })));

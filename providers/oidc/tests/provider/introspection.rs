@@ -292,7 +292,10 @@ async fn a_signed_answer_that_does_not_hold_is_an_outage() {
 async fn a_probe_names_the_providers_own_error() {
     let harness = asking(json!({})).await;
     harness.issuer.on("/introspect", |_| {
-        Reply::json(400, &json!({ "error": "unsupported_token_type", "error_description": "JWTs are not introspected" }))
+        Reply::json(
+            400,
+            &json!({ "error": "unsupported_token_type", "error_description": "JWTs are not introspected" }),
+        )
     });
     let problem = harness.provider.probe().await.unwrap().unwrap_err();
     assert!(problem.contains("JWTs are not introspected"), "{problem}");

@@ -43,12 +43,11 @@ async fn a_caller_asks_as_itself_and_for_its_own_scopes() {
     let harness = Harness::new(&json!({})).await;
     harness.issuer.grants("mine", "my secret", "a.b.c");
     let client = ClientCredentials { id: ClientId::parse("mine").unwrap(), secret: Secret::new("my secret") };
-    let request =
-        TokenRequest {
-            client: Some(client),
-            scopes: Some(ScopeSet::parse("items:write items").unwrap()),
-            ..TokenRequest::default()
-        };
+    let request = TokenRequest {
+        client: Some(client),
+        scopes: Some(ScopeSet::parse("items:write items").unwrap()),
+        ..TokenRequest::default()
+    };
     harness.provider.request_token(request).await.unwrap();
     assert_eq!(harness.issuer.last("/token").unwrap().field("scope").as_deref(), Some("items items:write"));
     let without = harness.provider.request_token(TokenRequest::default()).await;
@@ -134,7 +133,8 @@ async fn a_resource_is_passed_on_or_taken_from_the_settings() {
     let harness = Harness::new(&settings).await;
     harness.issuer.grants("api", "s3cret", "a.b.c");
     let resource = "https://other.acme.example";
-    for (resources, expected) in [(vec![], "https://api.acme.example"), (vec![resource.to_owned()], resource)] {
+    for (resources, expected) in [(vec![], "https://api.acme.example"), (vec![resource.to_owned()], resource)]
+    {
         let request = TokenRequest { resources, ..TokenRequest::default() };
         harness.provider.request_token(request).await.unwrap();
         let request = harness.issuer.last("/token").unwrap();

@@ -241,7 +241,7 @@ fn the_first_client_claim_that_is_present_counts() {
 #[test]
 fn scopes_are_the_union_of_the_claims_that_are_present() {
     let mut desk = Desk::new();
-    desk.rules.scope_claims = vec![path("scope"), path("scp"), path("permissions"), path("/a/b")];
+    desk.rules.scope_claims = vec![path("scope"), path("scp"), path("/permissions"), path("/a/b")];
     let changes =
         json!({"scope": "x y", "scp": ["y", "z"], "permissions": {"p": {}, "q": 1}, "a": {"b": "deep"}});
     assert_eq!(scopes(&desk.verify_claims(&changes).unwrap()), "deep p q x y z");
@@ -289,7 +289,7 @@ fn a_role_claim_of_the_wrong_type_is_refused() {
     let mut desk = Desk::new();
     desk.rules.role_claims = vec![path("/realm_access/roles")];
     let refused = desk.verify_claims(&json!({"realm_access": {"roles": [1]}})).unwrap_err();
-    let expected = "a string, an array of strings or an object";
+    let expected = "a string, an array of strings, or an object without `false` and `null`";
     assert_eq!(refused, Rejection::WrongType { claim: "/realm_access/roles".into(), expected });
 }
 

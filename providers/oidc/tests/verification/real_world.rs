@@ -5,9 +5,7 @@ use aws_lc_rs::{
     signature::{ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, KeyPair},
 };
 use scopegate_oidc::{Algorithm, Jwt, KeySet, TokenType};
-use scopegate_provider::{
-    BearerToken, ClaimPath, Principal, Proof, Rejection, Role, Thumbprint, Timestamp,
-};
+use scopegate_provider::{BearerToken, ClaimPath, Principal, Proof, Rejection, Role, Thumbprint, Timestamp};
 use scopegate_testkit::base64url;
 use serde_json::{Value, json};
 
@@ -193,7 +191,8 @@ fn facts_of_a_wrong_type_are_refused() {
 fn times_and_audiences_are_named_in_the_rejection() {
     let desk = Desk::new();
     let expired = desk.verify_claims(&json!({ "exp": NOW - 300 })).unwrap_err().to_string();
-    let text = "the token expired at 2026-09-21T14:10:00Z, 5m ago by this server's clock (2026-09-21T14:15:00Z)";
+    let text =
+        "the token expired at 2026-09-21T14:10:00Z, 5m ago by this server's clock (2026-09-21T14:15:00Z)";
     assert_eq!(expired, text);
     let other = desk.verify_claims(&json!({ "aud": "other" })).unwrap_err().to_string();
     assert_eq!(other, "expected the audience `https://api.example`, found `other`");

@@ -279,7 +279,16 @@ fn names(desk: &Desk) -> Vec<Row> {
 fn lists(desk: &Desk) -> Vec<Row> {
     let mut rows = Vec::new();
     for name in ["scope", "scp"] {
-        for value in [json!(1), json!(true), json!(["items", 1]), json!([["items"]]), json!([null]), json!({"items": false}), json!({"items": null}), json!({"items": {}})] {
+        for value in [
+            json!(1),
+            json!(true),
+            json!(["items", 1]),
+            json!([["items"]]),
+            json!([null]),
+            json!({"items": false}),
+            json!({"items": null}),
+            json!({"items": {}}),
+        ] {
             let token = changed(desk, &json!({ name: value }));
             rows.push(row("scopes of another type", "RFC 9068, 2.2.3", token, wrong(name, VALUES)));
         }
