@@ -77,7 +77,7 @@ mod tests {
         let outage = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "provider_unreachable", "try again");
         let denials = [
             (Problem::no_token(None), "16", true),
-            (Problem::rejected(&Rejection::Expired, None), "16", true),
+            (Problem::rejected(&Rejection::Ended, None), "16", true),
             (Problem::forbidden("role_missing", "the caller lacks a role", Vec::new(), None), "7", true),
             (Problem::new(StatusCode::FORBIDDEN, "nobody", "no caller may do this"), "7", false),
             (outage, "14", false),

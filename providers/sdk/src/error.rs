@@ -102,6 +102,9 @@ pub enum Rejection {
     /// It is an ID token, which speaks to a client about a user, not to an API (OIDC Core, section 2).
     #[error("an ID token is not an access token")]
     IdToken,
+    /// The token expired or was revoked while a stream that it opened was running.
+    #[error("the token is no longer accepted: it expired or was revoked while the request ran")]
+    Ended,
     /// The provider said that the token is not active (RFC 7662, section 2.2).
     #[error("the provider says that the token is not active")]
     Inactive,
@@ -237,6 +240,7 @@ impl Rejection {
             Self::Expired { .. } => "expired",
             Self::FreshnessUnavailable => "freshness_unavailable",
             Self::IdToken => "id_token",
+            Self::Ended => "expired",
             Self::Inactive => "inactive",
             Self::IssuedInFuture { .. } => "issued_in_future",
             Self::IssuerMismatch { .. } => "issuer_mismatch",

@@ -211,7 +211,7 @@ fn grpc_content_type(headers: &HeaderMap) -> HeaderMap {
 /// Returns what the caller learns of an error. The log gets its details.
 fn problem(upstream: &str, error: &ExchangeError) -> Problem {
     let description = match error {
-        ExchangeError::Aborted(_) => return Problem::rejected(&Rejection::Expired, None),
+        ExchangeError::Aborted(_) => return Problem::rejected(&Rejection::Ended, None),
         ExchangeError::Caller(fault) => {
             let status = error.status();
             let description = fault.to_string();
