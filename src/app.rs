@@ -14,6 +14,8 @@ mod watch;
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
+use aws_lc_rs::{digest, rand};
 use poem::{Endpoint, EndpointExt, Request, Response, Result, Route, endpoint::BoxEndpoint, get};
 use scopegate_provider::{Clock, SystemClock, Timestamp};
 
@@ -23,10 +25,11 @@ use self::{
 };
 use crate::{
     api::{
+        admin::ui::SessionKey,
         grpc_health::{self, GrpcHealth},
         health::{Readyz, healthz},
     },
-    config::Config,
+    config::{Config, ConfigErrors},
     gate::{Gate, IdentityError, check_form, forward_auth::grpc},
     grpc::Unimplemented,
     runtime::{self, Connection, Draft, Frontend, Generation, Runtime, RuntimeError},
@@ -64,6 +67,34 @@ struct Shared {
     /// The keys of minted tokens.
     signing: Signing,
     started: Timestamp,
+    /// The name of this node among others: the host's.
+    node_id: String,
+    /// The secret of the operator page's sessions where none is configured.
+    session_secret: [u8; 32],
+    /// The error of the last reload, if it failed.
+    reload_error: ArcSwapOption<String>,
+}
+
+impl Shared {
+    /// Returns the key of the operator page's sessions.
+    fn session_key(&self, config: &Config) -> Option<Arc<SessionKey>> {
+        let secret = config.admin.as_ref().and_then(|admin| admin.session_secret.as_ref());
+        let secret = match secret {
+            Some(secret) => {
+                let digest = digest::digest(&digest::SHA256, secret.reveal().as_bytes());
+                digest.as_ref().try_into().ok()?
+            }
+            None => self.session_secret,
+        };
+        SessionKey::new(&secret).map(Arc::new)
+    }
+}
+
+/// Returns 32 random bytes.
+fn random() -> Result<[u8; 32], BuildError> {
+    let mut bytes = [0; 32];
+    rand::fill(&mut bytes).map_err(|_| BuildError::Random)?;
+    Ok(bytes)
 }
 
 /// The frontend of the server: the endpoints of its listeners.
@@ -110,6 +141,9 @@ pub enum BuildError {
     /// The new configuration is empty and the one in force is not: the file was probably read while it was written.
     #[error("nothing is configured any more: end the program if that is meant")]
     Empty,
+    /// The system's random number generator failed.
+    #[error("the system's random number generator failed")]
+    Random,
     /// There are no keys to sign tokens with.
     #[error(transparent)]
     Signing(#[from] SigningError),
@@ -148,6 +182,9 @@ impl App {
             denials: Denials::start(runtime.store.clone()),
             signing: Signing::default(),
             started: runtime.clock.now(),
+            node_id: node_id(),
+            session_secret: random()?,
+            reload_error: ArcSwapOption::empty(),
         };
         let node = Node::start(runtime, Server(shared), config, resource_metadata).await?;
         node.frontend.0.admin_handle.bind(&node);
@@ -165,12 +202,21 @@ impl App {
             return Err(BuildError::Empty);
         }
         let waiting = restart::waiting(self.0.boot_config(), &config).join(", ");
-        self.0.reload(config).await?;
+        let reloaded = self.0.reload(config).await;
+        let error = reloaded.as_ref().err().map(|error| Arc::new(error.to_string()));
+        self.0.frontend.0.reload_error.store(error);
+        reloaded?;
         self.0.runtime.metrics.good_reloads.increment();
         if !waiting.is_empty() {
             tracing::warn!(keys = waiting, "these keys have changed and wait for a restart");
         }
         Ok(())
+    }
+
+    /// Remembers that a new configuration could not be read.
+    fn reload_failed(&self, errors: &ConfigErrors) {
+        let first = errors.to_string().lines().next().unwrap_or_default().to_owned();
+        self.0.frontend.0.reload_error.store(Some(Arc::new(first)));
     }
 
     /// Returns the endpoint of the main listener.
@@ -224,6 +270,15 @@ async fn checked_form(request: Request) -> Result<Request> {
         check_form(&request)?;
     }
     Ok(request)
+}
+
+/// Returns the name of the host.
+fn node_id() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "node".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 /// The main listener's endpoint of the generation in force.

@@ -204,6 +204,11 @@ impl Problem {
         self.reason
     }
 
+    /// Returns the scopes that the token lacks, where scopes would do.
+    pub fn missing_scopes(&self) -> &[Scope] {
+        &self.missing_scopes
+    }
+
     /// What is told to the caller.
     pub fn description(&self) -> &str {
         &self.description

@@ -21,7 +21,7 @@ use crate::{
     gate::{Cors, GateSettings, State, fit},
     policy::PolicyError,
     store::{OpenError, Store},
-    telemetry::{Metrics, metrics::TimedOffload},
+    telemetry::{LiveDecisions, Metrics, metrics::TimedOffload},
 };
 
 /// The services that outlive a reload.
@@ -78,6 +78,7 @@ impl Runtime {
     pub(crate) async fn open(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, RuntimeError> {
         let store = Store::open(config.store.as_ref(), clock.clone()).await?;
         let metrics: Arc<Metrics> = Arc::default();
+        LiveDecisions::start(&metrics, clock.clone());
         Ok(Self {
             http: Arc::new(Http::new(HttpSettings::default())?),
             offload: Arc::new(TimedOffload::new(Workers::start()?, metrics.clone())),

@@ -1,5 +1,6 @@
 //! What is told to operators: logs, each request with its id, and metrics.
 
+pub mod decisions;
 #[cfg(feature = "server")]
 mod log;
 pub mod metrics;
@@ -7,9 +8,10 @@ mod request_id;
 mod settings;
 mod trace;
 
+pub use decisions::{DecisionOutcome, DecisionRecord, LiveDecisions};
 #[cfg(feature = "server")]
 pub use log::TelemetryError;
 pub use metrics::Metrics;
 pub use request_id::{RequestId, RequestIds};
 pub use settings::{AuditSettings, LogFormat, LogLevel, LogLevelError, LogSettings, TelemetrySettings};
-pub use trace::{Outcome, Trace, TraceEndpoint, Verdict};
+pub use trace::{Held, Outcome, Trace, TraceEndpoint, Verdict};

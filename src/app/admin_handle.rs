@@ -4,9 +4,10 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use async_trait::async_trait;
 
-use super::Node;
+use super::{Node, readiness::readiness};
 use crate::{
-    api::admin::Administered,
+    api::admin::{Administered, NodeStatus},
+    config::own_endpoints::ServedEndpoint,
     policy::{Definition, Source},
 };
 
@@ -37,6 +38,15 @@ impl Administered for AdminHandle {
         generation.config.rules.place(source).map(ToString::to_string)
     }
 
+    fn own_endpoint(&self, path: &str) -> Option<ServedEndpoint> {
+        let node = self.node()?;
+        node.current().config.own_endpoint_at(node.gate().current().policy(), path)
+    }
+
+    fn status(&self) -> NodeStatus {
+        self.node().map(|node| status(&node)).unwrap_or_default()
+    }
+
     async fn take_over(&self) {
         if let Some(node) = self.node() {
             // What fails is logged, and tried again by the node.
@@ -44,5 +54,26 @@ impl Administered for AdminHandle {
                 tracing::warn!(%error, "cannot put a change of the store in force yet");
             }
         }
+    }
+}
+
+fn status(node: &Node) -> NodeStatus {
+    let generation = node.current();
+    let shared = &node.frontend.0;
+    let kinds = generation.connections.iter().map(|connection| (connection.name().clone(), connection.kind));
+    NodeStatus {
+        id: shared.node_id.clone(),
+        site: shared.public_endpoint.public_url.clone(),
+        base_path: generation.config.server.base_path.to_string(),
+        ready: readiness(node).ready,
+        generation: node.runtime.metrics.good_reloads.count() + 1,
+        since: Some(generation.since),
+        reload_error: shared.reload_error.load().as_deref().cloned(),
+        rejected: generation.rejected.clone(),
+        cached_tokens: node.runtime.tokens.count(),
+        streams: 0,
+        store: generation.config.store.as_ref().map(|store| store.url.clone()),
+        kinds: kinds.collect(),
+        metrics: node.runtime.metrics.clone(),
     }
 }

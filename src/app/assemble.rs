@@ -20,7 +20,7 @@ use super::{
 use crate::{
     api::{
         IntrospectEndpoint, ItemsApi, RevokeEndpoint, SampleApi, TokenEndpoint,
-        admin::Admin,
+        admin::{Admin, AdminGuard, Decisions, Overview, Session, ui::OperatorPage},
         bounded, bounded_administration, docs,
         openapi::{DocumentedProvider, Facts, Site, overlay},
         well_known::{self, IssuerMetadata, ResourceMetadata},
@@ -39,6 +39,7 @@ use crate::{
         mint::{Mint, PreparedKeys, Terms},
         proxy::{ProxyEndpoint, ProxySettings},
     },
+    policy::Rule,
     runtime::{Connection, Draft},
     telemetry::{Trace, TraceEndpoint},
     upstream::{UpstreamSettings, Upstreams},
@@ -184,7 +185,44 @@ impl Assembly<'_> {
         let service = service.into_endpoint().before(bounded_administration);
         let service = service.catch_all_error(|error| async move { error_response(&error) });
         let label = format!("{}/admin/**", self.base());
-        Some(mounted(self.base(), service.with(Guard::new(self.draft.gate.clone(), &label, rule.clone()))))
+        let read = self.draft.config.rules.admin_read.as_ref();
+        let guard = AdminGuard::new(
+            Guard::new(self.draft.gate.clone(), &label, rule.clone()),
+            read.map(|rule| Guard::new(self.draft.gate.clone(), &label, rule.clone())),
+        );
+        // A feed outlives its generation, and ends when the live rule no longer admits its listener.
+        let live = AdminGuard::new(
+            Guard::new(self.draft.live.clone(), &label, rule.clone()),
+            read.map(|rule| Guard::new(self.draft.live.clone(), &label, rule.clone())),
+        );
+        let page = self.operator_page(rule, guard.clone());
+        let admin = Route::new()
+            .at("/admin/overview", get(Overview(self.admin_api())))
+            .at("/admin/decisions", get(Decisions::new(self.admin_api(), live)))
+            .at("/admin/session", get(Session))
+            .nest("/", service);
+        let admin = admin.with(guard);
+        let Some(page) = page else { return Some(mounted(self.base(), admin)) };
+        let admin = Route::new()
+            .at("/admin/ui", page.clone())
+            .at("/admin/ui/*path", page.clone())
+            .nest("/", page.with_session(admin));
+        Some(mounted(self.base(), admin))
+    }
+
+    /// Builds the operator page, if it is configured.
+    fn operator_page(&self, rule: &Rule, guard: AdminGuard) -> Option<OperatorPage> {
+        let Draft { runtime, config, .. } = self.draft;
+        config.admin.as_ref().filter(|admin| admin.ui)?;
+        Some(OperatorPage {
+            admin: format!("{}/admin", self.base()).into(),
+            site: self.shared.public_endpoint.public_url.as_str().into(),
+            guard,
+            rule: rule.to_string().into(),
+            read_rule: config.rules.admin_read.as_ref().map(|rule| rule.to_string().into()),
+            key: self.shared.session_key(config)?,
+            clock: runtime.clock.clone(),
+        })
     }
 
     fn introspection(&self) -> Option<IntrospectEndpoint> {

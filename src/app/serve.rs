@@ -240,6 +240,7 @@ async fn reload(app: &App, loader: &Loader, source: &ConfigSource, mut watch: Wa
             }
             Err(errors) => {
                 bad_reloads.increment();
+                app.reload_failed(&errors);
                 tracing::error!("the earlier configuration stays in force:\n{errors}");
             }
         }

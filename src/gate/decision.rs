@@ -14,7 +14,7 @@ use crate::{
     authenticator::AuthenticatedAt,
     policy::{Refused, RouteOptions, Target},
     problem::Problem,
-    telemetry::Outcome,
+    telemetry::{Held, Outcome},
 };
 
 /// The permission for a request to pass.
@@ -48,6 +48,8 @@ pub struct Refusal {
     pub provider: Option<ProviderName>,
     /// The client of the token, if the token was verified, even if it was refused afterwards. Never an unverified claim.
     pub client: Option<ClientId>,
+    /// The scopes and roles of the token, if it was verified.
+    pub held: Option<Box<Held>>,
 }
 
 /// The answer of the gate to one request.
@@ -93,7 +95,7 @@ impl Permit {
     }
 
     /// Returns the outcome for log, metrics and audit.
-    pub(super) fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         Outcome::permitted(self.route.clone(), self.principal.as_ref())
     }
 }
@@ -101,24 +103,30 @@ impl Permit {
 impl Refusal {
     /// A refusal that no route decided.
     pub(super) fn unrouted(problem: Problem) -> Self {
-        Self { problem, route: None, provider: None, client: None }
+        Self { problem, route: None, provider: None, client: None, held: None }
     }
 
     /// Adds the verified caller.
     pub(super) fn of(self, caller: Option<&Principal>) -> Self {
         let provider = caller.map(|principal| principal.provider().clone());
         let client = caller.and_then(|principal| principal.client().cloned());
-        Self { provider, client, ..self }
+        let held = caller.map(|principal| {
+            let roles = principal.roles().iter().cloned().collect();
+            Box::new(Held { scopes: principal.scopes().clone(), roles })
+        });
+        Self { provider, client, held, ..self }
     }
 
     /// Returns the outcome for log, metrics and audit.
-    pub(super) fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         Outcome {
             route: self.route.clone(),
             reason: self.problem.reason(),
             provider: self.provider.clone(),
             client: self.client.clone(),
             passed: false,
+            missing: self.problem.missing_scopes().into(),
+            held: self.held.clone(),
         }
     }
 

@@ -14,6 +14,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use futures_util::{FutureExt, future::select};
+use scopegate_provider::Timestamp;
 use tokio::sync::watch;
 
 use super::{Connection, Runtime, RuntimeError};
@@ -63,6 +64,8 @@ pub(crate) struct Generation<E> {
     pub(crate) config: Arc<Config>,
     /// Stored entries that are ignored because they conflict with the configuration.
     pub(crate) rejected: Vec<PolicyError>,
+    /// The moment from which the generation is in force.
+    pub(crate) since: Timestamp,
     pub(crate) endpoints: E,
 }
 
@@ -109,7 +112,8 @@ impl<F: Frontend> Node<F> {
         };
         let endpoints = frontend.build(draft, None).await?;
         frontend.activate(&endpoints);
-        let current = ArcSwap::from_pointee(Generation { connections, config, rejected, endpoints });
+        let since = runtime.clock.now();
+        let current = ArcSwap::from_pointee(Generation { connections, config, rejected, since, endpoints });
         let reload_lock = tokio::sync::Mutex::default();
         let node = Arc::new(Self { runtime, frontend, gate, boot_config, current, reload_lock });
         tokio::spawn(follow_store(Arc::downgrade(&node), changes));
@@ -182,7 +186,8 @@ impl<F: Frontend> Node<F> {
         // Nothing fails from here on.
         self.runtime.store.keep_audit(config.telemetry.audit.retention.get());
         self.frontend.activate(&endpoints);
-        self.current.store(Arc::new(Generation { connections, config, rejected, endpoints }));
+        let since = self.runtime.clock.now();
+        self.current.store(Arc::new(Generation { connections, config, rejected, since, endpoints }));
         self.gate.replace(state);
         Ok(())
     }

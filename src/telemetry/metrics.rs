@@ -12,7 +12,7 @@ pub use self::{
     checks::{Checks, TimedOffload},
     exposition::{Exposition, Family, Kind},
     histogram::Histogram,
-    requests::Requests,
+    requests::{Requests, Totals},
 };
 
 /// What a node counts as it works.
@@ -24,6 +24,8 @@ pub struct Metrics {
     pub decisions: Histogram,
     /// Checks of signatures.
     pub checks: Checks,
+    /// The last decisions, and those that are made now.
+    pub live: super::LiveDecisions,
     /// Tokens for services behind that were signed.
     pub minted: Counter,
     /// Configurations that were taken over while the node ran.

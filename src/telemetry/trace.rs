@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
-use http::{HeaderName, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
-use scopegate_provider::{ClientId, Principal, ProviderName};
+use scopegate_provider::{ClientId, Principal, ProviderName, Role, Scope, ScopeSet, Timestamp};
 use tracing::Instrument;
 
-use super::{Metrics, RequestId, RequestIds};
+use super::{DecisionOutcome, DecisionRecord, Metrics, RequestId, RequestIds};
 
 /// What the gate decided, told to the log beside the response.
 #[derive(Debug, Clone)]
@@ -23,6 +23,10 @@ pub struct Outcome {
     pub client: Option<ClientId>,
     /// Whether a gate let the request through, whatever became of it behind.
     pub passed: bool,
+    /// The scopes that the token lacks.
+    pub missing: Box<[Scope]>,
+    /// The scopes and roles of a token that was refused after it was verified.
+    pub held: Option<Box<Held>>,
 }
 
 impl Outcome {
@@ -34,11 +38,22 @@ impl Outcome {
             provider: principal.map(|principal| principal.provider().clone()),
             client: principal.and_then(|principal| principal.client().cloned()),
             passed: true,
+            missing: Box::default(),
+            held: None,
         }
     }
 
     /// The reason of a request that was let through.
     pub(crate) const PERMITTED: &str = "permitted";
+}
+
+/// The scopes and roles of a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The scopes.
+    pub scopes: ScopeSet,
+    /// The roles.
+    pub roles: Vec<Role>,
 }
 
 /// What a gate decided.
@@ -109,7 +124,9 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
     fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
         let id = self.trace.ids.of(request.headers().get(&self.trace.header));
         let method = request.method().clone();
-        let start = tracing::enabled!(tracing::Level::DEBUG).then(Instant::now);
+        let start = Instant::now();
+        let uri = request.uri().clone();
+        let host = request.headers().get(header::HOST).cloned();
         let span = tracing::debug_span!("request", id = id.as_str(), %method);
         // Whoever is behind gets the same one, in place of what a caller may have brought.
         request.headers_mut().insert(self.trace.header.clone(), id.header().clone());
@@ -118,23 +135,71 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
             response.headers_mut().insert(self.trace.header.clone(), id.header().clone());
             self.trace.metrics.requests.count(response.data(), Verdict::of(&response), response.status());
             log(&id, &method, &response, start);
+            self.remember(&id, &method, &uri, host.as_ref(), &response, start);
             Ok(response)
         })
     }
 }
 
-fn log(id: &RequestId, method: &http::Method, response: &Response, start: Option<Instant>) {
+impl<E> TraceEndpoint<E> {
+    /// Records the decision, if it is a denial or someone watches.
+    fn remember(
+        &self,
+        id: &RequestId,
+        method: &Method,
+        uri: &Uri,
+        host: Option<&HeaderValue>,
+        response: &Response,
+        start: Instant,
+    ) {
+        let live = &self.trace.metrics.live;
+        let Some(outcome) = response.data::<Outcome>() else { return };
+        if outcome.passed && !live.is_watched() {
+            return;
+        }
+        let status = response.status();
+        let own = uri.authority().map(http::uri::Authority::as_str);
+        let host = own.or_else(|| host.and_then(|host| host.to_str().ok())).unwrap_or_default();
+        live.record(DecisionRecord {
+            number: 0,
+            request_id: id.as_str().to_owned(),
+            at: Timestamp::MAX,
+            outcome: match (outcome.passed, status.is_server_error()) {
+                (true, _) => DecisionOutcome::Permitted,
+                (false, true) => DecisionOutcome::Outage,
+                (false, false) => DecisionOutcome::Denied,
+            },
+            status: status.as_u16(),
+            reason: outcome.reason.to_string(),
+            method: method.clone(),
+            host: host.to_owned(),
+            path: uri.path().to_owned(),
+            route: outcome.route.clone(),
+            provider: outcome.provider.clone(),
+            client: outcome.client.clone(),
+            missing: outcome.missing.to_vec(),
+            held: outcome.held.clone(),
+            micros: micros(start),
+        });
+    }
+}
+
+fn micros(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+fn log(id: &RequestId, method: &Method, response: &Response, start: Instant) {
     let outcome = response.data::<Outcome>();
     // A refused gRPC call has the status 200.
     let is_refused = refused(response.status()) || outcome.is_some_and(|outcome| !outcome.passed);
-    if !is_refused && start.is_none() {
+    if !is_refused && !tracing::enabled!(tracing::Level::DEBUG) {
         return;
     }
     let route = outcome.and_then(|outcome| outcome.route.as_deref());
     let reason = outcome.map(|outcome| outcome.reason);
     let provider = outcome.and_then(|outcome| outcome.provider.as_ref()).map(tracing::field::display);
     let (id, status) = (id.as_str(), response.status().as_u16());
-    let micros = start.map(|start| u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX));
+    let micros = micros(start);
     if is_refused {
         tracing::info!(id, %method, status, route, reason, provider, micros, "refused");
     } else {

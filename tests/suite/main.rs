@@ -21,6 +21,7 @@ mod floods;
 mod forward_auth;
 mod grpc;
 mod items;
+mod live;
 mod metadata;
 mod metrics;
 mod mint;

@@ -5,29 +5,34 @@ use std::{sync::Arc, time::Duration};
 use http::Method;
 use poem_openapi::{Object, OpenApi, payload::Json};
 use scopegate_provider::{
-    AuthnError, BearerToken, Claims, ClientId, Credentials, Freshness, Issuer, Principal, Role, Scope,
-    Verified,
+    AuthnError, BearerToken, Claims, ClientId, Credentials, Freshness, Issuer, Principal, Rejection, Role,
+    Scope, Verified,
 };
 use serde_json::{Value, json};
 
-use super::{Admin, unprocessable};
+use super::{Admin, NodeStatus, rfc3339, unprocessable};
 use crate::{
     authenticator::Connected,
-    policy::{RawTarget, Scheme, Target, TokenUse},
+    policy::{Alternative, RawTarget, Rule, Scheme, Target, TokenUse},
     problem::Problem,
+    telemetry::DecisionOutcome,
 };
 
 /// The endpoint.
 #[derive(Clone, Debug)]
 pub struct ExplainApi(pub(super) Admin);
 
-/// A request, and who sends it: a token, or what a token of a provider would say; neither is an anonymous caller.
-#[derive(Object)]
+/// A request and its caller: a token, or what a token of a provider would say; neither is an anonymous caller. Or the id of
+/// a remembered request.
+#[derive(Object, Default)]
+#[oai(deny_unknown_fields)]
 struct Question {
+    /// The id of a request whose decision this node remembers.
+    request_id: Option<String>,
     /// The method; GET unless said.
     method: Option<String>,
-    /// What is asked for: `https://host/path`, or a path.
-    url: String,
+    /// The target: `https://host/path`, or a path.
+    url: Option<String>,
     /// A token. It is verified, not kept and not repeated.
     token: Option<String>,
     /// The provider of a token that is only supposed.
@@ -40,6 +45,8 @@ struct Question {
     roles: Vec<String>,
     /// Its client.
     client: Option<String>,
+    /// Its claims.
+    claims: Option<Value>,
 }
 
 #[OpenApi]
@@ -47,30 +54,194 @@ impl ExplainApi {
     /// Explain what is decided about a request, and every route that is considered.
     #[oai(path = "/admin/explain", method = "post", operation_id = "explain")]
     async fn explain(&self, Json(question): Json<Question>) -> poem::Result<Json<Value>> {
+        match &question.request_id {
+            Some(id) => Ok(Json(self.remembered(id).await?)),
+            None => Ok(Json(self.answer(&question).await?)),
+        }
+    }
+}
+
+impl ExplainApi {
+    /// Explains a request whose decision is remembered, as it would be decided now.
+    async fn remembered(&self, id: &str) -> Result<Value, Problem> {
+        let status = self.0.node.status();
+        let record = status.metrics.live.find(id).ok_or_else(|| {
+            let description = format!("no decision about the request `{id}` is remembered on this node");
+            Problem::not_found("unknown_request", description)
+        })?;
+        let held = record.held.as_deref();
+        let question = Question {
+            method: Some(record.method.to_string()),
+            url: Some(format!("https://{}{}", record.host, record.path)),
+            provider: record.provider.as_ref().map(ToString::to_string),
+            client: record.client.as_ref().map(ToString::to_string),
+            scopes: held.iter().flat_map(|held| held.scopes.iter()).map(ToString::to_string).collect(),
+            roles: held.iter().flat_map(|held| &held.roles).map(ToString::to_string).collect(),
+            ..Question::default()
+        };
+        let mut answer = self.answer(&question).await?;
+        if let Some(members) = answer.as_object_mut() {
+            members.insert("request_id".to_owned(), json!(id));
+            members.insert("decided_at".to_owned(), json!(rfc3339(record.at)));
+            members.insert("node".to_owned(), json!(status.id));
+            members.insert("outcome".to_owned(), json!(record.outcome.as_str()));
+            let then = json!({ "outcome": record.outcome.as_str(), "status": record.status, "reason": record.reason });
+            members.insert("then".to_owned(), then);
+            let changed = status.since.is_some_and(|since| since > record.at);
+            members.insert("changed_since".to_owned(), json!(changed));
+            if record.outcome != DecisionOutcome::Permitted {
+                members.insert("permitted".to_owned(), json!(false));
+                members.insert("reason".to_owned(), json!(record.reason));
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn answer(&self, question: &Question) -> Result<Value, Problem> {
         let state = self.0.gate.current();
-        let target = match target(&question)? {
+        let url = question.url.as_deref().ok_or_else(|| {
+            unprocessable("invalid_question", "expected `url`, or `request_id` of a remembered request")
+        })?;
+        let target = match target(question.method.as_deref(), url)? {
             Ok(target) => target,
             Err(error) => {
                 let message = error.to_string();
-                return Ok(Json(json!({ "permitted": false, "reason": error.reason(), "message": message })));
+                return Ok(json!({ "permitted": false, "reason": error.reason(), "message": message }));
             }
         };
-        let caller = self.caller(&question).await?;
-        let explanation = state.policy().explain(&target, caller.as_ref().ok().and_then(Option::as_ref));
-        let mut answer = json!(explanation);
+        let status = self.0.node.status();
+        let path = target.normal_path();
+        if let Some(own) = self.0.node.own_endpoint(path) {
+            return Ok(json!({
+                "permitted": true,
+                "target": explained_target(&target),
+                "own_endpoint": own.path,
+                "message": format!("scopegate's own endpoint `{}` answers before the policy: for {}", own.path, own.endpoint.access),
+            }));
+        }
+        let caller = self.caller(question).await?;
+        let principal = caller.as_ref().ok().and_then(Option::as_ref);
+        let explanation = state.policy().explain(&target, principal);
         let resolved = state.policy().resolve(&target).ok();
-        let Some(members) = answer.as_object_mut() else { return Ok(Json(answer)) };
+        let uses_token = resolved.as_ref().is_some_and(|resolved| resolved.token_use() != TokenUse::Ignored);
+        let mut answer = json!(explanation);
+        let Some(members) = answer.as_object_mut() else { return Ok(answer) };
+        members.insert("sent".to_owned(), json!(url));
         if let Some(resolved) = &resolved {
-            members.insert("place".to_owned(), json!(self.0.node.place(resolved.route().source())));
+            let route = resolved.route();
+            members.insert("place".to_owned(), json!(self.0.node.place(route.source())));
+            members.insert("alternatives".to_owned(), alternatives(route.rule(), principal));
+            members.insert("clients_with".to_owned(), json!(clients_with(&status, route.label())));
         }
-        let looked_at = resolved.is_some_and(|resolved| resolved.token_use() != TokenUse::Ignored);
-        if let (Err(error), true) = (caller, looked_at) {
+        if !explanation.permitted {
+            members.insert("least".to_owned(), json!({ "scopes": explanation.missing_scopes }));
+            let curl = format!(
+                "curl -X {} '{}{}' \\\n  -H \"Authorization: Bearer $TOKEN\"",
+                target.method(),
+                status.site,
+                target.normal_path()
+            );
+            members.insert("curl".to_owned(), json!(curl));
+        }
+        if let Some(principal) = principal {
+            members.insert("token".to_owned(), token(principal, question.token.is_some()));
+        }
+        if let (Err(error), true) = (&caller, uses_token) {
+            // The token is at fault, so that its reason is the headline.
             members.insert("permitted".to_owned(), json!(false));
-            let told = json!({ "reason": error.reason(), "message": error.to_string() });
-            members.insert("token".to_owned(), told);
+            members.insert("reason".to_owned(), json!(error.reason()));
+            members.insert("message".to_owned(), json!(error.to_string()));
+            let facts = json!({ "verified": false, "reason": error.reason(), "message": error.to_string(),
+                                "revoked": matches!(error, AuthnError::Rejected(Rejection::Revoked)) });
+            members.insert("token".to_owned(), facts);
         }
-        Ok(Json(answer))
+        Ok(answer)
     }
+}
+
+fn explained_target(target: &Target) -> Value {
+    json!({ "method": target.method().as_str(), "host": target.host(), "path": target.normal_path() })
+}
+
+/// Returns the facts of a caller. `verified` is `false` if the token is only supposed.
+fn token(principal: &Principal, verified: bool) -> Value {
+    json!({
+        "verified": verified,
+        "provider": principal.provider(),
+        "issuer": principal.issuer(),
+        "client": principal.client(),
+        "subject": principal.subject(),
+        "issued_at": principal.issued_at().map(rfc3339),
+        "expires_at": rfc3339(principal.expires_at()),
+        "scopes": principal.scopes(),
+        "roles": principal.roles(),
+        "revoked": false,
+    })
+}
+
+/// Returns the requirements of each alternative of a rule, and whether the caller meets them.
+fn alternatives(rule: &Rule, principal: Option<&Principal>) -> Value {
+    let alternatives = rule.alternatives().iter().map(|alternative| {
+        let requirements = requirements(alternative, principal);
+        let met = principal.map(|principal| alternative.permits(principal));
+        json!({ "met": met.unwrap_or(false), "requirements": requirements })
+    });
+    Value::Array(alternatives.collect())
+}
+
+fn requirements(alternative: &Alternative, principal: Option<&Principal>) -> Vec<Value> {
+    let scopes = principal.map(Principal::scopes);
+    let mut list = Vec::new();
+    if !alternative.all.is_empty() {
+        let met = scopes.is_some_and(|held| held.is_superset(&alternative.all));
+        list.push(requirement("all_scopes", json!(alternative.all), json!(scopes), met));
+    }
+    if !alternative.any.is_empty() {
+        let met = scopes.is_some_and(|held| alternative.any.iter().any(|scope| held.contains(scope)));
+        list.push(requirement("any_scope", json!(alternative.any), json!(scopes), met));
+    }
+    if !alternative.roles.is_empty() {
+        let roles = principal.map(Principal::roles);
+        let met = roles.is_some_and(|held| held.iter().any(|role| alternative.roles.contains(role)));
+        list.push(requirement("roles", json!(alternative.roles), json!(roles), met));
+    }
+    if !alternative.clients.is_empty() {
+        let client = principal.and_then(Principal::client);
+        let met = client.is_some_and(|client| alternative.clients.contains(client));
+        list.push(requirement("clients", json!(alternative.clients), json!(client), met));
+    }
+    if !alternative.providers.is_empty() {
+        let provider = principal.map(Principal::provider);
+        let met = provider.is_some_and(|provider| alternative.providers.contains(provider));
+        list.push(requirement("providers", json!(alternative.providers), json!(provider), met));
+    }
+    if !alternative.audience.is_empty() {
+        let audience = principal.map(Principal::audience);
+        let met = audience.is_some_and(|held| held.iter().any(|one| alternative.audience.contains(one)));
+        list.push(requirement("audience", json!(alternative.audience), json!(audience), met));
+    }
+    list
+}
+
+fn requirement(kind: &str, needs: Value, has: Value, met: bool) -> Value {
+    json!({ "kind": kind, "needs": needs, "has": has, "met": met })
+}
+
+/// Returns clients that recently passed on a route.
+fn clients_with(status: &NodeStatus, label: &Arc<str>) -> Vec<ClientId> {
+    const MOST: usize = 5;
+    let recent = status.metrics.live.recent();
+    let passed = recent.iter().filter(|record| record.outcome == DecisionOutcome::Permitted);
+    let mut clients: Vec<ClientId> = Vec::new();
+    for client in passed
+        .filter(|record| record.route.as_ref() == Some(label))
+        .filter_map(|record| record.client.as_ref())
+    {
+        if clients.len() < MOST && !clients.contains(client) {
+            clients.push(client.clone());
+        }
+    }
+    clients
 }
 
 impl ExplainApi {
@@ -105,6 +276,7 @@ fn supposed(
         [first, ..] => first.clone(),
         [] => Issuer::parse("unknown:").map_err(|error| invalid(&error))?,
     };
+    let claims = question.claims.clone().filter(Value::is_object).unwrap_or_else(|| json!({}));
     let scopes = question.scopes.iter().map(|scope| Scope::parse(scope));
     let roles = question.roles.iter().map(|role| Role::parse(role));
     let client = question.client.as_deref().map(ClientId::parse).transpose();
@@ -122,19 +294,19 @@ fn supposed(
         expires_at: now + Duration::from_mins(1),
         leeway: Duration::ZERO,
         cache_until: now,
-        claims: Claims::from_json(*b"{}"),
+        claims: Claims::from_json(claims.to_string().into_bytes()),
     }))
 }
 
-fn target(question: &Question) -> Result<Result<Target, crate::policy::TargetError>, Problem> {
-    let method = question.method.as_deref().unwrap_or("GET");
+fn target(method: Option<&str>, url: &str) -> Result<Result<Target, crate::policy::TargetError>, Problem> {
+    let method = method.unwrap_or("GET");
     let method = Method::from_bytes(method.as_bytes())
         .map_err(|_| unprocessable("invalid_question", "expected a method such as GET"))?;
     // By hand: a URL library would tidy up what is to be judged as it was sent.
-    let (scheme, rest) = match question.url.split_once("://") {
+    let (scheme, rest) = match url.split_once("://") {
         Some(("http", rest)) => (Scheme::Http, rest),
         Some(("https", rest)) => (Scheme::Https, rest),
-        _ if question.url.starts_with('/') => (Scheme::Https, question.url.as_str()),
+        _ if url.starts_with('/') => (Scheme::Https, url),
         _ => return Err(unprocessable("invalid_question", "expected `url` as https://host/path, or a path")),
     };
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

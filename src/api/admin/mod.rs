@@ -4,6 +4,9 @@ mod audit;
 mod bodies;
 mod edit;
 mod explain;
+mod guard;
+mod live;
+mod overview;
 mod providers;
 mod revocations;
 mod routes;
@@ -20,6 +23,8 @@ pub use self::{
     audit::AuditApi,
     edit::{EditError, edit_store},
     explain::ExplainApi,
+    guard::{AdminGuard, AdminGuardEndpoint, Rights},
+    live::{Decisions, Overview, Session},
     providers::ProvidersApi,
     revocations::RevocationsApi,
     routes::RoutesApi,
@@ -28,10 +33,12 @@ pub use self::{
 use super::etag;
 use crate::{
     authenticator::Connected,
+    config::own_endpoints::ServedEndpoint,
     gate::Gate,
-    policy::Definition,
+    policy::{Definition, PolicyError},
     problem::Problem,
-    store::{Expected, Store},
+    store::{Expected, Store, StoreUrl},
+    telemetry::Metrics,
 };
 
 /// The node that is administered.
@@ -45,6 +52,47 @@ pub trait Administered: Send + Sync {
 
     /// Takes over what its store has in memory: once this has returned, the node decides by it.
     async fn take_over(&self);
+
+    /// Returns the endpoint of scopegate itself that answers requests for a path before the policy decides.
+    fn own_endpoint(&self, _path: &str) -> Option<ServedEndpoint> {
+        None
+    }
+
+    /// Returns the state of the node.
+    fn status(&self) -> NodeStatus {
+        NodeStatus::default()
+    }
+}
+
+/// The state of a node, for those who look at it.
+#[derive(Debug, Default)]
+pub struct NodeStatus {
+    /// The name of the node.
+    pub id: String,
+    /// The URL at which callers reach it.
+    pub site: String,
+    /// `server.base_path`.
+    pub base_path: String,
+    /// Whether the node can decide.
+    pub ready: bool,
+    /// The number of the configuration in force.
+    pub generation: u64,
+    /// The moment from which the configuration is in force.
+    pub since: Option<Timestamp>,
+    /// The error of the last reload, if it failed.
+    pub reload_error: Option<String>,
+    /// Stored entries that are ignored because they conflict with the configuration.
+    pub rejected: Vec<PolicyError>,
+    /// The number of verified tokens in the cache.
+    pub cached_tokens: usize,
+    /// The number of open streams.
+    pub streams: u64,
+    /// The store, if one is configured.
+    pub store: Option<StoreUrl>,
+    /// The kinds of the providers.
+    pub kinds: Vec<(ProviderName, &'static str)>,
+    /// The counters of the node, and its live decisions.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What the admin endpoints work on. Clones are the same.

@@ -183,7 +183,7 @@ impl RoutesApi {
 }
 
 /// A route of the file and one that a scope opens is known by what declares it.
-fn id(source: &Source) -> String {
+pub(super) fn id(source: &Source) -> String {
     match source {
         Source::StoredRoute { id } => id.to_string(),
         Source::Route { .. }

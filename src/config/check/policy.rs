@@ -25,6 +25,8 @@ pub struct Rules {
     pub policy: Policy,
     /// Who may administer.
     pub admin: Option<Rule>,
+    /// Who may look at what administrators see.
+    pub admin_read: Option<Rule>,
     /// Whose token opens `/introspect`.
     pub introspection: Option<Rule>,
     routes: Vec<Location>,
@@ -52,6 +54,9 @@ pub(super) fn compile(sections: &Sections, findings: &mut Findings<'_>) -> Optio
     let scopes = sections.scopes.iter().map(|(name, _)| name.clone());
     let vocabulary = Vocabulary::new(scopes, definition.providers.clone());
     let settings = &sections.settings;
+    let admin_read = settings.admin.as_ref().and_then(|admin| admin.read.as_ref());
+    let admin_read =
+        admin_read.and_then(|require| rule(&["admin", "read"], vocabulary.admin_rule(require), findings));
     let admin = settings.admin.as_ref().map(|admin| &admin.require);
     let admin =
         admin.and_then(|require| rule(&["admin", "require"], vocabulary.admin_rule(require), findings));
@@ -78,6 +83,7 @@ pub(super) fn compile(sections: &Sections, findings: &mut Findings<'_>) -> Optio
                 definition,
                 policy: compiled.policy,
                 admin,
+                admin_read,
                 introspection,
                 routes,
                 scopes,

@@ -160,7 +160,7 @@ impl Default for OperationsSettings {
 }
 
 /// The section `admin`.
-#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AdminSettings {
     /// A listener of its own; left out, the main one.
@@ -169,6 +169,15 @@ pub struct AdminSettings {
     pub listen: Option<Listen>,
     /// Who may administer. Where there are several providers it must name those that may.
     pub require: RequireSettings,
+    /// Whether the operator page is served at `/admin/ui`.
+    #[serde(default)]
+    pub ui: bool,
+    /// The secret of the page's sessions, the same on all nodes; left out, each process makes one of its own.
+    #[serde(default)]
+    pub session_secret: Option<Secret>,
+    /// Callers that may look at everything and change nothing.
+    #[serde(default)]
+    pub read: Option<RequireSettings>,
 }
 
 /// The section `introspection`: who may ask.

@@ -34,6 +34,24 @@ impl Histogram {
         bounded.chain([(None, &self.longer)]).map(|(bound, count)| (bound, count.load(Ordering::Relaxed)))
     }
 
+    /// Returns the count of each bucket.
+    pub fn counts(&self) -> Vec<u64> {
+        self.buckets().map(|(_, count)| count).collect()
+    }
+
+    /// Returns the upper bound of the bucket that holds the given percentile of `counts`, in microseconds.
+    pub fn percentile(&self, counts: &[u64], percentile: u64) -> u64 {
+        let rank = (counts.iter().sum::<u64>() * percentile).div_ceil(100).max(1);
+        let mut below = 0;
+        for (index, count) in counts.iter().enumerate() {
+            below += count;
+            if below >= rank {
+                return BOUNDS.get(index).or(BOUNDS.last()).copied().unwrap_or_default();
+            }
+        }
+        0
+    }
+
     /// The sum of all.
     pub(super) fn sum(&self) -> Duration {
         Duration::from_nanos(self.nanos.load(Ordering::Relaxed))

@@ -2,6 +2,7 @@
 //! and providers that there are, and by the room for them.
 
 use std::{
+    collections::HashMap,
     fmt,
     hash::Hash,
     sync::{Arc, OnceLock},
@@ -40,6 +41,39 @@ struct Series {
     count: Counter,
 }
 
+/// Numbers of requests by what was decided.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// The requests that were permitted.
+    pub permitted: u64,
+    /// The requests that were denied.
+    pub denied: u64,
+    /// The requests that could not be decided.
+    pub outages: u64,
+}
+
+impl Totals {
+    /// Returns the requests since `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            permitted: self.permitted.saturating_sub(earlier.permitted),
+            denied: self.denied.saturating_sub(earlier.denied),
+            outages: self.outages.saturating_sub(earlier.outages),
+        }
+    }
+
+    fn add(&mut self, series: &Series) {
+        let count = series.count.count();
+        match (series.decision, class(series.class)) {
+            ("permit", _) => self.permitted += count,
+            ("deny", "5xx") => self.outages += count,
+            ("deny", _) => self.denied += count,
+            _ => {}
+        }
+    }
+}
+
 /// What an answer is counted by.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key<'o> {
@@ -71,6 +105,24 @@ impl Requests {
         if let Some(counter) = found.or_else(|| self.others.get(key.class)) {
             counter.increment();
         }
+    }
+
+    /// Returns the numbers of requests so far.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        self.places.iter().filter_map(OnceLock::get).for_each(|series| totals.add(series));
+        totals
+    }
+
+    /// Returns the numbers of requests so far by route.
+    pub fn totals_by_route(&self) -> Vec<(Arc<str>, Totals)> {
+        let mut routes: HashMap<Arc<str>, Totals> = HashMap::new();
+        for series in self.places.iter().filter_map(OnceLock::get) {
+            if let Some(route) = &series.route {
+                routes.entry(route.clone()).or_default().add(series);
+            }
+        }
+        routes.into_iter().collect()
     }
 
     /// Writes what was counted.
@@ -164,7 +216,15 @@ mod tests {
 
     fn outcome(route: &str, reason: &'static str) -> Outcome {
         let passed = reason == Outcome::PERMITTED;
-        Outcome { route: Some(route.into()), reason, provider: None, client: None, passed }
+        Outcome {
+            route: Some(route.into()),
+            reason,
+            provider: None,
+            client: None,
+            passed,
+            missing: Box::default(),
+            held: None,
+        }
     }
 
     fn permit(requests: &Requests, outcome: &Outcome, status: StatusCode) {

@@ -16,7 +16,8 @@ use self::{
     pages::{SignIn, SignInRefusal},
     session::{Purpose, cookie, lifetime, set_cookie},
 };
-use crate::{gate::Guard, problem::Problem};
+use super::AdminGuard;
+use crate::problem::Problem;
 
 /// The longest form that the sign-in reads, in bytes: a token and a path.
 const FORM_LIMIT: usize = 64 * 1024;
@@ -29,7 +30,7 @@ pub struct OperatorPage {
     /// The URL of the node as callers see it.
     pub site: Arc<str>,
     /// Admits whoever may look at the admin endpoints.
-    pub guard: Guard,
+    pub guard: AdminGuard,
     /// The rule of `admin.require`, in words.
     pub rule: Arc<str>,
     /// The rule of `admin.read`, in words.
@@ -132,7 +133,7 @@ impl OperatorPage {
         // The guard decides about reading: a form is posted, which is no change of the policy.
         request.set_method(Method::GET);
         match self.guard.admit(&request).await {
-            Ok(permit) => {
+            Ok((permit, _)) => {
                 let expires = permit.principal.as_ref().map(scopegate_provider::Principal::expires_at);
                 self.begin(token, expires, to).unwrap_or_else(|| status(StatusCode::INTERNAL_SERVER_ERROR))
             }

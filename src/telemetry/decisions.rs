@@ -1,0 +1,420 @@
+//! The decisions of this node as they are made: a bounded memory of the last ones, and a feed for those who watch.
+//!
+//! A decision is redacted when it is recorded: its path is cut, and no token, query or header is kept. Denials are always
+//! recorded. Permits are recorded only while someone watches, so that without a watcher a permitted request costs one
+//! relaxed load. Recording never waits: what finds the queue full is counted instead.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt, mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use http::Method;
+use scopegate_provider::{ClientId, Clock, ProviderName, Scope, Timestamp};
+use tokio::sync::{broadcast, mpsc};
+
+use super::{Held, Metrics, metrics::Totals};
+
+/// The number of denials and outages that are remembered.
+const DENIALS: usize = 10_000;
+
+/// The number of permits that are remembered.
+const PERMITS: usize = 1_000;
+
+/// The number of decisions that may wait to be remembered.
+const QUEUE: usize = 4_096;
+
+/// The number of decisions that a slow watcher may be behind.
+const FEED: usize = 1_024;
+
+/// The longest path that is kept, in bytes.
+const PATH: usize = 256;
+
+/// The time for which permits are recorded after someone has looked.
+const ATTENTION: Duration = Duration::from_mins(10);
+
+/// The number of minutes for which rates are kept.
+const MINUTES: usize = 60;
+
+/// The outcome of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DecisionOutcome {
+    /// The request was permitted.
+    Permitted,
+    /// The request was denied.
+    Denied,
+    /// The gate could not decide.
+    Outage,
+}
+
+/// A decision, as it is remembered.
+#[derive(Debug, Clone)]
+pub struct DecisionRecord {
+    /// The number of the decision on this node.
+    pub number: u64,
+    /// The id of the request.
+    pub request_id: String,
+    /// The moment of the decision, set as it is remembered.
+    pub at: Timestamp,
+    /// The outcome.
+    pub outcome: DecisionOutcome,
+    /// The status of the answer.
+    pub status: u16,
+    /// The reason in the one vocabulary.
+    pub reason: String,
+    /// The method.
+    pub method: Method,
+    /// The host.
+    pub host: String,
+    /// The path without the query, cut to 256 bytes.
+    pub path: String,
+    /// The label of the route that decided.
+    pub route: Option<Arc<str>>,
+    /// The provider of the token, if it was verified.
+    pub provider: Option<ProviderName>,
+    /// The client of the token, if it was verified.
+    pub client: Option<ClientId>,
+    /// The scopes that the token lacks.
+    pub missing: Vec<Scope>,
+    /// The scopes and roles of a token that was refused after it was verified.
+    pub held: Option<Box<Held>>,
+    /// The time that the answer took, in microseconds.
+    pub micros: u64,
+}
+
+/// The rates of one second.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// The requests that were permitted.
+    pub permitted: u64,
+    /// The requests that were denied.
+    pub denied: u64,
+    /// The requests that could not be decided.
+    pub outages: u64,
+    /// The median time of a decision, in microseconds.
+    pub p50_us: u64,
+    /// The 99th percentile of the time of a decision, in microseconds.
+    pub p99_us: u64,
+}
+
+/// The requests of the last minutes, the last of them not over yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Minutes {
+    /// The requests of each minute.
+    pub totals: Vec<Totals>,
+    /// The requests of each route since the memory began.
+    pub routes: Vec<(Arc<str>, Totals)>,
+}
+
+/// The live decisions of a node.
+pub struct LiveDecisions {
+    watched: AtomicBool,
+    queue: mpsc::Sender<DecisionRecord>,
+    waiting: Mutex<Option<mpsc::Receiver<DecisionRecord>>>,
+    missed: AtomicU64,
+    next: AtomicU64,
+    watched_until: AtomicI64,
+    memory: Mutex<Memory>,
+    feed: broadcast::Sender<Arc<DecisionRecord>>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    denials: VecDeque<Arc<DecisionRecord>>,
+    permits: VecDeque<Arc<DecisionRecord>>,
+    minutes: VecDeque<Totals>,
+    /// The totals at the last second and at the start of the running minute.
+    last_second: Totals,
+    minute_start: Totals,
+    minute: i64,
+    rates: Rates,
+    buckets: Vec<u64>,
+    /// The totals of each route when the hour began, by five minutes.
+    routes: VecDeque<HashMap<Arc<str>, Totals>>,
+}
+
+impl LiveDecisions {
+    /// Remembers decisions and rates for as long as the node exists. Later calls do nothing.
+    pub fn start(metrics: &Arc<Metrics>, clock: Arc<dyn Clock>) {
+        let waiting = lock(&metrics.live.waiting).take();
+        if let Some(queue) = waiting {
+            tokio::spawn(collect(Arc::downgrade(metrics), queue, clock));
+        }
+    }
+
+    /// Returns `true` if permits are recorded, too.
+    pub fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    /// Records permits from now on, for some minutes.
+    pub fn watch(&self, now: Timestamp) {
+        self.watched_until.store((now + ATTENTION).millis(), Ordering::Relaxed);
+        self.watched.store(true, Ordering::Relaxed);
+    }
+
+    /// Records a decision. Never waits.
+    pub fn record(&self, mut record: DecisionRecord) {
+        record.number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        record.path = cut(&record.path).to_owned();
+        if self.queue.try_send(record).is_err() {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns a feed of the decisions that follow.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<DecisionRecord>> {
+        self.feed.subscribe()
+    }
+
+    /// Returns the number of decisions that were not recorded because too many came at once.
+    pub fn missed(&self) -> u64 {
+        self.missed.load(Ordering::Relaxed)
+    }
+
+    /// Returns the remembered decisions, newest first.
+    pub fn recent(&self) -> Vec<Arc<DecisionRecord>> {
+        let memory = lock(&self.memory);
+        let mut all: Vec<_> = memory.denials.iter().chain(&memory.permits).cloned().collect();
+        drop(memory);
+        all.sort_by_key(|record| std::cmp::Reverse(record.number));
+        all
+    }
+
+    /// Returns the remembered decision about a request.
+    pub fn find(&self, request_id: &str) -> Option<Arc<DecisionRecord>> {
+        let memory = lock(&self.memory);
+        let mut all = memory.denials.iter().rev().chain(memory.permits.iter().rev());
+        all.find(|record| record.request_id == request_id).cloned()
+    }
+
+    /// Returns the rates of the last second.
+    pub fn rates(&self) -> Rates {
+        lock(&self.memory).rates
+    }
+
+    /// Returns the requests of the last hour, by minute and by route.
+    pub fn last_hour(&self, metrics: &Metrics) -> Minutes {
+        let now = metrics.requests.totals();
+        let memory = lock(&self.memory);
+        let running = now.since(memory.minute_start);
+        let mut totals: Vec<_> = memory.minutes.iter().copied().chain([running]).collect();
+        let missing = MINUTES.saturating_sub(totals.len());
+        totals.splice(0..0, std::iter::repeat_n(Totals::default(), missing));
+        let earlier = memory.routes.front();
+        let routes = metrics.requests.totals_by_route().into_iter().map(|(route, totals)| {
+            let before = earlier.and_then(|earlier| earlier.get(&route)).copied().unwrap_or_default();
+            (route, totals.since(before))
+        });
+        Minutes { totals, routes: routes.collect() }
+    }
+}
+
+impl Default for LiveDecisions {
+    fn default() -> Self {
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        Self {
+            watched: AtomicBool::new(false),
+            queue,
+            waiting: Mutex::new(Some(waiting)),
+            missed: AtomicU64::new(0),
+            next: AtomicU64::new(0),
+            watched_until: AtomicI64::new(0),
+            memory: Mutex::default(),
+            feed: broadcast::Sender::new(FEED),
+        }
+    }
+}
+
+impl fmt::Debug for LiveDecisions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveDecisions").field("watched", &self.watched).finish_non_exhaustive()
+    }
+}
+
+impl DecisionOutcome {
+    /// Returns the name of the outcome in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Permitted => "permitted",
+            Self::Denied => "denied",
+            Self::Outage => "outage",
+        }
+    }
+}
+
+impl Memory {
+    fn remember(&mut self, record: Arc<DecisionRecord>) {
+        let (ring, most) = match record.outcome {
+            DecisionOutcome::Permitted => (&mut self.permits, PERMITS),
+            DecisionOutcome::Denied | DecisionOutcome::Outage => (&mut self.denials, DENIALS),
+        };
+        if ring.len() == most {
+            ring.pop_front();
+        }
+        ring.push_back(record);
+    }
+
+    /// Takes the sample of a second.
+    fn sample(&mut self, metrics: &Metrics, now: Timestamp) {
+        let totals = metrics.requests.totals();
+        let since = totals.since(mem::replace(&mut self.last_second, totals));
+        let buckets = metrics.decisions.counts();
+        let spent: Vec<u64> = buckets
+            .iter()
+            .enumerate()
+            .map(|(index, count)| count - self.buckets.get(index).copied().unwrap_or_default().min(*count))
+            .collect();
+        if spent.iter().sum::<u64>() > 0 {
+            self.rates.p50_us = metrics.decisions.percentile(&spent, 50);
+            self.rates.p99_us = metrics.decisions.percentile(&spent, 99);
+            self.buckets = buckets;
+        }
+        self.rates =
+            Rates { permitted: since.permitted, denied: since.denied, outages: since.outages, ..self.rates };
+        let minute = now.millis().div_euclid(60_000);
+        if minute == self.minute {
+            return;
+        }
+        if self.minute != 0 {
+            self.minutes.push_back(totals.since(self.minute_start));
+        }
+        while self.minutes.len() >= MINUTES {
+            self.minutes.pop_front();
+        }
+        (self.minute, self.minute_start) = (minute, totals);
+        if minute % 5 == 0 || self.routes.is_empty() {
+            self.routes.push_back(metrics.requests.totals_by_route().into_iter().collect());
+        }
+        while self.routes.len() > MINUTES / 5 {
+            self.routes.pop_front();
+        }
+    }
+}
+
+/// Remembers decisions and takes samples until the node ends.
+async fn collect(
+    metrics: std::sync::Weak<Metrics>,
+    mut queue: mpsc::Receiver<DecisionRecord>,
+    clock: Arc<dyn Clock>,
+) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let record = tokio::select! {
+            record = queue.recv() => match record {
+                Some(record) => Some(record),
+                None => return,
+            },
+            _ = second.tick() => None,
+        };
+        let Some(metrics) = metrics.upgrade() else { return };
+        let live = &metrics.live;
+        match record {
+            Some(record) => {
+                let record = Arc::new(DecisionRecord { at: clock.now(), ..record });
+                lock(&live.memory).remember(record.clone());
+                // Without a watcher the feed has no receiver.
+                let _ = live.feed.send(record);
+            }
+            None => {
+                lock(&live.memory).sample(&metrics, clock.now());
+                let is_over = live.watched_until.load(Ordering::Relaxed) < clock.now().millis();
+                if is_over && live.feed.receiver_count() == 0 {
+                    live.watched.store(false, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+}
+
+/// A poisoned lock holds what was remembered so far.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn cut(path: &str) -> &str {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    path.get(..path.floor_char_boundary(PATH)).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use scopegate_provider::SystemClock;
+
+    use super::*;
+
+    fn record(id: &str, outcome: DecisionOutcome) -> DecisionRecord {
+        DecisionRecord {
+            number: 0,
+            request_id: id.to_owned(),
+            at: Timestamp::from_millis(1),
+            outcome,
+            status: 403,
+            reason: "insufficient_scope".to_owned(),
+            method: Method::GET,
+            host: "a".to_owned(),
+            path: format!("/{}?token=secret", "é".repeat(300)),
+            route: None,
+            provider: None,
+            client: None,
+            missing: Vec::new(),
+            held: None,
+            micros: 1,
+        }
+    }
+
+    async fn settle() {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_path_is_kept_without_its_query_and_cut_between_characters() {
+        let metrics = Arc::<Metrics>::default();
+        LiveDecisions::start(&metrics, Arc::new(SystemClock::new()));
+        metrics.live.record(record("a", DecisionOutcome::Denied));
+        settle().await;
+        let kept = metrics.live.find("a").unwrap();
+        assert_eq!(kept.path.len(), 255);
+        assert!(!kept.path.contains("secret"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_memory_is_bounded_and_keeps_denials_apart_from_permits() {
+        let metrics = Arc::<Metrics>::default();
+        LiveDecisions::start(&metrics, Arc::new(SystemClock::new()));
+        metrics.live.record(record("first denial", DecisionOutcome::Denied));
+        for _ in 0..3 {
+            for number in 0..1_000 {
+                metrics.live.record(record(&number.to_string(), DecisionOutcome::Permitted));
+            }
+            settle().await;
+        }
+        assert_eq!(metrics.live.recent().len(), PERMITS + 1);
+        assert!(metrics.live.find("first denial").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_counted_and_never_waited_for() {
+        let metrics = Arc::<Metrics>::default();
+        for number in 0..QUEUE + 7 {
+            metrics.live.record(record(&number.to_string(), DecisionOutcome::Denied));
+        }
+        assert_eq!(metrics.live.missed(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn permits_are_recorded_only_while_someone_watches() {
+        let metrics = Arc::<Metrics>::default();
+        let clock = Arc::new(SystemClock::new());
+        LiveDecisions::start(&metrics, clock.clone());
+        assert!(!metrics.live.is_watched());
+        metrics.live.watch(clock.now());
+        assert!(metrics.live.is_watched());
+    }
+}
