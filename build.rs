@@ -3,7 +3,7 @@
 //! An entry of a ZIP archive and a gzip member hold the same thing, a deflate stream and a CRC-32, so neither needs to be
 //! unpacked: only the frame changes (APPNOTE 6.3, sections 4.3 and 4.4; RFC 1952, section 2.3).
 
-use std::{env, error::Error, fs, path::Path};
+use std::{env, error::Error, fs, path::Path, process::Command};
 
 use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED as ARCHIVE;
 
@@ -24,7 +24,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     println!("cargo::rustc-env=SWAGGER_UI_VERSION={version}");
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=SCOPEGATE_COMMIT");
+    println!("cargo::rustc-env=SCOPEGATE_COMMIT={}", commit().unwrap_or_else(|| "unknown".to_owned()));
     Ok(())
+}
+
+/// Returns the commit that is built: from `$SCOPEGATE_COMMIT`, or in a release from git. A development build does not say
+/// one, because it would have to be built anew after every commit.
+fn commit() -> Option<String> {
+    if let Some(given) = env::var("SCOPEGATE_COMMIT").ok().filter(|given| !given.is_empty()) {
+        return Some(given);
+    }
+    if env::var("PROFILE").as_deref() != Ok("release") {
+        return None;
+    }
+    let log = git(&["rev-parse", "--git-path", "logs/HEAD"])?;
+    println!("cargo::rerun-if-changed={log}");
+    git(&["rev-parse", "--short=12", "HEAD"])
+}
+
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
 }
 
 struct Entry<'a> {

@@ -75,6 +75,16 @@ impl Connected {
     pub fn provider(&self) -> &Arc<dyn Provider> {
         &self.provider
     }
+
+    /// Applies the state that administrators have given to this provider.
+    pub(crate) fn apply_state(&self, states: &[ProviderState]) {
+        let Some(control) = self.provider.key_control() else { return };
+        let state = states.iter().find(|state| state.provider == self.name);
+        control.set_disabled(state.is_some_and(|state| state.disabled));
+        let distrusted: Vec<String> =
+            state.map(|state| state.distrusted.iter().cloned().collect()).unwrap_or_default();
+        control.distrust(&distrusted);
+    }
 }
 
 /// Why providers cannot stand beside each other.

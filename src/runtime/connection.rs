@@ -27,12 +27,7 @@ impl Connection {
 
     /// Does as an administrator has decided, or as if none had.
     pub(crate) fn apply_state(&self, states: &[ProviderState]) {
-        let Some(control) = self.connected.provider().key_control() else { return };
-        let state = states.iter().find(|state| state.provider == *self.name());
-        control.set_disabled(state.is_some_and(|state| state.disabled));
-        let distrusted: Vec<String> =
-            state.map(|state| state.distrusted.iter().cloned().collect()).unwrap_or_default();
-        control.distrust(&distrusted);
+        self.connected.apply_state(states);
     }
 }
 

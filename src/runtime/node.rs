@@ -213,7 +213,8 @@ async fn follow_store<F: Frontend>(node: Weak<Node<F>>, mut changes: watch::Rece
         }
         let heads = *changes.borrow_and_update();
         // Revocations are in force as soon as the store has them in memory.
-        let found = Heads { last: applied.last, revocations: applied.revocations, ..heads };
+        let found =
+            Heads { last: applied.last, revocations: applied.revocations, stamp: applied.stamp, ..heads };
         if found == applied && !failing {
             continue;
         }

@@ -30,10 +30,14 @@ mod signing_keys;
 mod sql;
 #[cfg(feature = "server")]
 mod sqlite;
+#[cfg(feature = "server")]
+mod transfer;
 mod unreadable;
 
 use std::fmt;
 
+#[cfg(feature = "server")]
+pub use self::transfer::{TransferError, Transferred, backup, copy, restore};
 pub use self::{
     audit::{Action, Actor, Audit, AuditRecord, DenialCount, Period},
     changes::{ChangeNumber, Changes, Heads, Stamp},

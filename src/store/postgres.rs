@@ -84,6 +84,7 @@ static LISTENED: Dialect =
 
 pub(super) static POLLED: Dialect = Dialect {
     begin_write: "BEGIN",
+    begin_read: "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
     unlimited: Some("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"),
     now: "SELECT CAST(EXTRACT(EPOCH FROM CURRENT_TIMESTAMP) * 1000 AS BIGINT)",
     notify: None,
@@ -97,6 +98,17 @@ pub(super) static POLLED: Dialect = Dialect {
     insert_revocations: INSERT_REVOCATIONS,
     revocations_since: REVOCATIONS_SINCE,
     provider_states: concat!("SELECT ", rows!("provider, disabled, distrusted", "provider_states")),
+    last_item: "SELECT COALESCE(MAX(last_value), 0) FROM pg_sequences \
+                WHERE schemaname = current_schema() AND sequencename = 'items_id_seq'",
+    set_last_item: "SELECT CAST(setval(pg_get_serial_sequence('items', 'id'), GREATEST(CAST($1 AS BIGINT), 1), \
+                    CAST($1 AS BIGINT) > 0) AS BIGINT)",
+    aggregate: [
+        "SELECT convert_to(COALESCE(CAST(json_agg(json_build_array(",
+        ")) AS TEXT), '[]'), 'UTF8') FROM ",
+        " AS page",
+    ],
+    elements: "json_array_elements(CAST($1 AS json)) AS element(value)",
+    integer: ["CAST(", " AS BIGINT)"],
     migrations: MIGRATIONS,
 };
 
@@ -127,6 +139,22 @@ pub(super) async fn open(
     clock: Arc<dyn Clock>,
     patience: Duration,
 ) -> Result<SqlStore, OpenError> {
+    let pool = connect(url, settings, &*clock, patience).await?;
+    let dialect = if settings.listen { &LISTENED } else { &POLLED };
+    let mut store = SqlStore::new(pool.clone(), pool, dialect, clock, None);
+    if settings.listen {
+        store.run(listen(url.clone(), store.news()));
+    }
+    Ok(store)
+}
+
+/// Connects to the database and migrates it. If it is not there yet, waits for it for at most `patience`.
+pub(super) async fn connect(
+    url: &url::Url,
+    settings: &StoreSettings,
+    clock: &dyn Clock,
+    patience: Duration,
+) -> Result<AnyPool, OpenError> {
     install_drivers();
     first_connection(url, patience).await.map_err(|error| {
         let hint = match &error {
@@ -136,13 +164,8 @@ pub(super) async fn open(
         OpenError::Connect { url: settings.url.to_string(), problem: format!("{}{hint}", describe(&error)) }
     })?;
     let pool = pool(url, settings.max_connections).map_err(|error| connect_error(&settings.url, &error))?;
-    let dialect = if settings.listen { &LISTENED } else { &POLLED };
-    migrate(&pool, dialect, &settings.url, &*clock, settings.migrate).await?;
-    let mut store = SqlStore::new(pool.clone(), pool, dialect, clock, None);
-    if settings.listen {
-        store.run(listen(url.clone(), store.news()));
-    }
-    Ok(store)
+    migrate(&pool, &POLLED, &settings.url, clock, settings.migrate).await?;
+    Ok(pool)
 }
 
 /// Connects once by hand: a pool would say only that it took too long.

@@ -24,6 +24,7 @@ use super::{
 pub(super) static DIALECT: Dialect = Dialect {
     // Takes the lock at once: a transaction that reads first and then wants to write may find that another was faster.
     begin_write: "BEGIN IMMEDIATE",
+    begin_read: "BEGIN",
     unlimited: None,
     now: "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)",
     notify: None,
@@ -53,6 +54,11 @@ pub(super) static DIALECT: Dialect = Dialect {
         (SELECT * FROM revocations WHERE (change, id) > ($1, $2) AND expires_at > $3 ORDER BY change, id LIMIT $4)",
     provider_states: "SELECT CAST(json_group_array(json_array(provider, disabled, distrusted)) AS BLOB) \
         FROM provider_states",
+    last_item: "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'items'), 0)",
+    set_last_item: "UPDATE sqlite_sequence SET seq = $1 WHERE name = 'items'",
+    aggregate: ["SELECT CAST(json_group_array(json_array(", ")) AS BLOB) FROM ", ""],
+    elements: "json_each($1)",
+    integer: ["", ""],
     migrations: migrations!("sqlite":
         1 "items", 2 "heads", 3 "policy", 4 "revocations", 5 "providers", 6 "audit", 7 "signing_keys", 8 "stamps",
         9 "blocks"),
@@ -74,19 +80,42 @@ pub(super) async fn open(
     clock: Arc<dyn Clock>,
 ) -> Result<SqlStore, OpenError> {
     let failed = |error: sqlx::Error| connect_error(&settings.url, &error);
+    let writes = connect(path, settings, &*clock).await?;
+    let file = File::at(path).map_err(|error| failed(sqlx::Error::Io(error)))?;
+    let reads = pool(path, READERS).await.map_err(failed)?;
+    Ok(SqlStore::new(reads, writes, &DIALECT, clock, Some(Arc::new(file))))
+}
+
+/// Opens the file with one connection, creates it if there is none, and migrates it.
+pub(super) async fn connect(
+    path: &Path,
+    settings: &StoreSettings,
+    clock: &dyn Clock,
+) -> Result<AnyPool, OpenError> {
+    let failed = |error: sqlx::Error| connect_error(&settings.url, &error);
     install_drivers();
     prepare_file(path).map_err(|problem| OpenError::Connect { url: settings.url.to_string(), problem })?;
     // Once by hand: a pool would try again and then say only that it took too long.
     prepare(&mut AnyConnection::connect(&url(path).map_err(failed)?).await.map_err(failed)?)
         .await
         .map_err(failed)?;
-    let file = File::at(path).map_err(|error| failed(sqlx::Error::Io(error)))?;
     let writes = pool(path, 1).await.map_err(failed)?;
-    migrate(&writes, &DIALECT, &settings.url, &*clock, settings.migrate).await?;
+    migrate(&writes, &DIALECT, &settings.url, clock, settings.migrate).await?;
     probe(&writes).await.map_err(failed)?;
     warn_of_wide_modes(path);
-    let reads = pool(path, READERS).await.map_err(failed)?;
-    Ok(SqlStore::new(reads, writes, &DIALECT, clock, Some(Arc::new(file))))
+    Ok(writes)
+}
+
+/// Opens a file that exists, without migrating it.
+pub(super) async fn open_existing(path: &Path) -> sqlx::Result<AnyPool> {
+    pool(path, 1).await
+}
+
+/// Makes the file the only one of its store: without a log beside it.
+pub(super) async fn finish(pool: AnyPool) -> sqlx::Result<()> {
+    sqlx::raw_sql("PRAGMA journal_mode = DELETE").execute(&pool).await?;
+    pool.close().await;
+    Ok(())
 }
 
 /// Creates the file if there is none, for its owner only: it holds private keys. SQLite gives `-wal` and `-shm` the same

@@ -11,6 +11,7 @@ mod policies;
 mod provider_states;
 mod revocations;
 mod signing_keys;
+pub(super) mod transfer;
 mod unreadable;
 mod writer;
 
@@ -35,6 +36,8 @@ use super::{Backend, EntryKind, StoreError, UnreadableEntry};
 pub(super) struct Dialect {
     /// Begins a transaction that writes.
     pub begin_write: &'static str,
+    /// Begins a transaction that reads everything as it was at one moment.
+    pub begin_read: &'static str,
     /// Lifts the time limits of statements for the transaction of a migration or a copy.
     pub unlimited: Option<&'static str>,
     /// Reads the database's own time, in milliseconds since 1970.
@@ -54,6 +57,16 @@ pub(super) struct Dialect {
     pub revocations_since: &'static str,
     /// Reads all provider states as one JSON array in bytes.
     pub provider_states: &'static str,
+    /// Reads the highest number that an item ever had.
+    pub last_item: &'static str,
+    /// Makes new items get numbers above `$1`.
+    pub set_last_item: &'static str,
+    /// Aggregates rows to a JSON array in bytes: what comes before and after the columns, and after the rows.
+    pub aggregate: [&'static str; 3],
+    /// Reads the elements of the JSON array `$1`, each as `value`.
+    pub elements: &'static str,
+    /// Converts an element's text to an integer: what comes before and after it.
+    pub integer: [&'static str; 2],
     /// The migrations, in their order.
     pub migrations: &'static [Migration],
 }
