@@ -21,6 +21,7 @@ use scopegate_provider::{
 
 use self::cache::{Entry, TokenCache};
 pub(crate) use self::derived::{CacheSlot, DerivedToken};
+use crate::store::ProviderState;
 
 /// What knows which tokens have been withdrawn. Asked on every request, cached or not.
 pub trait RevocationCheck: Send + Sync + fmt::Debug {
@@ -34,6 +35,19 @@ pub trait RevocationCheck: Send + Sync + fmt::Debug {
         credentials: &Credentials,
         now: Timestamp,
     ) -> Result<(), AuthnError>;
+
+    /// As [`RevocationCheck::check`], for a stream that is open and is cut if this fails.
+    ///
+    /// # Errors
+    /// As [`RevocationCheck::check`].
+    fn recheck(
+        &self,
+        principal: &Principal,
+        credentials: &Credentials,
+        now: Timestamp,
+    ) -> Result<(), AuthnError> {
+        self.check(principal, credentials, now)
+    }
 
     /// Lets this node decide, or not because its policy may be too old (`store.max_staleness.policy`).
     fn policy_is_fresh(&self) -> Result<(), Outage> {
@@ -312,7 +326,7 @@ impl Authenticator {
     /// # Errors
     /// As [`RevocationCheck::check`].
     pub fn recheck(&self, principal: &Principal, credentials: &Credentials) -> Result<(), AuthnError> {
-        self.revocations.check(principal, credentials, self.clock.now())
+        self.revocations.recheck(principal, credentials, self.clock.now())
     }
 
     /// Checks the revocations, on every request, whether or not the token was cached.

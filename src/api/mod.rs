@@ -14,7 +14,7 @@ mod revoke;
 mod sample;
 mod token;
 pub mod well_known;
-mod withdraw;
+pub(crate) mod withdraw;
 
 pub use self::{
     body::{bounded, bounded_administration},

@@ -10,6 +10,9 @@ use crate::store::{NewRevocation, RevocationKey, TokenHash};
 /// for clocks that differ.
 const MARGIN: Duration = Duration::from_hours(1);
 
+/// The leeway that issuers' clocks are granted by default: a token may say that it was issued that much later than now.
+pub(crate) const LEEWAY: Duration = Duration::from_secs(30);
+
 /// The record that withdraws one token: by its id, or by its hash where it has none.
 pub(super) fn of_token(
     principal: &Principal,
@@ -29,6 +32,6 @@ pub(super) fn of_token(
 
 /// From when on no token issued before `issued_before` can be valid. A token that is known by its id only may yet be
 /// issued until now.
-pub(super) fn end(provider: &dyn Provider, issued_before: Timestamp, now: Timestamp) -> Timestamp {
+pub(crate) fn end(provider: &dyn Provider, issued_before: Timestamp, now: Timestamp) -> Timestamp {
     issued_before.max(now) + provider.max_token_lifetime() + MARGIN
 }

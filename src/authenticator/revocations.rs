@@ -27,6 +27,22 @@ impl RevocationCheck for Store {
         Ok(())
     }
 
+    fn recheck(
+        &self,
+        principal: &Principal,
+        credentials: &Credentials,
+        now: Timestamp,
+    ) -> Result<(), AuthnError> {
+        let token_hash = || TokenHash::of(&credentials.token);
+        if self.revocation_index().is_stream_revoked(principal, now, token_hash) {
+            return Err(Rejection::Revoked.into());
+        }
+        if self.revocations_are_stale() {
+            return Err(Outage::new(OutageCause::RevocationsStale, RETRY_AFTER).into());
+        }
+        Ok(())
+    }
+
     fn policy_is_fresh(&self) -> Result<(), Outage> {
         let stale = self.policy_is_stale();
         if stale { Err(Outage::new(OutageCause::PolicyStale, RETRY_AFTER)) } else { Ok(()) }

@@ -9,6 +9,7 @@ use super::{
     connect,
     console::Paint,
     failure::{Failure, Task, Verdict},
+    stored::{Ignored, Stored},
 };
 use crate::config::{Config, Warning};
 
@@ -26,6 +27,12 @@ struct Report {
     scopes: usize,
     routes: usize,
     warnings: Vec<Warning>,
+    /// The reason why a configured store was not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<String>,
+    /// The stored entries that are ignored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored: Vec<Ignored>,
 }
 
 #[derive(Debug, Serialize)]
@@ -33,7 +40,10 @@ struct ProviderReport {
     name: String,
     kind: &'static str,
     issuers: Vec<String>,
-    /// Whether its keys could be had; none where nobody asked.
+    /// The place in the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    place: Option<String>,
+    /// `true` if its keys could be fetched; `None` without `--online`.
     reached: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
@@ -42,25 +52,36 @@ struct ProviderReport {
 impl Check {
     pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
         let mut config = if self.online { connect::config(task)? } else { task.config()? };
-        let report = self.report(&mut config).await;
+        let report = self.report(task, &mut config).await;
         task.console.show(&report, |out, paint| report.write(out, paint))?;
         Ok(report.good.into())
     }
 
-    async fn report(&self, config: &mut Config) -> Report {
+    async fn report(&self, task: &Task, config: &mut Config) -> Report {
+        let stored = Stored::of(config).await;
+        let effective = stored.effective(config);
         let mut providers = Vec::new();
         for provider in std::mem::take(&mut config.providers) {
             let issuers = provider.outline().issuers.iter().map(ToString::to_string).collect();
-            let (name, kind) = (provider.name().to_string(), provider.kind());
-            let (reached, problem) = if self.online { reach(provider).await } else { (None, None) };
-            providers.push(ProviderReport { name, kind, issuers, reached, problem });
+            let name = provider.name().to_string();
+            let kind = provider.kind();
+            let place = provider.location().map(ToString::to_string);
+            let (reached, problem) = if self.online {
+                task.console.progress(&format!("reaching the provider {name} …"));
+                reach(provider).await
+            } else {
+                (None, None)
+            };
+            providers.push(ProviderReport { name, kind, issuers, place, reached, problem });
         }
         Report {
-            good: providers.iter().all(|provider| provider.reached != Some(false)),
+            good: !stored.is_broken && providers.iter().all(|provider| provider.reached != Some(false)),
             providers,
-            scopes: config.rules.policy.scopes().len(),
-            routes: config.rules.policy.routes().len(),
+            scopes: effective.policy.scopes().len(),
+            routes: effective.policy.routes().len(),
             warnings: std::mem::take(&mut config.warnings),
+            store: stored.note,
+            ignored: effective.ignored,
         }
     }
 }
@@ -86,6 +107,12 @@ impl Report {
         }
         for provider in &self.providers {
             provider.write(out, paint)?;
+        }
+        if let Some(note) = &self.store {
+            writeln!(out, "{}: {note}", paint.warning("store"))?;
+        }
+        for Ignored { source, ignored } in &self.ignored {
+            writeln!(out, "{}: {source} is ignored: {ignored}", paint.warning("store"))?;
         }
         let verdict = if self.good { paint.good("good") } else { paint.bad("not good") };
         writeln!(
@@ -114,8 +141,14 @@ impl ProviderReport {
             None => String::new(),
         };
         let problem = self.problem.as_deref().unwrap_or_default();
-        let line =
-            format!("provider {} ({}) {} {reached} {problem}", self.name, self.kind, self.issuers.join(" "));
+        let place = self.place.as_ref().filter(|_| self.reached == Some(false));
+        let place = place.map(|place| format!(" [{place}]")).unwrap_or_default();
+        let line = format!(
+            "provider {} ({}) {} {reached} {problem}{place}",
+            self.name,
+            self.kind,
+            self.issuers.join(" ")
+        );
         writeln!(out, "{}", line.trim_end())
     }
 }

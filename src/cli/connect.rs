@@ -1,19 +1,26 @@
-//! Providers for commands that ask them: the embedded issuer is looked for where it already runs, never started.
+//! Providers for commands: an embedded issuer is used if it runs already, and never started.
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::select;
 use scopegate_oidc::{Http, HttpSettings};
 use scopegate_provider::{Clock, Context, HealthReport, HttpClient, Inline, Provider, SystemClock};
 
-use super::failure::{Failure, Task};
+use super::{
+    failure::{Failure, Task},
+    stored::Stored,
+};
 use crate::{
-    authenticator::Connected,
+    authenticator::{Authenticator, Connected, NoRevocations, RevocationCheck, VerifiedTokens},
     config::{Config, ProviderConfig},
     providers::Kinds,
 };
 
-/// How long a provider may take to be ready.
+/// The time limit for a provider to be ready.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The pause between two looks at whether a provider has failed.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The configuration, its providers such that connecting starts no issuer.
 pub(super) fn config(task: &Task) -> Result<Config, Failure> {
@@ -21,13 +28,26 @@ pub(super) fn config(task: &Task) -> Result<Config, Failure> {
     Ok(task.loader.clone().kinds(kinds).load(&task.source)?)
 }
 
-/// Connects all.
-pub(super) async fn all(providers: Vec<ProviderConfig>) -> Result<Vec<Connected>, Failure> {
+/// Returns the authenticator that a node would use: with the states of providers and the revocations of the store, if the
+/// command could read it.
+pub(super) async fn authenticator(
+    providers: Vec<ProviderConfig>,
+    stored: &Stored,
+) -> Result<Authenticator, Failure> {
     let mut connected = Vec::new();
     for provider in providers {
-        connected.push(one(provider).await?);
+        let provider = one(provider).await?;
+        if let Some(store) = &stored.store {
+            provider.apply_state(&store.providers());
+        }
+        connected.push(provider);
     }
-    Ok(connected)
+    let revocations: Arc<dyn RevocationCheck> = match &stored.store {
+        Some(store) => Arc::new(store.clone()),
+        None => Arc::new(NoRevocations),
+    };
+    let clock = Arc::new(SystemClock::new());
+    Authenticator::new(connected, VerifiedTokens::new(1), revocations, clock).map_err(Failure::other)
 }
 
 /// Connects one.
@@ -55,10 +75,19 @@ pub(super) fn choose(providers: Vec<ProviderConfig>, name: Option<&str>) -> Resu
     }
 }
 
-/// Waits until the provider can judge tokens, or has had time enough; how it is then.
+/// Waits until the provider is ready, has failed for good, or has had time enough. Returns its health then.
 pub(super) async fn settled(provider: &dyn Provider) -> Option<HealthReport> {
     let health = provider.health()?;
-    // Whether it is ready is in the report.
-    let _ = tokio::time::timeout(PATIENCE, health.ready()).await;
+    let failed = async {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let report = health.report();
+            if report.issuers.iter().any(|issuer| issuer.failed_refreshes > 0 && issuer.keys.is_empty()) {
+                return;
+            }
+        }
+    };
+    // The report tells whether it is ready.
+    let _ = tokio::time::timeout(PATIENCE, select(health.ready(), Box::pin(failed))).await;
     Some(health.report())
 }

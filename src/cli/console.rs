@@ -38,7 +38,22 @@ impl Console {
         out.flush()
     }
 
-    /// Says what went wrong: to people on standard error, to machines as JSON on standard output.
+    /// Prints the progress of a command that takes time, to people only.
+    pub(super) fn progress(self, text: &str) {
+        if !self.json && io::stderr().is_terminal() {
+            let _ = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// Prints what a command did not look at, to people and machines alike on standard error.
+    pub(super) fn note(self, text: Option<&str>) {
+        if let Some(text) = text {
+            // If standard error is closed, nothing can be done about it.
+            let _ = writeln!(io::stderr(), "note: {text}");
+        }
+    }
+
+    /// Prints what went wrong: to people on standard error, to machines as JSON on standard output.
     pub(super) fn complain<T: Serialize>(self, value: &T, text: &str) {
         // There is nobody to tell that nobody listens.
         let _ = if self.json { self.show(value, |_, _| Ok(())) } else { writeln!(io::stderr(), "{text}") };

@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write},
-    sync::Arc,
     time::Duration,
 };
 
@@ -18,12 +17,15 @@ use super::{
     connect,
     console::Paint,
     failure::{Failure, Task, Verdict},
+    stored::{Effective, Stored},
     token,
 };
 use crate::{
-    authenticator::{Authenticator, NoRevocations, VerifiedTokens},
-    config::{Config, Rules},
-    policy::{Explanation, RawTarget, Reason, Scheme, Target, TargetError, TokenUse},
+    config::{
+        Config, Rules,
+        own_endpoints::{Access, OwnEndpoint as OwnEndpointRow, ServedEndpoint},
+    },
+    policy::{Explanation, Policy, RawTarget, Reason, Scheme, Target, TargetError, TokenUse},
 };
 
 #[derive(Debug, Args)]
@@ -52,15 +54,30 @@ pub(super) struct Explain {
     audience: Vec<Audience>,
 }
 
-/// What the policy says, what is said of the token, and where the route stands.
+/// The decision of the policy, the problem of the token, and the place of the route.
 #[derive(Debug, Serialize)]
 struct Report {
     #[serde(flatten)]
     explanation: Explanation,
-    /// Where the route is declared.
+    /// The place in the file that declares the route.
     place: Option<String>,
-    /// What is wrong with the token that was given.
+    /// The problem of the token that was given.
     token: Option<TokenProblem>,
+    /// The reason why a configured store was not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<String>,
+}
+
+/// A request that scopegate itself answers, before the policy decides.
+#[derive(Debug, Serialize)]
+struct OwnEndpoint {
+    /// The path of the endpoint.
+    own_endpoint: String,
+    /// The callers that it answers.
+    access: &'static str,
+    /// `None` if that depends on more than a token.
+    permitted: Option<bool>,
+    message: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -69,7 +86,7 @@ struct TokenProblem {
     message: String,
 }
 
-/// What no policy is asked about.
+/// A request that is refused before the policy decides.
 #[derive(Debug, Serialize)]
 struct Unacceptable {
     permitted: bool,
@@ -84,10 +101,16 @@ impl Explain {
             Ok(target) => target,
             Err(error) => return unacceptable(task, error),
         };
-        let freshness = config.rules.policy.resolve(&target).map(|resolved| resolved.fresh());
+        let stored = Stored::of(&config).await;
+        let Effective { policy, .. } = stored.effective(&config);
+        task.console.note(stored.note.as_deref());
+        if let Some(served) = config.own_endpoint_at(&policy, target.normal_path()) {
+            return own_endpoint(task, &target, &served);
+        }
+        let freshness = policy.resolve(&target).map(|resolved| resolved.fresh());
         let freshness = if freshness.unwrap_or_default() { Freshness::Fresh } else { Freshness::Cached };
-        let caller = self.caller(&mut config, freshness).await?;
-        let report = Report::new(&target, &config.rules, caller);
+        let caller = self.caller(&mut config, &stored, freshness).await?;
+        let report = Report::new(&target, &policy, &config.rules, caller, stored.note);
         task.console.show(&report, |out, paint| report.write(out, paint))?;
         Ok(report.explanation.permitted.into())
     }
@@ -113,14 +136,15 @@ impl Explain {
         })
     }
 
-    /// Who asks: nobody unless said.
+    /// Returns the caller: anonymous by default.
     async fn caller(
         &self,
         config: &mut Config,
+        stored: &Stored,
         freshness: Freshness,
     ) -> Result<Result<Option<Principal>, AuthnError>, Failure> {
         if let Some(token) = &self.token {
-            return self.verified(token, config, freshness).await.map(|caller| caller.map(Some));
+            return self.verified(token, config, stored, freshness).await.map(|caller| caller.map(Some));
         }
         let supposed = self.provider.is_some() || !self.scope.is_empty() || !self.role.is_empty();
         if supposed || self.client.is_some() { self.supposed(config).map(Some).map(Ok) } else { Ok(Ok(None)) }
@@ -130,14 +154,11 @@ impl Explain {
         &self,
         token: &str,
         config: &mut Config,
+        stored: &Stored,
         freshness: Freshness,
     ) -> Result<Result<Principal, AuthnError>, Failure> {
         let credentials = Credentials::bearer(token::read(token)?);
-        let connected = connect::all(std::mem::take(&mut config.providers)).await?;
-        let clock = Arc::new(SystemClock::new());
-        let revocations = Arc::new(NoRevocations);
-        let authenticator = Authenticator::new(connected, VerifiedTokens::new(1), revocations, clock);
-        let authenticator = authenticator.map_err(Failure::other)?;
+        let authenticator = connect::authenticator(std::mem::take(&mut config.providers), stored).await?;
         if let Ok(connected) = authenticator.provider_of(&credentials) {
             connect::settled(connected.provider().as_ref()).await;
         }
@@ -171,6 +192,40 @@ impl Explain {
     }
 }
 
+/// Reports a request that scopegate itself answers.
+fn own_endpoint(task: &Task, target: &Target, served: &ServedEndpoint) -> Result<Verdict, Failure> {
+    let OwnEndpointRow { access, methods, .. } = served.endpoint;
+    let (access, permitted) = match access {
+        Access::Anyone => ("anyone", Some(true)),
+        Access::Clients => ("clients that present their credentials", None),
+        Access::Introspection => ("callers that `introspection` admits", None),
+        Access::Holder => ("the holder of the token", None),
+        Access::TrustedProxies => ("proxies of `server.trusted_proxies`", None),
+        Access::Admin => ("callers that `admin` admits", None),
+        Access::Policy => ("callers that the policy admits", None),
+    };
+    let permitted = if methods.is_empty() || methods.contains(target.method()) { permitted } else { Some(false) };
+    let report = OwnEndpoint {
+        own_endpoint: served.path.clone(),
+        access,
+        permitted,
+        message: format!(
+            "{} is scopegate's own endpoint: it answers {access}, before the policy decides",
+            served.path
+        ),
+    };
+    task.console.show(&report, |out, paint| {
+        writeln!(out, "request   {} {}", target.method(), target.normal_path())?;
+        let decision = match report.permitted {
+            Some(true) => paint.good("answered"),
+            Some(false) => paint.bad("denied (method_not_allowed)"),
+            None => "depends on the caller".to_owned(),
+        };
+        writeln!(out, "decision  {decision}: {}", report.message)
+    })?;
+    Ok((report.permitted != Some(false)).into())
+}
+
 fn unacceptable(task: &Task, error: TargetError) -> Result<Verdict, Failure> {
     let told = Unacceptable { permitted: false, reason: error.reason(), message: error.to_string() };
     task.console.show(&told, |out, paint| {
@@ -186,17 +241,23 @@ fn unacceptable(task: &Task, error: TargetError) -> Result<Verdict, Failure> {
 }
 
 impl Report {
-    fn new(target: &Target, rules: &Rules, caller: Result<Option<Principal>, AuthnError>) -> Self {
+    fn new(
+        target: &Target,
+        policy: &Policy,
+        rules: &Rules,
+        caller: Result<Option<Principal>, AuthnError>,
+        store: Option<String>,
+    ) -> Self {
         let principal = caller.as_ref().ok().and_then(Option::as_ref);
-        let mut explanation = rules.policy.explain(target, principal);
-        let resolved = rules.policy.resolve(target).ok();
+        let mut explanation = policy.explain(target, principal);
+        let resolved = policy.resolve(target).ok();
         let place = resolved.as_ref().and_then(|resolved| rules.place(resolved.route().source()));
         let place = place.map(ToString::to_string);
         let looked_at = resolved.is_some_and(|resolved| resolved.token_use() != TokenUse::Ignored);
         let token = caller.err().filter(|_| looked_at);
         let token = token.map(|error| TokenProblem { reason: error.reason(), message: error.to_string() });
         explanation.permitted &= token.is_none();
-        Self { explanation, place, token }
+        Self { explanation, place, token, store }
     }
 
     fn write(&self, out: &mut dyn Write, paint: Paint) -> io::Result<()> {

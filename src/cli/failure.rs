@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     config::{ConfigErrors, Loader},
+    store::StoreError,
     yaml::one_of,
 };
 
@@ -41,6 +42,24 @@ pub(super) enum Failure {
         /// Why.
         source: scopegate_provider::ConnectError,
     },
+    /// The provider publishes no key of this id.
+    #[error("the provider `{name}` publishes no key `{kid}`; expected {known}, or `--force` to distrust it all the same")]
+    UnknownKey {
+        /// The provider.
+        name: String,
+        /// The id that was given.
+        kid: String,
+        /// The ids of its keys.
+        known: String,
+    },
+    /// The keys of the provider are not known.
+    #[error("cannot tell whether the provider `{name}` publishes this key: {problem}; `--force` distrusts it all the same")]
+    NoKeys {
+        /// The provider.
+        name: String,
+        /// The reason.
+        problem: String,
+    },
     /// The provider does not do this.
     #[error("the provider `{name}` gives no tokens to clients")]
     NoTokens {
@@ -64,7 +83,15 @@ impl Failure {
         Self::Other(error.into())
     }
 
-    /// Whether it was asked wrongly.
+    /// An error of the store, with its innermost cause.
+    pub(super) fn store(error: StoreError) -> Self {
+        match &error {
+            StoreError::Unavailable(_) => Self::Other(format!("{error}: {}", error.cause()).into()),
+            _ => Self::other(error),
+        }
+    }
+
+    /// Returns `true` if the command was used wrongly.
     pub(super) fn is_wrong_use(&self) -> bool {
         matches!(self, Self::Usage(_) | Self::WhichProvider { .. } | Self::NoProvider { .. })
     }

@@ -7,11 +7,17 @@ mod explain;
 mod failure;
 mod health;
 mod issuer;
+mod manual;
+mod provider;
+mod revoke;
+mod route;
 mod routes;
 mod scope;
 mod serve;
 mod store;
+mod stored;
 mod token;
+mod version;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -25,7 +31,7 @@ use crate::config::{ConfigSource, Loader};
 
 /// One auth server in front of any API.
 #[derive(Debug, Parser)]
-#[command(name = "scopegate", version, about)]
+#[command(name = "scopegate", version, long_version = version::LONG, about)]
 struct Arguments {
     /// The configuration: a file, or a folder of which every *.yaml is read. Else `$SCOPEGATE_CONFIG`, else
     /// `./scopegate.yaml` or `.yml`, else the settings of the environment, else what is built in for development.
@@ -57,16 +63,27 @@ enum Command {
     Schema,
     /// Run the store's missing migrations.
     Migrate,
-    /// Withdraw tokens, acting on the store itself: for the day when no admin token can be had.
-    Revoke(store::Revoke),
+    /// Revoke tokens, block their holders, list and undo that, acting on the store itself: for the day when no admin
+    /// token can be had.
+    Revoke(revoke::Revoke),
     /// List, put or delete scopes of the store, acting on the store itself.
     #[command(subcommand)]
     Scope(scope::Scope),
-    /// Disable or enable a provider, distrust or trust a key, acting on the store itself.
+    /// List, put or delete routes of the store, acting on the store itself.
     #[command(subcommand)]
-    Provider(store::Provider),
-    /// Ask the node that runs with this configuration how it is: 0 is well, 1 is not.
+    Route(route::Route),
+    /// List providers, disable or enable one, distrust or trust a key, acting on the store itself.
+    #[command(subcommand)]
+    Provider(provider::Provider),
+    /// Back up, restore or copy the store; list or remove its signing keys.
+    #[command(subcommand)]
+    Store(store::Store),
+    /// Ask the node that runs with this configuration for its health: 0 is good, 1 is not.
     Health(health::Health),
+    /// Print the completions for a shell.
+    Completions(manual::Completions),
+    /// Print the manual page, or write all pages to a folder.
+    Man(manual::Man),
 }
 
 /// Runs the command that the arguments name: 0 is good, 1 is no, 2 is a wrong use.
@@ -99,15 +116,19 @@ async fn run(command: &Command, task: &Task) -> Result<Verdict, Failure> {
         Command::Serve => serve(task).await,
         Command::Check(check) => Box::pin(check.run(task)).await,
         Command::Explain(explain) => explain.run(task).await,
-        Command::Routes => routes::run(task),
+        Command::Routes => routes::run(task).await,
         Command::Token(token) => token.run(task).await,
         Command::Issuer(issuer) => issuer.run(task).await,
         Command::Schema => schema(task),
         Command::Migrate => store::migrate(task).await,
         Command::Revoke(revoke) => revoke.run(task).await,
         Command::Scope(scope) => scope.run(task).await,
+        Command::Route(route) => route.run(task).await,
         Command::Provider(provider) => provider.run(task).await,
+        Command::Store(store) => Box::pin(store.run(task)).await,
         Command::Health(health) => health.run(task).await,
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
     }
 }
 

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{
     console::table,
     failure::{Failure, Task, Verdict},
+    stored::{Ignored, Stored},
 };
 use crate::{config::Rules, policy::Route};
 
@@ -18,7 +19,7 @@ struct Row {
     rule: String,
     /// The route or scope that declares it.
     source: String,
-    /// Where that stands.
+    /// The place of that in the file.
     place: Option<String>,
     upstream: Option<String>,
     fresh: bool,
@@ -53,13 +54,36 @@ impl Row {
     }
 }
 
-pub(super) fn run(task: &Task) -> Result<Verdict, Failure> {
-    let rules = task.config()?.rules;
-    let routes = rules.policy.routes_by_precedence();
-    let rows: Vec<Row> = routes.into_iter().map(|route| Row::new(route, &rules)).collect();
-    task.console.show(&rows, |out, _| {
+/// A row of the table, or a stored entry that is ignored.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Entry {
+    Route(Row),
+    Ignored(Ignored),
+}
+
+impl Entry {
+    fn cells(&self) -> [String; 5] {
+        match self {
+            Self::Route(row) => row.cells(),
+            Self::Ignored(Ignored { source, ignored }) => {
+                [String::new(), String::new(), String::new(), format!("ignored: {ignored}"), source.clone()]
+            }
+        }
+    }
+}
+
+pub(super) async fn run(task: &Task) -> Result<Verdict, Failure> {
+    let config = task.config()?;
+    let stored = Stored::of(&config).await;
+    let effective = stored.effective(&config);
+    let routes = effective.policy.routes_by_precedence();
+    let rows = routes.into_iter().map(|route| Entry::Route(Row::new(route, &config.rules)));
+    let entries: Vec<Entry> = rows.chain(effective.ignored.into_iter().map(Entry::Ignored)).collect();
+    task.console.note(stored.note.as_deref());
+    task.console.show(&entries, |out, _| {
         let heads = ["METHODS", "PATTERN", "RULE", "", "DECLARED AT"].map(str::to_owned);
-        let cells: Vec<[String; 5]> = std::iter::once(heads).chain(rows.iter().map(Row::cells)).collect();
+        let cells: Vec<[String; 5]> = std::iter::once(heads).chain(entries.iter().map(Entry::cells)).collect();
         table(out, &cells)
     })?;
     Ok(Verdict::Yes)

@@ -1,5 +1,5 @@
 //! `scopegate scope`: acts on the scopes of the store itself, for the day when no admin token can be had. What the file
-//! declares is not loosened here either (invariant 15); what is done holds on every node within a second.
+//! declares is not loosened here either (invariant 15); changes hold on every node within a second.
 
 use std::sync::Arc;
 
@@ -9,11 +9,12 @@ use serde::Serialize;
 
 use super::{
     failure::{Failure, Task, Verdict},
-    store::{done, open},
+    store::done,
+    stored::open,
 };
 use crate::{
     api::admin::edit_store,
-    store::{Actor, Edit, Expected, StoredScope},
+    store::{Actor, Edit, EntryKind, Expected, Store, StoredScope},
 };
 
 #[derive(Debug, Subcommand)]
@@ -41,7 +42,7 @@ pub(super) struct Put {
 #[derive(Debug, Args)]
 pub(super) struct Delete {
     /// Its name.
-    name: Name,
+    name: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -53,21 +54,21 @@ struct Listed {
 
 impl Scope {
     pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
-        let (edit, told) = match self {
+        let config = match self {
+            Self::List => return list(task).await,
+            Self::Put(_) | Self::Delete(_) => task.config()?,
+        };
+        let store = open(&config).await?;
+        let (edit, message) = match self {
             Self::List => return list(task).await,
             Self::Put(put) => {
                 (put.edit(), format!("the scope `{}` opens {}", put.name, put.routes.join(", ")))
             }
-            Self::Delete(Delete { name }) => {
-                let edit = Edit::DeleteScope { name: name.clone(), expected: Expected::Any };
-                (edit, format!("the scope `{name}` is deleted"))
-            }
+            Self::Delete(delete) => (delete.edit(&store)?, format!("the scope `{}` is deleted", delete.name)),
         };
-        let config = task.config()?;
-        let store = open(&config).await?;
         let file = || config.rules.definition.clone();
         edit_store(file, &store, &Actor::System, &edit).await.map_err(Failure::other)?;
-        done(task, told)
+        done(task, message)
     }
 }
 
@@ -78,6 +79,20 @@ impl Put {
             description: self.description.clone(),
             routes: self.routes.clone(),
             expected: Expected::Any,
+        }
+    }
+}
+
+impl Delete {
+    /// Returns the edit: a stored entry that cannot be read need not have the name of a scope.
+    fn edit(&self, store: &Store) -> Result<Edit, Failure> {
+        let expected = Expected::Any;
+        match Name::parse(&self.name) {
+            Ok(name) => Ok(Edit::DeleteScope { name, expected }),
+            Err(_) if store.policy().unreadable.contains_key(&(EntryKind::Scope, self.name.clone())) => {
+                Ok(Edit::DeleteUnreadableScope { name: self.name.clone(), expected })
+            }
+            Err(error) => Err(Failure::Usage(error.to_string())),
         }
     }
 }

@@ -1,85 +1,59 @@
-//! `scopegate migrate`, `revoke` and `provider`: act on the store itself, for the day when no admin token can be had. What
-//! they change is audited as the system's, and holds on every node within a second.
+//! `scopegate migrate` and `scopegate store`: backup, restore, moving to another database, and signing keys.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use clap::{Args, Subcommand};
-use scopegate_provider::{BearerToken, Clock, ProviderName, SystemClock};
+use scopegate_provider::SystemClock;
 use serde::Serialize;
 
 use super::{
-    connect,
+    console::table,
     failure::{Failure, Task, Verdict},
-    token,
+    stored::{durable, open},
 };
-use crate::{
-    config::Config,
-    store::{
-        Actor, NewRevocation, ProviderStates, RevocationKey, Revocations, StateChange, Store, StoreSettings,
-        StoreUrl, TokenHash,
-    },
+use crate::store::{
+    self, SigningKeys, Store as Opened, StoreSettings, StoreUrl, TransferError, Transferred,
 };
 
-/// The most that clocks may differ: a token is taken that long after its end.
-const LEEWAY: Duration = Duration::from_mins(5);
-
-#[derive(Debug, Args)]
-pub(super) struct Revoke {
-    /// The provider of the tokens; needed where there are several.
-    #[arg(long)]
-    provider: Option<String>,
-    /// Why, for the audit.
-    #[arg(long)]
-    reason: Option<String>,
-    #[command(flatten)]
-    which: Which,
+#[derive(Debug, Subcommand)]
+pub(super) enum Store {
+    /// Write everything that the store holds to a new file, while nodes may be running.
+    Backup(File),
+    /// Replace everything that the store holds by a backup. Running nodes notice.
+    Restore(File),
+    /// Copy everything that the store holds to another store, such as from SQLite to PostgreSQL.
+    Copy(Copy),
+    /// List and remove the keys that tokens for services are signed with.
+    #[command(subcommand)]
+    Keys(Keys),
 }
 
-/// Which tokens.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct Which {
-    /// This token; `-` reads it from standard input. It is not verified, and not kept.
+pub(super) struct File {
+    /// The file of the backup.
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Copy {
+    /// The other store: `postgres://…` or `sqlite://PATH`. A URL with a password is better given as `$SCOPEGATE_COPY_TO`.
+    #[arg(long, env = "SCOPEGATE_COPY_TO", hide_env_values = true)]
+    to: String,
+    /// Replace what the other store holds.
     #[arg(long)]
-    token: Option<String>,
-    /// The token of this id (`jti`).
-    #[arg(long)]
-    token_id: Option<String>,
-    /// The tokens of this session (`sid`).
-    #[arg(long)]
-    session: Option<String>,
-    /// The tokens that speak for this subject (`sub`).
-    #[arg(long)]
-    subject: Option<String>,
-    /// The tokens that were issued to this client.
-    #[arg(long)]
-    client: Option<String>,
+    force: bool,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum Provider {
-    /// Take no tokens of a provider any more.
-    Disable(Named),
-    /// Take its tokens again.
-    Enable(Named),
-    /// Distrust a key of a provider, whatever it publishes.
-    Distrust(Key),
-    /// Trust a key again.
-    Trust(Key),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Named {
-    /// The provider's name in the configuration.
-    name: String,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Key {
-    /// The provider's name in the configuration.
-    name: String,
-    /// The key's id (`kid`).
-    kid: String,
+pub(super) enum Keys {
+    /// List the keys.
+    List,
+    /// Remove keys, such as those that were sealed with a secret that is lost.
+    Remove {
+        /// The numbers of the keys, as `store keys list` prints them.
+        #[arg(required = true)]
+        numbers: Vec<i64>,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -88,89 +62,119 @@ struct Done {
     message: String,
 }
 
+/// The result of a copy.
+#[derive(Debug, Serialize)]
+struct Copied {
+    good: bool,
+    message: String,
+    rows: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A signing key, to be printed: without the key itself.
+#[derive(Debug, Serialize)]
+struct Listed {
+    number: i64,
+    active_from: i64,
+    sealed: bool,
+}
+
 pub(super) async fn migrate(task: &Task) -> Result<Verdict, Failure> {
-    let mut settings = durable(&task.config()?)?;
-    settings.migrate = true;
-    Store::open(Some(&settings), Arc::new(SystemClock::new())).await.map_err(Failure::other)?;
+    let settings = StoreSettings { migrate: true, ..durable(&task.config()?)? };
+    Opened::open_now(&settings, Arc::new(SystemClock::new())).await.map_err(Failure::other)?;
     done(task, format!("{} has every migration", settings.url))
 }
 
-impl Revoke {
+impl Store {
     pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
-        let config = connect::config(task)?;
-        let store = open(&config).await?;
-        let connected = connect::one(connect::choose(config.providers, self.provider.as_deref())?).await?;
-        let now = SystemClock::new().now();
-        let record = NewRevocation {
-            provider: connected.name().clone(),
-            key: self.which.key()?,
-            issued_before: now,
-            // Kept as long as a token that it matches can be valid.
-            expires_at: now + connected.provider().max_token_lifetime() + LEEWAY,
-            reason: self.reason.clone(),
-        };
-        let made = store.revoke(&Actor::System, vec![record]).await.map_err(Failure::other)?;
-        let ids: Vec<String> = made.iter().map(|revocation| revocation.id.to_string()).collect();
-        done(task, format!("revoked, as {}", ids.join(", ")))
-    }
-}
-
-impl Which {
-    fn key(&self) -> Result<RevocationKey, Failure> {
-        if let Some(given) = &self.token {
-            let token: BearerToken = token::read(given)?;
-            return Ok(RevocationKey::TokenHash(TokenHash::of(&token)));
+        if let Self::Keys(keys) = self {
+            return keys.run(task).await;
         }
-        let parts = [
-            ("token_id", &self.token_id),
-            ("session", &self.session),
-            ("subject", &self.subject),
-            ("client", &self.client),
-        ];
-        let given = parts.into_iter().find_map(|(kind, value)| Some((kind, value.as_ref()?)));
-        let wrong =
-            || Failure::Usage("expected a token, or a token's id, session, subject or client".to_owned());
-        let (kind, value) = given.ok_or_else(wrong)?;
-        RevocationKey::from_parts(kind, value).ok_or_else(wrong)
-    }
-}
-
-impl Provider {
-    pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
-        let (name, change, told) = match self {
-            Self::Disable(named) => (&named.name, StateChange::Disable, "is disabled".to_owned()),
-            Self::Enable(named) => (&named.name, StateChange::Enable, "is enabled".to_owned()),
-            Self::Distrust(key) => (
-                &key.name,
-                StateChange::Distrust(key.kid.clone()),
-                format!("has its key `{}` distrusted", key.kid),
+        let settings = durable(&task.config()?)?;
+        let (outcome, message) = match self {
+            Self::Backup(File { file }) => (
+                store::backup(&settings, file).await,
+                format!("{} is backed up to {}", settings.url, file.display()),
             ),
-            Self::Trust(key) => {
-                (&key.name, StateChange::Trust(key.kid.clone()), format!("has its key `{}` trusted", key.kid))
+            Self::Restore(File { file }) => (
+                store::restore(&settings, file).await,
+                format!("{} is restored from {}", settings.url, file.display()),
+            ),
+            Self::Copy(copy) => {
+                let target = copy.target()?;
+                let message = format!("{} is copied to {}", settings.url, target.url);
+                (store::copy(&settings, &target, copy.force).await, message)
             }
+            Self::Keys(_) => return Ok(Verdict::Yes),
         };
-        let config = task.config()?;
-        let store = open(&config).await?;
-        let provider: ProviderName = connect::choose(config.providers, Some(name))?.name().clone();
-        store.change_provider(&Actor::System, &provider, change).await.map_err(Failure::other)?;
-        done(task, format!("the provider `{provider}` {told}"))
+        show(task, outcome, message)
     }
 }
 
+impl Copy {
+    fn target(&self) -> Result<StoreSettings, Failure> {
+        let url: StoreUrl = self.to.parse().map_err(|error| Failure::Usage(format!("--to: {error}")))?;
+        Ok(StoreSettings::new(url))
+    }
+}
+
+fn show(
+    task: &Task,
+    outcome: Result<Transferred, TransferError>,
+    message: String,
+) -> Result<Verdict, Failure> {
+    let transferred = outcome.map_err(Failure::other)?;
+    let rows = transferred.iter().map(|(table, rows)| ((*table).to_owned(), (*rows).into())).collect();
+    let copied = Copied { good: true, message, rows };
+    task.console.show(&copied, |out, _| {
+        writeln!(out, "{}", copied.message)?;
+        for (table, rows) in &transferred {
+            writeln!(out, "  {table}: {rows}")?;
+        }
+        Ok(())
+    })?;
+    Ok(Verdict::Yes)
+}
+
+impl Keys {
+    async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
+        let store = open(&task.config()?).await?;
+        match self {
+            Self::List => list_keys(task, &store).await,
+            Self::Remove { numbers } => {
+                for number in numbers {
+                    store.remove_signing_key(*number).await.map_err(Failure::store)?;
+                }
+                let numbers = numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+                done(task, format!("removed the signing keys {numbers}; nodes make a new one within a minute"))
+            }
+        }
+    }
+}
+
+async fn list_keys(task: &Task, store: &Opened) -> Result<Verdict, Failure> {
+    let keys = store.signing_keys().await.map_err(Failure::store)?;
+    let listed: Vec<Listed> = keys
+        .iter()
+        .map(|key| Listed {
+            number: key.number,
+            active_from: key.active_from.millis(),
+            sealed: key.private_key.reveal().starts_with("sealed:"),
+        })
+        .collect();
+    task.console.show(&listed, |out, _| {
+        let heads = ["NUMBER", "SEALED"].map(str::to_owned);
+        let rows = listed.iter().map(|key| {
+            let sealed = if key.sealed { "yes" } else { "no" };
+            [key.number.to_string(), sealed.to_owned()]
+        });
+        table(out, &std::iter::once(heads).chain(rows).collect::<Vec<_>>())
+    })?;
+    Ok(Verdict::Yes)
+}
+
+/// Prints that something was done.
 pub(super) fn done(task: &Task, message: String) -> Result<Verdict, Failure> {
     let done = Done { good: true, message };
     task.console.show(&done, |out, _| writeln!(out, "{}", done.message))?;
     Ok(Verdict::Yes)
-}
-
-pub(super) async fn open(config: &Config) -> Result<Store, Failure> {
-    let settings = durable(config)?;
-    Store::open(Some(&settings), Arc::new(SystemClock::new())).await.map_err(Failure::other)
-}
-
-/// A store that other processes see.
-fn durable(config: &Config) -> Result<StoreSettings, Failure> {
-    let settings = config.store.clone().filter(|settings| settings.url != StoreUrl::Memory);
-    let message = "this acts on a store that lasts: expected `store.url` with `sqlite://…` or `postgres://…`";
-    settings.ok_or_else(|| Failure::Usage(message.to_owned()))
 }

@@ -1,15 +1,11 @@
 //! `scopegate token`: asks for a token; takes one apart and says what is wrong with it.
 
-use std::{
-    io::{self, Read, Write},
-    sync::Arc,
-};
+use std::io::{self, Read, Write};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::{Args, Subcommand};
 use scopegate_provider::{
-    BearerToken, ClientCredentials, ClientId, Credentials, Freshness, Scope, Secret, SystemClock,
-    TokenRequest,
+    BearerToken, ClientCredentials, ClientId, Credentials, Freshness, Principal, Scope, Secret, TokenRequest,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -18,8 +14,9 @@ use super::{
     connect,
     console::Paint,
     failure::{Failure, Task, Verdict},
+    stored::Stored,
 };
-use crate::authenticator::{Authenticator, NoRevocations, VerifiedTokens};
+use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
@@ -117,35 +114,70 @@ struct Inspected {
     provider: Option<String>,
     reason: Option<String>,
     message: String,
+    /// The properties by which a revocation can match the token.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    revocable_by: Vec<String>,
+    /// The reason why a configured store was not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<String>,
 }
 
 impl Inspect {
     async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
         let token = read(&self.token)?;
         let config = connect::config(task)?;
-        let inspected = inspect(token, config).await?;
+        let stored = Stored::of(&config).await;
+        let inspected = inspect(token, config, &stored).await?;
+        task.console.note(stored.note.as_deref());
         task.console.show(&inspected, |out, paint| inspected.write(out, paint))?;
         Ok(inspected.good.into())
     }
 }
 
-async fn inspect(token: BearerToken, config: crate::config::Config) -> Result<Inspected, Failure> {
-    let (header, claims) = (part(&token, 0), part(&token, 1));
-    let connected = connect::all(config.providers).await?;
-    let clock = Arc::new(SystemClock::new());
-    let authenticator = Authenticator::new(connected, VerifiedTokens::new(1), Arc::new(NoRevocations), clock);
-    let authenticator = authenticator.map_err(Failure::other)?;
+async fn inspect(token: BearerToken, config: Config, stored: &Stored) -> Result<Inspected, Failure> {
+    let header = part(&token, 0);
+    let claims = part(&token, 1);
+    let authenticator = connect::authenticator(config.providers, stored).await?;
     let credentials = Credentials::bearer(token);
     let provider = authenticator.provider_of(&credentials).ok();
     if let Some(connected) = provider {
         connect::settled(connected.provider().as_ref()).await;
     }
     let provider = provider.map(|connected| connected.name().to_string());
-    let (good, reason, message) = match authenticator.authenticate(&credentials, Freshness::Cached).await {
-        Ok(principal) => (true, None, format!("good; it gives the scopes `{}`", principal.scopes())),
-        Err(error) => (false, Some(error.reason().to_owned()), error.to_string()),
-    };
-    Ok(Inspected { header, claims, good, provider, reason, message })
+    let store = stored.note.clone();
+    Ok(match authenticator.authenticate(&credentials, Freshness::Cached).await {
+        Ok(principal) => Inspected {
+            header,
+            claims,
+            good: true,
+            provider,
+            reason: None,
+            message: format!("good; it gives the scopes `{}`", principal.scopes()),
+            revocable_by: revocable_by(&principal),
+            store,
+        },
+        Err(error) => Inspected {
+            header,
+            claims,
+            good: false,
+            provider,
+            reason: Some(error.reason().to_owned()),
+            message: error.to_string(),
+            revocable_by: Vec::new(),
+            store,
+        },
+    })
+}
+
+/// Returns the properties by which a revocation can match the token.
+fn revocable_by(principal: &Principal) -> Vec<String> {
+    let properties = [
+        ("token_id", principal.token_id().map(ToString::to_string)),
+        ("session", principal.session().map(ToString::to_string)),
+        ("subject", principal.subject().map(ToString::to_string)),
+        ("client", principal.client().map(ToString::to_string)),
+    ];
+    properties.into_iter().filter_map(|(kind, value)| Some(format!("{kind} {}", value?))).collect()
 }
 
 /// A part of a JWT, unverified.
@@ -165,6 +197,9 @@ impl Inspected {
         writeln!(out, "provider  {}", self.provider.as_deref().unwrap_or("none"))?;
         let verdict = if self.good { paint.good("good") } else { paint.bad("bad") };
         let reason = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        if !self.revocable_by.is_empty() {
+            writeln!(out, "revocable by  {}", self.revocable_by.join(", "))?;
+        }
         writeln!(out, "verdict   {verdict}{reason}: {}", self.message)
     }
 }

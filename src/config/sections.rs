@@ -16,7 +16,7 @@ use crate::{
     policy::settings::{RouteSettings, ScopeSettings},
     providers::{Kinds, ProviderSettings},
     upstream::UpstreamSettings,
-    yaml::{Diagnostic, Entry, Node, Step, Value, nearest, read},
+    yaml::{Diagnostic, Entry, Location, Node, Step, Value, nearest, read},
 };
 
 #[derive(Debug, Default)]
@@ -77,6 +77,7 @@ pub struct ProviderConfig {
     outline: Outline,
     fingerprint: [u8; 32],
     settings: Box<dyn ProviderSettings>,
+    location: Option<Location>,
 }
 
 impl ProviderConfig {
@@ -105,6 +106,11 @@ impl ProviderConfig {
         self.fingerprint
     }
 
+    /// The place in the file that configures it, if it is known.
+    pub fn location(&self) -> Option<&Location> {
+        self.location.as_ref()
+    }
+
     /// The settings, to connect by.
     pub fn into_settings(self) -> Box<dyn ProviderSettings> {
         self.settings
@@ -127,6 +133,7 @@ impl ProviderConfig {
         digest.update(&self.fingerprint);
         feed_files(&mut digest, node, files);
         self.fingerprint = digest.finish().as_ref().try_into().unwrap_or(self.fingerprint);
+        self.location = Some(node.location.clone());
         self
     }
 }
@@ -297,6 +304,7 @@ fn provider(
         outline,
         fingerprint,
         settings,
+        location: None,
     })
 }
 

@@ -8,7 +8,7 @@ use poem_openapi::{
 };
 use scopegate_provider::{
     AuthnError, BearerToken, ClientId, Credentials, Freshness, ProviderName, Rejection, SessionId, Subject,
-    TokenId,
+    Timestamp, TokenId,
 };
 
 use super::{
@@ -46,9 +46,19 @@ struct RevocationBody {
     /// Which token id, session, subject or client; or the hash of the token.
     value: String,
     /// Tokens issued before this are denied. Of one token it means nothing.
-    issued_before: String,
+    #[oai(skip_serializing_if_is_none)]
+    issued_before: Option<String>,
     /// When it ends by itself, as no token that it matches can be valid any more.
-    expires_at: String,
+    #[oai(skip_serializing_if_is_none)]
+    expires_at: Option<String>,
+    /// `true` if it holds until it is deleted, whenever a token was issued.
+    until_lifted: bool,
+    /// The number of requests that it has refused, if it holds until it is deleted.
+    #[oai(skip_serializing_if_is_none)]
+    refused: Option<u64>,
+    /// The number of streams that it has cut, if it holds until it is deleted.
+    #[oai(skip_serializing_if_is_none)]
+    streams_cut: Option<u64>,
     /// Why.
     #[oai(skip_serializing_if_is_none)]
     reason: Option<String>,
@@ -73,8 +83,12 @@ struct NewRevocationBody {
     subject: Option<String>,
     /// The tokens that were issued to this client.
     client: Option<String>,
+    /// The tokens with which this actor acts for others.
+    actor: Option<String>,
     /// Only tokens issued before this moment (RFC 3339); now unless said.
     issued_before: Option<String>,
+    /// Every token, whenever it is issued, until the revocation is deleted.
+    until_lifted: bool,
     /// Why, in a person's words.
     reason: Option<String>,
 }
@@ -148,7 +162,7 @@ impl RevocationsApi {
         Binary(lines): Binary<Body>,
     ) -> poem::Result<ImportedResponse> {
         let bytes = lines.into_bytes_limit(MOST_BYTES).await.map_err(|_| too_large())?;
-        let records = self.records(&bytes)?;
+        let records = self.records(&bytes, self.moment().await?)?;
         let imported = records.len();
         if imported > 0 {
             self.0.store.revoke(&Actor::from(&*principal), records).await.map_err(Problem::from)?;
@@ -175,12 +189,19 @@ impl RevocationsApi {
                 session: None,
                 subject: None,
                 client: None,
+                actor: None,
                 issued_before: None,
+                until_lifted: false,
                 reason,
             } => self.of_token(token, reason.clone()).await,
-            NewRevocationBody { token: None, .. } => self.of_key(new),
+            NewRevocationBody { token: None, .. } => self.of_key(new, self.moment().await?),
             NewRevocationBody { token: Some(_), .. } => Err(shape()),
         }
+    }
+
+    /// Returns the moment before which tokens are revoked if all that exist now are meant.
+    async fn moment(&self) -> Result<Timestamp, Problem> {
+        Ok(self.0.store.revocation_moment(withdraw::LEEWAY).await?)
     }
 
     async fn of_token(&self, token: &str, reason: Option<String>) -> Result<NewRevocation, Problem> {
@@ -201,10 +222,17 @@ impl RevocationsApi {
         Ok(withdraw::of_token(&principal, &credentials.token, self.0.now(), reason))
     }
 
-    fn of_key(&self, new: NewRevocationBody) -> Result<NewRevocation, Problem> {
+    /// `now` is the moment before which tokens are revoked unless another one is given.
+    fn of_key(&self, new: NewRevocationBody, now: Timestamp) -> Result<NewRevocation, Problem> {
         let name = new.provider.as_deref().ok_or_else(shape)?;
         let connected = self.0.provider(name)?;
-        let now = self.0.now();
+        if new.until_lifted {
+            if new.issued_before.is_some() {
+                return Err(shape());
+            }
+            let reason = new.reason.clone();
+            return Ok(NewRevocation::block(connected.name().clone(), key(new)?, reason));
+        }
         let before = new.issued_before.as_deref().map(|text| moment("issued_before", text)).transpose()?;
         let issued_before = before.unwrap_or(now);
         Ok(NewRevocation {
@@ -216,7 +244,7 @@ impl RevocationsApi {
         })
     }
 
-    fn records(&self, bytes: &[u8]) -> Result<Vec<NewRevocation>, Problem> {
+    fn records(&self, bytes: &[u8], now: Timestamp) -> Result<Vec<NewRevocation>, Problem> {
         let lines = bytes.split(|byte| *byte == b'\n').enumerate();
         let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
         let mut records = Vec::new();
@@ -227,7 +255,7 @@ impl RevocationsApi {
             if new.token.is_some() {
                 return Err(at("tokens are not imported"));
             }
-            records.push(self.of_key(new).map_err(|problem| at(problem.description()))?);
+            records.push(self.of_key(new, now).map_err(|problem| at(problem.description()))?);
             if records.len() > MOST_RECORDS {
                 return Err(too_large());
             }
@@ -239,11 +267,20 @@ impl RevocationsApi {
 fn key(new: NewRevocationBody) -> Result<RevocationKey, Problem> {
     let invalid =
         |error: scopegate_provider::NameError| unprocessable("invalid_revocation", error.to_string());
-    match (new.token_id, new.session, new.subject, new.client) {
-        (Some(id), None, None, None) => TokenId::parse(&id).map(RevocationKey::TokenId).map_err(invalid),
-        (None, Some(id), None, None) => SessionId::parse(&id).map(RevocationKey::Session).map_err(invalid),
-        (None, None, Some(id), None) => Subject::parse(&id).map(RevocationKey::Subject).map_err(invalid),
-        (None, None, None, Some(id)) => ClientId::parse(&id).map(RevocationKey::Client).map_err(invalid),
+    match (new.token_id, new.session, new.subject, new.client, new.actor) {
+        (Some(id), None, None, None, None) => {
+            TokenId::parse(&id).map(RevocationKey::TokenId).map_err(invalid)
+        }
+        (None, Some(id), None, None, None) => {
+            SessionId::parse(&id).map(RevocationKey::Session).map_err(invalid)
+        }
+        (None, None, Some(id), None, None) => {
+            Subject::parse(&id).map(RevocationKey::Subject).map_err(invalid)
+        }
+        (None, None, None, Some(id), None) => {
+            ClientId::parse(&id).map(RevocationKey::Client).map_err(invalid)
+        }
+        (None, None, None, None, Some(id)) => Subject::parse(&id).map(RevocationKey::Actor).map_err(invalid),
         _ => Err(shape()),
     }
 }
@@ -251,7 +288,8 @@ fn key(new: NewRevocationBody) -> Result<RevocationKey, Problem> {
 fn shape() -> Problem {
     unprocessable(
         "invalid_revocation",
-        "expected `token`, or `provider` and one of `token_id`, `session`, `subject` and `client`",
+        "expected `token`, or `provider` and one of `token_id`, `session`, `subject`, `client` and `actor`; and \
+         `issued_before` or `until_lifted`, not both",
     )
 }
 
@@ -261,14 +299,18 @@ fn too_large() -> Problem {
 }
 
 fn body(revocation: Revocation) -> RevocationBody {
+    let until_lifted = revocation.record.is_block();
     let NewRevocation { provider, key, issued_before, expires_at, reason } = revocation.record;
     RevocationBody {
         id: revocation.id.to_string(),
         provider: ProviderName::to_string(&provider),
         kind: key.kind().to_owned(),
         value: key.value(),
-        issued_before: rfc3339(issued_before),
-        expires_at: rfc3339(expires_at),
+        issued_before: (!until_lifted).then(|| rfc3339(issued_before)),
+        expires_at: (!until_lifted).then(|| rfc3339(expires_at)),
+        until_lifted,
+        refused: until_lifted.then_some(revocation.refused),
+        streams_cut: until_lifted.then_some(revocation.streams_cut),
         reason,
         created_at: rfc3339(revocation.created_at),
     }

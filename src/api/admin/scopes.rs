@@ -19,7 +19,7 @@ use crate::{
     gate::Principal,
     policy::settings::ScopeSettings,
     problem::Problem,
-    store::{Actor, Edit, Edited, StoredScope},
+    store::{Actor, Edit, Edited, EntryKind, StoredScope},
 };
 
 /// The endpoints.
@@ -162,7 +162,12 @@ impl ScopesApi {
         Header(if_match): Header<Option<String>>,
     ) -> poem::Result<Deleted> {
         let expected = expected(if_match.as_deref(), None)?;
-        self.edit(&principal, Edit::DeleteScope { name: parse(&name)?, expected }).await?;
+        let unreadable = self.0.store.policy().unreadable.contains_key(&(EntryKind::Scope, name.clone()));
+        let edit = match Scope::parse(&name) {
+            Err(_) if unreadable => Edit::DeleteUnreadableScope { name, expected },
+            _ => Edit::DeleteScope { name: parse(&name)?, expected },
+        };
+        self.edit(&principal, edit).await?;
         Ok(Deleted::Gone)
     }
 
