@@ -155,3 +155,69 @@ async fn a_file_that_is_not_a_backup_is_refused() {
     }
     assert_eq!(content(&store).await, wanted);
 }
+
+/// A store as commit 96007da wrote it.
+const OLD_SQLITE: &str = include_str!("../../../tests/data/stores/96007da.sqlite.sql");
+const OLD_POSTGRES: &str = include_str!("../../../tests/data/stores/96007da.postgres.sql");
+
+async fn an_upgraded_store_keeps_everything(settings: &StoreSettings) {
+    let store = open(settings).await;
+    let items = store.list(None, 10).await.unwrap().items;
+    let items: Vec<_> = items.iter().map(|item| (item.id, item.name.as_str(), item.version.0)).collect();
+    assert_eq!(items, [(1, "red ball", 1), (3, "purple ellipse", 1), (5, "kept", 2)]);
+    assert_eq!(store.create(ItemName::parse("next").unwrap()).await.unwrap().id, 7);
+    let policy = store.policy();
+    assert_eq!((policy.change.0, policy.scopes.len(), policy.routes.len()), (2, 1, 1));
+    let revocations = store.revocations(None, 10).await.unwrap().items;
+    assert_eq!(revocations.iter().map(|found| found.record.key.value()).collect::<Vec<_>>(), ["web"]);
+    assert_eq!(store.revocation_index().len(), 1);
+    let state = &store.providers()[0];
+    assert!(state.disabled && state.distrusted.contains("k1"), "{state:?}");
+    assert_eq!(store.audit(Period::ALWAYS, None, 10).await.unwrap().items.len(), 6);
+    assert_eq!(store.denials(Period::ALWAYS, 10).await.unwrap()[0].count, 7);
+    assert_eq!(store.signing_keys().await.unwrap().len(), 1);
+    assert_eq!(store.unreadable(), []);
+    let client = RevocationKey::Client(ClientId::parse("x").unwrap());
+    let made = store.revoke(&Actor::System, vec![NewRevocation::block(okta(), client, None)]).await.unwrap();
+    assert_eq!(made[0].change.0, 7);
+    let kept = store.delete_revocation(&Actor::System, &revocations[0].id).await;
+    assert!(kept.is_ok(), "{kept:?}");
+    assert_eq!(store.revocation_index().len(), 1);
+}
+
+/// Issue 17.8: an upgrade from a SQLite file of 96007da keeps everything.
+#[tokio::test]
+async fn a_sqlite_file_of_96007da_keeps_everything() {
+    let folder = TempDir::new().unwrap();
+    let settings = sqlite_in(&folder, "gate.db");
+    fs::write(folder.path().join("gate.db"), b"").unwrap();
+    let pool = sqlite::open_existing(&folder.path().join("gate.db")).await.unwrap();
+    sqlx::raw_sql(OLD_SQLITE).execute(&pool).await.unwrap();
+    pool.close().await;
+    an_upgraded_store_keeps_everything(&settings).await;
+}
+
+/// Issue 17.8: an upgrade from a PostgreSQL database of 96007da keeps everything.
+#[tokio::test]
+async fn a_postgresql_of_96007da_keeps_everything() {
+    let url = Postgres::shared().database();
+    let mut connection = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    sqlx::raw_sql(OLD_POSTGRES).execute(&mut connection).await.unwrap();
+    an_upgraded_store_keeps_everything(&StoreSettings::new(url.parse().unwrap())).await;
+}
+
+/// Issue 17.8: a backup that 96007da left behind is restored, and stays as it is.
+#[tokio::test]
+async fn a_file_of_96007da_is_restored_into_postgresql() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("old.db");
+    fs::write(&file, b"").unwrap();
+    let pool = sqlite::open_existing(&file).await.unwrap();
+    sqlx::raw_sql(OLD_SQLITE).execute(&pool).await.unwrap();
+    sqlite::finish(pool).await.unwrap();
+    let before = fs::read(&file).unwrap();
+    let settings = postgres();
+    restore(&settings, &file).await.unwrap();
+    assert_eq!(fs::read(&file).unwrap(), before);
+    an_upgraded_store_keeps_everything(&settings).await;
+}
