@@ -378,8 +378,8 @@ impl Block {
 }
 
 /// Returns the id of the actor that the token names.
-fn actor_of(_: &Principal) -> Option<&str> {
-    None
+fn actor_of(principal: &Principal) -> Option<&str> {
+    principal.actor().map(|actor| &*actor.id)
 }
 
 impl Fingerprint {
