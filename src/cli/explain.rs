@@ -204,7 +204,8 @@ fn own_endpoint(task: &Task, target: &Target, served: &ServedEndpoint) -> Result
         Access::Admin => ("callers that `admin` admits", None),
         Access::Policy => ("callers that the policy admits", None),
     };
-    let permitted = if methods.is_empty() || methods.contains(target.method()) { permitted } else { Some(false) };
+    let permitted =
+        if methods.is_empty() || methods.contains(target.method()) { permitted } else { Some(false) };
     let report = OwnEndpoint {
         own_endpoint: served.path.clone(),
         access,

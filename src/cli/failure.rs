@@ -43,7 +43,9 @@ pub(super) enum Failure {
         source: scopegate_provider::ConnectError,
     },
     /// The provider publishes no key of this id.
-    #[error("the provider `{name}` publishes no key `{kid}`; expected {known}, or `--force` to distrust it all the same")]
+    #[error(
+        "the provider `{name}` publishes no key `{kid}`; expected {known}, or `--force` to distrust it all the same"
+    )]
     UnknownKey {
         /// The provider.
         name: String,
@@ -53,7 +55,9 @@ pub(super) enum Failure {
         known: String,
     },
     /// The keys of the provider are not known.
-    #[error("cannot tell whether the provider `{name}` publishes this key: {problem}; `--force` distrusts it all the same")]
+    #[error(
+        "cannot tell whether the provider `{name}` publishes this key: {problem}; `--force` distrusts it all the same"
+    )]
     NoKeys {
         /// The provider.
         name: String,

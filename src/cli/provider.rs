@@ -127,7 +127,8 @@ async fn list(task: &Task) -> Result<Verdict, Failure> {
     let states = stored.store.as_ref().map(Store::providers);
     let mut listed = Vec::new();
     for provider in &config.providers {
-        let state = states.as_ref().and_then(|states| states.iter().find(|it| it.provider == *provider.name()));
+        let state =
+            states.as_ref().and_then(|states| states.iter().find(|it| it.provider == *provider.name()));
         listed.push(Listed {
             name: provider.name().to_string(),
             kind: provider.kind(),

@@ -83,7 +83,8 @@ pub(super) async fn run(task: &Task) -> Result<Verdict, Failure> {
     task.console.note(stored.note.as_deref());
     task.console.show(&entries, |out, _| {
         let heads = ["METHODS", "PATTERN", "RULE", "", "DECLARED AT"].map(str::to_owned);
-        let cells: Vec<[String; 5]> = std::iter::once(heads).chain(entries.iter().map(Entry::cells)).collect();
+        let cells: Vec<[String; 5]> =
+            std::iter::once(heads).chain(entries.iter().map(Entry::cells)).collect();
         table(out, &cells)
     })?;
     Ok(Verdict::Yes)

@@ -11,9 +11,7 @@ use super::{
     failure::{Failure, Task, Verdict},
     stored::{durable, open},
 };
-use crate::store::{
-    self, SigningKeys, Store as Opened, StoreSettings, StoreUrl, TransferError, Transferred,
-};
+use crate::store::{self, SigningKeys, Store as Opened, StoreSettings, StoreUrl, TransferError, Transferred};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Store {
@@ -145,7 +143,10 @@ impl Keys {
                     store.remove_signing_key(*number).await.map_err(Failure::store)?;
                 }
                 let numbers = numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
-                done(task, format!("removed the signing keys {numbers}; nodes make a new one within a minute"))
+                done(
+                    task,
+                    format!("removed the signing keys {numbers}; nodes make a new one within a minute"),
+                )
             }
         }
     }

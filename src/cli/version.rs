@@ -15,10 +15,5 @@ macro_rules! features {
 }
 
 /// The text of `scopegate --version`.
-pub(super) const LONG: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    "\ncommit   ",
-    env!("SCOPEGATE_COMMIT"),
-    "\nfeatures ",
-    features!(),
-);
+pub(super) const LONG: &str =
+    concat!(env!("CARGO_PKG_VERSION"), "\ncommit   ", env!("SCOPEGATE_COMMIT"), "\nfeatures ", features!(),);

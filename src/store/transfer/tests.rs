@@ -115,7 +115,8 @@ async fn a_backup_is_restored(settings: StoreSettings) {
     backup(&settings, &file).await.unwrap();
     let again = backup(&settings, &file).await;
     assert!(matches!(again, Err(TransferError::Exists(_))), "{again:?}");
-    let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let files: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(files, ["backup.db"], "one file is the whole backup");
     let later = NewRevocation::block(okta(), RevocationKey::Client(ClientId::parse("x").unwrap()), None);
     store.revoke(&Actor::System, vec![later]).await.unwrap();
