@@ -1,5 +1,4 @@
-//! What no single value shows: settings that contradict each other, policies that do not compile, files that are not
-//! there.
+//! Checks of the sections together: settings that contradict each other, policies that do not compile, missing files.
 
 mod documents;
 mod hidden;
@@ -19,7 +18,7 @@ use crate::yaml::{Node, Step};
 
 pub use self::policy::Rules;
 
-/// What is found while the parts are looked at together.
+/// The errors and warnings that are found while the sections are compared.
 pub(super) struct Findings<'a> {
     tree: &'a Node,
     pub(super) errors: Vec<ConfigError>,

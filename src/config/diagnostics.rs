@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: every error at once, each with its location and what to write instead.
+//! Diagnostics of a configuration: every error at once, each with its location and what to write instead.
 
 mod conflict;
 mod document;
@@ -25,7 +25,7 @@ pub struct ConfigError {
     excerpt: Option<String>,
 }
 
-/// Why a configuration is refused. No variant holds a secret.
+/// A reason to refuse a configuration. No variant holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
@@ -34,7 +34,7 @@ pub enum Cause {
     Unreadable {
         /// The file or folder.
         path: String,
-        /// What the system said.
+        /// The system's message.
         detail: String,
     },
     /// A file is not UTF-8.
@@ -90,7 +90,7 @@ pub enum Cause {
     SecretFile {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The system's message.
         detail: String,
     },
     /// A value is not what its key wants, or the key is not known.
@@ -130,12 +130,12 @@ impl ConfigError {
         Self { cause, location: None, key: String::new(), excerpt: None }
     }
 
-    /// Why.
+    /// The cause.
     pub fn cause(&self) -> &Cause {
         &self.cause
     }
 
-    /// Where it stands; none where nothing could be read.
+    /// The location; `None` if nothing could be read.
     pub fn location(&self) -> Option<&Location> {
         self.location.as_ref()
     }
@@ -178,13 +178,10 @@ impl fmt::Display for ConfigError {
 impl ConfigErrors {
     /// From at least one error, in the order of their locations. `secrets` are the locations that are not shown.
     pub(super) fn from_list(mut errors: Vec<ConfigError>, secrets: &[Location]) -> Self {
-        let position = |error: &ConfigError| {
-            error
-                .location
-                .as_ref()
-                .map(|location| (location.origin().to_string(), location.line(), location.column()))
-        };
-        errors.sort_by_cached_key(position);
+        errors.sort_by_cached_key(|error| {
+            let location = error.location.as_ref();
+            location.map(|location| (location.origin().to_string(), location.line(), location.column()))
+        });
         errors.dedup();
         for error in &mut errors {
             error.excerpt =

@@ -36,11 +36,12 @@ impl Merger {
     pub(super) fn finish(self, errors: &mut Vec<ConfigError>) -> Option<Node> {
         let failed = !self.errors.is_empty();
         errors.extend(self.errors);
-        let nowhere = || {
-            let document = Document { origin: Origin::Text("nothing".into()), text: Box::default() };
-            Node { location: Location::of_document(&Arc::new(document)), value: Value::Map(Vec::new()) }
-        };
-        (!failed).then(|| self.root.unwrap_or_else(nowhere))
+        if failed {
+            return None;
+        }
+        let document = Document { origin: Origin::Text("nothing".into()), text: Box::default() };
+        let location = Location::of_document(&Arc::new(document));
+        Some(self.root.unwrap_or(Node { location, value: Value::Map(Vec::new()) }))
     }
 
     fn not_a_map(&mut self, location: Location) {

@@ -69,11 +69,11 @@ pub struct Config {
     pub admin: Option<AdminSettings>,
     /// `/introspect`; none means that there is none. Its rule is in `rules`.
     pub introspection: Option<IntrospectionSettings>,
-    /// Whether `/token` is served.
+    /// `/token` is served.
     pub token_endpoint: bool,
-    /// Whether `/docs` and `/openapi.json` are served.
+    /// `/docs` and `/openapi.json` are served.
     pub docs: bool,
-    /// Whether the sample API is served.
+    /// The sample API is served.
     pub sample_api: bool,
     /// The store; none means that nothing durable is acknowledged.
     pub store: Option<StoreSettings>,
@@ -83,15 +83,15 @@ pub struct Config {
     pub rules: Rules,
     /// The upstreams by name, in the order of the file.
     pub upstreams: Vec<(String, UpstreamSettings)>,
-    /// What upstreams learn about the caller.
+    /// The facts about the caller that upstreams receive.
     pub identity: IdentitySettings,
-    /// How tokens for them are minted, where a route or `identity` wants it.
+    /// Settings of minted tokens.
     pub mint: MintSettings,
     /// Forward-auth endpoints.
     pub forward_auth: ForwardAuthSettings,
     /// Cross-origin requests.
     pub cors: Option<CorsSettings>,
-    /// What is kept in memory.
+    /// Sizes of what is kept in memory.
     pub cache: CacheSettings,
     /// Logs and audit.
     pub telemetry: TelemetrySettings,
@@ -99,7 +99,7 @@ pub struct Config {
     pub streams: StreamSettings,
     /// Every file and folder that it was read from: a change of one may change the configuration.
     pub watched: Vec<PathBuf>,
-    /// What is allowed but deserves to be said at every start.
+    /// Warnings, repeated at every start.
     pub warnings: Vec<Warning>,
 }
 
@@ -125,10 +125,12 @@ pub struct Loader {
 impl Loader {
     /// With the built-in kinds of providers and this process' environment.
     pub fn new() -> Self {
-        let text = |(name, text): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, text.into_string().ok()?))
-        };
-        let variables = std::env::vars_os().filter_map(text).collect();
+        let mut variables = Vec::new();
+        for (name, text) in std::env::vars_os() {
+            if let (Ok(name), Ok(text)) = (name.into_string(), text.into_string()) {
+                variables.push((name, text));
+            }
+        }
         Self { kinds: Kinds::builtin(), variables, services: Vec::new(), embedded: false }
     }
 
@@ -180,7 +182,8 @@ impl Loader {
     /// # Errors
     /// Everything that is wrong with it.
     pub async fn load_aside(&self, source: &ConfigSource) -> Result<Config, ConfigErrors> {
-        let (loader, source) = (self.clone(), source.clone());
+        let loader = self.clone();
+        let source = source.clone();
         match tokio::task::spawn_blocking(move || loader.load(&source)).await {
             Ok(config) => config,
             Err(error) => match error.try_into_panic() {

@@ -221,15 +221,15 @@ impl KeyResolver<'_> {
         let mut cursor = self.schema.root();
         let mut node = Some(self.file);
         for word in words {
-            let written: Vec<&str> =
-                node.map(Node::entries).unwrap_or_default().iter().map(|e| e.key.as_str()).collect();
-            let known = cursor.keys();
-            let candidates = || written.iter().chain(&known).copied();
-            let key = match candidates().find(|key| normal(key) == *word) {
-                Some(key) => key.to_owned(),
+            let mut candidates: Vec<&str> = Vec::new();
+            candidates
+                .extend(node.map(Node::entries).unwrap_or_default().iter().map(|entry| entry.key.as_str()));
+            candidates.extend(cursor.keys());
+            let key = match candidates.iter().find(|key| normal(key) == *word) {
+                Some(key) => (*key).to_owned(),
                 None if !word.is_empty() && (cursor.takes_any_key() || cursor.is_unknown()) => word.clone(),
                 None => {
-                    let near = nearest(word, &candidates().collect::<Vec<_>>());
+                    let near = nearest(word, &candidates);
                     return Err(near.map(|near| path.into_iter().chain([near]).collect()));
                 }
             };

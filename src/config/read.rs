@@ -1,4 +1,4 @@
-//! Which files a configuration is read from.
+//! Reads the files of a configuration.
 
 use std::{
     collections::HashSet,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::yaml::{Document, Location, Node, Origin, Problem, Step, Value, parse};
 
-/// Where a configuration is.
+/// The source of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigSource {
     /// A file, or a folder of which every `*.yaml` and `*.yml` is read, in the order of their names, as one
@@ -83,7 +83,7 @@ enum Role {
     Included,
 }
 
-/// What an included file may hold.
+/// The sections that an included file may hold.
 const INCLUDABLE: [&str; 3] = ["scopes", "routes", "upstreams"];
 
 #[derive(Default)]
@@ -236,7 +236,7 @@ fn matching(folder: &Path, wanted: impl Fn(&str) -> bool) -> io::Result<Vec<Path
     Ok(files)
 }
 
-/// Whether `name` is `pattern`, in which `*` stands for any characters.
+/// Returns `true` if `name` matches `pattern`, in which `*` is any characters.
 fn wildcard(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == name,

@@ -9,12 +9,12 @@ use super::{
 };
 use crate::yaml::{Location, Node, Scalar, Step, Style, Value};
 
-/// What was learnt on the way.
+/// The files and secrets that were found while resolving, and the errors.
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
     /// Files whose change changes the configuration: secrets, certificates.
     pub(super) files: Vec<PathBuf>,
-    /// Where secrets stand.
+    /// The locations of secrets.
     pub(super) secrets: Vec<Location>,
     pub(super) errors: Vec<ConfigError>,
 }
@@ -108,7 +108,7 @@ impl<'s> Resolver<'s, '_> {
                 self.resolved.errors.push(ConfigError::new(cause, node.location.clone(), path));
                 node.value = Value::Redacted;
             }
-            // What is written otherwise is refused by whoever reads it, without being shown.
+            // Another form is refused by the type that reads it, without being shown.
             None => {}
         }
     }
@@ -145,10 +145,10 @@ fn scalar_as_list(scalar: &Scalar, cursor: &Cursor<'_>, location: &Location) -> 
     if scalar.style != Style::Variable || !cursor.takes_list() || !several {
         return None;
     }
-    let item = |text: &str| {
+    let mut items = Vec::new();
+    for text in scalar.text.split(',').filter(|text| !text.trim().is_empty()) {
         let scalar = Scalar { text: text.trim().to_owned(), style: Style::Plain };
-        Node { location: location.clone(), value: Value::Scalar(scalar) }
-    };
-    let texts = scalar.text.split(',').filter(|text| !text.trim().is_empty());
-    Some(Value::List(texts.map(item).collect()))
+        items.push(Node { location: location.clone(), value: Value::Scalar(scalar) });
+    }
+    Some(Value::List(items))
 }

@@ -109,14 +109,14 @@ fn rename_references(schema: &mut Value, prefix: &str) {
     }
 }
 
-/// What may stand at a location: every alternative that the schema allows there.
+/// Every alternative that the schema allows at one place of a configuration.
 #[derive(Debug, Clone)]
 pub(super) struct Cursor<'a> {
     root: &'a Value,
     alternatives: Vec<&'a Value>,
 }
 
-/// How deep references may lead into one another.
+/// The most references that are followed one after another.
 const DEEPEST: usize = 16;
 
 fn expand<'a>(root: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
@@ -159,7 +159,7 @@ impl<'a> Cursor<'a> {
         keys
     }
 
-    /// What may stand under `key`.
+    /// Returns the alternatives of the value of `key`.
     pub(super) fn child(&self, key: &str) -> Self {
         let named: Vec<&Value> = self.properties().filter_map(|properties| properties.get(key)).collect();
         if !named.is_empty() {
@@ -168,7 +168,7 @@ impl<'a> Cursor<'a> {
         self.at(self.free())
     }
 
-    /// What may stand under a key of the user's choice.
+    /// Returns the schemas of values whose key the user chooses.
     fn free(&self) -> impl Iterator<Item = &'a Value> {
         self.alternatives
             .iter()
@@ -176,17 +176,17 @@ impl<'a> Cursor<'a> {
             .filter(|schema| schema.is_object())
     }
 
-    /// Whether keys are of the user's choice.
+    /// Returns `true` if the user chooses the keys.
     pub(super) fn takes_any_key(&self) -> bool {
         self.free().next().is_some()
     }
 
-    /// What may stand in a list here.
+    /// Returns the alternatives of the items of a list.
     pub(super) fn item(&self) -> Self {
         self.at(self.alternatives.iter().filter_map(|schema| schema.get("items")))
     }
 
-    /// Whether nothing is known of what may stand here.
+    /// Returns `true` if the schema says nothing of this place.
     pub(super) fn is_unknown(&self) -> bool {
         self.alternatives.is_empty()
     }
@@ -199,30 +199,30 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    /// Whether a scalar here is text and never a number or a truth value.
+    /// Returns `true` if a scalar here is text and never a number or a truth value.
     pub(super) fn takes_only_text(&self) -> bool {
         let other = ["boolean", "integer", "number"].iter().any(|name| self.takes(name));
         !other
             && (self.takes("string") || self.alternatives.iter().any(|schema| schema.get("enum").is_some()))
     }
 
-    /// Whether text may stand here.
+    /// Returns `true` if text is allowed.
     pub(super) fn takes_text(&self) -> bool {
         self.takes("string")
     }
 
-    /// Whether a list may stand here.
+    /// Returns `true` if a list is allowed.
     pub(super) fn takes_list(&self) -> bool {
         self.takes("array")
     }
 
-    /// Whether it is a secret, or a URL that may hold one: what can be written as `{ env: NAME }` or `{ file: PATH }`.
+    /// Returns `true` for a secret, or a URL that may hold one: it can be written as `{ env: NAME }` or `{ file: PATH }`.
     pub(super) fn is_secret(&self) -> bool {
         let keys = self.keys();
         keys == ["env", "file"] && self.takes_text()
     }
 
-    /// Whether it is the path of a file.
+    /// Returns `true` for the path of a file.
     pub(super) fn is_path(&self) -> bool {
         self.alternatives.iter().any(|schema| schema.get("format").is_some_and(|format| format == "path"))
     }

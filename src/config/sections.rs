@@ -22,9 +22,9 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Sections {
     pub(super) settings: SectionSettings,
-    /// Whether `sections` could not be read and is nothing but defaults.
+    /// `settings` could not be read and holds the defaults.
     pub(super) settings_failed: bool,
-    /// Whether a program embeds the gate, so that none of scopegate's own endpoints is served.
+    /// A program embeds the gate, so that none of scopegate's own endpoints is served.
     pub(super) embedded: bool,
     pub(super) providers: Vec<ProviderConfig>,
     /// Those that could not be read.
@@ -33,18 +33,18 @@ pub(super) struct Sections {
     /// Each with its index in the file.
     pub(super) routes: Vec<(usize, RouteSettings)>,
     pub(super) upstreams: Vec<(String, UpstreamSettings)>,
-    /// What OpenAPI documents say.
+    /// The operations and scopes of OpenAPI documents.
     pub(super) imported: Vec<Imported>,
 }
 
-/// A route, and where it stands.
+/// A route and its source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DeclaredRoute<'p> {
     pub(super) at: RouteSource<'p>,
     pub(super) route: &'p RouteSettings,
 }
 
-/// Where a route stands.
+/// The source of a route.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum RouteSource<'p> {
     /// In `routes`, with this index.
@@ -59,13 +59,10 @@ impl Sections {
         let of_file =
             self.routes.iter().map(|(index, route)| DeclaredRoute { at: RouteSource::File(*index), route });
         let operations = self.imported.iter().flat_map(|imported| &imported.operations);
-        let of_operation = |operation: &'p Operation| {
-            operation
-                .routes
-                .iter()
-                .map(move |route| DeclaredRoute { at: RouteSource::Document(operation), route })
-        };
-        of_file.chain(operations.flat_map(of_operation))
+        of_file.chain(operations.flat_map(|operation| {
+            let routes = operation.routes.iter();
+            routes.map(move |route| DeclaredRoute { at: RouteSource::Document(operation), route })
+        }))
     }
 }
 
@@ -91,12 +88,12 @@ impl ProviderConfig {
         self.kind
     }
 
-    /// Whether this node is ready only once it has the keys of this provider.
+    /// Returns `true` if this node is ready only once it has the keys of this provider.
     pub fn is_required(&self) -> bool {
         self.required
     }
 
-    /// What is known without connecting.
+    /// The facts that are known without connecting.
     pub fn outline(&self) -> &Outline {
         &self.outline
     }
@@ -149,7 +146,7 @@ fn feed_files(digest: &mut Digest, node: &Node, files: &[PathBuf]) {
     }
 }
 
-/// What `SectionSettings` leaves to be read one entry at a time.
+/// The sections that are read one entry at a time.
 const APART: [&str; 4] = ["providers", "scopes", "routes", "upstreams"];
 
 /// Reads the parts of `root`; what is wrong goes to `errors`.
@@ -162,7 +159,7 @@ pub(super) fn parse(
     let mut diagnostics = Vec::new();
     let mut main = root.clone();
     if let Value::Map(entries) = &mut main.value {
-        // A section with nothing in it is a section left out.
+        // An empty section is like one that is left out.
         entries.retain(|entry| !APART.contains(&entry.key.as_str()) && !entry.node.is_null());
     }
     let settings: Option<SectionSettings> = read(&main, &[], &mut diagnostics);
@@ -171,14 +168,12 @@ pub(super) fn parse(
     let routes = routes(root, &mut diagnostics);
     errors.extend(diagnostics.drain(..).map(ConfigError::from));
     let mut failed_providers = Vec::new();
-    let mut of_providers = |entry: &Entry, path: &[Step], diagnostics: &mut Vec<Diagnostic>| {
+    let providers = entries(root, "providers", &mut diagnostics, |entry, path, diagnostics| {
         let name = name(entry, path, diagnostics)?;
         let provider = provider(entry, path, &name, kinds, errors, diagnostics);
-        let provider = provider.map(|provider| provider.with_files(&entry.node, files));
         failed_providers.extend(provider.is_none().then_some(name));
-        provider
-    };
-    let providers = entries(root, "providers", &mut diagnostics, &mut of_providers);
+        provider.map(|provider| provider.with_files(&entry.node, files))
+    });
     errors.extend(diagnostics.into_iter().map(ConfigError::from));
     let settings_failed = settings.is_none();
     let settings = settings.unwrap_or_default();
@@ -203,13 +198,16 @@ fn entries<T>(
     diagnostics: &mut Vec<Diagnostic>,
     mut one: impl FnMut(&Entry, &[Step], &mut Vec<Diagnostic>) -> Option<T>,
 ) -> Vec<T> {
-    let at = |key: &str| vec![Step::Key(section.to_owned()), Step::Key(key.to_owned())];
     let Some(node) = root.get(section).filter(|node| !node.is_null()) else { return Vec::new() };
     if !matches!(node.value, Value::Map(_)) {
         diagnostics.push(wrong_type(node, section, "a map of names and settings"));
     }
-    let entries = node.entries().iter().filter(|entry| !entry.node.is_redacted());
-    entries.filter_map(|entry| one(entry, &at(&entry.key), diagnostics)).collect()
+    let mut found = Vec::new();
+    for entry in node.entries().iter().filter(|entry| !entry.node.is_redacted()) {
+        let path = [Step::Key(section.to_owned()), Step::Key(entry.key.clone())];
+        found.extend(one(entry, &path, diagnostics));
+    }
+    found
 }
 
 fn wrong_type(node: &Node, section: &str, expected: &str) -> Diagnostic {
@@ -229,11 +227,14 @@ fn name<T: std::str::FromStr<Err: std::fmt::Display>>(
     path: &[Step],
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<T> {
-    let refuse = |error: T::Err| {
-        let problem = crate::yaml::Problem::Invalid { message: error.to_string() };
-        Diagnostic::new(problem, entry.key_location.clone(), path)
-    };
-    entry.key.parse().map_err(|error| diagnostics.push(refuse(error))).ok()
+    match entry.key.parse() {
+        Ok(name) => Some(name),
+        Err(error) => {
+            let problem = crate::yaml::Problem::Invalid { message: error.to_string() };
+            diagnostics.push(Diagnostic::new(problem, entry.key_location.clone(), path));
+            None
+        }
+    }
 }
 
 fn scope(entry: &Entry, path: &[Step], diagnostics: &mut Vec<Diagnostic>) -> Option<(Scope, ScopeSettings)> {

@@ -8,6 +8,7 @@ mod kinds;
 mod reference;
 mod references;
 mod secrets;
+mod situations;
 
 use super::*;
 

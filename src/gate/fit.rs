@@ -2,11 +2,11 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use super::IdentityHeaders;
+use super::definitions::parse_route;
 use crate::{
     policy::{
         Definition, Policy, PolicyError, Problem, Source,
-        settings::{RouteSettings, ScopeLong, ScopeSettings},
+        settings::{ScopeLong, ScopeSettings},
     },
     store::{RecordId, StoredPolicy, StoredRoute},
 };
@@ -51,17 +51,11 @@ fn blame(error: PolicyError) -> Option<PolicyError> {
     if at.is_file() { None } else { Some(PolicyError { at, ..error }) }
 }
 
-/// Returns the error of a stored route that cannot be read, or whose identity headers are invalid.
+/// Returns the error of a stored route that the parser of definitions refuses.
 fn refused(route: &StoredRoute) -> Option<PolicyError> {
-    let (key, problem) = match serde_json::from_value::<RouteSettings>(route.definition.clone()) {
-        Err(error) => ("route", error.to_string()),
-        Ok(settings) => match IdentityHeaders::compile(&settings.identity.as_ref()?.headers) {
-            Err(error) => ("identity.headers", error.to_string()),
-            Ok(_) => return None,
-        },
-    };
+    let error = parse_route(&route.definition).err()?;
     let at = stored_route(&route.id);
-    Some(PolicyError { at, key: key.to_owned(), problem: Problem::Refused(problem) })
+    Some(PolicyError { at, key: error.key, problem: Problem::Refused(error.message) })
 }
 
 fn together(file: &Definition, stored: &StoredPolicy, without: &HashSet<&Source>) -> Definition {
@@ -77,7 +71,7 @@ fn together(file: &Definition, stored: &StoredPolicy, without: &HashSet<&Source>
         if without.contains(&stored_route(&route.id)) {
             continue;
         }
-        if let Ok(settings) = serde_json::from_value(route.definition.clone()) {
+        if let Ok(settings) = parse_route(&route.definition) {
             definition.add_stored_route(route.id.as_str(), settings);
         }
     }

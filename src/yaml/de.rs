@@ -112,12 +112,11 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         match &self.0.value {
             Value::List(items) => visitor.visit_seq(Items { items: items.iter().enumerate() }),
             Value::Scalar(Scalar { text, style: Style::Variable }) => {
-                let node = |part: &str| {
+                let mut items = Vec::new();
+                for part in text.split(',').filter(|part| !part.trim().is_empty()) {
                     let scalar = Scalar { text: part.trim().to_owned(), style: Style::Variable };
-                    Node { location: self.0.location.clone(), value: Value::Scalar(scalar) }
-                };
-                let items: Vec<Node> =
-                    text.split(',').filter(|part| !part.trim().is_empty()).map(node).collect();
+                    items.push(Node { location: self.0.location.clone(), value: Value::Scalar(scalar) });
+                }
                 visitor.visit_seq(Items { items: items.iter().enumerate() })
             }
             _ => Err(de::Error::invalid_type(self.unexpected(), &visitor)),
@@ -217,8 +216,9 @@ impl<'de> de::MapAccess<'de> for Entries<'_> {
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
         self.current = self.entries.find(|entry| !entry.node.is_redacted());
         let Some(entry) = self.current else { return Ok(None) };
-        let of_key = |error: ReadError| error.of_key(&entry.key);
-        seed.deserialize(entry.key.as_str().into_deserializer()).map(Some).map_err(of_key)
+        seed.deserialize(entry.key.as_str().into_deserializer())
+            .map(Some)
+            .map_err(|error: ReadError| error.of_key(&entry.key))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
@@ -239,8 +239,9 @@ impl<'a, 'de> EnumAccess<'de> for Variant<'a> {
         self,
         seed: V,
     ) -> Result<(V::Value, VariantBody<'a>), ReadError> {
-        let of_key = |error: ReadError| error.of_key(&self.0.key);
-        let name = seed.deserialize(self.0.key.as_str().into_deserializer()).map_err(of_key)?;
+        let name = seed
+            .deserialize(self.0.key.as_str().into_deserializer())
+            .map_err(|error: ReadError| error.of_key(&self.0.key))?;
         Ok((name, VariantBody(self.0)))
     }
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with a document or with a value in it.
+//! Problems of a document or of a value in it.
 
 use super::{
     location::Location,
@@ -8,9 +8,9 @@ use super::{
 /// Something that is wrong, where it stands, and the path of the key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// What is wrong.
+    /// The problem.
     pub problem: Problem,
-    /// Where it stands.
+    /// The location.
     pub location: Location,
     /// The path of the key, such as `server.listen` or `routes[2].match`; empty for a whole document.
     pub key: String,
@@ -23,14 +23,14 @@ impl Diagnostic {
     }
 }
 
-/// What is wrong with a document or with a value in it. No variant holds a secret.
+/// A problem of a document or of a value in it. No variant holds a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
     /// It is not YAML.
     #[error("{message}")]
     Syntax {
-        /// What the reader says.
+        /// The parser's message.
         message: String,
     },
     /// A key stands twice.
@@ -38,7 +38,7 @@ pub enum Problem {
     DuplicateKey {
         /// The key.
         key: String,
-        /// Where it stood first.
+        /// The location of the first one.
         first: Location,
     },
     /// A key that has no meaning there.
@@ -54,15 +54,15 @@ pub enum Problem {
     /// A value of another type than expected.
     #[error("expected {expected}, found {found}")]
     WrongType {
-        /// What was expected.
+        /// The expected value.
         expected: String,
-        /// What was found.
+        /// The text that was found.
         found: String,
     },
     /// A word that is not among the choices.
     #[error("unknown value `{found}`{}", suggestion(nearest.as_deref(), choices))]
     UnknownChoice {
-        /// What was found.
+        /// The text that was found.
         found: String,
         /// The choice that is written most alike.
         nearest: Option<String>,
@@ -78,7 +78,7 @@ pub enum Problem {
     /// A value that its own parser refuses; the message says what was expected.
     #[error("{message}")]
     Invalid {
-        /// What the parser says.
+        /// The parser's message.
         message: String,
     },
 }
@@ -102,11 +102,14 @@ pub fn one_of<S: AsRef<str>>(words: &[S]) -> String {
 
 /// The word of `known` that is written most like `word`, if any is alike.
 pub fn nearest<S: AsRef<str>>(word: &str, known: &[S]) -> Option<String> {
-    let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let word = plain(word);
     let scored = known.iter().map(|known| (strsim::jaro_winkler(&word, &plain(known.as_ref())), known));
     let (score, best) = scored.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
     (score >= 0.82).then(|| best.as_ref().to_owned())
+}
+
+fn plain(text: &str) -> String {
+    text.to_lowercase().replace('-', "_")
 }
 
 impl Problem {

@@ -1,4 +1,4 @@
-//! Where something of a configuration stands.
+//! Locations in a configuration.
 
 use std::{
     fmt,
@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-/// What a part of the configuration was read from.
+/// The source that a part of the configuration was read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// A file.
@@ -43,13 +43,13 @@ impl fmt::Display for Origin {
 /// A text and where it comes from.
 #[derive(Debug)]
 pub struct Document {
-    /// Where it comes from.
+    /// The source.
     pub origin: Origin,
     /// The text; empty for an environment variable, whose value may be a secret.
     pub text: Box<str>,
 }
 
-/// Where something stands: the origin, the line and column (both from 1; an environment variable has neither).
+/// A location: the origin, the line and the column (both from 1; an environment variable has neither).
 #[derive(Clone)]
 pub struct Location {
     document: Arc<Document>,
@@ -77,7 +77,7 @@ impl Location {
         }
     }
 
-    /// What it was read from.
+    /// The origin.
     pub fn origin(&self) -> &Origin {
         &self.document.origin
     }
@@ -105,19 +105,19 @@ impl Location {
         above.into_iter().rev()
     }
 
-    /// What stands there, as it was written.
+    /// Returns the text at the location, as it was written.
     pub fn source_text(&self) -> Option<&str> {
         let start = usize::try_from(self.start).ok()?;
         self.document.text.get(start..start.checked_add(usize::try_from(self.length).ok()?)?)
     }
 
-    /// How many characters stand there in this line, one at least.
+    /// Returns the number of characters in this line, one at least.
     pub fn width(&self) -> usize {
         let first_line = self.source_text().and_then(|text| lines(text).next()).unwrap_or_default();
         first_line.trim_end().chars().count().max(1)
     }
 
-    /// Whether both stand in one document.
+    /// Returns `true` if both are in one document.
     pub fn is_same_document(&self, other: &Location) -> bool {
         Arc::ptr_eq(&self.document, &other.document)
     }
@@ -140,8 +140,9 @@ fn narrow(number: u64) -> u32 {
 
 impl PartialEq for Location {
     fn eq(&self, other: &Self) -> bool {
-        let position = |location: &Self| (location.line, location.column);
-        self.document.origin == other.document.origin && position(self) == position(other)
+        self.document.origin == other.document.origin
+            && self.line == other.line
+            && self.column == other.column
     }
 }
 

@@ -65,7 +65,7 @@ fn lower_first(message: &str) -> String {
     }
 }
 
-/// What serde-saphyr gives: the value; how a scalar was written is read from the source by its location.
+/// A value of serde-saphyr. The style of a scalar is read from the source by its location.
 enum Raw {
     Null,
     Text(String),

@@ -8,7 +8,7 @@ use super::{
     tree::{Node, Step, Value},
 };
 
-/// How many errors of one part are worth telling.
+/// The most errors that are reported of one part.
 const MOST: usize = 20;
 
 /// Reads a `T` from `node`, which stands at `base`. What is wrong goes to `errors`, and then there is no `T`.
@@ -46,7 +46,7 @@ fn named_key(problem: &Problem, node: &Node) -> Option<Step> {
         .map(|key| Step::Key(key.to_owned()))
 }
 
-/// Whether an error is only there because something was taken away.
+/// Returns `true` if an error only follows from a value that was redacted.
 fn follows_from(problem: &Problem, path: &[Step], taken: &[Vec<Step>]) -> bool {
     let below = |taken: &&Vec<Step>| taken.len() > path.len() && taken.starts_with(path);
     let mut gone = taken.iter().filter(below).filter_map(|taken| taken.get(path.len()));

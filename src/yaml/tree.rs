@@ -5,7 +5,7 @@ use super::location::Location;
 /// A value and where it stands.
 #[derive(Debug, Clone)]
 pub struct Node {
-    /// Where it stands.
+    /// The location.
     pub location: Location,
     /// The value.
     pub value: Value,
@@ -31,11 +31,11 @@ pub enum Value {
 pub struct Scalar {
     /// Without quotes and escapes.
     pub text: String,
-    /// How it was written.
+    /// The style.
     pub style: Style,
 }
 
-/// How a scalar was written.
+/// The style of a scalar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// Not quoted: text, or a number or truth value where one is wanted.
@@ -51,7 +51,7 @@ pub enum Style {
 pub struct Entry {
     /// The key.
     pub key: String,
-    /// Where the key stands.
+    /// The location of the key.
     pub key_location: Location,
     /// The value.
     pub node: Node,
@@ -101,7 +101,7 @@ impl Node {
         }
     }
 
-    /// Whether nothing was written.
+    /// Returns `true` if nothing was written.
     pub fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)
     }
@@ -126,7 +126,7 @@ impl Node {
         (node, path.len())
     }
 
-    /// Where the value at `path` stands, or its key if it has one and `of_key` is wanted.
+    /// Returns the location of the value at `path`, or that of its key if it has one and `of_key` is set.
     pub fn location_of(&self, path: &[Step], of_key: bool) -> &Location {
         let (node, taken) = self.nearest(path);
         let last_key = path.get(taken.wrapping_sub(1)).filter(|_| of_key && taken == path.len());
@@ -135,7 +135,7 @@ impl Node {
         parent.entry(key).map_or(&node.location, |entry| &entry.key_location)
     }
 
-    /// Whether what stood here was taken away.
+    /// Returns `true` if the value was redacted.
     pub fn is_redacted(&self) -> bool {
         matches!(self.value, Value::Redacted)
     }
@@ -148,20 +148,19 @@ impl Node {
     }
 
     fn find_redacted(&self, path: &mut Vec<Step>, redacted_paths: &mut Vec<Vec<Step>>) {
-        let mut below = |step: Step, node: &Node| {
-            path.push(step);
-            node.find_redacted(path, redacted_paths);
-            path.pop();
-        };
         match &self.value {
             Value::Map(entries) => {
                 for entry in entries {
-                    below(Step::Key(entry.key.clone()), &entry.node);
+                    path.push(Step::Key(entry.key.clone()));
+                    entry.node.find_redacted(path, redacted_paths);
+                    path.pop();
                 }
             }
             Value::List(items) => {
                 for (index, item) in items.iter().enumerate() {
-                    below(Step::Index(index), item);
+                    path.push(Step::Index(index));
+                    item.find_redacted(path, redacted_paths);
+                    path.pop();
                 }
             }
             Value::Redacted => redacted_paths.push(path.clone()),
@@ -191,14 +190,21 @@ impl Node {
 
 /// `server.listen`, `routes[2].match`; a key with other characters than letters, digits, `_` and `-` in quotes.
 pub fn path_text(path: &[Step]) -> String {
-    let plain = |key: &str| !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-".contains(c));
-    let step = |(position, step): (usize, &Step)| {
-        let dot = if position > 0 { "." } else { "" };
+    let mut text = String::new();
+    for step in path {
         match step {
-            Step::Index(index) => format!("[{index}]"),
-            Step::Key(key) if plain(key) => format!("{dot}{key}"),
-            Step::Key(key) => format!("{dot}{key:?}"),
+            Step::Index(index) => text.push_str(&format!("[{index}]")),
+            Step::Key(key) => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(&if is_plain(key) { key.clone() } else { format!("{key:?}") });
+            }
         }
-    };
-    path.iter().enumerate().map(step).collect()
+    }
+    text
+}
+
+fn is_plain(key: &str) -> bool {
+    !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-".contains(c))
 }

@@ -23,10 +23,10 @@ pub(super) fn check(compiled: &Policy, sections: &Sections, findings: &mut Findi
 }
 
 fn patterns(operation: &Operation) -> impl Iterator<Item = Pattern> {
-    let parsed = |long: &crate::policy::settings::MatchLong| {
-        Pattern::from_parts(&long.methods, long.host.as_deref(), &long.path).ok()
-    };
-    operation.patterns.iter().filter_map(parsed)
+    operation
+        .patterns
+        .iter()
+        .filter_map(|long| Pattern::from_parts(&long.methods, long.host.as_deref(), &long.path).ok())
 }
 
 fn is_decided(operation: &Operation, compiled: &Policy) -> bool {
@@ -37,27 +37,29 @@ fn is_decided(operation: &Operation, compiled: &Policy) -> bool {
 
 fn no_rule(imported: &Imported, operation: &Operation, findings: &mut Findings<'_>) {
     let name = operation.label.clone();
-    let error = |hint| DocumentError::NoRule { operation: name, hint };
     if imported.of_program {
         let hint =
             "give its handler a security scheme, name it in `Operations::public`, or write a route for it";
-        findings.error_in(&operation.at, Conflict::Document(error(hint)));
+        let error = DocumentError::NoRule { operation: name, hint };
+        findings.error_in(&operation.at, Conflict::Document(error));
     } else {
-        let hint = "write `security` there, name it in `public`, or write a route for it";
-        findings.warning_in(&operation.at, error(hint).to_string());
+        let hint = "write `security` there, name it in `public`, or write a route for it; `undeclared` is the rule of all \
+                    such operations";
+        let error = DocumentError::NoRule { operation: name, hint };
+        findings.warning_in(&operation.at, error.to_string());
     }
 }
 
-/// Whether a route of the file leads to where the document's operations are, and to none of them.
+/// Returns `true` if a route of the file leads to the upstream of the document and matches none of its operations.
 fn is_idle(route: &Route, imported: &Imported) -> bool {
     let written = matches!(route.source(), Source::Route { .. } | Source::Scope { .. });
     let same = route.options().upstream.as_deref() == imported.upstream.as_deref();
     let mut operations = imported.operations.iter().flat_map(patterns);
-    let reaches = |operation: Pattern| {
-        let pattern = route.pattern();
-        pattern.host_path.intersects(&operation.host_path) && route.methods().intersects(&operation.methods)
-    };
-    written && same && imported.upstream.is_some() && !operations.any(reaches)
+    let is_reached = operations.any(|operation| {
+        let is_same_path = route.pattern().host_path.intersects(&operation.host_path);
+        is_same_path && route.methods().intersects(&operation.methods)
+    });
+    written && same && imported.upstream.is_some() && !is_reached
 }
 
 fn no_operation(route: &Route, imported: &Imported, sections: &Sections, findings: &mut Findings<'_>) {

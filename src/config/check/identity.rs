@@ -1,8 +1,8 @@
-//! What upstreams are told must be sayable in headers, and tokens for them signed with keys that are some.
+//! Identity headers and the settings of minted tokens.
 
 use std::time::Duration;
 
-use scopegate_oidc::Signer;
+use scopegate_oidc::{Signer, SignerError};
 use scopegate_provider::Secret;
 
 use super::{Conflict, Findings, Sections, at};
@@ -38,31 +38,38 @@ fn one(identity: &IdentitySettings, path: &[Step], findings: &mut Findings<'_>) 
     }
 }
 
+/// The path of a key of `identity.mint`.
+fn mint_key(key: &str) -> Vec<Step> {
+    at(&["identity", "mint", key])
+}
+
+fn signer_error(key: &Secret) -> Option<SignerError> {
+    Signer::es256_from_pem(key).err()
+}
+
 fn terms(mint: &MintSettings, findings: &mut Findings<'_>) {
-    let path = |key: &str| at(&["identity", "mint", key]);
     let lifetime = mint.lifetime.get();
     if lifetime < Duration::from_secs(1) || lifetime > HOUR {
-        findings.error(&path("lifetime"), Conflict::MintLifetime { found: mint.lifetime.to_string() });
+        findings.error(&mint_key("lifetime"), Conflict::MintLifetime { found: mint.lifetime.to_string() });
     }
     if mint.rotation.get() < HOUR {
-        findings.error(&path("rotation"), Conflict::MintRotation { found: mint.rotation.to_string() });
+        findings.error(&mint_key("rotation"), Conflict::MintRotation { found: mint.rotation.to_string() });
     }
     if mint.seal.as_ref().is_some_and(|seal| seal.reveal().len() < 32) {
-        findings.error(&path("seal"), Conflict::MintSeal);
+        findings.error(&mint_key("seal"), Conflict::MintSeal);
     }
-    let is_none = |key: &Secret| Signer::es256_from_pem(key).err();
-    if let Some(error) = mint.key.as_ref().and_then(is_none) {
-        findings.error(&path("key"), Conflict::MintKey(error));
+    if let Some(error) = mint.key.as_ref().and_then(signer_error) {
+        findings.error(&mint_key("key"), Conflict::MintKey(error));
     }
     for (index, key) in mint.further_keys.iter().enumerate() {
-        if let Some(error) = is_none(key) {
-            let path = [path("further_keys"), vec![Step::Index(index)]].concat();
+        if let Some(error) = signer_error(key) {
+            let path = [mint_key("further_keys"), vec![Step::Index(index)]].concat();
             findings.error(&path, Conflict::MintKey(error));
         }
     }
 }
 
-/// What services behind need to go on trusting one issuer.
+/// Warns of settings with which services cannot rely on one issuer.
 fn sharing(sections: &SectionSettings, findings: &mut Findings<'_>) {
     if sections.identity.mint.key.is_none() && sections.store.is_none() {
         let message = "minted tokens are signed with a key of this process alone, another one after each start; \

@@ -1,4 +1,4 @@
-//! Where is listened, and who may ask there.
+//! Addresses of listeners, and the callers that they accept.
 
 use std::path::Path;
 
@@ -97,9 +97,13 @@ fn grpc(sections: &SectionSettings, findings: &mut Findings<'_>) {
         findings.error(&at(&["forward_auth", "grpc_listen"]), Conflict::NobodyTrusted);
     }
     if let Some(tls) = &settings.grpc_tls {
-        let key = |name| at(&["forward_auth", "grpc_tls", name]);
-        pem(&tls.certificate, "CERTIFICATE-----", &key("certificate"), findings);
-        pem(&tls.key, "PRIVATE KEY-----", &key("key"), findings);
+        pem(
+            &tls.certificate,
+            "CERTIFICATE-----",
+            &at(&["forward_auth", "grpc_tls", "certificate"]),
+            findings,
+        );
+        pem(&tls.key, "PRIVATE KEY-----", &at(&["forward_auth", "grpc_tls", "key"]), findings);
     }
     if let Some(client_ca) = client_ca {
         pem(client_ca, "CERTIFICATE-----", &at(&["forward_auth", "grpc_tls", "client_ca"]), findings);

@@ -1,4 +1,4 @@
-//! Where a page's WebSocket may bring its token, the pages must be named.
+//! Routes that take a token from a page's WebSocket name the origins of these pages.
 
 use super::{Conflict, Findings, Sections};
 use crate::yaml::Step;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use scopegate_provider::{ProviderName, Scope};
+use scopegate_provider::Scope;
 
 use super::{Conflict, Findings, Sections, at};
 use crate::{
@@ -16,18 +16,18 @@ use crate::{
     yaml::{Location, Node, Step},
 };
 
-/// What is decided by.
+/// The policy, and the rules of scopegate's own endpoints.
 #[derive(Debug)]
 pub struct Rules {
-    /// What the policy was compiled from; what is stored is compiled together with it.
+    /// The definition of the policy; stored entries are compiled together with it.
     pub definition: Definition,
     /// The policy of the file.
     pub policy: Policy,
-    /// Who may administer.
+    /// The rule of administrators.
     pub admin: Option<Rule>,
-    /// Who may look at what administrators see.
+    /// The rule of callers that may look at what administrators see.
     pub admin_read: Option<Rule>,
-    /// Whose token opens `/introspect`.
+    /// The rule of callers of `/introspect`.
     pub introspection: Option<Rule>,
     routes: Vec<Location>,
     scopes: HashMap<Scope, Location>,
@@ -35,7 +35,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Where the file declares a route or scope.
+    /// Returns the location at which the file declares a route or scope.
     pub fn place(&self, source: &Source) -> Option<&Location> {
         match source {
             Source::Route { index } => self.routes.get(*index),
@@ -77,7 +77,8 @@ pub(super) fn compile(sections: &Sections, findings: &mut Findings<'_>) -> Optio
             if compiled.policy.routes().is_empty() && sections.settings.store.is_none() {
                 findings.warning(&[], "there is no route, so every request is denied; write `routes`");
             }
-            let (routes, scopes) = (route_places(sections, findings), scope_places(sections, findings));
+            let routes = route_places(sections, findings);
+            let scopes = scope_places(sections, findings);
             let operations = operation_places(sections);
             Some(Rules {
                 definition,
@@ -120,18 +121,15 @@ fn operation<'p>(source: &Source, sections: &'p Sections) -> Option<&'p Operatio
 }
 
 fn operation_places(sections: &Sections) -> HashMap<Source, Location> {
-    let of_document = |imported: &Imported| {
-        let document: Box<str> = imported.name.as_str().into();
-        let location = |operation: &Operation| {
-            let label = operation.label.as_str().into();
-            (
-                Source::Operation { document: document.clone(), operation: label },
-                operation.at.location.clone(),
-            )
-        };
-        imported.operations.iter().map(location).collect::<Vec<_>>()
-    };
-    sections.imported.iter().flat_map(of_document).collect()
+    let mut locations = HashMap::new();
+    for imported in &sections.imported {
+        for operation in &imported.operations {
+            let document = imported.name.as_str().into();
+            let source = Source::Operation { document, operation: operation.label.as_str().into() };
+            locations.insert(source, operation.at.location.clone());
+        }
+    }
+    locations
 }
 
 fn route_places(sections: &Sections, findings: &Findings<'_>) -> Vec<Location> {
@@ -150,7 +148,7 @@ fn scope_places(sections: &Sections, findings: &Findings<'_>) -> HashMap<Scope, 
     sections.scopes.iter().filter_map(|(name, _)| location(name)).collect()
 }
 
-/// Where a warning belongs, and what it says without saying where.
+/// Returns the source of a warning, and its message without it.
 fn told(warning: &crate::policy::Warning) -> (&Source, String) {
     use crate::policy::Warning;
     let (Warning::AudienceNotNamed { at, .. }
@@ -162,17 +160,23 @@ fn told(warning: &crate::policy::Warning) -> (&Source, String) {
 }
 
 fn definition(sections: &Sections) -> Definition {
-    let known = |provider: &crate::config::sections::ProviderConfig| KnownProvider {
-        name: provider.name().clone(),
-        audiences: provider.outline().audiences.clone(),
-        introspects: provider.outline().introspects,
-    };
     let mut definition = Definition::default();
-    definition.providers = sections.providers.iter().map(known).collect();
-    // A provider that is wrong is there all the same, so that rules may name it.
-    let unknown =
-        |name: &ProviderName| KnownProvider { name: name.clone(), audiences: Vec::new(), introspects: true };
-    definition.providers.extend(sections.failed_providers.iter().map(unknown));
+    for provider in &sections.providers {
+        let outline = provider.outline();
+        definition.providers.push(KnownProvider {
+            name: provider.name().clone(),
+            audiences: outline.audiences.clone(),
+            introspects: outline.introspects,
+        });
+    }
+    // A provider with an error is known all the same, so that rules may name it.
+    for name in &sections.failed_providers {
+        definition.providers.push(KnownProvider {
+            name: name.clone(),
+            audiences: Vec::new(),
+            introspects: true,
+        });
+    }
     definition.upstreams =
         sections.upstreams.iter().map(|(name, settings)| settings.known_as(name)).collect();
     for (name, settings) in &sections.scopes {
@@ -185,7 +189,7 @@ fn definition(sections: &Sections) -> Definition {
     definition
 }
 
-/// What a document says, behind what the file says.
+/// Adds the scopes and operations of a document behind those of the file.
 fn add(imported: &Imported, definition: &mut Definition) {
     for (scope, description) in &imported.scopes {
         let settings = ScopeSettings::Description(description.clone());
@@ -216,17 +220,16 @@ fn rule(
     }
 }
 
-/// A route that wants a token, where nobody issues any.
+/// Refuses a route that needs a token where no provider issues any.
 fn no_providers(sections: &Sections, findings: &mut Findings<'_>) {
     use crate::policy::settings::Allow;
     if !sections.providers.is_empty() || !sections.failed_providers.is_empty() {
         return;
     }
-    let wants = |allow: Option<Allow>| matches!(allow, Some(Allow::Optional | Allow::Authenticated));
-    let mut routes = sections.declared_routes();
-    if let Some(written) =
-        routes.find(|DeclaredRoute { route, .. }| route.require.is_some() || wants(route.allow))
-    {
+    let needing = sections.declared_routes().find(|DeclaredRoute { route, .. }| {
+        route.require.is_some() || matches!(route.allow, Some(Allow::Optional | Allow::Authenticated))
+    });
+    if let Some(written) = needing {
         findings.route_error(written.at, &[], Conflict::NoProviders);
     }
 }

@@ -1,4 +1,4 @@
-//! What providers must not have in common.
+//! Settings that two providers must not share.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,8 @@ pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
     let mut issuers: HashMap<&str, &str> = HashMap::new();
     let mut opaque: Option<&str> = None;
     for provider in &sections.providers {
-        let (name, outline) = (provider.name().as_str(), provider.outline());
+        let name = provider.name().as_str();
+        let outline = provider.outline();
         for issuer in &outline.issuers {
             if let Some(other) = issuers.insert(issuer.as_str(), name).filter(|other| *other != name) {
                 let conflict = Conflict::SameIssuer { issuer: issuer.as_str().into(), other: other.into() };

@@ -1,4 +1,4 @@
-//! What upstreams need beside their settings, and whether anything reaches them.
+//! Certificates of upstreams, and upstreams that no route leads to.
 
 use super::{Findings, Sections, at};
 

@@ -14,7 +14,7 @@ pub enum Conflict {
         crate::yaml::one_of(known)
     )]
     UnknownKind {
-        /// What was found.
+        /// The text that was found.
         found: String,
         /// The kind that is written most alike.
         nearest: Option<String>,
@@ -123,7 +123,7 @@ pub enum Conflict {
     File {
         /// The file.
         path: String,
-        /// What the system said, or what was expected in it.
+        /// The system's message, or the content that was expected.
         detail: String,
     },
     /// Identity headers that cannot be.
@@ -140,7 +140,7 @@ pub enum Conflict {
     /// Minted tokens that live for too short or too long.
     #[error("expected a lifetime of minted tokens from `1s` to `1h`, found `{found}`")]
     MintLifetime {
-        /// What was found.
+        /// The text that was found.
         found: String,
     },
     /// Keys that change before who knows them can have heard of it.
@@ -148,7 +148,7 @@ pub enum Conflict {
         "expected keys to be used for at least `1h`, so that the next one is known in time, found `{found}`"
     )]
     MintRotation {
-        /// What was found.
+        /// The text that was found.
         found: String,
     },
     /// A secret that could be guessed.

@@ -30,13 +30,13 @@ pub enum DocumentError {
     /// Another version of OpenAPI, or no OpenAPI at all.
     #[error("expected `openapi: 3.0.x` or `3.1.x`, found {found}")]
     Version {
-        /// What was found.
+        /// The text that was found.
         found: String,
     },
     /// Something of another type than OpenAPI has there.
     #[error("expected {expected} here")]
     Shape {
-        /// What was expected.
+        /// The expected value.
         expected: &'static str,
     },
     /// A reference whose fragment is not a JSON Pointer.
@@ -109,7 +109,7 @@ pub enum DocumentError {
          decision: write the operations of this path in `leave_out`, and a route for the path without it"
     )]
     Path {
-        /// What was found.
+        /// The text that was found.
         found: String,
     },
     /// A template that is not a whole segment.
@@ -130,7 +130,7 @@ pub enum DocumentError {
     /// Not a base path.
     #[error("expected a path of literal segments such as `/orders`, or `/`, found `{found}`")]
     BasePath {
-        /// What was found.
+        /// The text that was found.
         found: String,
     },
     /// A security scheme that the document does not define.
@@ -160,7 +160,7 @@ pub enum DocumentError {
         meant(nearest.as_deref())
     )]
     NoSuchOperation {
-        /// What was found.
+        /// The text that was found.
         found: String,
         /// The operation that is written most alike.
         nearest: Option<String>,
@@ -181,7 +181,7 @@ pub enum DocumentError {
     NoRule {
         /// The operation.
         operation: String,
-        /// What to write instead.
+        /// The advice.
         hint: &'static str,
     },
 }

@@ -5,7 +5,8 @@ use crate::yaml::{Location, Problem, may_hold_secret};
 
 /// Returns the line at `location` with a mark under it; `None` where it may hold a secret.
 pub(super) fn of(location: &Location, cause: &Cause, secrets: &[Location]) -> Option<String> {
-    let (line, column) = (location.line()?, location.column()?);
+    let line = location.line()?;
+    let column = location.column()?;
     let text = location.line_text()?;
     let is_secret =
         secrets.iter().any(|secret| secret.is_same_document(location) && secret.lines().contains(&line));

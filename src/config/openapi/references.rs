@@ -44,6 +44,12 @@ pub(super) struct Unresolved<'a> {
     pub(super) error: DocumentError,
 }
 
+impl<'a> Unresolved<'a> {
+    fn new(node: &'a Node, error: DocumentError) -> Self {
+        Self { node, error }
+    }
+}
+
 impl Documents {
     /// Opens every file that `main` refers to, directly or through other files. A file that cannot be read is an error
     /// only where a reference to it is followed.
@@ -92,17 +98,23 @@ impl Documents {
     ) -> Result<&'a Node, Unresolved<'a>> {
         let mut current = node;
         while let Some(reference) = current.get("$ref") {
-            let fail = |error| Err(Unresolved { node: reference, error });
             if let Some(entry) =
                 current.entries().iter().find(|entry| entry.key != "$ref" && is_lost(&entry.key))
             {
-                return fail(DocumentError::BesideReference { key: entry.key.clone() });
+                return Err(Unresolved::new(
+                    reference,
+                    DocumentError::BesideReference { key: entry.key.clone() },
+                ));
             }
             let Some(text) = reference.text() else {
-                return fail(DocumentError::Shape { expected: "the text of a reference" });
+                let expected = "the text of a reference";
+                return Err(Unresolved::new(reference, DocumentError::Shape { expected }));
             };
             if trail.iter().any(|seen| std::ptr::eq(*seen, current)) {
-                return fail(DocumentError::ReferenceCycle { found: text.to_owned() });
+                return Err(Unresolved::new(
+                    reference,
+                    DocumentError::ReferenceCycle { found: text.to_owned() },
+                ));
             }
             trail.push(current);
             current = self.target(reference, text, trail)?;
@@ -116,14 +128,16 @@ impl Documents {
         text: &str,
         trail: &mut Vec<&'a Node>,
     ) -> Result<&'a Node, Unresolved<'a>> {
-        let fail = |error| Unresolved { node: reference, error };
         let (file, fragment) = text.split_once('#').unwrap_or((text, ""));
-        let mut node = self.document(reference, file).map_err(fail)?;
-        let pointer =
-            decoded(fragment).ok_or_else(|| fail(DocumentError::Reference { found: text.to_owned() }))?;
-        let Some(pointer) = pointer.strip_prefix('/') else {
-            let whole = pointer.is_empty().then_some(node);
-            return whole.ok_or_else(|| fail(DocumentError::Reference { found: text.to_owned() }));
+        let mut node = self.document(reference, file).map_err(|error| Unresolved::new(reference, error))?;
+        let pointer = decoded(fragment);
+        let pointer = match pointer.as_deref() {
+            Some("") => return Ok(node),
+            Some(pointer) => pointer.strip_prefix('/'),
+            None => None,
+        };
+        let Some(pointer) = pointer else {
+            return Err(Unresolved::new(reference, DocumentError::Reference { found: text.to_owned() }));
         };
         for token in pointer.split('/') {
             let token = token.replace("~1", "/").replace("~0", "~");
@@ -132,7 +146,9 @@ impl Documents {
                 node = self.follow(node, &|_| false, trail)?;
             }
             node = child(node, &token).ok_or_else(|| {
-                fail(DocumentError::ReferenceLeadsNowhere { found: text.to_owned(), missing: token.clone() })
+                let missing = token.clone();
+                let error = DocumentError::ReferenceLeadsNowhere { found: text.to_owned(), missing };
+                Unresolved::new(reference, error)
             })?;
         }
         Ok(node)
@@ -144,8 +160,8 @@ impl Documents {
         let path = if file.is_empty() {
             from.file().map(Path::to_owned)
         } else {
-            let outside = || DocumentError::ReferenceOutside { found: file.to_owned() };
-            Some(file_beside(from, file).ok_or_else(outside)?)
+            let beside = file_beside(from, file);
+            Some(beside.ok_or_else(|| DocumentError::ReferenceOutside { found: file.to_owned() })?)
         };
         let Some(path) = path.filter(|path| self.main.location.origin().file() != Some(path)) else {
             return Ok(&self.main);

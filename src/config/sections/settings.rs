@@ -33,13 +33,13 @@ pub(in crate::config) struct SectionSettings {
     pub(in crate::config) admin: Option<AdminSettings>,
     /// `/introspect` (RFC 7662); left out, there is none.
     pub(in crate::config) introspection: Option<IntrospectionSettings>,
-    /// Whether `/token` is served.
+    /// `/token` is served.
     pub(in crate::config) token_endpoint: bool,
-    /// Whether `/docs` and `/openapi.json` are served.
+    /// `/docs` and `/openapi.json` are served.
     pub(in crate::config) docs: bool,
-    /// Whether the sample API is served.
+    /// The sample API is served.
     pub(in crate::config) sample_api: bool,
-    /// Where items, scopes, routes and revocations are kept; left out, nothing durable is acknowledged.
+    /// The store of items, scopes, routes and revocations; left out, nothing durable is acknowledged.
     pub(in crate::config) store: Option<StoreSettings>,
     #[schemars(skip)]
     providers: Option<IgnoredAny>,
@@ -49,16 +49,16 @@ pub(in crate::config) struct SectionSettings {
     /// The routes: a pattern of targets, and what it requires.
     #[schemars(with = "Vec<RouteSettings>")]
     routes: Option<IgnoredAny>,
-    /// Where requests are proxied to: a name, and its URL.
+    /// The servers that requests are proxied to: a name, and its URL.
     #[schemars(with = "BTreeMap<String, UpstreamSettings>")]
     upstreams: Option<IgnoredAny>,
-    /// What upstreams learn about the caller, unless a route says otherwise.
+    /// The facts about the caller that upstreams receive, unless a route says otherwise.
     pub(in crate::config) identity: IdentitySection,
     /// Forward-auth endpoints for reverse proxies; left out, there are none.
     pub(in crate::config) forward_auth: ForwardAuthSettings,
     /// Cross-origin requests, unless a route says otherwise; left out, none are answered.
     pub(in crate::config) cors: Option<CorsSettings>,
-    /// What is kept in memory.
+    /// Sizes of what is kept in memory.
     pub(in crate::config) cache: CacheSettings,
     /// Logs and audit.
     pub(in crate::config) telemetry: TelemetrySettings,
@@ -75,12 +75,12 @@ pub(in crate::config) struct SectionSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {
-    /// Where to listen.
+    /// The address to listen at.
     #[schemars(with = "String")]
     pub listen: Listen,
     /// The URL at which callers reach it; `http://` and `listen` unless said.
     pub public_url: Option<PublicUrl>,
-    /// What stands in front of scopegate's own endpoints.
+    /// The path in front of scopegate's own endpoints.
     pub base_path: BasePath,
     /// The networks whose forwarded headers are believed.
     pub trusted_proxies: TrustedProxies,
@@ -88,11 +88,11 @@ pub struct ServerSettings {
     pub request_id: HeaderName,
     /// TLS; left out, plain HTTP.
     pub tls: Option<TlsSettings>,
-    /// What a caller may use.
+    /// Limits for each caller.
     pub limits: Limits,
-    /// How long requests are still taken after readiness is withdrawn, so that load balancers notice.
+    /// The time for which requests are still accepted after readiness is withdrawn, so that load balancers notice.
     pub shutdown_delay: Span,
-    /// How long requests in flight may take to finish.
+    /// The time that requests in flight may take to finish.
     pub shutdown_grace: Span,
 }
 
@@ -135,7 +135,7 @@ impl std::str::FromStr for HeaderName {
     }
 }
 
-/// Why a string is no header's name.
+/// A text that is not the name of a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected the name of a header such as `X-Request-Id`, found `{found}`")]
 pub struct HeaderNameError {
@@ -148,7 +148,7 @@ crate::config::values::as_text!(HeaderName, { "type": "string" });
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OperationsSettings {
-    /// Where to listen.
+    /// The address to listen at.
     #[schemars(with = "String")]
     pub listen: Listen,
 }
@@ -167,7 +167,7 @@ pub struct AdminSettings {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub listen: Option<Listen>,
-    /// Who may administer. Where there are several providers it must name those that may.
+    /// The rule of administrators. Where there are several providers it must name those whose tokens may administer.
     pub require: RequireSettings,
     /// Whether the operator page is served at `/admin/ui`.
     #[serde(default)]
@@ -206,14 +206,14 @@ pub struct IntrospectionClient {
 pub(in crate::config) struct IdentitySection {
     /// Header names, and the claims whose values they carry.
     pub(in crate::config) headers: BTreeMap<String, String>,
-    /// What becomes of the token.
+    /// The treatment of the token.
     pub(in crate::config) forward: Option<Forward>,
-    /// How tokens are minted, where one is.
+    /// Settings of minted tokens.
     pub(in crate::config) mint: MintSettings,
 }
 
 impl IdentitySection {
-    /// What upstreams learn, as a route would say it.
+    /// Returns the headers and the treatment of the token, as a route has them.
     pub(in crate::config) fn general(&self) -> IdentitySettings {
         IdentitySettings { headers: self.headers.clone(), forward: self.forward }
     }
@@ -223,9 +223,9 @@ impl IdentitySection {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ForwardAuthSettings {
-    /// The proxies that ask.
+    /// The proxies that check requests here.
     pub dialects: Vec<Dialect>,
-    /// Where Envoy asks over gRPC; left out, it does not.
+    /// The address for Envoy's checks over gRPC; left out, there is none.
     #[schemars(with = "Option<String>")]
     pub grpc_listen: Option<Listen>,
     /// TLS there; left out, none.
@@ -251,9 +251,10 @@ pub struct GrpcTlsSettings {
 impl ForwardAuthSettings {
     /// The listener where Envoy asks over gRPC, if there is one.
     pub fn grpc_listener(&self, limits: &Limits) -> Option<ListenerSettings> {
-        let (listen, limits) = (self.grpc_listen.clone()?, limits.clone());
+        let listen = self.grpc_listen.clone()?;
         let (tls, client_ca) = self.grpc_tls.clone().map(GrpcTlsSettings::parts).unzip();
         let key = "forward_auth.grpc_listen";
+        let limits = limits.clone();
         Some(ListenerSettings { key, listen, tls, client_ca: client_ca.flatten(), limits })
     }
 }
@@ -264,7 +265,7 @@ impl GrpcTlsSettings {
     }
 }
 
-/// A way in which a proxy asks.
+/// A protocol by which a proxy checks requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
@@ -284,7 +285,7 @@ pub enum Dialect {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
-    /// How many verified tokens are remembered.
+    /// The most verified tokens that are remembered.
     pub tokens: usize,
 }
 
@@ -298,7 +299,7 @@ impl Default for CacheSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct StreamSettings {
-    /// How long an open stream may go on once its token has ended.
+    /// The time for which an open stream may go on once its token has ended.
     pub grace: Span,
 }
 

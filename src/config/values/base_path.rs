@@ -1,12 +1,12 @@
-//! What stands in front of scopegate's own endpoints.
+//! The path in front of scopegate's own endpoints.
 
 use std::{fmt, str::FromStr};
 
-/// What stands in front of scopegate's own endpoints: nothing, or a path such as `/.scopegate`.
+/// The path in front of scopegate's own endpoints: empty, or such as `/.scopegate`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BasePath(String);
 
-/// Why a string is no base path.
+/// A text that is not a base path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected nothing or a path such as `/.scopegate` (letters, digits, `-`, `.`, `_`, `~`; no final slash), found `{found}`"
@@ -25,14 +25,18 @@ impl BasePath {
 impl FromStr for BasePath {
     type Err = BasePathError;
     fn from_str(text: &str) -> Result<Self, BasePathError> {
-        let unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
-        let segment = |part: &str| !matches!(part, "" | "." | "..") && part.chars().all(unreserved);
-        let good = match text.strip_prefix('/') {
-            Some(rest) => rest.split('/').all(segment),
+        let is_path = match text.strip_prefix('/') {
+            Some(rest) => rest.split('/').all(is_segment),
             None => text.is_empty(),
         };
-        if good { Ok(Self(text.to_owned())) } else { Err(BasePathError { found: text.to_owned() }) }
+        if is_path { Ok(Self(text.to_owned())) } else { Err(BasePathError { found: text.to_owned() }) }
     }
+}
+
+/// Returns `true` for a segment of unreserved characters (RFC 3986, section 2.3) that is not a dot segment.
+fn is_segment(part: &str) -> bool {
+    let is_unreserved = part.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
+    is_unreserved && !matches!(part, "" | "." | "..")
 }
 
 impl fmt::Display for BasePath {

@@ -8,13 +8,13 @@ use url::Url;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl(String);
 
-/// Why a string is no public URL.
+/// A text that is not a public URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublicUrlError {
     /// Not an http or https URL.
     #[error("expected a URL such as `https://api.example.com`, found `{found}`")]
     Url {
-        /// What was found.
+        /// The text that was found.
         found: String,
     },
     /// More than scheme, host and port.
@@ -22,7 +22,7 @@ pub enum PublicUrlError {
         "expected scheme, host and port only, as `{origin}`, found something behind it; a path belongs in `server.base_path`"
     )]
     MoreThanOrigin {
-        /// What to write.
+        /// The text to write.
         origin: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What is wrong with a value, in words, and where it stands.
+//! Errors of deserialization, with the path to the value.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::de::{self, Expected, Unexpected};
 
 use super::super::{diagnostic::Problem, tree::Step};
 
-/// What is wrong, and the way from the value that was read to it, last step first.
+/// A problem, and the path to it from the value that was read, last step first.
 #[derive(Debug)]
 pub(crate) struct ReadError {
     problem: Problem,
@@ -29,7 +29,7 @@ impl ReadError {
         Self { of_key: true, ..self.under(Step::Key(key.to_owned())) }
     }
 
-    /// What is wrong, the path to it, and whether the key rather than the value is meant.
+    /// Returns the problem, the path to it, and `true` if the key rather than the value is meant.
     pub(crate) fn into_parts(mut self) -> (Problem, Vec<Step>, bool) {
         self.reversed.reverse();
         (self.problem, self.reversed, self.of_key)

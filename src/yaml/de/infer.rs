@@ -1,6 +1,6 @@
-//! What a scalar is where nothing says what is wanted.
+//! The type of a scalar where no type is asked for.
 
-/// What a plain scalar is where nothing says what is wanted (YAML 1.2 core schema; a number with leading zeros is text).
+/// The type of a plain scalar where no type is asked for (YAML 1.2 core schema; a number with leading zeros is text).
 pub(super) enum Inferred<'a> {
     Bool(bool),
     Signed(i64),
