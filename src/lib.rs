@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! main → cli → app → api, runtime → config → gate, providers → upstream, authenticator, problem → policy,
-//!      store → auth0, okta, dev → oidc → sdk
+//!      store → reason → auth0, okta, dev → oidc → sdk
 //! ```
 
 #![cfg_attr(
@@ -27,6 +27,7 @@ pub mod manual;
 pub mod policy;
 pub mod problem;
 pub mod providers;
+pub mod reason;
 pub mod runtime;
 pub mod server;
 pub mod store;

@@ -11,12 +11,14 @@ use poem::Response;
 use scopegate_provider::{AuthnError, Outage, Rejection, Scope, ScopeSet};
 use serde::Serialize;
 
+use self::challenge::Challenge;
 use crate::{
     policy::{Denial, TargetError},
+    reason::Reason,
     store::StoreError,
 };
 
-/// An error code of RFC 6750, section 3.1, or of RFC 6749 where that has none.
+/// An error code of RFC 6750, section 3.1, RFC 9470, section 3, or RFC 6749 where those have none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
@@ -26,18 +28,41 @@ pub enum ErrorCode {
     InvalidToken,
     /// The token is good and not enough: 403.
     InsufficientScope,
-    /// Nobody can tell now: 503 (RFC 6749, section 4.1.2.1).
+    /// The user has to sign in again, or by stronger means: 401 (RFC 9470).
+    InsufficientUserAuthentication,
+    /// The server cannot decide now: 503 (RFC 6749, section 4.1.2.1).
     TemporarilyUnavailable,
 }
 
 impl ErrorCode {
-    /// The code as it stands in bodies and challenges.
+    /// Returns the code as bodies and challenges carry it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
+            Self::InsufficientUserAuthentication => "insufficient_user_authentication",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
+        }
+    }
+
+    /// Returns the code of a reason, if OAuth has one for it.
+    fn of(reason: Reason) -> Option<Self> {
+        match reason {
+            Reason::NoToken | Reason::NoClient => None,
+            Reason::InsufficientUserAuthentication => Some(Self::InsufficientUserAuthentication),
+            Reason::InsufficientScope
+            | Reason::RoleMissing
+            | Reason::ClaimMismatch
+            | Reason::ClientNotAllowedByRule
+            | Reason::ProviderNotAllowed
+            | Reason::FreshnessUnavailable => Some(Self::InsufficientScope),
+            reason => match reason.status() {
+                StatusCode::BAD_REQUEST => Some(Self::InvalidRequest),
+                StatusCode::UNAUTHORIZED => Some(Self::InvalidToken),
+                StatusCode::SERVICE_UNAVAILABLE => Some(Self::TemporarilyUnavailable),
+                _ => None,
+            },
         }
     }
 }
@@ -47,21 +72,13 @@ impl ErrorCode {
 #[error("{status}: {description}")]
 pub struct Problem {
     status: StatusCode,
-    code: Option<ErrorCode>,
-    reason: &'static str,
+    reason: Reason,
     description: String,
     missing_scopes: Box<[Scope]>,
     challenge: Option<Box<Challenge>>,
     retry_after: Option<Duration>,
     allow: Box<[Method]>,
     pages: Option<Box<HeaderMap>>,
-}
-
-/// What would satisfy the rule (RFC 6750, section 3).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Challenge {
-    scope: Option<ScopeSet>,
-    resource_metadata: Option<String>,
 }
 
 /// The body. Only `reason` and what OAuth names may be relied on.
@@ -72,58 +89,49 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorCode>,
     error_description: &'a str,
-    reason: &'a str,
+    reason: Reason,
     #[serde(skip_serializing_if = "<[Scope]>::is_empty")]
     missing_scopes: &'a [Scope],
 }
 
 impl Problem {
-    /// A problem that is neither a refusal of a token nor an outage, such as 404.
-    pub fn new(status: StatusCode, reason: &'static str, description: impl Into<String>) -> Self {
+    /// Creates a problem with the status of its reason. One with the status 401, or with OAuth's code for a token that is
+    /// not enough, carries a challenge.
+    pub fn new(reason: Reason, description: impl Into<String>) -> Self {
+        let is_challenged = match reason.status() {
+            StatusCode::UNAUTHORIZED => reason != Reason::NoClient,
+            _ => ErrorCode::of(reason) == Some(ErrorCode::InsufficientScope),
+        };
         Self {
-            status,
-            code: None,
+            status: reason.status(),
             reason,
             description: description.into(),
             missing_scopes: Box::default(),
-            challenge: None,
+            challenge: is_challenged.then(Box::default),
             retry_after: None,
             allow: Box::default(),
             pages: None,
         }
     }
 
-    /// The request cannot be read one way only: 400 `invalid_request`.
-    pub fn invalid_request(reason: &'static str, description: impl Into<String>) -> Self {
-        Self {
-            code: Some(ErrorCode::InvalidRequest),
-            ..Self::new(StatusCode::BAD_REQUEST, reason, description)
-        }
-    }
-
-    /// No token came, or the header holds none: 401 without a code (RFC 6750, section 3.1).
+    /// Creates the answer to a request without a token: 401 without a code (RFC 6750, section 3.1).
     pub fn no_token(scope: Option<ScopeSet>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, "no_token", "this needs a bearer token").challenged(scope)
+        Self::new(Reason::NoToken, "this needs a bearer token").with_scope(scope)
     }
 
-    /// The token is bad: 401 `invalid_token`; one that only cannot be asked about freshly is good and not enough.
+    /// Creates the answer to a bad token: 401 `invalid_token`, or 403 where only a fresh answer about it cannot be had.
     pub fn rejected(rejection: &Rejection, scope: Option<ScopeSet>) -> Self {
-        let (status, code, scope) = match rejection {
-            Rejection::FreshnessUnavailable => (StatusCode::FORBIDDEN, ErrorCode::InsufficientScope, None),
-            _ => (StatusCode::UNAUTHORIZED, ErrorCode::InvalidToken, scope),
-        };
-        let problem = Self::new(status, rejection.reason(), rejection.to_string());
-        Self { code: Some(code), ..problem }.challenged(scope)
+        let scope = scope.filter(|_| *rejection != Rejection::FreshnessUnavailable);
+        Self::new(rejection.into(), rejection.to_string()).with_scope(scope)
     }
 
-    /// Nobody can tell: 503 with `Retry-After` (invariant 9).
+    /// Creates the answer to an outage: 503 with `Retry-After` (invariant 9).
     pub fn unavailable(outage: &Outage) -> Self {
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, outage.cause.reason(), outage.to_string());
-        let retry_after = Some(outage.retry_after.max(Duration::from_secs(1)));
-        Self { code: Some(ErrorCode::TemporarilyUnavailable), retry_after, ..problem }
+        let retry_after = outage.retry_after.max(Duration::from_secs(1));
+        Self::new(outage.into(), outage.to_string()).with_retry_after(retry_after)
     }
 
-    /// What authentication said, as a response.
+    /// Creates the answer to a token that could not be authenticated.
     pub fn authentication(error: &AuthnError, scope: Option<ScopeSet>) -> Self {
         match error {
             AuthnError::Rejected(rejection) => Self::rejected(rejection, scope),
@@ -131,43 +139,16 @@ impl Problem {
         }
     }
 
-    /// The token is good and not enough: 403 `insufficient_scope`, naming `scope` where scopes would do.
-    pub fn forbidden(
-        reason: &'static str,
-        description: impl Into<String>,
-        missing_scopes: Vec<Scope>,
-        scope: Option<ScopeSet>,
-    ) -> Self {
-        let problem = Self::new(StatusCode::FORBIDDEN, reason, description);
-        let missing_scopes = missing_scopes.into();
-        Self { code: Some(ErrorCode::InsufficientScope), missing_scopes, ..problem }.challenged(scope)
-    }
-
-    /// No route names the method: 405 with `Allow` (RFC 9110, section 15.5.6).
-    pub fn method_not_allowed(
-        reason: &'static str,
-        description: impl Into<String>,
-        allow: Vec<Method>,
-    ) -> Self {
-        Self { allow: allow.into(), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, reason, description) }
-    }
-
-    /// Nothing is there: 404.
-    pub fn not_found(reason: &'static str, description: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, reason, description)
-    }
-
-    fn challenged(self, scope: Option<ScopeSet>) -> Self {
-        Self {
-            challenge: Some(Box::new(Challenge {
-                scope: scope.filter(|scope| !scope.is_empty()),
-                resource_metadata: None,
-            })),
-            ..self
+    /// Adds the scopes that would satisfy the rule to the challenge, if there is one.
+    #[must_use]
+    pub fn with_scope(mut self, scope: Option<ScopeSet>) -> Self {
+        if let Some(challenge) = &mut self.challenge {
+            challenge.scope = scope.filter(|scope| !scope.is_empty());
         }
+        self
     }
 
-    /// Where the challenge points for the metadata of the protected resource (RFC 9728, section 5.1).
+    /// Adds the URL of the protected resource's metadata to the challenge, if there is one (RFC 9728, section 5.1).
     #[must_use]
     pub fn with_resource_metadata(mut self, url: &str) -> Self {
         if let Some(challenge) = &mut self.challenge {
@@ -176,55 +157,75 @@ impl Problem {
         self
     }
 
-    /// With headers that say whose pages may read it (the Fetch standard, CORS protocol).
+    /// Adds the authentication that would satisfy the rule to the challenge, if there is one (RFC 9470, section 3).
+    #[must_use]
+    pub fn with_step_up(mut self, acr_values: &[Box<str>], max_age: Option<Duration>) -> Self {
+        if let Some(challenge) = &mut self.challenge {
+            challenge.acr_values = (!acr_values.is_empty()).then(|| acr_values.join(" "));
+            challenge.max_age = max_age;
+        }
+        self
+    }
+
+    /// Adds a challenge of the scheme `DPoP` with these algorithms, behind the one of `Bearer` (RFC 9449, section 7.1).
+    #[must_use]
+    pub fn with_dpop(mut self, algorithms: &str) -> Self {
+        if let Some(challenge) = &mut self.challenge {
+            challenge.dpop = Some(algorithms.to_owned());
+        }
+        self
+    }
+
+    /// Adds the CORS headers of the response (the Fetch standard, CORS protocol).
     #[must_use]
     pub fn with_pages(self, headers: HeaderMap) -> Self {
         Self { pages: (!headers.is_empty()).then(|| Box::new(headers)), ..self }
     }
 
-    /// Worth another try after this time.
-    pub(crate) fn with_retry_after(self, after: Duration) -> Self {
+    /// Adds `Retry-After`.
+    #[must_use]
+    pub fn with_retry_after(self, after: Duration) -> Self {
         Self { retry_after: Some(after), ..self }
     }
 
-    /// The same refusal under another status, for a dialect whose proxy passes on only some (RFC 9110 keeps a
-    /// challenge on 403 legal).
+    /// Replaces the status, for a dialect whose proxy relays only some (RFC 9110 keeps a challenge on 403 legal).
     #[must_use]
     pub fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }
 
-    /// The status.
+    /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The reason in the one vocabulary of bodies, logs, metrics and audit.
-    pub fn reason(&self) -> &'static str {
+    /// Returns the reason.
+    pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// Returns the scopes that the token lacks, where scopes would do.
-    pub fn missing_scopes(&self) -> &[Scope] {
-        &self.missing_scopes
-    }
-
-    /// What is told to the caller.
+    /// Returns the description for the caller.
     pub fn description(&self) -> &str {
         &self.description
     }
 
-    /// `WWW-Authenticate`, if there is a challenge.
-    pub fn www_authenticate(&self) -> Option<HeaderValue> {
-        self.challenge.as_ref().map(|challenge| challenge::header(challenge, self.code, &self.description))
+    /// Returns the scopes that the token lacks.
+    pub fn missing_scopes(&self) -> &[Scope] {
+        &self.missing_scopes
     }
 
-    /// The body: problem details (RFC 9457) with OAuth's members.
+    /// Returns `WWW-Authenticate`, if there is a challenge.
+    pub fn www_authenticate(&self) -> Option<HeaderValue> {
+        let challenge = self.challenge.as_ref()?;
+        Some(challenge.header(ErrorCode::of(self.reason), &self.description))
+    }
+
+    /// Returns the body: problem details (RFC 9457) with OAuth's members.
     pub fn body(&self) -> Vec<u8> {
         let body = Body {
-            title: self.status.canonical_reason().unwrap_or("Error"),
+            title: self.reason.title(),
             status: self.status.as_u16(),
-            error: self.code,
+            error: ErrorCode::of(self.reason),
             error_description: &self.description,
             reason: self.reason,
             missing_scopes: &self.missing_scopes,
@@ -232,7 +233,7 @@ impl Problem {
         serde_json::to_vec(&body).unwrap_or_default()
     }
 
-    /// The response.
+    /// Returns the response, for poem.
     pub fn response(&self) -> Response {
         let (parts, body) = self.http_response().into_parts();
         let mut response = Response::builder().status(parts.status).body(body);
@@ -256,7 +257,7 @@ impl Problem {
         }
     }
 
-    /// The response, for whatever is no poem.
+    /// Returns the response, for other frameworks than poem.
     pub fn http_response(&self) -> http::Response<Bytes> {
         let mut response = http::Response::new(Bytes::from(self.body()));
         *response.status_mut() = self.status;
@@ -283,60 +284,44 @@ impl Problem {
 
 impl From<&Denial> for Problem {
     fn from(denial: &Denial) -> Self {
-        let (reason, description) = (denial.reason().as_str(), denial.to_string());
+        let problem = Self::new(denial.reason(), denial.to_string());
         match denial {
-            Denial::NoRoute => Self::not_found(reason, description),
-            Denial::MethodNotAllowed { allowed } => {
-                Self::method_not_allowed(reason, description, allowed.to_vec())
-            }
-            Denial::IrregularPath(_) | Denial::Interpretation(_) => {
-                Self::invalid_request(reason, description)
-            }
-            Denial::Nobody => Self::new(StatusCode::FORBIDDEN, reason, description),
             Denial::NoToken { scopes } => Self::no_token(scopes.clone()),
-            Denial::InsufficientScope { missing, required } => Self::forbidden(
-                reason,
-                description,
-                missing.iter().cloned().collect(),
-                Some(required.clone()),
-            ),
-            Denial::RoleMissing
-            | Denial::ClaimMismatch
-            | Denial::ClientNotAllowed
-            | Denial::ProviderNotAllowed
-            | Denial::AudienceNotAllowed => Self::forbidden(reason, description, Vec::new(), None),
+            Denial::MethodNotAllowed { allowed } => Self { allow: allowed.clone(), ..problem },
+            Denial::InsufficientScope { missing, required } => {
+                let missing_scopes = missing.iter().cloned().collect();
+                Self { missing_scopes, ..problem }.with_scope(Some(required.clone()))
+            }
+            _ => problem,
         }
     }
 }
 
 impl From<TargetError> for Problem {
     fn from(error: TargetError) -> Self {
-        Self::invalid_request(error.reason().as_str(), error.to_string())
+        Self::new(error.reason(), error.to_string())
     }
 }
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        let description = error.to_string();
+        let reason = match &error {
+            StoreError::NoStore => Reason::NoStore,
+            StoreError::NotFound { .. } => Reason::NotFound,
+            StoreError::Exists { .. } => Reason::Exists,
+            StoreError::Stale { .. } => Reason::StaleVersion,
+            StoreError::Moved { .. } => Reason::PolicyMoved,
+            StoreError::Unavailable(_) => Reason::StoreUnavailable,
+            StoreError::Corrupt { .. } => Reason::StoreCorrupt,
+            StoreError::TooLong { .. } => Reason::TooLong,
+        };
+        let problem = Self::new(reason, error.to_string());
         match error {
-            StoreError::NoStore => Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_store", description),
-            StoreError::NotFound { .. } => Self::not_found("not_found", description),
-            StoreError::Exists { .. } => Self::new(StatusCode::CONFLICT, "exists", description),
-            StoreError::Stale { .. } => {
-                Self::new(StatusCode::PRECONDITION_FAILED, "stale_version", description)
-            }
-            StoreError::Moved { .. } => Self::new(StatusCode::CONFLICT, "policy_moved", description),
-            StoreError::TooLong { .. } => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too_long", description)
-            }
             error @ StoreError::Unavailable(_) => {
-                tracing::warn!(cause = error.cause(), "the store does not answer as it should");
-                let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", description);
-                Self { retry_after: Some(Duration::from_secs(1)), ..problem }
+                tracing::warn!(cause = error.cause(), "the store does not answer");
+                problem.with_retry_after(Duration::from_secs(1))
             }
-            StoreError::Corrupt { .. } => {
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store_corrupt", description)
-            }
+            _ => problem,
         }
     }
 }

@@ -1,9 +1,8 @@
 //! How much of a body scopegate's own operations read.
 
-use http::StatusCode;
 use poem::{Request, Result, error::ReadBodyError};
 
-use crate::problem::Problem;
+use crate::{problem::Problem, reason::Reason};
 
 /// The longest body in bytes: no JSON that these operations take is nearly as long.
 const MOST: usize = 256 << 10;
@@ -35,15 +34,17 @@ fn refused(error: &ReadBodyError) -> Problem {
     match error {
         ReadBodyError::PayloadTooLarge => {
             let description = format!("the body is longer than {MOST} bytes");
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", description)
+            Problem::new(Reason::BodyTooLarge, description)
         }
-        _ => Problem::new(StatusCode::BAD_REQUEST, "body_broken_off", "the body broke off"),
+        _ => Problem::new(Reason::BodyBrokenOff, "the body broke off"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use poem::Body;
+
+    use http::StatusCode;
 
     use super::*;
 

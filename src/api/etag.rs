@@ -1,6 +1,6 @@
 //! `ETag` and `If-Match` (RFC 9110, sections 8.8.3 and 13.1.1): a version number in quotes.
 
-use crate::{problem::Problem, store::Version};
+use crate::{problem::Problem, reason::Reason, store::Version};
 
 /// The `ETag` of a version.
 pub(super) fn etag(version: Version) -> String {
@@ -18,8 +18,8 @@ pub(super) fn expected(if_match: Option<&str>) -> Result<Option<Version>, Proble
             let number = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
             let version = number.and_then(|number| number.parse().ok()).map(Version);
             version.map(Some).ok_or_else(|| {
-                Problem::invalid_request(
-                    "malformed_if_match",
+                Problem::new(
+                    Reason::MalformedIfMatch,
                     "expected If-Match with one ETag of this resource, or `*`",
                 )
             })
@@ -43,6 +43,6 @@ mod tests {
 
     #[test]
     fn a_tag_without_quotes_is_refused() {
-        assert_eq!(expected(Some("7")).unwrap_err().reason(), "malformed_if_match");
+        assert_eq!(expected(Some("7")).unwrap_err().reason().as_str(), "malformed_if_match");
     }
 }

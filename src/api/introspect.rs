@@ -1,7 +1,7 @@
 //! `POST /introspect` (RFC 7662): whether a token would pass now, in one shape for all providers.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use poem::{Body, Endpoint, Request, Response, Result};
 use scopegate_provider::{
     AuthnError, BearerToken, ClientCredentials, ClientId, Credentials, Freshness, Principal, Secret,
@@ -12,6 +12,7 @@ use super::form::Form;
 use crate::{
     gate::{Gate, Guard},
     problem::Problem,
+    reason::Reason,
 };
 
 /// The endpoint.
@@ -29,7 +30,7 @@ impl IntrospectEndpoint {
     }
 
     async fn introspect(&self, request: &Request, body: Body) -> Result<Value, Problem> {
-        let malformed = |description: String| Problem::invalid_request("malformed_form", description);
+        let malformed = |description: String| Problem::new(Reason::MalformedForm, description);
         let form = Form::read(request, body).await.map_err(|error| malformed(error.to_string()))?;
         self.admit(request, &form).await?;
         let token = form.one("token").map_err(|error| malformed(error.to_string()))?;
@@ -84,17 +85,15 @@ impl Endpoint for IntrospectEndpoint {
     }
 }
 
-const NO_CLIENT: &str = "no_client";
-
 fn no_client() -> Problem {
     let description = "expected a client of `introspection.clients`, or a bearer token that may introspect";
-    Problem::new(StatusCode::UNAUTHORIZED, NO_CLIENT, description)
+    Problem::new(Reason::NoClient, description)
 }
 
 /// RFC 7662, section 2.3, and RFC 6749, section 5.2: the challenge of the scheme that is expected.
 fn challenged(problem: &Problem) -> Response {
     let mut response = problem.response();
-    if problem.reason() == NO_CLIENT {
+    if problem.reason() == Reason::NoClient {
         let challenge = HeaderValue::from_static("Basic realm=\"scopegate\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }

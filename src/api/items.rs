@@ -11,6 +11,7 @@ use poem_openapi::{
 use super::etag::{etag, expected};
 use crate::{
     problem::Problem,
+    reason::Reason,
     store::{Item, ItemName, Items},
 };
 
@@ -107,9 +108,11 @@ impl ItemsApi {
     ) -> poem::Result<Listed> {
         let limit = limit.unwrap_or(MOST);
         if !(1..=MOST).contains(&limit) {
-            return Err(
-                invalid("invalid_limit", format!("expected a limit of 1 to {MOST}, found {limit}")).into()
-            );
+            return Err(invalid(
+                Reason::InvalidLimit,
+                format!("expected a limit of 1 to {MOST}, found {limit}"),
+            )
+            .into());
         }
         let page = self.items.list(after, limit).await.map_err(Problem::from)?;
         let last = page.items.last().filter(|_| page.more).map(|item| item.id);
@@ -169,9 +172,9 @@ fn found(item: &Item) -> Found {
 }
 
 fn name(new: &NewItem) -> Result<ItemName, Problem> {
-    ItemName::parse(&new.name).map_err(|error| invalid("invalid_name", error.to_string()))
+    ItemName::parse(&new.name).map_err(|error| invalid(Reason::InvalidName, error.to_string()))
 }
 
-fn invalid(reason: &'static str, description: String) -> Problem {
-    Problem::new(http::StatusCode::UNPROCESSABLE_ENTITY, reason, description)
+fn invalid(reason: Reason, description: String) -> Problem {
+    Problem::new(reason, description)
 }

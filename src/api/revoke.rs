@@ -11,6 +11,7 @@ use super::{
 use crate::{
     gate::Gate,
     problem::Problem,
+    reason::Reason,
     store::{Actor, Revocations, Store},
 };
 
@@ -31,7 +32,7 @@ impl RevokeEndpoint {
         let form = Form::read(request, body).await.map_err(malformed)?;
         let token = form.one("token").map_err(malformed)?;
         let token =
-            token.ok_or_else(|| Problem::invalid_request("no_token", "expected the parameter `token`"))?;
+            token.ok_or_else(|| Problem::new(Reason::MalformedForm, "expected the parameter `token`"))?;
         // What is no token is withdrawn already (RFC 7009, section 2.2).
         let Ok(token) = BearerToken::parse(token) else { return Ok(()) };
         let state = self.gate.current();
@@ -69,5 +70,5 @@ impl Endpoint for RevokeEndpoint {
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
 fn malformed(error: FormError) -> Problem {
-    Problem::invalid_request("malformed_form", error.to_string())
+    Problem::new(Reason::MalformedForm, error.to_string())
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, header};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
 use scopegate_provider::{Issuer, Scope};
 use serde::Serialize;
@@ -13,6 +13,7 @@ use crate::{
     gate::{Gate, State, mint::KeyRing},
     policy::{PathPattern, RawTarget, Route, Scheme, Segment, Target, TokenUse},
     problem::Problem,
+    reason::Reason,
 };
 
 /// Path of the metadata, at the root whatever the base path is (RFC 9728, section 3; RFC 8615, section 3).
@@ -105,8 +106,8 @@ impl Endpoint for ResourceMetadata {
             return Ok(public(self.root.to_string(), METADATA_AGE));
         }
         let document = self.below(path).ok_or_else(|| {
-            Problem::not_found(
-                "no_such_resource",
+            Problem::new(
+                Reason::NoSuchResource,
                 "nothing at this path wants a token: it is no protected resource",
             )
         })?;
@@ -157,7 +158,7 @@ impl Endpoint for Keys {
     async fn call(&self, _: Request) -> Result<Response> {
         let keys = self.0.published().ok_or_else(|| {
             let description = "there are no keys yet";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "mint_unavailable", description)
+            Problem::new(Reason::MintUnavailable, description)
         })?;
         Ok(public(keys.to_string(), KEYS_AGE))
     }
@@ -203,6 +204,8 @@ fn public(json: String, age: HeaderValue) -> Response {
 mod tests {
     use poem::test::TestClient;
     use serde_json::Value;
+
+    use http::StatusCode;
 
     use super::*;
     use crate::{

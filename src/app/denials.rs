@@ -17,6 +17,7 @@ use scopegate_provider::{ClientId, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::{
+    reason::Reason,
     store::{Audit, DenialCount, Store, StoreError},
     telemetry::Outcome,
 };
@@ -29,7 +30,7 @@ pub(super) struct Denials {
 }
 
 /// What is told apart: route, reason and client.
-type Denial = (Option<Arc<str>>, &'static str, Option<ClientId>);
+type Denial = (Option<Arc<str>>, Reason, Option<ClientId>);
 
 /// How many denials wait to be counted.
 const QUEUE: usize = 4096;
@@ -52,7 +53,7 @@ impl Denials {
     }
 
     fn see(&self, outcome: &Outcome) {
-        if outcome.reason == Outcome::PERMITTED {
+        if outcome.reason == Reason::Permitted {
             return;
         }
         let denial = (outcome.route.clone(), outcome.reason, outcome.client.clone());
@@ -123,7 +124,7 @@ impl Counts {
         };
         let kinds = self.kinds.iter_mut().map(|((route, reason, client), count)| {
             let (route, client) = (route.as_deref(), client.as_ref().map(ClientId::as_str));
-            told(route.unwrap_or_default(), reason, client.unwrap_or_default(), mem::take(count))
+            told(route.unwrap_or_default(), reason.as_str(), client.unwrap_or_default(), mem::take(count))
         });
         kinds.chain([told("", "others", "", others)]).filter(|denial| denial.count > 0).collect()
     }
@@ -174,7 +175,7 @@ mod tests {
     const FIRST: Timestamp = Timestamp::from_seconds(60);
 
     fn denial(client: usize) -> Denial {
-        (Some("GET /x".into()), "insufficient_scope", ClientId::parse(&format!("c{client}")).ok())
+        (Some("GET /x".into()), Reason::InsufficientScope, ClientId::parse(&format!("c{client}")).ok())
     }
 
     #[test]

@@ -9,7 +9,7 @@ use futures_util::{
 use http::{Method, StatusCode};
 use poem::{Endpoint, Request, Response, Result, endpoint::BoxEndpoint};
 
-use crate::problem::Problem;
+use crate::{problem::Problem, reason::Reason};
 
 /// The endpoint of permitted requests whose route has no upstream.
 pub(super) struct Fallback {
@@ -59,7 +59,7 @@ impl Endpoint for Fallback {
 }
 
 fn nothing_here() -> Problem {
-    Problem::not_found("nothing_here", "the request is permitted, but nothing is served at this path")
+    Problem::new(Reason::NothingHere, "the request is permitted, but nothing is served at this path")
 }
 
 /// Returns problem details for an error of poem. A handler's own refusal is a problem already.
@@ -70,11 +70,11 @@ pub(super) fn error_response(error: &poem::Error) -> Response {
     match error.status() {
         StatusCode::NOT_FOUND => nothing_here().response(),
         status if status.is_client_error() => {
-            Problem::new(status, "malformed_request", error.to_string()).response()
+            Problem::new(Reason::MalformedRequest, error.to_string()).with_status(status).response()
         }
         status => {
             tracing::error!(%error, "a handler failed");
-            Problem::new(status, "internal_error", "something went wrong here").response()
+            Problem::new(Reason::InternalError, "something failed here").with_status(status).response()
         }
     }
 }

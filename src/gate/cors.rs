@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use crate::{
     policy::{
@@ -13,6 +13,7 @@ use crate::{
         settings::{CorsHeader, CorsSettings},
     },
     problem::Problem,
+    reason::Reason,
 };
 
 /// The response headers that pages of other origins may read besides those of the Fetch standard.
@@ -170,7 +171,7 @@ impl CorsDecision {
 
 fn foreign() -> Problem {
     let description = "pages of this origin may not call this";
-    Problem::new(StatusCode::FORBIDDEN, "origin_not_allowed", description)
+    Problem::new(Reason::OriginNotAllowed, description)
 }
 
 /// Returns the method that a preflight announces; `None` for any other request.

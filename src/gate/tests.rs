@@ -272,5 +272,5 @@ async fn refuses_a_cached_token_that_is_longer_than_the_limit() {
     assert!(gate(7).authorize(&target, &headers).await.is_ok());
     assert_eq!(tokens.hits(), 1);
     let refused = gate(6).authorize(&target, &headers).await.unwrap_err();
-    assert_eq!(refused.problem.reason(), "token_too_long");
+    assert_eq!(refused.problem.reason().as_str(), "token_too_long");
 }

@@ -10,6 +10,7 @@
 //! | [`sizing`] | what it needs, and where it ends |
 //! | [`architecture`] | how the code is structured, the way of a request, and the reasons |
 //! | [`threats`] | each attack, the design that stops it, and the test that shows it |
+//! | [`reasons`] | each reason of a refusal or failure, its status and what to do |
 //! | [`providers`] | how to write a provider |
 //! | [`dependencies`] | each dependency: the reason for it, its licence, what is known against it |
 
@@ -33,6 +34,9 @@ pub mod architecture {}
 
 #[doc = include_str!("threats.md")]
 pub mod threats {}
+
+#[doc = include_str!("reasons.md")]
+pub mod reasons {}
 
 #[doc = include_str!("providers.md")]
 pub mod providers {}

@@ -1,12 +1,10 @@
 //! What the policy says to a request, and the one vocabulary in which it says why not.
 
-use std::fmt;
-
 use http::Method;
 use scopegate_provider::ScopeSet;
-use serde::{Serialize, Serializer};
 
 use super::{Irregularities, Route, TargetError};
+use crate::reason::Reason;
 
 /// The policy's answer.
 #[derive(Debug, Clone)]
@@ -122,101 +120,4 @@ impl Denial {
 fn list(scopes: &ScopeSet) -> String {
     let names: Vec<String> = scopes.iter().map(|scope| format!("`{scope}`")).collect();
     format!("the scope{} {}", if names.len() == 1 { "" } else { "s" }, names.join(", "))
-}
-
-macro_rules! vocabulary {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
-        /// Why the policy refuses, in the one stable vocabulary of bodies, logs, metrics, audit and explanations.
-        /// Those of bad tokens are [`scopegate_provider::Rejection::reason`], of outages
-        /// [`scopegate_provider::OutageCause::reason`].
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Reason {
-            $($(#[$doc])* $variant,)*
-        }
-
-        impl Reason {
-            /// Every reason.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The reason's name.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-        }
-    };
-}
-
-vocabulary! {
-    /// A whole URL as the request target.
-    AbsoluteForm = "absolute_form",
-    /// `*` as the request target.
-    AsteriskForm = "asterisk_form",
-    /// The token's audience is not the rule's.
-    AudienceNotAllowed = "audience_not_allowed",
-    /// A backslash in the path.
-    Backslash = "backslash",
-    /// A claim has another value than the rule's.
-    ClaimMismatch = "claim_mismatch",
-    /// The token's client is not the rule's. (`client_not_allowed` is said where the provider's settings refuse it.)
-    ClientNotAllowedByRule = "client_not_allowed_by_rule",
-    /// The method CONNECT.
-    Connect = "connect",
-    /// A control character in the request target.
-    ControlCharacter = "control_character",
-    /// A segment `.` or `..`.
-    DotSegment = "dot_segment",
-    /// `#` in the request target.
-    Fragment = "fragment",
-    /// Scopes are missing.
-    InsufficientScope = "insufficient_scope",
-    /// A host that is none.
-    InvalidHost = "invalid_host",
-    /// An irregularity that the route does not accept.
-    IrregularPath = "irregular_path",
-    /// No route of the pattern names the method.
-    MethodNotAllowed = "method_not_allowed",
-    /// No host.
-    NoHost = "no_host",
-    /// No route.
-    NoRoute = "no_route",
-    /// No token.
-    NoToken = "no_token",
-    /// `allow: nobody`.
-    Nobody = "nobody",
-    /// Raw characters beyond ASCII.
-    NonAscii = "non_ascii",
-    /// A request target without a leading slash.
-    NotOriginForm = "not_origin_form",
-    /// Encoded bytes that are not UTF-8.
-    NotUtf8 = "not_utf8",
-    /// A NUL byte.
-    Nul = "nul",
-    /// A `%` without two hexadecimal digits.
-    PercentEncoding = "percent_encoding",
-    /// The token's provider is not the rule's.
-    ProviderNotAllowed = "provider_not_allowed",
-    /// None of the rule's roles.
-    RoleMissing = "role_missing",
-    /// More than one host.
-    SeveralHosts = "several_hosts",
-    /// A raw space.
-    Space = "space",
-    /// An irregular path with too many readings.
-    TooManyInterpretations = "too_many_readings",
-    /// User information before the host.
-    UserInfo = "user_info",
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl Serialize for Reason {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
 }

@@ -51,8 +51,9 @@ mod target;
 mod tests;
 mod tree;
 
+pub use crate::reason::Reason;
 pub use compile::{Compiled, Warning};
-pub use decision::{Decision, Denial, Reason, Refused};
+pub use decision::{Decision, Denial, Refused};
 pub use definition::{Definition, KnownProvider, KnownUpstream, Source};
 pub use error::{PolicyError, Problem};
 pub use explain::{Considered, Explanation, Interpretation, Outcome, RouteFacts, TargetFacts};

@@ -1,38 +1,79 @@
-//! `WWW-Authenticate: Bearer …` (RFC 6750, section 3; RFC 9728, section 5.1).
+//! `WWW-Authenticate` (RFC 6750, section 3; RFC 9728, section 5.1; RFC 9470, section 3; RFC 9449, section 7.1).
+//!
+//! Clients search the header for parameters, first hit wins, and split it at the first blank. So `Bearer` is the first
+//! word, the parameters stand in one order with the description last, and no description contains what could be taken
+//! for a parameter.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use http::HeaderValue;
+use scopegate_provider::ScopeSet;
 
-use super::{Challenge, ErrorCode};
+use super::ErrorCode;
 
-/// The challenge as a header's value.
-pub(super) fn header(challenge: &Challenge, code: Option<ErrorCode>, description: &str) -> HeaderValue {
-    let mut text = String::from("Bearer realm=\"scopegate\"");
-    let mut attribute = |name: &str, value: &str| {
-        // A String takes every write.
-        let _ = write!(text, ", {name}=\"{}\"", quotable(value));
-    };
-    if let Some(code) = code {
-        attribute("error", code.as_str());
-        attribute("error_description", description);
-    }
-    if let Some(scope) = &challenge.scope {
-        attribute("scope", &scope.to_string());
-    }
-    if let Some(url) = &challenge.resource_metadata {
-        attribute("resource_metadata", url);
-    }
-    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("Bearer"))
+/// The challenge of a refusal: the credentials that would satisfy the rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Challenge {
+    pub(super) scope: Option<ScopeSet>,
+    pub(super) acr_values: Option<String>,
+    pub(super) max_age: Option<Duration>,
+    pub(super) resource_metadata: Option<String>,
+    /// The algorithms of DPoP proofs, if a proof is accepted.
+    pub(super) dpop: Option<String>,
 }
 
-/// `error_description` may hold printable ASCII without `"` and `\` only (RFC 6750, section 3).
+impl Challenge {
+    /// Returns the header's value.
+    pub(super) fn header(&self, code: Option<ErrorCode>, description: &str) -> HeaderValue {
+        let code = code.map(ErrorCode::as_str);
+        let scope = self.scope.as_ref().map(ToString::to_string);
+        let max_age = self.max_age.map(|age| age.as_secs().to_string());
+        let description = code.map(|_| plain(description));
+        let mut bearer = parameters(&[
+            ("error", code),
+            ("scope", scope.as_deref()),
+            ("acr_values", self.acr_values.as_deref()),
+            ("max_age", max_age.as_deref()),
+            ("resource_metadata", self.resource_metadata.as_deref()),
+            ("error_description", description.as_deref()),
+        ]);
+        if bearer.is_empty() {
+            // A challenge has at least one parameter (RFC 6750, section 3).
+            bearer = parameters(&[("realm", Some("scopegate"))]);
+        }
+        let dpop =
+            self.dpop.as_deref().map(|algorithms| parameters(&[("error", code), ("algs", Some(algorithms))]));
+        let dpop = dpop.map(|dpop| format!(", DPoP {dpop}")).unwrap_or_default();
+        let value = HeaderValue::from_str(&format!("Bearer {bearer}{dpop}"));
+        value.unwrap_or(const { HeaderValue::from_static("Bearer realm=\"scopegate\"") })
+    }
+}
+
+/// Returns the parameters that have a value, as quoted strings.
+fn parameters(parameters: &[(&str, Option<&str>)]) -> String {
+    let mut text = String::new();
+    for (name, value) in parameters.iter().filter_map(|(name, value)| Some((name, (*value)?))) {
+        let separator = if text.is_empty() { "" } else { ", " };
+        // A String takes every write.
+        let _ = write!(text, "{separator}{name}=\"{}\"", quotable(value));
+    }
+    text
+}
+
+/// Replaces the characters that a quoted string of RFC 6750, section 3, must not contain.
 fn quotable(value: &str) -> String {
-    let fit = |c: char| match c {
-        '"' => '\'',
-        '\\' => '/',
-        ' '..='~' => c,
-        _ => '?',
-    };
-    value.chars().map(fit).collect()
+    value
+        .chars()
+        .map(|c| match c {
+            '"' => '\'',
+            '\\' => '/',
+            ' '..='~' => c,
+            _ => '?',
+        })
+        .collect()
+}
+
+/// Replaces `=`, so that nothing in a description looks like a parameter.
+fn plain(description: &str) -> String {
+    description.replace('=', ":")
 }

@@ -9,6 +9,7 @@ use scopegate_provider::{ClientId, Principal, ProviderName, Role, Scope, ScopeSe
 use tracing::Instrument;
 
 use super::{DecisionOutcome, DecisionRecord, Metrics, RequestId, RequestIds};
+use crate::reason::Reason;
 
 /// What the gate decided, told to the log beside the response.
 #[derive(Debug, Clone)]
@@ -16,7 +17,7 @@ pub struct Outcome {
     /// The pattern of the route that decided, if one did: never the raw path.
     pub route: Option<Arc<str>>,
     /// The reason in the one vocabulary; `permitted` for a request that was let through.
-    pub reason: &'static str,
+    pub reason: Reason,
     /// The provider that vouched for the caller.
     pub provider: Option<ProviderName>,
     /// The client of the token, if one was verified.
@@ -34,7 +35,7 @@ impl Outcome {
     pub(crate) fn permitted(route: Arc<str>, principal: Option<&Principal>) -> Self {
         Self {
             route: Some(route),
-            reason: Self::PERMITTED,
+            reason: Reason::Permitted,
             provider: principal.map(|principal| principal.provider().clone()),
             client: principal.and_then(|principal| principal.client().cloned()),
             passed: true,
@@ -42,9 +43,6 @@ impl Outcome {
             held: None,
         }
     }
-
-    /// The reason of a request that was let through.
-    pub(crate) const PERMITTED: &str = "permitted";
 }
 
 /// The scopes and roles of a token.
@@ -196,7 +194,7 @@ fn log(id: &RequestId, method: &Method, response: &Response, start: Instant) {
         return;
     }
     let route = outcome.and_then(|outcome| outcome.route.as_deref());
-    let reason = outcome.map(|outcome| outcome.reason);
+    let reason = outcome.map(|outcome| outcome.reason.as_str());
     let provider = outcome.and_then(|outcome| outcome.provider.as_ref()).map(tracing::field::display);
     let (id, status) = (id.as_str(), response.status().as_u16());
     let micros = micros(start);

@@ -5,7 +5,7 @@ use std::{error::Error, io, path::PathBuf};
 use http::StatusCode;
 
 use super::Aborted;
-use crate::server::RequestBodyError;
+use crate::{reason::Reason, server::RequestBodyError};
 
 /// Errors for which there is no response from an upstream.
 #[derive(Debug, thiserror::Error)]
@@ -58,28 +58,19 @@ pub enum ExchangeError {
 impl ExchangeError {
     /// Returns the status of the response to the caller.
     pub fn status(&self) -> StatusCode {
-        match self {
-            Self::UnknownUpstream | Self::InvalidRequest { .. } => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Unreachable { .. } | Self::InvalidResponse { .. } | Self::OtherProtocol { .. } => {
-                StatusCode::BAD_GATEWAY
-            }
-            Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::Caller(CallerFault::TooSlow) => StatusCode::REQUEST_TIMEOUT,
-            Self::Caller(_) => StatusCode::BAD_REQUEST,
-            Self::Aborted(_) => StatusCode::UNAUTHORIZED,
-        }
+        self.reason().status()
     }
 
     /// Returns the reason as it appears in problems, logs and metrics.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::UnknownUpstream => "no_upstream",
-            Self::Unreachable { .. } => "upstream_unreachable",
-            Self::Timeout { .. } => "upstream_timeout",
-            Self::InvalidResponse { .. } | Self::OtherProtocol { .. } => "upstream_broken",
-            Self::InvalidRequest { .. } => "upstream_unsendable",
+            Self::UnknownUpstream => Reason::NoUpstream,
+            Self::Unreachable { .. } => Reason::UpstreamUnreachable,
+            Self::Timeout { .. } => Reason::UpstreamTimeout,
+            Self::InvalidResponse { .. } | Self::OtherProtocol { .. } => Reason::UpstreamBroken,
+            Self::InvalidRequest { .. } => Reason::UpstreamUnsendable,
             Self::Caller(fault) => fault.reason(),
-            Self::Aborted(_) => "token_ended",
+            Self::Aborted(_) => Reason::TokenEnded,
         }
     }
 }
@@ -128,11 +119,11 @@ impl CallerFault {
     }
 
     /// Returns the reason as it appears in problems, logs and metrics.
-    pub fn reason(self) -> &'static str {
+    pub fn reason(self) -> Reason {
         match self {
-            Self::Malformed => "malformed_body",
-            Self::Incomplete => "incomplete_body",
-            Self::TooSlow => "slow_body",
+            Self::Malformed => Reason::MalformedBody,
+            Self::Incomplete => Reason::IncompleteBody,
+            Self::TooSlow => Reason::SlowBody,
         }
     }
 }

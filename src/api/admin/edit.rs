@@ -3,7 +3,6 @@
 
 use std::collections::HashSet;
 
-use http::StatusCode;
 use scopegate_provider::Scope;
 
 use super::{Admin, unprocessable};
@@ -14,6 +13,7 @@ use crate::{
     },
     policy::{Definition, PolicyError, Problem as PolicyProblem, Source},
     problem::Problem,
+    reason::Reason,
     store::{Actor, ChangeNumber, Edit, Edited, Policies, RecordId, Store, StoreError, StoredPolicy},
 };
 
@@ -60,19 +60,19 @@ impl Admin {
         let description = describe(&error);
         match error {
             EditError::Store(error) => error.into(),
-            EditError::Route(_) => unprocessable("invalid_route", description),
+            EditError::Route(_) => unprocessable(Reason::InvalidRoute, description),
             EditError::File(source) => {
-                conflict("declared_in_file", format!("{description}{}", declared(&source)))
+                conflict(Reason::DeclaredInFile, format!("{description}{}", declared(&source)))
             }
             EditError::Policy(error) => match &error.problem {
                 PolicyProblem::Loosens { file, .. } => {
-                    conflict("loosens_file", format!("{description}{}", declared(file)))
+                    conflict(Reason::LoosensFile, format!("{description}{}", declared(file)))
                 }
                 PolicyProblem::DuplicatePattern { other, .. } | PolicyProblem::DuplicateScope { other } => {
-                    conflict("exists", format!("{description}{}", declared(other)))
+                    conflict(Reason::Exists, format!("{description}{}", declared(other)))
                 }
-                PolicyProblem::UndeclaredScope { .. } => conflict("undeclared_scope", description),
-                _ => unprocessable("invalid_policy", description),
+                PolicyProblem::UndeclaredScope { .. } => conflict(Reason::UndeclaredScope, description),
+                _ => unprocessable(Reason::InvalidPolicy, description),
             },
         }
     }
@@ -127,8 +127,8 @@ fn describe(error: &EditError) -> String {
     }
 }
 
-fn conflict(reason: &'static str, description: String) -> Problem {
-    Problem::new(StatusCode::CONFLICT, reason, description)
+fn conflict(reason: Reason, description: String) -> Problem {
+    Problem::new(reason, description)
 }
 
 /// Whether the edit may be made. What does not fit with the file already does not stand in its way.

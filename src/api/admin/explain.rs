@@ -15,6 +15,7 @@ use crate::{
     authenticator::Connected,
     policy::{Alternative, RawTarget, Rule, Scheme, Target, TokenUse},
     problem::Problem,
+    reason::Reason,
     telemetry::DecisionOutcome,
 };
 
@@ -67,7 +68,7 @@ impl ExplainApi {
         let status = self.0.node.status();
         let record = status.metrics.live.find(id).ok_or_else(|| {
             let description = format!("no decision about the request `{id}` is remembered on this node");
-            Problem::not_found("unknown_request", description)
+            Problem::new("unknown_request", description)
         })?;
         let held = record.held.as_deref();
         let question = Question {
@@ -100,7 +101,7 @@ impl ExplainApi {
     async fn answer(&self, question: &Question) -> Result<Value, Problem> {
         let state = self.0.gate.current();
         let url = question.url.as_deref().ok_or_else(|| {
-            unprocessable("invalid_question", "expected `url`, or `request_id` of a remembered request")
+            unprocessable(Reason::InvalidQuestion, "expected `url`, or `request_id` of a remembered request")
         })?;
         let target = match target(question.method.as_deref(), url)? {
             Ok(target) => target,
@@ -248,7 +249,7 @@ impl ExplainApi {
     async fn caller(&self, question: &Question) -> Result<Result<Option<Principal>, AuthnError>, Problem> {
         match (&question.token, &question.provider) {
             (Some(_), Some(_)) => {
-                Err(unprocessable("invalid_question", "expected `token` or `provider`, found both"))
+                Err(unprocessable(Reason::InvalidQuestion, "expected `token` or `provider`, found both"))
             }
             (None, None) => Ok(Ok(None)),
             (None, Some(provider)) => {
@@ -256,7 +257,7 @@ impl ExplainApi {
             }
             (Some(token), None) => {
                 let token = BearerToken::parse(token)
-                    .map_err(|error| unprocessable("invalid_question", error.to_string()))?;
+                    .map_err(|error| unprocessable(Reason::InvalidQuestion, error.to_string()))?;
                 let (state, credentials) = (self.0.gate.current(), Credentials::bearer(token));
                 let answer = state.authenticator().authenticate(&credentials, Freshness::Cached).await;
                 Ok(answer.map(Some))
@@ -271,7 +272,7 @@ fn supposed(
     question: &Question,
     now: scopegate_provider::Timestamp,
 ) -> Result<Principal, Problem> {
-    let invalid = |error: &dyn std::error::Error| unprocessable("invalid_question", error.to_string());
+    let invalid = |error: &dyn std::error::Error| unprocessable(Reason::InvalidQuestion, error.to_string());
     let issuer = match connected.provider().issuers() {
         [first, ..] => first.clone(),
         [] => Issuer::parse("unknown:").map_err(|error| invalid(&error))?,
@@ -301,13 +302,18 @@ fn supposed(
 fn target(method: Option<&str>, url: &str) -> Result<Result<Target, crate::policy::TargetError>, Problem> {
     let method = method.unwrap_or("GET");
     let method = Method::from_bytes(method.as_bytes())
-        .map_err(|_| unprocessable("invalid_question", "expected a method such as GET"))?;
+        .map_err(|_| unprocessable(Reason::InvalidQuestion, "expected a method such as GET"))?;
     // By hand: a URL library would tidy up what is to be judged as it was sent.
     let (scheme, rest) = match url.split_once("://") {
         Some(("http", rest)) => (Scheme::Http, rest),
         Some(("https", rest)) => (Scheme::Https, rest),
         _ if url.starts_with('/') => (Scheme::Https, url),
-        _ => return Err(unprocessable("invalid_question", "expected `url` as https://host/path, or a path")),
+        _ => {
+            return Err(unprocessable(
+                Reason::InvalidQuestion,
+                "expected `url` as https://host/path, or a path",
+            ));
+        }
     };
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = if host.is_empty() { "localhost" } else { host };

@@ -37,6 +37,7 @@ use crate::{
     gate::Gate,
     policy::{Definition, PolicyError},
     problem::Problem,
+    reason::Reason,
     store::{Expected, Store, StoreUrl},
     telemetry::Metrics,
 };
@@ -137,7 +138,7 @@ impl Admin {
                 Ok(name) => format!("there is no provider `{name}`"),
                 Err(error) => error.to_string(),
             };
-            Problem::not_found("unknown_provider", description)
+            Problem::new(Reason::UnknownProvider, description)
         })
     }
 }
@@ -152,7 +153,9 @@ impl fmt::Debug for Admin {
 fn limit(limit: Option<usize>) -> Result<usize, Problem> {
     match limit.unwrap_or(100) {
         limit @ 1..=1000 => Ok(limit),
-        limit => Err(unprocessable("invalid_limit", format!("expected a limit of 1 to 1000, found {limit}"))),
+        limit => {
+            Err(unprocessable(Reason::InvalidLimit, format!("expected a limit of 1 to 1000, found {limit}")))
+        }
     }
 }
 
@@ -163,15 +166,15 @@ fn expected(if_match: Option<&str>, if_none_match: Option<&str>) -> Result<Expec
         (Some("*"), None) => Ok(Expected::Something),
         (tag @ Some(_), None) => Ok(etag::expected(tag)?.map_or(Expected::Something, Expected::Version)),
         (None, Some("*")) => Ok(Expected::Nothing),
-        (_, Some(_)) => Err(Problem::invalid_request(
-            "malformed_if_none_match",
+        (_, Some(_)) => Err(Problem::new(
+            Reason::MalformedIfNoneMatch,
             "expected `If-None-Match: *`, which creates and never replaces, or If-Match alone",
         )),
     }
 }
 
-fn unprocessable(reason: &'static str, description: impl Into<String>) -> Problem {
-    Problem::new(http::StatusCode::UNPROCESSABLE_ENTITY, reason, description)
+fn unprocessable(reason: Reason, description: impl Into<String>) -> Problem {
+    Problem::new(reason, description)
 }
 
 /// A moment as people and programs read it (RFC 3339).
@@ -184,12 +187,12 @@ fn rfc3339(at: Timestamp) -> String {
 fn moment(name: &str, text: &str) -> Result<Timestamp, Problem> {
     let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| {
         let description = format!("expected `{name}` as RFC 3339 writes it, such as 2026-11-21T12:00:00Z");
-        unprocessable("invalid_moment", description)
+        unprocessable(Reason::InvalidMoment, description)
     })?;
     let millis = moment.unix_timestamp_nanos() / 1_000_000;
     i64::try_from(millis)
         .map(Timestamp::from_millis)
-        .map_err(|_| unprocessable("invalid_moment", format!("`{name}` is out of range")))
+        .map_err(|_| unprocessable(Reason::InvalidMoment, format!("`{name}` is out of range")))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::{
     authenticator::Connected,
     gate::Principal,
     problem::Problem,
+    reason::Reason,
     store::{Actor, ProviderStates, StateChange},
 };
 
@@ -138,5 +139,5 @@ fn health(connected: &Connected) -> Value {
 }
 
 fn no_keys(name: &str) -> Problem {
-    unprocessable("not_supported", format!("the provider `{name}` has no keys that could be acted on"))
+    unprocessable(Reason::NotSupported, format!("the provider `{name}` has no keys that could be acted on"))
 }

@@ -20,6 +20,7 @@ use crate::{
     api::withdraw,
     gate::Principal,
     problem::Problem,
+    reason::Reason,
     store::{Actor, NewRevocation, RecordId, Revocation, RevocationKey, Revocations},
 };
 
@@ -205,17 +206,19 @@ impl RevocationsApi {
     }
 
     async fn of_token(&self, token: &str, reason: Option<String>) -> Result<NewRevocation, Problem> {
-        let token =
-            BearerToken::parse(token).map_err(|error| unprocessable("invalid_token", error.to_string()))?;
+        let token = BearerToken::parse(token)
+            .map_err(|error| unprocessable(Reason::InvalidToken, error.to_string()))?;
         let credentials = Credentials::bearer(token);
         let state = self.0.gate.current();
         let answer = state.authenticator().authenticate(&credentials, Freshness::Cached).await;
         let principal = answer.map_err(|error| match error {
             AuthnError::Rejected(Rejection::Revoked) => {
-                Problem::new(http::StatusCode::CONFLICT, "exists", "the token is revoked already")
+                Problem::new(Reason::Exists, "the token is revoked already")
             }
             AuthnError::Rejected(rejection) => {
-                unprocessable(rejection.reason(), format!("the token would not pass anyway: {rejection}"))
+                let description = format!("the token would not pass anyway: {rejection}");
+                Problem::new((&rejection).into(), description)
+                    .with_status(http::StatusCode::UNPROCESSABLE_ENTITY)
             }
             AuthnError::Unavailable(outage) => Problem::unavailable(&outage),
         })?;
@@ -249,7 +252,8 @@ impl RevocationsApi {
         let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
         let mut records = Vec::new();
         for (index, line) in lines {
-            let at = |problem: &str| unprocessable("invalid_line", format!("line {}: {problem}", index + 1));
+            let at =
+                |problem: &str| unprocessable(Reason::InvalidLine, format!("line {}: {problem}", index + 1));
             let new: NewRevocationBody =
                 serde_json::from_slice(line).map_err(|error| at(&error.to_string()))?;
             if new.token.is_some() {
@@ -266,7 +270,7 @@ impl RevocationsApi {
 
 fn key(new: NewRevocationBody) -> Result<RevocationKey, Problem> {
     let invalid =
-        |error: scopegate_provider::NameError| unprocessable("invalid_revocation", error.to_string());
+        |error: scopegate_provider::NameError| unprocessable(Reason::InvalidRevocation, error.to_string());
     match (new.token_id, new.session, new.subject, new.client, new.actor) {
         (Some(id), None, None, None, None) => {
             TokenId::parse(&id).map(RevocationKey::TokenId).map_err(invalid)
@@ -287,7 +291,7 @@ fn key(new: NewRevocationBody) -> Result<RevocationKey, Problem> {
 
 fn shape() -> Problem {
     unprocessable(
-        "invalid_revocation",
+        Reason::InvalidRevocation,
         "expected `token`, or `provider` and one of `token_id`, `session`, `subject`, `client` and `actor`; and \
          `issued_before` or `until_lifted`, not both",
     )
@@ -295,7 +299,7 @@ fn shape() -> Problem {
 
 fn too_large() -> Problem {
     let description = format!("an import has at most {MOST_RECORDS} records and {MOST_BYTES} bytes");
-    Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, "too_large", description)
+    Problem::new(Reason::TooLarge, description)
 }
 
 fn body(revocation: Revocation) -> RevocationBody {

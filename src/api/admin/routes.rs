@@ -20,6 +20,7 @@ use crate::{
     gate::Principal,
     policy::{Route, Source},
     problem::Problem,
+    reason::Reason,
     store::{Actor, Edit, Edited, RecordId, StoredRoute},
 };
 
@@ -100,7 +101,7 @@ impl RoutesApi {
     async fn get(&self, Path(id): Path<String>) -> poem::Result<Found> {
         let policy = self.0.store.policy();
         let route = policy.routes.get(&RecordId::from_text(&id));
-        let missing = || Problem::not_found("not_found", format!("there is no route `{id}` in the store"));
+        let missing = || Problem::new(Reason::NotFound, format!("there is no route `{id}` in the store"));
         Ok(found(route.ok_or_else(missing)?))
     }
 

@@ -19,6 +19,7 @@ use crate::{
     gate::Principal,
     policy::settings::ScopeSettings,
     problem::Problem,
+    reason::Reason,
     store::{Actor, Edit, Edited, EntryKind, StoredScope},
 };
 
@@ -96,7 +97,7 @@ impl ScopesApi {
     async fn get(&self, Path(name): Path<String>) -> poem::Result<Found> {
         let found = self.all().into_iter().find(|scope| scope.name == name);
         let found =
-            found.ok_or_else(|| Problem::not_found("not_found", format!("there is no scope `{name}`")))?;
+            found.ok_or_else(|| Problem::new(Reason::NotFound, format!("there is no scope `{name}`")))?;
         let stored = self.0.store.policy();
         let stored = stored.scopes.values().find(|scope| scope.name.as_str() == name);
         let version = stored.filter(|_| found.source == "store").map(|scope| etag(scope.version));
@@ -205,12 +206,12 @@ impl ScopesApi {
 }
 
 fn parse(name: &str) -> Result<Scope, Problem> {
-    Scope::parse(name).map_err(|error| unprocessable("invalid_scope", error.to_string()))
+    Scope::parse(name).map_err(|error| unprocessable(Reason::InvalidScope, error.to_string()))
 }
 
 /// The store gave an answer of another edit.
 pub(super) fn unexpected() -> Problem {
-    Problem::new(http::StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "something went wrong here")
+    Problem::new(Reason::InternalError, "something went wrong here")
 }
 
 fn of_file(name: &Scope, settings: &ScopeSettings) -> ScopeBody {

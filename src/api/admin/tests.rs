@@ -203,7 +203,7 @@ async fn who_is_in_the_way_in_the_file_is_named_with_its_line() {
     let admin = admin().await;
     let refused = admin.edit(&Actor::System, put("items", "GET /x")).await.unwrap_err();
     let problem = admin.problem(refused);
-    assert_eq!((problem.status().as_u16(), problem.reason()), (409, "declared_in_file"));
+    assert_eq!((problem.status().as_u16(), problem.reason().as_str()), (409, "declared_in_file"));
     assert!(problem.description().contains("scopegate.yaml:7:3"), "{problem}");
 }
 
@@ -211,7 +211,7 @@ async fn who_is_in_the_way_in_the_file_is_named_with_its_line() {
 fn a_moment_is_read_as_it_was_written() {
     let at = Timestamp::from_millis(1_700_000_000_123);
     assert_eq!(moment("from", &rfc3339(at)), Ok(at));
-    assert_eq!(moment("from", "yesterday").unwrap_err().reason(), "invalid_moment");
+    assert_eq!(moment("from", "yesterday").unwrap_err().reason().as_str(), "invalid_moment");
 }
 
 #[test]

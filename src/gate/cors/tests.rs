@@ -1,4 +1,4 @@
-use http::Method;
+use http::{Method, StatusCode};
 use poem::{
     Endpoint, EndpointExt, Request, Response,
     endpoint::make_sync,

@@ -2,10 +2,9 @@
 
 use std::ops::Deref;
 
-use http::StatusCode;
 use poem::{FromRequest, Request, RequestBody};
 
-use crate::{gate::decision::Permit, problem::Problem};
+use crate::{gate::decision::Permit, problem::Problem, reason::Reason};
 
 /// Who calls: put beside the request by a [`Gate`](crate::Gate) after it let the request through.
 ///
@@ -75,12 +74,14 @@ impl<'a> FromRequest<'a> for Principal {
 
 fn without_gate() -> Problem {
     let description = "the handler asks who calls, but no gate stands before it";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "without_gate", description)
+    Problem::new(Reason::WithoutGate, description)
 }
 
 #[cfg(test)]
 mod tests {
     use poem::{EndpointExt, Route, handler, test::TestClient};
+
+    use http::StatusCode;
 
     use super::*;
 

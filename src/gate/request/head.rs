@@ -1,6 +1,6 @@
 //! The head of a request that reached this process itself.
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 use poem::Addr;
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
 use crate::{
     policy::{RawTarget, Scheme, Target},
     problem::Problem,
+    reason::Reason,
     upstream::headers::upgrade,
 };
 
@@ -70,7 +71,7 @@ impl Head<'_> {
         }
         if self.routed {
             let description = "the path is not in its normal form, and a router has read it already";
-            return Err(Problem::invalid_request("not_normal", description));
+            return Err(Problem::new(Reason::NotNormal, description));
         }
         let inner = self.parse(self.method, self.seen)?;
         let query = inner.query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -126,11 +127,11 @@ impl Head<'_> {
 
 /// The forwarded headers of a trusted proxy contradict each other.
 pub(in crate::gate) fn contradiction(error: &ForwardedError) -> Problem {
-    Problem::invalid_request("forwarded_headers", error.to_string())
+    Problem::new(Reason::ForwardedHeaders, error.to_string())
 }
 
 /// The handler would see another path than the one that was decided on.
 pub(in crate::gate) fn misplaced() -> Problem {
     let description = "the path that the handler would see is not the one that was requested";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "misplaced_gate", description)
+    Problem::new(Reason::MisplacedGate, description)
 }

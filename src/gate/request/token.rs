@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, header};
 use scopegate_provider::{BearerToken, TokenError};
 
-use crate::problem::Problem;
+use crate::{problem::Problem, reason::Reason};
 
 /// Why the token of a request cannot be read: 400 `invalid_request`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -24,19 +24,19 @@ pub enum BearerError {
 }
 
 impl BearerError {
-    /// The reason's name in the one vocabulary.
-    pub fn reason(self) -> &'static str {
+    /// Returns the reason.
+    pub fn reason(self) -> Reason {
         match self {
-            Self::Several => "several_tokens",
-            Self::Malformed(_) => "malformed_authorization",
-            Self::Subprotocol => "malformed_subprotocol",
+            Self::Several => Reason::SeveralTokens,
+            Self::Malformed(_) => Reason::MalformedAuthorization,
+            Self::Subprotocol => Reason::MalformedSubprotocol,
         }
     }
 }
 
 impl From<BearerError> for Problem {
     fn from(error: BearerError) -> Self {
-        Problem::invalid_request(error.reason(), error.to_string())
+        Problem::new(error.reason(), error.to_string())
     }
 }
 

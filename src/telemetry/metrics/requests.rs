@@ -166,7 +166,7 @@ impl<'o> Key<'o> {
         Self {
             route: outcome.and_then(|outcome| outcome.route.as_deref()),
             decision: verdict.as_str(),
-            reason: outcome.map_or("", |outcome| outcome.reason),
+            reason: outcome.map_or("", |outcome| outcome.reason.as_str()),
             provider: outcome.and_then(|outcome| outcome.provider.as_ref()).map(ProviderName::as_str),
             class: Some(usize::from(status.as_u16() / 100))
                 .filter(|class| *class < CLASSES.len())
@@ -213,9 +213,11 @@ impl fmt::Debug for Requests {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reason::Reason;
 
     fn outcome(route: &str, reason: &'static str) -> Outcome {
-        let passed = reason == Outcome::PERMITTED;
+        let reason = Reason::parse(reason).unwrap();
+        let passed = reason == Reason::Permitted;
         Outcome {
             route: Some(route.into()),
             reason,

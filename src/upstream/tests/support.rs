@@ -99,7 +99,7 @@ pub(crate) async fn guarded_proxy_to(
         async move {
             match upstreams.send("it", exchange_of(request, abort)).await {
                 Ok(response) => Response::from(response),
-                Err(error) => (error.status(), error.reason()).into_response(),
+                Err(error) => (error.status(), error.reason().as_str()).into_response(),
             }
         }
     });

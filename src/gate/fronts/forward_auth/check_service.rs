@@ -13,6 +13,7 @@ use crate::{
     },
     policy::RouteOptions,
     problem::Problem,
+    reason::Reason,
     telemetry::Outcome,
 };
 
@@ -128,5 +129,5 @@ fn elsewhere(refusal: Refusal) -> Refusal {
 
 fn not_ready() -> Refusal {
     let description = "the policy is newer than this endpoint";
-    Refusal::unrouted(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", description))
+    Refusal::unrouted(Problem::new(Reason::NotReady, description))
 }

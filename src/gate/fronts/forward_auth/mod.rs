@@ -15,7 +15,7 @@ mod traefik;
 
 use std::fmt;
 
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use poem::{Endpoint, Request, Response, Result};
 
 pub(crate) use self::check_service::CheckService;
@@ -30,6 +30,7 @@ pub use self::{
 use crate::{
     gate::{Refusal, TrustedProxies},
     problem::Problem,
+    reason::Reason,
 };
 
 /// How a kind of proxy asks, and what it can relay.
@@ -104,7 +105,7 @@ impl<D: Dialect> fmt::Debug for ForwardAuth<D> {
 fn untrusted() -> Problem {
     let description =
         "this peer is not among `server.trusted_proxies`, so nothing that it says of a request is believed";
-    Problem::new(StatusCode::FORBIDDEN, "untrusted_proxy", description)
+    Problem::new(Reason::UntrustedProxy, description)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use super::{
     Dialect,
     original_request::{MetadataError, OriginalRequest, method, one, optional, scheme},
 };
-use crate::{gate::TrustedProxies, policy::Scheme, problem::Problem};
+use crate::{gate::TrustedProxies, policy::Scheme, problem::Problem, reason::Reason};
 
 const STATUS: HeaderName = HeaderName::from_static("x-scopegate-status");
 const PROBLEM: HeaderName = HeaderName::from_static("x-scopegate-problem");
@@ -152,5 +152,5 @@ impl Endpoint for NginxProblem {
 }
 
 fn unknown() -> Problem {
-    Problem::new(StatusCode::FORBIDDEN, "refused", "the request was refused")
+    Problem::new(Reason::Refused, "the request was refused")
 }

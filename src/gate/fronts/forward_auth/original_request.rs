@@ -1,11 +1,12 @@
 //! What a proxy asks about.
 
-use http::{HeaderMap, Method, StatusCode, header::SEC_WEBSOCKET_KEY};
+use http::{HeaderMap, Method, header::SEC_WEBSOCKET_KEY};
 
 use crate::{
     gate::{TrustedProxies, request::Incoming},
     policy::{RawTarget, Scheme, Target},
     problem::Problem,
+    reason::Reason,
 };
 
 /// The request that a proxy asks about, as it told it.
@@ -104,7 +105,7 @@ pub enum MetadataError {
 
 impl From<MetadataError> for Problem {
     fn from(error: MetadataError) -> Self {
-        Problem::new(StatusCode::FORBIDDEN, "incomplete_metadata", error.to_string())
+        Problem::new(Reason::IncompleteMetadata, error.to_string())
     }
 }
 

@@ -6,7 +6,7 @@ use futures_util::{
     FutureExt,
     future::{BoxFuture, Either, ready},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use poem::{Endpoint, Request, Response, Result};
 use scopegate_provider::{Clock, Rejection};
 
@@ -24,6 +24,7 @@ use crate::{
         request::{Incoming, head::contradiction, trust::peer_scheme},
     },
     problem::Problem,
+    reason::Reason,
     telemetry::Outcome,
     upstream::{
         AbortSignal, CallerStream, Exchange, ExchangeError, RelayBody, TrailerFilter, Upgrade, Upstreams,
@@ -192,7 +193,7 @@ fn strip_prefix(request: &mut Request, trusted: &TrustedProxies, prefix: &str) -
 /// Returns the problem of a route that this endpoint cannot serve: its policy is newer than the endpoint.
 fn not_ready() -> Problem {
     let description = "the route cannot be served as it is configured";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "not_ready", description)
+    Problem::new(Reason::NotReady, description)
 }
 
 /// Returns the response to a permitted request that got none from its upstream.
@@ -213,18 +214,13 @@ fn problem(upstream: &str, error: &ExchangeError) -> Problem {
     let description = match error {
         ExchangeError::Aborted(_) => return Problem::rejected(&Rejection::Ended, None),
         ExchangeError::Caller(fault) => {
-            let status = error.status();
-            let description = fault.to_string();
-            return match status {
-                StatusCode::BAD_REQUEST => Problem::invalid_request(error.reason(), description),
-                status => Problem::new(status, error.reason(), description),
-            };
+            return Problem::new(error.reason(), fault.to_string());
         }
         ExchangeError::Timeout { .. } => "the service behind this one did not answer in time",
         _ => "the service behind this one gave no valid answer",
     };
     tracing::warn!(upstream, %error, "an upstream sent no response");
-    Problem::new(error.status(), error.reason(), description)
+    Problem::new(error.reason(), description)
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use std::{
 
 use aws_lc_rs::rand;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::{HeaderValue, StatusCode};
+use http::HeaderValue;
 use scopegate_oidc::SignerError;
 use scopegate_provider::{ClientId, Principal, Role, Subject, Timestamp};
 use serde_json::{Map, Value, json};
@@ -35,7 +35,7 @@ pub use self::{
 };
 use crate::{
     authenticator::DerivedToken, gate::decision::Permit, policy::RouteOptions, problem::Problem,
-    telemetry::Metrics,
+    reason::Reason, telemetry::Metrics,
 };
 
 /// Mints tokens.
@@ -79,7 +79,7 @@ impl From<MintError> for Problem {
     fn from(error: MintError) -> Self {
         tracing::error!(%error, "no token can be minted");
         let description = "no token for the service behind can be made now";
-        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "mint_unavailable", description);
+        let problem = Problem::new(Reason::MintUnavailable, description);
         problem.with_retry_after(Duration::from_secs(1))
     }
 }

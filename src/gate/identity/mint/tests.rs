@@ -4,6 +4,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jw
 use scopegate_oidc::{Signer, SigningAlgorithm};
 use scopegate_provider::{Clock, SystemClock};
 
+use http::StatusCode;
+
 use super::*;
 use crate::{
     authenticator::AuthenticatedAt, gate::request::subprotocol::Subprotocols, policy::RouteOptions, testing,

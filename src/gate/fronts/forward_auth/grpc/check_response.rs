@@ -67,7 +67,7 @@ impl Use {
 pub(super) async fn denied(mut response: Response) -> CheckResponse {
     let body = response.take_body().into_string().await.unwrap_or_default();
     let (status, headers) = (response.status(), response.headers());
-    let reason = response.data::<Outcome>().map_or("", |outcome| outcome.reason);
+    let reason = response.data::<Outcome>().map_or("", |outcome| outcome.reason.as_str());
     let set = headers.keys().filter(|name| *name != header::CONTENT_LENGTH);
     let told = DeniedHttpResponse {
         status: Some(HttpStatus { code: status.as_u16().into() }),
