@@ -85,6 +85,8 @@ reasons! {
         "Send a target without control characters.";
     CriticalHeader = "critical_header", UNAUTHORIZED, "The token requires an extension that is not supported (`crit`)",
         "Have the provider issue tokens without `crit`.";
+    CrossSite = "cross_site", FORBIDDEN, "The request comes from another site",
+        "Use the page of this server.";
     DeclaredInFile = "declared_in_file", CONFLICT, "The configuration file declares this",
         "Change the file instead.";
     DotSegment = "dot_segment", BAD_REQUEST, "The path contains a `.` or `..` segment",

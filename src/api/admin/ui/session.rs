@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, Method, header};
 use scopegate_provider::Timestamp;
 
-use crate::problem::Problem;
+use crate::{problem::Problem, reason::Reason};
 
 /// The name of the cookie of a session.
 const SESSION: &str = "scopegate_session";
@@ -117,7 +117,7 @@ pub(super) fn authorize(headers: &mut HeaderMap, method: &Method, key: &SessionK
     let Some(token) = sealed.and_then(|sealed| key.open(Purpose::Session, sealed)) else { return Ok(()) };
     if !method.is_safe() && !is_same_origin(headers) {
         let description = "a session may change something only from a page of scopegate itself";
-        return Err(Problem::new(http::StatusCode::FORBIDDEN, "cross_site", description));
+        return Err(Problem::new(Reason::CrossSite, description));
     }
     if let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {token}")) {
         value.set_sensitive(true);
