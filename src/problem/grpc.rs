@@ -66,6 +66,7 @@ mod tests {
     use scopegate_provider::Rejection;
 
     use super::*;
+    use crate::reason::Reason;
 
     fn called_with(content_type: &'static str) -> HeaderMap {
         HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))])
@@ -74,12 +75,18 @@ mod tests {
     /// P9: a denied gRPC call gets a status of gRPC, with the reason and the challenge.
     #[test]
     fn a_denied_call_gets_a_status_of_grpc_without_a_body() {
-        let outage = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "provider_unreachable", "try again");
+        let outage = Problem::new(Reason::ProviderUnavailable, "try again");
         let denials = [
             (Problem::no_token(None), "16", true),
+<<<<<<< HEAD
             (Problem::rejected(&Rejection::Ended, None), "16", true),
             (Problem::forbidden("role_missing", "the caller lacks a role", Vec::new(), None), "7", true),
             (Problem::new(StatusCode::FORBIDDEN, "nobody", "no caller may do this"), "7", false),
+=======
+            (Problem::rejected(&Rejection::Expired, None), "16", true),
+            (Problem::new(Reason::RoleMissing, "the caller lacks a role"), "7", true),
+            (Problem::new(Reason::Nobody, "no caller may do this"), "7", false),
+>>>>>>> 686d04f (Use the reasons in the tests of gRPC and of upstreams)
             (outage, "14", false),
         ];
         for (problem, code, is_challenged) in denials {
@@ -88,7 +95,7 @@ mod tests {
             assert_eq!(response.status(), StatusCode::OK);
             assert!(response.body().is_empty());
             assert_eq!(header("grpc-status"), Some(code), "{problem}");
-            assert!(header("grpc-message").unwrap().starts_with(problem.reason()));
+            assert!(header("grpc-message").unwrap().starts_with(problem.reason().as_str()));
             assert_eq!(header("content-type"), Some("application/grpc+proto"));
             assert_eq!(header("www-authenticate").is_some(), is_challenged, "{problem}");
         }

@@ -28,8 +28,8 @@ async fn fronts(errors: &Errors) -> [(Protocol, Front); 2] {
                 match upstreams.send("it", exchange_of(request, None)).await {
                     Ok(response) => Response::from(response),
                     Err(error) => {
-                        errors.0.lock().unwrap().push(error.reason());
-                        Response::builder().status(error.status()).body(error.reason())
+                        errors.0.lock().unwrap().push(error.reason().as_str());
+                        Response::builder().status(error.status()).body(error.reason().as_str())
                     }
                 }
             }
