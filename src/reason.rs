@@ -234,6 +234,8 @@ reasons! {
         "Read it again and repeat the change.";
     PolicyStale = "policy_stale", SERVICE_UNAVAILABLE, "The policy of this node may be too old",
         "Check that the node reaches the store.";
+    ProofKeyMismatch = "proof_key_mismatch", UNAUTHORIZED, "The token is bound to another key than the proof's",
+        "Make the proof with the key that the token was issued for.";
     ProviderDisabled = "provider_disabled", SERVICE_UNAVAILABLE, "An administrator has disabled the provider",
         "Enable the provider again when it is safe.";
     ProviderNotAllowed = "provider_not_allowed", FORBIDDEN, "The rule does not allow the provider of the token",
@@ -278,6 +280,10 @@ reasons! {
         "Shorten what the description names.";
     TooManyInterpretations = "too_many_readings", BAD_REQUEST, "The path can be read in too many ways",
         "Send a path with fewer irregularities.";
+    TooManyHeaderFields = "too_many_header_fields", REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "The request has too many header fields", "Send fewer, or raise `server.limits.header_fields`.";
+    TooMuchInFlight = "too_much_in_flight", TOO_MANY_REQUESTS, "The peer has too many requests in flight",
+        "Finish requests before sending more.";
     TypeNotAllowed = "type_not_allowed", UNAUTHORIZED, "The type of the token is not accepted",
         "Send the access token; add its `typ` to the provider's settings if it is one.";
     UndeclaredScope = "undeclared_scope", CONFLICT, "The scope is not declared",

@@ -78,15 +78,9 @@ mod tests {
         let outage = Problem::new(Reason::ProviderUnavailable, "try again");
         let denials = [
             (Problem::no_token(None), "16", true),
-<<<<<<< HEAD
             (Problem::rejected(&Rejection::Ended, None), "16", true),
-            (Problem::forbidden("role_missing", "the caller lacks a role", Vec::new(), None), "7", true),
-            (Problem::new(StatusCode::FORBIDDEN, "nobody", "no caller may do this"), "7", false),
-=======
-            (Problem::rejected(&Rejection::Expired, None), "16", true),
             (Problem::new(Reason::RoleMissing, "the caller lacks a role"), "7", true),
             (Problem::new(Reason::Nobody, "no caller may do this"), "7", false),
->>>>>>> 686d04f (Use the reasons in the tests of gRPC and of upstreams)
             (outage, "14", false),
         ];
         for (problem, code, is_challenged) in denials {

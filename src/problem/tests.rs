@@ -70,7 +70,7 @@ fn a_dpop_challenge_stands_behind_the_one_of_bearer_in_one_line() {
 /// T0.2: nginx before 1.23 relays one line of `WWW-Authenticate` only.
 #[test]
 fn all_challenges_are_one_line() {
-    let response = Problem::rejected(&Rejection::Expired, None).with_dpop("ES256").response();
+    let response = Problem::rejected(&Rejection::Ended, None).with_dpop("ES256").response();
     assert_eq!(response.headers().get_all("www-authenticate").iter().count(), 1);
 }
 
@@ -104,7 +104,7 @@ fn a_description_contains_nothing_that_looks_like_a_parameter() {
 /// T0.4: no parameter occurs twice in a challenge.
 #[test]
 fn each_parameter_occurs_once_in_its_challenge() {
-    let problem = Problem::rejected(&Rejection::Expired, Some(scopes("items"))).with_dpop("ES256");
+    let problem = Problem::rejected(&Rejection::Ended, Some(scopes("items"))).with_dpop("ES256");
     let challenge = challenge(&problem.with_resource_metadata("https://api.example/x"));
     let (bearer, dpop) = challenge.split_once(", DPoP ").unwrap();
     for name in ["error=", "scope=", "resource_metadata=", "error_description="] {

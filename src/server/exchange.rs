@@ -24,7 +24,7 @@ use super::{
     response_body::{ResponseBody, Sending},
     settings::ClientCertVerified,
 };
-use crate::problem::Problem;
+use crate::{problem::Problem, reason::Reason};
 
 /// The time after which a peer that holds too much may try again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
@@ -45,7 +45,7 @@ pub(super) fn answer<E: Endpoint + 'static>(
             tracing::info!(
                 peer = %info.remote.0,
                 status = refused.status().as_u16(),
-                reason = refused.reason(),
+                reason = refused.reason().as_str(),
                 "refused a request: {refused}"
             );
             let mut response: Response<BoxBody<Bytes, io::Error>> = refused.response().into();
@@ -89,8 +89,7 @@ fn admit(
             headers.len(),
             limits.header_fields
         );
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Err(Problem::new(status, "too_many_header_fields", description));
+        return Err(Problem::new(Reason::TooManyHeaderFields, description));
     }
     if request.version() == Version::HTTP_2 && !in_flight.hold_head(decoded_size(request), limits) {
         return Err(too_much("too many bytes of request headers are in flight"));
@@ -102,7 +101,7 @@ fn admit(
 }
 
 fn too_much(description: &str) -> Problem {
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_much_in_flight", description).with_retry_after(TRY_AGAIN)
+    Problem::new(Reason::TooMuchInFlight, description).with_retry_after(TRY_AGAIN)
 }
 
 /// Returns the size of a request's head as HTTP/2 counts it (RFC 9113, section 10.5.1).

@@ -13,7 +13,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::StatusCode;
 use http_body_util::combinators::BoxBody;
 use hyper::body::{Body, Frame, SizeHint};
 
@@ -21,7 +20,7 @@ use super::{
     peer::UnfinishedBody,
     progress::{ProgressLimit, ProgressTimer, Stalled},
 };
-use crate::problem::Problem;
+use crate::{problem::Problem, reason::Reason};
 
 /// The most bytes of an unread body that are read for a client whose request was answered without it.
 pub(super) const SMALL: u64 = 64 << 10;
@@ -50,26 +49,18 @@ impl RequestBodyError {
         causes(error).find_map(|cause| cause.downcast_ref().copied())
     }
 
-    /// Returns the status to answer with: 400, or 408 where the time was over.
-    pub fn status(self) -> StatusCode {
+    /// Returns the reason.
+    pub fn reason(self) -> Reason {
         match self {
-            Self::Malformed | Self::Incomplete => StatusCode::BAD_REQUEST,
-            Self::Paused | Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-        }
-    }
-
-    /// Returns the reason's name in bodies, logs and metrics.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed_body",
-            Self::Incomplete => "incomplete_body",
-            Self::Paused | Self::TooSlow => "slow_body",
+            Self::Malformed => Reason::MalformedBody,
+            Self::Incomplete => Reason::IncompleteBody,
+            Self::Paused | Self::TooSlow => Reason::SlowBody,
         }
     }
 
     /// Returns the answer to the caller.
     pub fn problem(self) -> Problem {
-        Problem::new(self.status(), self.reason(), self.to_string())
+        Problem::new(self.reason(), self.to_string())
     }
 
     /// Classifies an error of hyper's: its decoder of chunks wraps errors of a kind of their own.
