@@ -122,6 +122,8 @@ reasons! {
         "Look into the log for the request id.";
     IntrospectionUnavailable = "introspection_unavailable", SERVICE_UNAVAILABLE, "The provider's introspection endpoint does not answer",
         "Try again later; the log has the provider's answer.";
+    InvalidFilter = "invalid_filter", UNPROCESSABLE_ENTITY, "The filter is not valid",
+        "Correct what the description names.";
     InvalidHost = "invalid_host", BAD_REQUEST, "The host is not valid",
         "Send a host name or an address in `Host`.";
     InvalidLimit = "invalid_limit", UNPROCESSABLE_ENTITY, "The limit is out of range",
@@ -278,6 +280,8 @@ reasons! {
         "Split it.";
     TooLong = "too_long", UNPROCESSABLE_ENTITY, "A text is longer than the store allows",
         "Shorten what the description names.";
+    TooManyListeners = "too_many_listeners", SERVICE_UNAVAILABLE, "Too many listeners follow this node",
+        "Close another listener, or follow another node.";
     TooManyInterpretations = "too_many_readings", BAD_REQUEST, "The path can be read in too many ways",
         "Send a path with fewer irregularities.";
     TooManyHeaderFields = "too_many_header_fields", REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -292,6 +296,8 @@ reasons! {
         "Configure the provider, or correct its `issuer`.";
     UnknownKey = "unknown_key", UNAUTHORIZED, "The issuer has no key with the `kid` of the token",
         "Get a new token.";
+    UnknownRequest = "unknown_request", NOT_FOUND, "No remembered decision has this request id",
+        "Look into the log: nodes remember only the latest decisions.";
     UnknownProvider = "unknown_provider", NOT_FOUND, "No provider has this name",
         "Use the name of a configured provider.";
     UntrustedProxy = "untrusted_proxy", FORBIDDEN, "The peer is not a trusted proxy",

@@ -68,7 +68,7 @@ impl ExplainApi {
         let status = self.0.node.status();
         let record = status.metrics.live.find(id).ok_or_else(|| {
             let description = format!("no decision about the request `{id}` is remembered on this node");
-            Problem::new("unknown_request", description)
+            Problem::new(Reason::UnknownRequest, description)
         })?;
         let held = record.held.as_deref();
         let question = Question {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt, stream};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, header};
 use poem::{Body, Endpoint, IntoResponse, Request, Response, Result, web::Json};
 use scopegate_provider::Timestamp;
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ use crate::{
     gate::Caller,
     policy::Policy,
     problem::Problem,
+    reason::Reason,
     store::Actor,
     telemetry::{DecisionOutcome, DecisionRecord},
 };
@@ -115,8 +116,7 @@ impl Decisions {
     fn feed(&self, query: Query, request: &Request) -> Result<Response, Problem> {
         let Some(listener) = Listener::new(&self.listeners) else {
             return Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                BUSY,
+                Reason::TooManyListeners,
                 format!("{LISTENERS} listeners follow this node already"),
             ));
         };
@@ -255,15 +255,12 @@ fn is_own(record: &DecisionRecord, status: &NodeStatus) -> bool {
 fn unknown(name: &str, value: &str) -> Problem {
     let known = FIELDS.join("`, `");
     unprocessable(
-        INVALID_FILTER,
+        Reason::InvalidFilter,
         format!(
             "cannot filter by `{name}={value}`: expected `group`, `outcome`, `from`, `to`, `limit`, `after`, `{known}`"
         ),
     )
 }
-
-const INVALID_FILTER: &str = "invalid_filter";
-const BUSY: &str = "too_many_listeners";
 
 /// The ids and places of the routes, by label.
 struct Places(HashMap<Arc<str>, (String, Option<String>)>);
