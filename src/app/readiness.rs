@@ -37,12 +37,9 @@ pub(super) fn readiness(node: &Node) -> Readiness {
     degraded.extend(node.runtime.store.unreadable().iter().map(ToString::to_string));
     let generation = node.current();
     let connections = &generation.connections;
-    let any_required = connections.iter().any(|connection| connection.required);
-    let any_ready = connections.iter().any(super::Connection::is_ready);
     for connection in connections.iter().filter(|connection| !connection.is_ready()) {
         let message = format!("the provider `{}` cannot verify tokens", connection.name());
-        let needed = connection.required || !any_required && !any_ready;
-        if needed { reasons.push(message) } else { degraded.push(message) }
+        if connection.required { reasons.push(message) } else { degraded.push(message) }
     }
     degraded.extend(generation.rejected.iter().map(|error| format!("ignored stored entry: {error}")));
     Readiness { ready: reasons.is_empty(), reasons, degraded }

@@ -94,7 +94,17 @@ async fn reach(provider: crate::config::ProviderConfig) -> (Option<bool>, Option
     match connect::settled(connected.provider().as_ref()).await {
         Some(report) => {
             let problem = report.issuers.into_iter().find_map(|issuer| issuer.last_error);
-            (Some(report.ready), problem.filter(|_| !report.ready))
+            if !report.ready {
+                return (Some(false), problem);
+            }
+            let probed = match connected.provider().health() {
+                Some(health) => health.probe().await,
+                None => None,
+            };
+            match probed {
+                Some(Err(problem)) => (Some(false), Some(problem)),
+                Some(Ok(())) | None => (Some(true), None),
+            }
         }
         None => (None, Some("this kind of provider does not say how it is".to_owned())),
     }

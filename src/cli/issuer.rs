@@ -15,7 +15,7 @@ use super::failure::{Failure, Task, Verdict};
 #[derive(Debug, Args)]
 pub(super) struct Issuer {
     /// Whose paths, token shapes and errors to take on.
-    #[arg(long, value_parser = parse_emulate, value_name = "auth0|okta")]
+    #[arg(long, value_parser = parse_emulate, value_name = "auth0|okta|entra|keycloak|cognito")]
     emulate: Option<Emulate>,
     /// The id of Okta's authorization server, or `org` for the organisation's own; with `--emulate okta`.
     #[arg(long, value_name = "ID")]
@@ -35,7 +35,10 @@ fn parse_emulate(text: &str) -> Result<Emulate, String> {
     match text {
         "auth0" => Ok(Emulate::Auth0),
         "okta" => Ok(Emulate::Okta),
-        _ => Err("expected `auth0` or `okta`".to_owned()),
+        "entra" => Ok(Emulate::Entra),
+        "keycloak" => Ok(Emulate::Keycloak),
+        "cognito" => Ok(Emulate::Cognito),
+        _ => Err("expected `auth0`, `okta`, `entra`, `keycloak` or `cognito`".to_owned()),
     }
 }
 
@@ -89,6 +92,7 @@ impl Issuer {
         let asked = match (self.emulate, self.audience.first(), client.scopes.first()) {
             (Some(Emulate::Auth0), Some(audience), _) => format!(" -d audience={audience}"),
             (Some(Emulate::Okta), _, Some(scope)) => format!(" -d scope={scope}"),
+            (Some(Emulate::Entra), Some(audience), _) => format!(" -d scope={audience}/.default"),
             _ => String::new(),
         };
         let (id, token) = (&client.id, &started.token);

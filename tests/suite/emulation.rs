@@ -172,12 +172,24 @@ async fn invariant_9_introspection_that_is_down_is_503_with_retry_after_and_neve
     assert!(!answer.header("retry-after").is_empty());
 }
 
+/// V12: only a provider with `required: true` holds up readiness, however many providers there are.
 #[tokio::test]
-async fn a_start_while_the_issuer_is_away_is_not_ready_and_recovers_by_itself() {
+async fn a_provider_that_is_not_required_does_not_hold_up_readiness() {
+    let issuer = okta(&[]);
+    let name = issuer.name.clone();
+    drop(issuer);
+    let server = server(&format!("  okta: {{ issuer: {name}, audience: api://default }}"));
+    let readiness = Client::new(&server.operations).get("/readyz").await;
+    assert_eq!(readiness.status, 200);
+    assert!(readiness.text.contains("the provider `okta` cannot verify tokens"), "{}", readiness.text);
+}
+
+#[tokio::test]
+async fn a_start_while_a_required_issuer_is_away_is_not_ready_and_recovers_by_itself() {
     let issuer = okta(&[]);
     let (name, address) = (issuer.name.clone(), issuer.address());
     drop(issuer);
-    let server = server(&format!("  okta: {{ issuer: {name}, audience: api://default }}"));
+    let server = server(&format!("  okta: {{ issuer: {name}, audience: api://default, required: true }}"));
     let operations = Client::new(&server.operations);
     assert_eq!(operations.get("/readyz").await.status, 503);
     assert_eq!(operations.get("/healthz").await.status, 200);

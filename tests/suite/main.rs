@@ -28,6 +28,7 @@ mod mint;
 mod nodes;
 mod openapi;
 mod parity;
+mod provider_examples;
 mod proxy;
 mod reload;
 mod revocation;

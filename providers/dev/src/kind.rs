@@ -1,15 +1,15 @@
-//! The provider kind `dev`: the issuer, and the provider that judges its tokens, under one name.
+//! The provider kind `dev`: the issuer, and the provider that verifies its tokens, under one name.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use scopegate_oidc::{
-    AlgorithmName, ClaimName, Common, IntrospectionSettings, JwksSettings, OidcProvider, Preset, Settings,
-    SettingsError,
+    AlgorithmName, Common, IntrospectionSettings, JwksSettings, List, OidcProvider, Preset, Settings,
+    SettingsError, claim_names,
 };
 use scopegate_provider::{
-    AuthnFailure, ClaimPath, ClientCredentials, ClientId, ConnectError, Context, Credentials, Freshness,
-    Issuer, Outline, Principal, Provider, Secret, Span, TokenRequests,
+    AuthnFailure, ClientCredentials, ClientId, ConnectError, Context, Credentials, Freshness, Issuer,
+    Outline, Principal, Provider, Secret, Span, TokenRequests,
 };
 use serde::{Deserialize, Deserializer, de};
 
@@ -67,9 +67,16 @@ fn refuse_foreign_keys(common: &Common, emulate: Option<Emulate>) -> Result<(), 
     if let Some((key, _)) = foreign.into_iter().find(|(_, given)| *given) {
         return Err(SettingsError::kind(key, problem));
     }
-    if emulate == Some(Emulate::Auth0) && common.wants_introspection() {
-        let problem = "Auth0 has no introspection, so who emulates it has none; expected `validate: jwt`, no \
-                       `opaque_tokens` and no `introspection`";
+    let without = match emulate {
+        Some(Emulate::Auth0) => Some("Auth0"),
+        Some(Emulate::Entra) => Some("Entra ID"),
+        Some(Emulate::Cognito) => Some("Cognito"),
+        None | Some(Emulate::Okta | Emulate::Keycloak) => None,
+    };
+    if let Some(name) = without.filter(|_| common.wants_introspection()) {
+        let problem = format!(
+            "{name} has no introspection, nor has its emulation; expected `validate: jwt`, no `opaque_tokens` and no `introspection`"
+        );
         return Err(SettingsError::kind("validate", problem));
     }
     Ok(())
@@ -85,7 +92,7 @@ pub(crate) fn settings_elsewhere(dev: Dev) -> Result<(Settings, Option<ClientCre
     Ok((preset_for(&dev.issuer, &tenant, dev.common, name, None)?, client))
 }
 
-/// The org server's tokens are for Okta alone, and for another audience than the API's.
+/// Refuses the org server, whose tokens are for Okta alone.
 fn refuse_org_server(issuer: &IssuerSettings) -> Result<(), SettingsError> {
     if issuer.authorization_server.as_deref() != Some(ORG) {
         return Ok(());
@@ -95,7 +102,12 @@ fn refuse_org_server(issuer: &IssuerSettings) -> Result<(), SettingsError> {
     Err(SettingsError::kind("authorization_server", problem))
 }
 
-/// What the emulated provider's plugin would fill in.
+/// Returns `true` if the emulated provider has an introspection endpoint.
+fn introspects(emulate: Option<Emulate>) -> bool {
+    matches!(emulate, None | Some(Emulate::Okta | Emulate::Keycloak))
+}
+
+/// Fills in the settings that the emulated provider's kind fixes.
 fn preset_for(
     issuer: &IssuerSettings,
     tenant: &Tenant,
@@ -108,6 +120,9 @@ fn preset_for(
         Some(Emulate::Auth0) => (&["JWT", "at+jwt"], &["azp", "client_id"], &["scope"]),
         // An introspection answer says `client_id` and `scope` where the token says `cid` and `scp`.
         Some(Emulate::Okta) => (&["none"], &["cid", "client_id"], &["scp", "scope"]),
+        Some(Emulate::Entra) => (&["JWT"], &["azp"], &["scp", "roles"]),
+        Some(Emulate::Keycloak) => (&["JWT"], &["azp"], &["scope"]),
+        Some(Emulate::Cognito) => (&["none"], &["client_id"], &["scope"]),
     };
     let signed = tenant.algorithm.as_str().parse().ok().map(|algorithm| vec![AlgorithmName(algorithm)]);
     common.issuer = Some(name);
@@ -118,7 +133,12 @@ fn preset_for(
     if common.jwks == JwksSettings::default() {
         common.jwks.cool_down = COOL_DOWN;
     }
-    if issuer.emulate != Some(Emulate::Auth0) {
+    if issuer.emulate == Some(Emulate::Cognito) {
+        // Cognito's tokens carry no audience.
+        common.audience = List::default();
+        common.allowed_clients.extend(issuer.clients.iter().map(|client| client.id.clone()));
+    }
+    if introspects(issuer.emulate) {
         let credentials = running.map(Running::resource_server);
         let id = credentials.map_or("resource-server", |server| server.id.as_str());
         let secret = credentials.map_or("made at start", |server| server.secret.as_str());
@@ -133,10 +153,6 @@ fn preset_for(
         }
         _ => settings,
     })
-}
-
-fn claim_names(names: &[&str]) -> Vec<ClaimName> {
-    names.iter().filter_map(|name| ClaimPath::parse(name).ok()).map(ClaimName).collect()
 }
 
 impl<'de> Deserialize<'de> for Dev {
@@ -167,7 +183,7 @@ impl scopegate_provider::Settings for Dev {
             outline.issuers.extend(Issuer::parse(&tenant.dialect.issuer(&base)));
             outline.audiences = tenant.audiences.into();
         }
-        outline.introspects = self.issuer.emulate != Some(Emulate::Auth0);
+        outline.introspects = introspects(self.issuer.emulate);
         outline.opaque_tokens = self.common.opaque_tokens.is_some();
         outline.token_requests = TokenRequests::CallersClient;
         outline

@@ -2,7 +2,7 @@
 //! software.
 //!
 //! It is reached by discovery like any other provider. Clients get tokens with the client-credentials grant; keys are made
-//! at start and live in memory only. It can take on the shape of Auth0 or Okta ([`Emulate`]), rotate its keys, and issue
+//! at start and live in memory only. It can take on the shape of Auth0, Okta, Entra ID, Keycloak or Cognito ([`Emulate`]), rotate its keys, and issue
 //! broken tokens on request ([`Fault`]).
 //!
 //! ```

@@ -73,7 +73,8 @@ impl Service {
 
     pub(crate) async fn jwks(&self) -> Result<Value, Refusal> {
         let keys = self.memory.keys.keys().await.map_err(Refusal::NoKey)?;
-        Ok(keys.jwks(self.tenant.dialect.publishes_the_signing_key()))
+        let dialect = &self.tenant.dialect;
+        Ok(dialect.key_set(&self.base, keys.jwks(dialect.publishes_the_signing_key())))
     }
 
     /// The token endpoint (RFC 6749, section 4.4), with `fault=` beside.

@@ -1,4 +1,4 @@
-//! The issuer's settings as they are written, and what they are once they are proven.
+//! The issuer's settings, as written and as checked.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -11,25 +11,25 @@ use serde_json::{Map, Value};
 use crate::{
     LoopbackAddress,
     client::{Client, Clients},
-    dialect::{Auth0, Dialect, Okta, Standard},
+    dialect::{Auth0, Cognito, Dialect, Entra, Keycloak, Okta, Standard},
 };
 
-/// The settings of an issuer. Whatever is wrong with them is said when it starts, or by [`IssuerSettings::check`].
+/// The settings of an issuer. They are checked when it starts, or by [`IssuerSettings::check`].
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerSettings {
-    /// Where it listens: an address of loopback. Port 0 takes a free one.
+    /// The listener's address on loopback. Port 0 takes a free one.
     #[serde(default)]
     pub listen: LoopbackAddress,
     /// The APIs that tokens are issued for: one or a list.
     pub audience: List<Audience>,
-    /// Who may ask for tokens.
+    /// The clients that may request tokens.
     pub clients: Vec<ClientSettings>,
-    /// What tokens are signed with: ES256 unless said, RS256 where Auth0 or Okta is emulated.
+    /// The algorithm of signatures: ES256 by default, RS256 where a provider is emulated.
     pub algorithm: Option<SigningAlgorithm>,
-    /// How long tokens live: an hour unless said, a day where Auth0 is emulated.
+    /// The lifetime of tokens: an hour by default, or as the emulated provider's tokens live.
     pub token_lifetime: Option<Span>,
-    /// Whose paths, token shapes and errors it takes on.
+    /// The provider whose paths, token shapes and errors it takes on.
     pub emulate: Option<Emulate>,
     /// Auth0's profile of access tokens; only with `emulate: auth0`.
     pub token_dialect: Option<TokenDialect>,
@@ -46,20 +46,20 @@ pub struct ClientSettings {
     pub id: ClientId,
     /// Its secret.
     pub secret: Secret,
-    /// What it may ask for, and gets when it names nothing.
+    /// The scopes that it may request, and gets if it names none.
     #[serde(default)]
     pub scopes: Vec<Scope>,
     /// Claims that its tokens carry beside the issuer's own, or in their place; `null` leaves one out.
     #[serde(default)]
     pub claims: Map<String, Value>,
-    /// How long its tokens live, where that differs from `token_lifetime`.
+    /// The lifetime of its tokens, where that differs from `token_lifetime`.
     pub lifetime: Option<Span>,
-    /// What its tokens look like.
+    /// The form of its tokens.
     #[serde(default)]
     pub tokens: TokenFormat,
 }
 
-/// What a client's tokens look like.
+/// The form of a client's tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenFormat {
@@ -71,7 +71,7 @@ pub enum TokenFormat {
     Opaque,
 }
 
-/// Whom the issuer emulates.
+/// A provider that the issuer emulates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Emulate {
@@ -79,6 +79,12 @@ pub enum Emulate {
     Auth0,
     /// A custom authorization server of Okta.
     Okta,
+    /// A tenant of Microsoft Entra ID.
+    Entra,
+    /// A realm of Keycloak.
+    Keycloak,
+    /// A user pool of Amazon Cognito.
+    Cognito,
 }
 
 /// Auth0's profiles of access tokens, by Auth0's own names.
@@ -92,7 +98,7 @@ pub enum TokenDialect {
     Rfc9068Profile,
 }
 
-/// What is wrong with an issuer's settings.
+/// An error in an issuer's settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingsError {
@@ -101,14 +107,14 @@ pub enum SettingsError {
         "the embedded issuer listens on loopback only: expected `127.0.0.1:PORT` or `[::1]:PORT`, found `{found}`"
     )]
     NotLoopback {
-        /// What was given.
+        /// The value.
         found: String,
     },
     /// A list of audiences with none in it.
     #[error("expected at least one audience")]
     NoAudience,
     /// A list of clients with none in it.
-    #[error("expected at least one client: without one nobody can get a token")]
+    #[error("expected at least one client: without a client no token can be requested")]
     NoClient,
     /// Two clients of one id.
     #[error("the client `{id}` is there twice")]
@@ -117,11 +123,11 @@ pub enum SettingsError {
         id: ClientId,
     },
     /// An algorithm that the emulated provider does not sign with.
-    #[error("who emulates {emulated} signs with RS256: leave `algorithm` out or say RS256, found {found}")]
+    #[error("{emulated} signs with RS256: leave `algorithm` out or write RS256, found {found}")]
     Algorithm {
         /// The emulated provider.
         emulated: &'static str,
-        /// What was given.
+        /// The value.
         found: SigningAlgorithm,
     },
     /// A key that means something only for one emulation.
@@ -135,7 +141,7 @@ pub enum SettingsError {
     /// An id that cannot stand in a path.
     #[error("expected an authorization server's id of letters, digits, `-` and `_`, found `{found}`")]
     AuthorizationServer {
-        /// What was given.
+        /// The value.
         found: String,
     },
     /// Tokens that would be dead at once.
@@ -144,7 +150,7 @@ pub enum SettingsError {
 }
 
 impl SettingsError {
-    /// The setting that it is about.
+    /// Returns the setting's key.
     pub fn key(&self) -> &'static str {
         match self {
             Self::NotLoopback { .. } => "listen",
@@ -173,10 +179,10 @@ impl IssuerSettings {
         }
     }
 
-    /// Says what is wrong without starting anything.
+    /// Checks the settings without starting anything.
     ///
     /// # Errors
-    /// The first thing found.
+    /// The first error.
     pub fn check(&self) -> Result<(), SettingsError> {
         Tenant::parse(self).map(drop)
     }
@@ -246,6 +252,9 @@ fn algorithm(settings: &IssuerSettings) -> Result<SigningAlgorithm, SettingsErro
         None => return Ok(settings.algorithm.unwrap_or_default()),
         Some(Emulate::Auth0) => "Auth0",
         Some(Emulate::Okta) => "Okta",
+        Some(Emulate::Entra) => "Entra ID",
+        Some(Emulate::Keycloak) => "Keycloak",
+        Some(Emulate::Cognito) => "Cognito",
     };
     match settings.algorithm {
         None | Some(SigningAlgorithm::Rs256) => Ok(SigningAlgorithm::Rs256),
@@ -263,6 +272,9 @@ fn dialect(settings: &IssuerSettings) -> Result<Arc<dyn Dialect>, SettingsError>
     }
     Ok(match emulate {
         None => Arc::new(Standard),
+        Some(Emulate::Entra) => Arc::new(Entra),
+        Some(Emulate::Keycloak) => Arc::new(Keycloak),
+        Some(Emulate::Cognito) => Arc::new(Cognito),
         Some(Emulate::Auth0) => Arc::new(Auth0::new(settings.token_dialect.unwrap_or_default())),
         Some(Emulate::Okta) => {
             Arc::new(Okta::new(server_id(settings.authorization_server.as_deref().unwrap_or("default"))?))

@@ -1,6 +1,9 @@
-//! What differs between the issuer as itself and the providers that it emulates.
+//! The differences between the issuer as itself and the providers that it emulates.
 
 mod auth0;
+mod cognito;
+mod entra;
+mod keycloak;
 mod okta;
 mod standard;
 
@@ -13,20 +16,23 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::{
     auth0::Auth0,
+    cognito::Cognito,
+    entra::Entra,
+    keycloak::Keycloak,
     okta::{ORG, Okta},
     standard::Standard,
 };
 use crate::{client::Client, form::Form, refusal::Refusal, settings::Tenant};
 
-/// What a request for a token comes to.
+/// The result of a token request.
 pub(crate) struct Grant<'a> {
     pub(crate) client: &'a Client,
-    /// None: the emulated provider gives an opaque token, which is good for no API.
+    /// None if the emulated provider issues an opaque token, which is good for no API.
     pub(crate) audience: Option<Vec<Audience>>,
     pub(crate) scopes: ScopeSet,
 }
 
-/// What the claims of a token are made from.
+/// The source of the claims of a token.
 pub(crate) struct Minting<'a> {
     pub(crate) issuer: &'a str,
     pub(crate) client: &'a Client,
@@ -50,7 +56,7 @@ impl Minting<'_> {
     }
 }
 
-/// Where a request goes.
+/// An operation of the issuer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Metadata(Document),
@@ -60,36 +66,38 @@ pub(crate) enum Operation {
     Revoke,
 }
 
-/// Which of the two documents of metadata.
+/// A document of metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Document {
     /// OpenID Connect Discovery 1.0, section 4.
     OpenId,
     /// RFC 8414, section 3.
     AuthorizationServer,
+    /// The document that all tenants of Entra ID share.
+    AllTenants,
 }
 
-/// How an issuer behaves; what is not said is as the issuer behaves as itself. `base` is the listener's URL without
-/// a final slash.
+/// The behaviour of an issuer. The defaults are those of the issuer as itself. `base` is the listener's URL without a final
+/// slash.
 pub(crate) trait Dialect: Send + Sync {
     /// Its name for people.
     fn name(&self) -> &'static str;
 
-    /// The issuer, exactly as it stands in tokens.
+    /// The issuer, exactly as in tokens.
     fn issuer(&self, base: &str) -> String {
         base.to_owned()
     }
 
-    /// What is at a path.
+    /// Returns the operation at a path.
     fn operation(&self, path: &str) -> Option<Operation>;
 
-    /// Where things are.
+    /// The paths of the endpoints.
     fn paths(&self) -> Paths;
 
     /// A document of metadata.
     fn metadata(&self, tenant: &Tenant, base: &str, document: Document) -> Value;
 
-    /// The answer where there is nothing.
+    /// The response for an unknown path.
     fn nothing_at(&self, path: &str) -> Value {
         json!({ "error": "not_found", "error_description": format!("there is nothing at {path}") })
     }
@@ -99,12 +107,17 @@ pub(crate) trait Dialect: Send + Sync {
         "public, max-age=300"
     }
 
-    /// Whether the key that signs is in the key set. Whoever verifies without asking needs it there.
+    /// Changes the key set into the provider's own form.
+    fn key_set(&self, _base: &str, keys: Value) -> Value {
+        keys
+    }
+
+    /// Returns `true` if the key that signs is in the key set.
     fn publishes_the_signing_key(&self) -> bool {
         true
     }
 
-    /// Whether requests may be JSON instead of a form.
+    /// Returns `true` if requests may be JSON instead of a form.
     fn takes_json(&self) -> bool {
         false
     }
@@ -113,7 +126,7 @@ pub(crate) trait Dialect: Send + Sync {
         Duration::from_hours(1)
     }
 
-    /// What the client gets for what it asks for.
+    /// Decides on a token request.
     fn grant<'a>(&self, tenant: &Tenant, client: &'a Client, form: &Form) -> Result<Grant<'a>, Refusal> {
         let scopes = match asked_scopes(form)? {
             None => client.scopes.clone(),
@@ -147,12 +160,12 @@ pub(crate) trait Dialect: Send + Sync {
         })
     }
 
-    /// What introspection says about a live token with these claims (RFC 7662, section 2.2).
+    /// Returns the introspection answer about a live token with these claims (RFC 7662, section 2.2).
     fn introspection(&self, claims: Map<String, Value>) -> Map<String, Value> {
         claims
     }
 
-    /// Whether a client is told that the token it wants revoked is another's.
+    /// Returns `true` if a client learns that the token it wants revoked is another's.
     fn admits_foreign_revocations(&self) -> bool {
         false
     }
@@ -164,7 +177,7 @@ pub(crate) trait Dialect: Send + Sync {
     }
 }
 
-/// The paths of what every dialect has.
+/// The paths of the endpoints that every dialect has.
 pub(crate) struct Paths {
     pub(crate) discovery: String,
     pub(crate) jwks: String,

@@ -50,7 +50,7 @@ impl Okta {
     fn discovery(&self, document: Document) -> String {
         let name = match document {
             Document::OpenId => "openid-configuration",
-            Document::AuthorizationServer => "oauth-authorization-server",
+            Document::AuthorizationServer | Document::AllTenants => "oauth-authorization-server",
         };
         match &self.0 {
             Server::Custom(id) => format!("/oauth2/{id}/.well-known/{name}"),
@@ -104,8 +104,10 @@ impl Dialect for Okta {
     fn metadata(&self, _: &Tenant, base: &str, document: Document) -> Value {
         let (recorded, server) = match (&self.0, document) {
             (Server::Custom(id), Document::OpenId) => (OPENID, id.as_str()),
-            (Server::Custom(id), Document::AuthorizationServer) => (AUTHORIZATION_SERVER, id.as_str()),
-            (Server::Org, Document::OpenId | Document::AuthorizationServer) => (OPENID_OF_ORG, ORG),
+            (Server::Custom(id), Document::AuthorizationServer | Document::AllTenants) => {
+                (AUTHORIZATION_SERVER, id.as_str())
+            }
+            (Server::Org, _) => (OPENID_OF_ORG, ORG),
         };
         let ours = recorded.replace(RECORDED_ORGANISATION, base).replace(RECORDED_SERVER, server);
         // The recorded documents parse; a test sees to it.

@@ -1,8 +1,11 @@
-//! The kinds `auth0` and `okta` before the emulations: settings as for the real ones, but for the address.
+//! The kinds of emulated providers before the emulations: settings as for the real ones, but for the address.
 
 use std::sync::Arc;
 
 use scopegate_auth0::Auth0;
+use scopegate_cognito::Cognito;
+use scopegate_entra::Entra;
+use scopegate_keycloak::Keycloak;
 use scopegate_oidc::Http;
 use scopegate_okta::Okta;
 use scopegate_provider::{
@@ -98,4 +101,49 @@ async fn tokens_of_the_org_server_are_introspected_by_the_kind_okta() {
                            "client_secret": "reader-secret" });
     let provider = connect::<Okta>(&issuer, settings).await;
     assert_eq!(ask(&*provider, &token(&*provider).await).await.unwrap(), "writer may items");
+}
+
+/// Requests a token of the emulated provider for `scope`, and authenticates it by the kind.
+async fn emulated<S: Settings>(emulate: &str, scope: &str, settings: impl FnOnce(&str) -> Value) -> String {
+    let issuer = issuer(json!({ "emulate": emulate })).await;
+    let provider = connect::<S>(&issuer, settings(issuer.running.issuer().as_str())).await;
+    let id = ClientId::parse("writer").unwrap();
+    let client = Some(ClientCredentials { id, secret: Secret::new("writer secret&more") });
+    let scopes = Some(ScopeSet::parse(scope).unwrap());
+    let request = TokenRequest { client, scopes, ..TokenRequest::default() };
+    let token = provider.request_token().unwrap().request_token(request).await.unwrap().access_token;
+    let credentials = Credentials::bearer(token);
+    let principal = provider.authenticate(&credentials, Freshness::Cached).await.unwrap();
+    let roles: Vec<&str> = principal.roles().iter().map(|role| role.as_str()).collect();
+    format!("{} may {} as {}", principal.client().unwrap(), principal.scopes(), roles.join(" "))
+}
+
+#[tokio::test]
+async fn a_token_of_the_emulated_entra_is_taken_by_the_kind_entra() {
+    let settings = |issuer: &str| json!({ "issuer": issuer, "audience": API });
+    let scope = format!("{API}/.default");
+    let found = emulated::<Entra>("entra", &scope, settings).await;
+    assert!(found.starts_with("writer may  as ") && found.contains("items"), "{found}");
+}
+
+#[tokio::test]
+async fn a_token_of_the_emulated_entra_is_taken_for_any_tenant() {
+    let settings = |issuer: &str| {
+        let authority: Vec<&str> = issuer.splitn(4, '/').take(3).collect();
+        json!({ "authority": authority.join("/"), "tenants": "any", "audience": API })
+    };
+    assert!(emulated::<Entra>("entra", &format!("{API}/.default"), settings).await.contains("items"));
+}
+
+#[tokio::test]
+async fn a_token_of_the_emulated_keycloak_is_taken_by_the_kind_keycloak() {
+    let settings = |issuer: &str| json!({ "issuer": issuer, "audience": API });
+    let found = emulated::<Keycloak>("keycloak", "items", settings).await;
+    assert_eq!(found, "writer may items as default-roles-acme");
+}
+
+#[tokio::test]
+async fn a_token_of_the_emulated_cognito_is_taken_by_the_kind_cognito() {
+    let settings = |issuer: &str| json!({ "issuer": issuer, "app_clients": ["writer"] });
+    assert_eq!(emulated::<Cognito>("cognito", "items", settings).await, "writer may items as ");
 }
