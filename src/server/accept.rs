@@ -293,8 +293,12 @@ fn accepted_unix(stream: UnixStream) -> io::Result<(Socket, ConnectInfo)> {
 }
 
 fn connect_info(local: Addr, remote: Addr) -> ConnectInfo {
-    let (local, remote) = (LocalAddr(local), RemoteAddr(remote));
-    ConnectInfo { local, remote, scheme: Scheme::HTTP, client_cert_verified: false }
+    ConnectInfo {
+        local: LocalAddr(local),
+        remote: RemoteAddr(remote),
+        scheme: Scheme::HTTP,
+        client_cert_verified: false,
+    }
 }
 
 /// Returns `true` if the error concerns only the connection that was to be accepted (accept(2)).

@@ -1,9 +1,9 @@
-//! As many connections as the system allows, not as many as a shell happens to.
+//! The system's limit of open files, which is the limit of connections too.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises this process's limit of open files to the most that it may have: login shells still set 1024, which a server
-/// with `limits.connections` runs into long before.
+/// Raises this process's limit of open files to the largest that is permitted. Login shells still set 1024, far fewer
+/// than `limits.connections`.
 pub fn raise_descriptor_limit() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current == maximum {

@@ -10,21 +10,21 @@ use std::{
 
 use tokio::sync::watch;
 
-/// How far the end has come.
+/// The phases of a server's end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Not begun.
+    /// The end has not begun.
     Serving,
-    /// Still serving, but not ready: who sends requests here shall go elsewhere. HTTP/1.1 connections are closed after
-    /// their next response.
+    /// Requests are served, but the server is not ready: load balancers shall choose another one. HTTP/1.1 connections
+    /// are closed after their next response.
     Leaving,
-    /// Nothing new is accepted; what was begun is finished.
+    /// No connection is accepted; requests in flight are finished.
     Draining,
-    /// What is not finished is cut.
+    /// Requests that are not finished are cut.
     Cut,
 }
 
-/// Ends servers, and tells whoever asks how far the end has come. Clones are the same one.
+/// Ends servers, phase by phase. Clones are the same end.
 #[derive(Debug, Clone)]
 pub struct Shutdown(Arc<Inner>);
 
@@ -36,14 +36,14 @@ struct Inner {
 }
 
 impl Shutdown {
-    /// An end that has not begun.
+    /// Creates an end that has not begun.
     pub fn new() -> Self {
         let reached = AtomicU8::new(Phase::Serving as u8);
         Self(Arc::new(Inner { reached, phase: watch::Sender::new(Phase::Serving) }))
     }
 
-    /// Goes through all phases: [`Phase::Leaving`] for `delay`, [`Phase::Draining`] for `grace` at most, then
-    /// [`Phase::Cut`]. Wait for the servers beside it, and drop it when they are done.
+    /// Goes through all phases: [`Phase::Leaving`] for `delay`, [`Phase::Draining`] for at most `grace`, then
+    /// [`Phase::Cut`]. The caller waits for the servers beside it, and drops the future when they have ended.
     pub async fn run(&self, delay: Duration, grace: Duration) {
         self.leave();
         tokio::time::sleep(delay).await;
@@ -52,22 +52,22 @@ impl Shutdown {
         self.cut();
     }
 
-    /// Announces the end: from now on [`Shutdown::is_leaving`].
+    /// Announces the end: from now on [`Shutdown::is_leaving`] returns `true`.
     pub fn leave(&self) {
         self.advance(Phase::Leaving);
     }
 
-    /// Accepts nothing new.
+    /// Ends accepting.
     pub fn drain(&self) {
         self.advance(Phase::Draining);
     }
 
-    /// Cuts what is left.
+    /// Cuts the requests that are left.
     pub fn cut(&self) {
         self.advance(Phase::Cut);
     }
 
-    /// Whether the end has been announced; lock-free.
+    /// Returns `true` if the end has been announced. Lock-free.
     pub fn is_leaving(&self) -> bool {
         self.0.reached.load(Ordering::Relaxed) >= Phase::Leaving as u8
     }
@@ -102,7 +102,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_phases_are_reached_one_after_the_other() {
         let shutdown = Shutdown::new();
-        let (delay, grace) = (Duration::from_secs(5), Duration::from_secs(20));
+        let delay = Duration::from_secs(5);
+        let grace = Duration::from_secs(20);
         let runs = shutdown.clone();
         let begun = tokio::time::Instant::now();
         tokio::spawn(async move { runs.run(delay, grace).await });
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_later_phase_is_never_taken_back() {
+    async fn a_later_phase_stays() {
         let shutdown = Shutdown::new();
         shutdown.cut();
         shutdown.leave();

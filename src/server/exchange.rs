@@ -68,7 +68,8 @@ pub(super) fn answer<E: Endpoint + 'static>(
         if closes && !response.status().is_informational() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let body = body.filter(|_| is_http2 && is_refusal(response.status()));
+        let is_refusal = response.status().is_client_error() || response.status().is_server_error();
+        let body = body.filter(|_| is_http2 && is_refusal);
         Ok(response.map(|sent| ResponseBody::new(sent, in_flight, body)))
     })
 }
@@ -143,25 +144,19 @@ fn into_poem(
 /// Makes the caller's fault the caller's, and lifts the time limit of a body that belongs to a stream.
 fn settle(body: &RequestBodyState, response: &mut poem::Response) {
     match body.failure() {
-        Some(failure) if is_blamed_elsewhere(response.status()) => *response = failure.problem().response(),
+        // The endpoint answered as if the body were there and wrong, or as if something else had failed.
+        Some(failure) if response.status() == StatusCode::BAD_REQUEST || response.status().is_server_error() => {
+            *response = failure.problem().response();
+        }
         _ if response.status().is_success() && is_stream(response.headers()) => body.set_stream(),
         _ => {}
     }
-}
-
-/// Returns `true` if the endpoint answered as if the body were there and wrong, or as if something else had failed.
-fn is_blamed_elsewhere(status: StatusCode) -> bool {
-    status == StatusCode::BAD_REQUEST || status.is_server_error()
 }
 
 /// Returns `true` if the answer may last for as long as both sides want: server-sent events, gRPC.
 fn is_stream(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE).map_or(b"".as_slice(), HeaderValue::as_bytes);
     content_type.starts_with(b"application/grpc") || content_type.starts_with(b"text/event-stream")
-}
-
-fn is_refusal(status: StatusCode) -> bool {
-    status.is_client_error() || status.is_server_error()
 }
 
 /// Returns `true` if the bytes that follow need not be HTTP: the connection is not used again if it turns out to be.

@@ -70,7 +70,7 @@ struct Head {
     ambiguous: bool,
 }
 
-/// What a line of a head means for the framing.
+/// The meaning of a head's line for the framing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Acceptable,
@@ -138,7 +138,7 @@ impl Framing {
         bytes.get_mut(here..).unwrap_or_default()
     }
 
-    /// Returns the position after a byte of a chunked body that is not a chunk's data.
+    /// Returns the position after a byte of a chunked body outside a chunk's data.
     fn after(&mut self, before: Position, byte: u8) -> Position {
         use Position::{
             ChunkData, ChunkDataCr, ChunkDataLf, ChunkExtension, ChunkSize, ChunkSizeEnd, ChunkSpace,

@@ -1,4 +1,4 @@
-//! Where a server listens, as people write it.
+//! Addresses of listeners, as they are written in a configuration.
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use std::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where to listen: `127.0.0.1:8080`, `[::]:8080` or `unix:/run/scopegate.sock`.
+/// An address to listen on: `127.0.0.1:8080`, `[::]:8080` or `unix:/run/scopegate.sock`.
 ///
 /// ```
 /// use scopegate::server::Listen;
@@ -28,7 +28,7 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
-/// Why a string is no place to listen.
+/// Errors of a string that is not an address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ListenError {
     /// Neither an address with a port nor a socket's path.
@@ -36,24 +36,24 @@ pub enum ListenError {
         "expected an address and port such as `127.0.0.1:8080` or `[::]:8080`, or `unix:/path/to/socket`, found `{found}`"
     )]
     Address {
-        /// What was found.
+        /// The string.
         found: String,
     },
-    /// A relative path means another socket wherever the server is started from.
+    /// A relative path, which would mean another socket in each working directory.
     #[error("expected an absolute path after `unix:`, found `{found}`")]
     RelativePath {
-        /// What was found.
+        /// The string.
         found: String,
     },
 }
 
 impl Listen {
-    /// A loopback address and a port that the system chooses.
+    /// Returns a loopback address with a port that the system chooses.
     pub const fn any_loopback_port() -> Self {
         Self::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))
     }
 
-    /// Whether only this machine can reach it.
+    /// Returns `true` if only this machine can reach it.
     pub fn is_loopback(&self) -> bool {
         match self {
             Self::Tcp(address) => address.ip().to_canonical().is_loopback(),
@@ -66,8 +66,10 @@ impl FromStr for Listen {
     type Err = ListenError;
     fn from_str(text: &str) -> Result<Self, ListenError> {
         if let Some(path) = text.strip_prefix("unix:") {
-            let path = path.starts_with('/').then(|| path.into());
-            return path.map(Self::Unix).ok_or_else(|| ListenError::RelativePath { found: text.to_owned() });
+            if !path.starts_with('/') {
+                return Err(ListenError::RelativePath { found: text.to_owned() });
+            }
+            return Ok(Self::Unix(path.into()));
         }
         let address = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
         let parsed = address.as_deref().unwrap_or(text).parse();
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_displayed_parses_to_the_same_place() {
+    fn an_address_parses_as_it_is_displayed() {
         for text in ["127.0.0.1:8080", "[::1]:9090", "unix:/run/scopegate.sock"] {
             assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
         }

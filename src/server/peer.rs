@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-/// What all connections of one peer hold together.
+/// The share of all connections of one peer together.
 #[derive(Debug, Default)]
 pub(super) struct Peer {
     /// Decoded bytes of the heads of HTTP/2 requests in flight. Of an HTTP/1.1 connection there is one at a time.

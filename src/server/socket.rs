@@ -1,4 +1,4 @@
-//! One stream type for every kind of connection, so that the HTTP code is compiled once.
+//! One stream type for all kinds of connection, so that the HTTP code is compiled once.
 
 use std::{
     io,

@@ -60,7 +60,7 @@ impl Running {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// What the server answers to `request` until it closes the connection.
+    /// Returns the answers to `request` until the server closes the connection.
     async fn exchange(&self, request: &[u8]) -> String {
         let mut stream = self.connect().await;
         stream.write_all(request).await.unwrap();
@@ -94,7 +94,7 @@ async fn a_request_is_answered() {
 }
 
 #[tokio::test]
-async fn http2_is_served_to_whom_begins_with_it() {
+async fn serves_http2_with_prior_knowledge() {
     let server =
         start(Limits::default(), make(|request: Request| async move { format!("{:?}", request.version()) }))
             .await;
@@ -120,7 +120,7 @@ async fn a_unix_socket_is_served_and_removed_at_the_end() {
 }
 
 #[tokio::test]
-async fn a_killed_servers_socket_is_taken_over_and_a_living_ones_is_not() {
+async fn takes_over_the_socket_of_a_killed_server_only() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("socket");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());

@@ -1,4 +1,4 @@
-//! TLS towards callers, with files that are read again when they change.
+//! TLS towards callers. Its files are read again when they change.
 
 use std::{
     fs, io,
@@ -21,10 +21,10 @@ use tokio_rustls::{Accept, TlsAcceptor};
 
 use super::TlsSettings;
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(5);
+/// The time between two checks of the files.
+const CHECK: Duration = Duration::from_secs(5);
 
-/// Why TLS cannot be spoken.
+/// Errors of the certificates and keys of a listener.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// A file cannot be read.
@@ -32,44 +32,44 @@ pub enum TlsError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file holds something else.
+    /// A file holds something other than expected.
     #[error("expected {expected} in PEM in `{path}`")]
     Pem {
-        /// What was expected.
+        /// The expected contents.
         expected: &'static str,
         /// The file.
         path: PathBuf,
     },
-    /// A certificate that is to vouch for clients cannot.
+    /// A certificate cannot be used to verify clients.
     #[error("no client can be verified by `{path}`: {source}")]
     Authority {
         /// The file.
         path: PathBuf,
-        /// What was wrong.
+        /// The cause.
         source: AuthorityError,
     },
-    /// Certificate and key do not go together, or the key is of a kind that is not known.
+    /// Certificate and key do not belong together, or the key is of an unknown kind.
     #[error("the certificate in `{certificate}` and the key in `{key}` cannot be used: {source}")]
     Pair {
         /// The certificate's file.
         certificate: PathBuf,
         /// The key's file.
         key: PathBuf,
-        /// What was wrong.
+        /// The cause.
         source: rustls::Error,
     },
 }
 
-/// Why a certificate cannot vouch for clients.
+/// Errors of a certificate that has to verify clients.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    /// It cannot be read.
+    /// The certificate cannot be read.
     #[error(transparent)]
     Certificate(#[from] rustls::Error),
-    /// Nothing can be verified by it.
+    /// No certificate can be verified by it.
     #[error(transparent)]
     Verifier(#[from] VerifierBuilderError),
 }
@@ -81,18 +81,18 @@ pub(super) struct Tls {
     current: ArcSwap<ServerConfig>,
 }
 
-/// What is read.
+/// The files of a listener.
 struct Files {
     own: TlsSettings,
-    /// The authorities that vouch for clients; none: no client is asked for a certificate.
+    /// The authorities that issue clients' certificates; none: clients are not asked for one.
     client_ca: Option<PathBuf>,
 }
 
-/// What tells a file from its successor, links followed.
+/// Properties that tell a file from its successor: both times, length and inode, with links followed.
 type Stamp = Option<(i64, i64, u64, u64)>;
 
 impl Tls {
-    /// With this certificate. A client may come without one of its own; one that it presents must be vouched for by
+    /// Reads these files. A client may connect without a certificate; one that it presents has to be issued by
     /// `client_ca`.
     pub(super) fn new(own: &TlsSettings, client_ca: Option<&Path>) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
@@ -101,17 +101,17 @@ impl Tls {
         Ok(Self { files, provider, current })
     }
 
-    /// Begins to speak TLS, by the files as they are now.
+    /// Begins the handshake with the files as they are now.
     pub(super) fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Accept<S> {
         TlsAcceptor::from(self.current.load_full()).accept(stream)
     }
 
-    /// Reads the files again whenever they change; what cannot be used changes nothing. Sessions are not resumed from
-    /// before a change: an authority that is gone vouches for nobody.
+    /// Reads the files again whenever they change. Files that cannot be used change nothing. Sessions from before a
+    /// change are not resumed, so that an authority that was removed verifies no client any longer.
     pub(super) async fn renew(&self) {
         let mut seen = self.files.stamps();
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CHECK).await;
             let now = self.files.stamps();
             if now == seen {
                 continue;
@@ -131,16 +131,17 @@ impl Tls {
 
 impl Files {
     fn stamps(&self) -> [Stamp; 3] {
-        let stamp = |path: &Path| {
-            let found = fs::metadata(path).ok()?;
-            Some((found.mtime(), found.mtime_nsec(), found.len(), found.ino()))
-        };
         let authority = self.client_ca.as_deref().and_then(stamp);
         [stamp(&self.own.certificate), stamp(&self.own.key), authority]
     }
 }
 
-/// The one certificate, whatever name a client asks for.
+fn stamp(path: &Path) -> Stamp {
+    let found = fs::metadata(path).ok()?;
+    Some((found.mtime(), found.mtime_nsec(), found.len(), found.ino()))
+}
+
+/// The certificate for every server name.
 #[derive(Debug)]
 struct Always(Arc<CertifiedKey>);
 

@@ -13,6 +13,7 @@
 //! | [`introspection()`] | the status and body of an answer | only `200` with `"active": true`, the issuer, the audience and the time makes a principal |
 //! | [`configuration()`] | YAML | what loads opens nothing that it does not say to open; every error has a place that is there |
 //! | [`nginx()`], [`traefik()`], [`caddy()`], [`envoy()`], [`haproxy()`] | a request of a proxy | the whole set of headers is there, once; as for [`target()`]; a refusal is never relayed as success |
+//! | [`framing()`] | the bytes of an HTTP/1.1 connection | hyper finds no message where the framing check finds none, and no body has two lengths or a coding other than `chunked` |
 //! | [`envoy_grpc()`] | a `CheckRequest` | it can be read and says nothing in two ways; as for [`target()`]; the upstream is told who calls |
 //!
 //! A target is a function, a line in [`ALL`], a file of three lines in `fuzz/fuzz_targets` with its lines in
@@ -31,6 +32,7 @@ mod configuration;
 mod discovery;
 mod envoy_grpc;
 mod forward_auth;
+mod framing;
 mod introspection;
 mod jwt;
 mod key_set;
@@ -44,6 +46,7 @@ pub use self::{
     discovery::discovery,
     envoy_grpc::envoy_grpc,
     forward_auth::{caddy, envoy, haproxy, nginx, traefik},
+    framing::framing,
     introspection::introspection,
     jwt::jwt,
     key_set::key_set,
@@ -55,13 +58,14 @@ pub use self::{
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// Every target.
-pub const ALL: [Target; 14] = [
+pub const ALL: [Target; 15] = [
     ("authorization", authorization),
     ("caddy", caddy),
     ("configuration", configuration),
     ("discovery", discovery),
     ("envoy", envoy),
     ("envoy_grpc", envoy_grpc),
+    ("framing", framing),
     ("haproxy", haproxy),
     ("introspection", introspection),
     ("jwt", jwt),

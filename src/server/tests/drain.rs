@@ -1,11 +1,11 @@
-//! How a server ends.
+//! The end of a server.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
 #[tokio::test]
-async fn what_was_begun_is_finished_when_the_server_drains() {
+async fn finishes_requests_in_flight_when_it_drains() {
     let calls = Arc::new(AtomicUsize::new(0));
     let slow = make({
         let calls = Arc::clone(&calls);
@@ -43,7 +43,7 @@ async fn a_request_on_its_way_to_a_resting_connection_is_answered_when_the_serve
 }
 
 #[tokio::test]
-async fn who_was_not_accepted_yet_is_served_when_the_server_drains() {
+async fn serves_connections_that_were_not_accepted_when_it_drains() {
     let bound = Bound::bind(&ListenerSettings::default()).await.unwrap();
     let Listen::Tcp(address) = *bound.local_addr() else { unreachable!("a TCP listener was asked for") };
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -56,7 +56,7 @@ async fn who_was_not_accepted_yet_is_served_when_the_server_drains() {
 }
 
 #[tokio::test]
-async fn what_does_not_end_in_time_is_cut_and_counted() {
+async fn cuts_and_counts_requests_that_do_not_end_in_time() {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let never = make(move |_: Request| {
@@ -76,7 +76,7 @@ async fn what_does_not_end_in_time_is_cut_and_counted() {
 }
 
 #[tokio::test]
-async fn while_leaving_requests_are_served_and_connections_closed_after_them() {
+async fn serves_requests_and_closes_connections_while_it_leaves() {
     let server = start(Limits::default(), hello()).await;
     server.shutdown.leave();
     let answer = server.exchange(GET).await;

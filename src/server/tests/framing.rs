@@ -1,4 +1,4 @@
-//! Where a request ends and the next one begins.
+//! The boundaries between requests.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a caller may take, of bytes and of time.
+//! Limits of bytes and time over HTTP/1.1, and limits of a peer.
 
 use std::num::NonZeroU32;
 
@@ -14,7 +14,7 @@ async fn a_head_beyond_the_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn who_never_finishes_a_head_is_cut() {
+async fn cuts_a_connection_whose_head_has_no_end() {
     let server = start(short(|limits| limits.header_timeout = SOON), hello()).await;
     let mut stream = server.connect().await;
     let trickle = async {
@@ -29,7 +29,7 @@ async fn who_never_finishes_a_head_is_cut() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_at_all_is_cut() {
+async fn cuts_a_silent_connection() {
     let server = start(short(|limits| limits.header_timeout = SOON), hello()).await;
     assert_eq!(server.exchange(b"").await, "");
 }
@@ -41,7 +41,7 @@ async fn a_connection_at_rest_is_closed() {
 }
 
 #[tokio::test]
-async fn a_slow_endpoint_is_not_the_callers_fault() {
+async fn a_slow_endpoint_does_not_end_the_connection() {
     let limits = short(|limits| (limits.header_timeout, limits.idle_timeout) = (SOON, SOON));
     let slow = make(|_: Request| async {
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -52,7 +52,7 @@ async fn a_slow_endpoint_is_not_the_callers_fault() {
 }
 
 #[tokio::test]
-async fn who_takes_no_bytes_is_cut() {
+async fn cuts_a_connection_that_accepts_no_bytes() {
     let server = start(short(|limits| limits.send_timeout = SOON), endless()).await;
     let mut stream = server.connect().await;
     stream.write_all(GET).await.unwrap();

@@ -32,7 +32,7 @@ async fn start_tls(settings: TlsSettings) -> Running {
 }
 
 #[tokio::test]
-async fn tls_is_spoken_and_http2_negotiated() {
+async fn negotiates_http2_over_tls() {
     let server = start_tls(tls("server")).await;
     let answer = tls_client().get(format!("https://{}/", server.address)).send().await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "https HTTP/2.0");
@@ -55,7 +55,7 @@ async fn a_file_that_holds_no_certificate_stops_the_start() {
     assert_eq!(expected, "a certificate chain");
 }
 
-/// The certificate that a client is shown.
+/// Returns the certificate that a client is shown.
 async fn presented(side: &Tls) -> Vec<u8> {
     let (near, far) = tokio::io::duplex(1 << 16);
     let connector = TlsConnector::from(Arc::new(tls_config(None)));
@@ -84,7 +84,7 @@ fn tls_config(own: Option<&str>) -> ClientConfig {
 }
 
 #[tokio::test]
-async fn who_presents_a_certificate_that_is_vouched_for_is_certified_and_nobody_else_is() {
+async fn only_a_client_with_a_certificate_of_the_authority_is_verified() {
     let authority = tls("clients").certificate;
     let settings =
         ListenerSettings { tls: Some(tls("server")), client_ca: Some(authority), ..Default::default() };
