@@ -235,6 +235,7 @@ impl App {
         let health = GrpcHealth::new(report, &[grpc::SERVICE], self.0.frontend.0.shutdown.clone());
         let check = Reloadable(self.0.clone(), |endpoints| &endpoints.authorization);
         OwnRoutes::new(Unimplemented)
+            .accepting_any_authority()
             .at(format!("/{}/Check", grpc::SERVICE), check)
             .at("/grpc.health.v1.Health/Check".to_owned(), grpc_health::Check(health.clone()))
             .at("/grpc.health.v1.Health/Watch".to_owned(), grpc_health::Watch(health))

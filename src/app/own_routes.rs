@@ -18,12 +18,19 @@ pub(super) struct OwnRoutes<G> {
     exact: HashMap<String, Boxed, ahash::RandomState>,
     below: Vec<(String, Boxed)>,
     gated: G,
+    /// Requests may name any authority or none.
+    accepts_any_authority: bool,
 }
 
 impl<G: Endpoint<Output = Response>> OwnRoutes<G> {
     /// Creates routes that send everything to `gated`.
     pub(super) fn new(gated: G) -> Self {
-        Self { exact: HashMap::default(), below: Vec::new(), gated }
+        Self { exact: HashMap::default(), below: Vec::new(), gated, accepts_any_authority: false }
+    }
+
+    /// Accepts any authority: in gRPC it may be the name of a proxy's cluster.
+    pub(super) fn accepting_any_authority(self) -> Self {
+        Self { accepts_any_authority: true, ..self }
     }
 
     /// Adds an endpoint at this path.
@@ -56,8 +63,8 @@ impl<G: Endpoint<Output = Response>> Endpoint for OwnRoutes<G> {
     fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {
         let answer = match self.own(request.uri().path()) {
             Some(own) => Either::Left(match check_form(&request) {
-                Ok(()) => Either::Left(own.call(request)),
-                Err(problem) => Either::Right(ready(Err(problem.into()))),
+                Err(problem) if !self.accepts_any_authority => Either::Right(ready(Err(problem.into()))),
+                _ => Either::Left(own.call(request)),
             }),
             None => Either::Right(self.gated.call(request)),
         };

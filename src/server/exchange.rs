@@ -145,7 +145,9 @@ fn into_poem(
 fn settle(body: &RequestBodyState, response: &mut poem::Response) {
     match body.failure() {
         // The endpoint answered as if the body were there and wrong, or as if something else had failed.
-        Some(failure) if response.status() == StatusCode::BAD_REQUEST || response.status().is_server_error() => {
+        Some(failure)
+            if response.status() == StatusCode::BAD_REQUEST || response.status().is_server_error() =>
+        {
             *response = failure.problem().response();
         }
         _ if response.status().is_success() && is_stream(response.headers()) => body.set_stream(),

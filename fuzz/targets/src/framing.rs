@@ -57,7 +57,8 @@ fn check(bytes: &mut [u8]) -> (Messages, Receiving) {
     for (offset, byte) in bytes.iter_mut().enumerate() {
         framing.inspect(std::slice::from_mut(byte));
         let now = framing.receiving();
-        if before == Receiving::Head && matches!(now, Receiving::Nothing | Receiving::Body | Receiving::Other) {
+        if before == Receiving::Head && matches!(now, Receiving::Nothing | Receiving::Body | Receiving::Other)
+        {
             messages.heads.push(offset + 1);
         }
         if before != Receiving::Nothing && now == Receiving::Nothing {
@@ -87,7 +88,10 @@ fn by_hyper(bytes: &[u8]) -> Messages {
     found.take()
 }
 
-async fn answer(request: Request<Incoming>, found: Rc<RefCell<Messages>>) -> Result<Response<Empty<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    found: Rc<RefCell<Messages>>,
+) -> Result<Response<Empty<Bytes>>, Infallible> {
     let headers = request.headers();
     let codings: Vec<_> = headers.get_all(TRANSFER_ENCODING).iter().collect();
     assert!(codings.iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")), "{codings:?}");
