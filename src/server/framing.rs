@@ -117,7 +117,10 @@ impl Framing {
     /// Returns the part of a request that is being received.
     pub fn receiving(&self) -> Receiving {
         match self.at {
-            Position::Head if self.head.begun || !self.line.is_empty() => Receiving::Head,
+            // An empty line may come before a request line (RFC 9112, section 2.2).
+            Position::Head if self.head.begun || !matches!(self.line.as_slice(), [] | [b'\r']) => {
+                Receiving::Head
+            }
             Position::Head => Receiving::Nothing,
             Position::Other => Receiving::Other,
             Position::Lost => Receiving::Lost,
