@@ -23,7 +23,10 @@ use serde_json::Value;
 
 use super::IdentityHeaders;
 use crate::{
-    policy::settings::{RouteSettings, ScopeSettings},
+    policy::{
+        Pattern,
+        settings::{MatchSettings, RouteSettings, ScopeSettings},
+    },
     yaml::{self, Node, Step, path_text, placeholder},
 };
 
@@ -64,6 +67,17 @@ pub fn check_route(route: &RouteSettings) -> Result<(), DefinitionError> {
     match IdentityHeaders::compile(&identity.headers) {
         Ok(_) => Ok(()),
         Err(error) => Err(DefinitionError { key: "identity.headers".to_owned(), message: error.to_string() }),
+    }
+}
+
+/// Returns the patterns of a route; those that do not parse are left to the policy, which refuses them.
+pub fn patterns(matches: &MatchSettings) -> Vec<Pattern> {
+    match matches {
+        MatchSettings::One(text) => Pattern::parse(text).into_iter().collect(),
+        MatchSettings::Many(texts) => texts.iter().flat_map(|text| Pattern::parse(text)).collect(),
+        MatchSettings::Long(long) => {
+            Pattern::from_parts(&long.methods, long.host.as_deref(), &long.path).into_iter().collect()
+        }
     }
 }
 

@@ -7,8 +7,9 @@ use scopegate_provider::Scope;
 
 use super::{Admin, unprocessable};
 use crate::{
+    config::own_endpoints::Reach,
     gate::{
-        definitions::{DefinitionError, parse_route},
+        definitions::{DefinitionError, parse_route, patterns},
         fit,
     },
     policy::{Definition, PolicyError, Problem as PolicyProblem, Source},
@@ -46,9 +47,31 @@ impl Admin {
     /// # Errors
     /// [`EditError`]; nothing was changed.
     pub async fn edit(&self, by: &Actor, edit: Edit) -> Result<Edited, EditError> {
+        self.refuse_hidden(&edit)?;
         let edited = edit_store(|| self.node.definition(), &self.store, by, &edit).await?;
         self.node.take_over().await;
         Ok(edited)
+    }
+
+    /// Refuses a route that an endpoint of scopegate itself answers in its place.
+    fn refuse_hidden(&self, edit: &Edit) -> Result<(), EditError> {
+        let (Edit::CreateRoute { definition } | Edit::ReplaceRoute { definition, .. }) = edit else {
+            return Ok(());
+        };
+        let route = parse_route(definition).map_err(EditError::Route)?;
+        for pattern in patterns(&route.matches) {
+            let path = pattern.host_path.path.to_string();
+            let literal = path.strip_suffix("/**").unwrap_or(&path);
+            let Some(own) = self.node.own_endpoint(literal).filter(|_| !literal.contains('{')) else {
+                continue;
+            };
+            if literal == path || own.endpoint.reach == Reach::Below {
+                let message =
+                    format!("scopegate's own `{}` answers before this route; leave the route out", own.path);
+                return Err(EditError::Route(DefinitionError { key: "match".to_owned(), message }));
+            }
+        }
+        Ok(())
     }
 
     /// The problem, with the place in the file of what is in the way.

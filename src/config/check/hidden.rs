@@ -7,7 +7,8 @@ use crate::{
         own_endpoints::{Conditions, ServedEndpoint, mints},
         sections::DeclaredRoute,
     },
-    policy::{PathPattern, Pattern, Segment, settings::MatchSettings},
+    gate::definitions::patterns,
+    policy::{PathPattern, Segment},
     yaml::Step,
 };
 
@@ -37,16 +38,6 @@ fn hides(endpoint: &ServedEndpoint, pattern: &PathPattern, base: &str, proxied: 
         base => below(pattern, base),
     };
     endpoint.covers(pattern) || proxied && meant && endpoint.is_matched_by(pattern)
-}
-
-fn patterns(matches: &MatchSettings) -> Vec<Pattern> {
-    match matches {
-        MatchSettings::One(text) => Pattern::parse(text).into_iter().collect(),
-        MatchSettings::Many(texts) => texts.iter().flat_map(|text| Pattern::parse(text)).collect(),
-        MatchSettings::Long(long) => {
-            Pattern::from_parts(&long.methods, long.host.as_deref(), &long.path).into_iter().collect()
-        }
-    }
 }
 
 fn below(pattern: &PathPattern, base: &str) -> bool {
