@@ -15,7 +15,7 @@ use crate::config::{Config, Warning};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// Also reach every provider: its discovery document and its keys.
+    /// Also reach every provider, for its discovery document and its keys, and the store, which must be there then.
     #[arg(long)]
     online: bool,
 }
@@ -75,7 +75,9 @@ impl Check {
             providers.push(ProviderReport { name, kind, issuers, place, reached, problem });
         }
         Report {
-            good: !stored.is_broken && providers.iter().all(|provider| provider.reached != Some(false)),
+            good: !stored.is_broken
+                && !(self.online && stored.is_away)
+                && providers.iter().all(|provider| provider.reached != Some(false)),
             providers,
             scopes: effective.policy.scopes().len(),
             routes: effective.policy.routes().len(),

@@ -1,10 +1,10 @@
-//! What commands print: aligned text and colour for people, JSON for machines.
+//! The output of commands: aligned text and colour for people, JSON for machines.
 
 use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
-/// Where a command prints to.
+/// The output of a command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Console {
     json: bool,

@@ -1,4 +1,4 @@
-//! Why a command could not do what it was asked.
+//! Errors of commands.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::{
     yaml::one_of,
 };
 
-/// Why a command could not do what it was asked: exit code 1, or 2 where it was asked wrongly.
+/// Errors of a command: exit code 1, or 2 for a wrong use.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The configuration is wrong.
@@ -17,7 +17,7 @@ pub(super) enum Failure {
     /// There is no such provider.
     #[error("there is no provider `{name}`; expected {}", one_of(known))]
     NoProvider {
-        /// What was asked for.
+        /// The name that was given.
         name: String,
         /// The providers.
         known: Vec<String>,
@@ -31,7 +31,7 @@ pub(super) enum Failure {
     /// There is no provider at all.
     #[error("no provider is configured; add one under `providers`")]
     NoProviders,
-    /// What was given cannot be understood.
+    /// The arguments cannot be understood.
     #[error("{0}")]
     Usage(String),
     /// A provider cannot be made.
@@ -39,7 +39,7 @@ pub(super) enum Failure {
     Connect {
         /// The provider.
         name: String,
-        /// Why.
+        /// The reason.
         source: scopegate_provider::ConnectError,
     },
     /// The provider publishes no key of this id.
@@ -108,7 +108,7 @@ impl Failure {
     }
 }
 
-/// What every command is given.
+/// The input of every command.
 pub(super) struct Task {
     pub(super) loader: Loader,
     pub(super) source: crate::config::ConfigSource,
@@ -122,7 +122,7 @@ impl Task {
     }
 }
 
-/// What a command found.
+/// The result of a command that ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Yes,

@@ -13,10 +13,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use super::failure::{Failure, Task, Verdict};
 use crate::server::Listen;
 
-/// How long the node may take to answer.
+/// The time limit of the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The most of an answer that is read.
+/// The most bytes of an answer that are read.
 const LONGEST: u64 = 1 << 16;
 
 #[derive(Debug, Args)]
@@ -56,7 +56,7 @@ async fn ask(listen: &Listen, path: &str) -> io::Result<String> {
     }
 }
 
-/// Who listens on all addresses is asked on loopback.
+/// Returns the address to connect to: loopback for a node that listens on all addresses.
 fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),

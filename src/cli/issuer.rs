@@ -20,7 +20,7 @@ pub(super) struct Issuer {
     /// The id of Okta's authorization server, or `org` for the organisation's own; with `--emulate okta`.
     #[arg(long, value_name = "ID")]
     authorization_server: Option<String>,
-    /// Where to listen: loopback only; port 0 takes a free one.
+    /// The address to listen on: loopback only; port 0 takes a free one.
     #[arg(long, value_parser = LoopbackAddress::parse, default_value = "127.0.0.1:9400")]
     listen: LoopbackAddress,
     /// The API that tokens are for; may be repeated.
@@ -95,7 +95,8 @@ impl Issuer {
             (Some(Emulate::Entra), Some(audience), _) => format!(" -d scope={audience}/.default"),
             _ => String::new(),
         };
-        let (id, token) = (&client.id, &started.token);
+        let Started { token, .. } = started;
+        let id = &client.id;
         writeln!(out, "\nA first token (with the secret of `{id}`):\n")?;
         writeln!(out, "  curl -s {token} -u {id}:SECRET -d grant_type=client_credentials{asked}\n")?;
         writeln!(out, "More, such as rotating keys and broken tokens: {}\n", started.overview)?;

@@ -31,7 +31,7 @@ pub(super) enum Scope {
 pub(super) struct Put {
     /// Its name.
     name: Name,
-    /// What it lets its holder do, for people.
+    /// Its description, for people.
     #[arg(long, default_value = "")]
     description: String,
     /// A pattern that it opens, such as `GET /reports/**`; may be repeated.

@@ -68,7 +68,7 @@ fn health(report: &HealthReport) -> String {
     issuers.collect::<Vec<_>>().join("; ")
 }
 
-/// What to copy for a first call.
+/// Prints a first call to copy.
 fn first_call(out: &mut impl Write, greeting: &Greeting) -> io::Result<()> {
     if greeting.served.token_endpoint && greeting.served.sample_api {
         let client = if greeting.built_in { "demo:demo-secret" } else { "CLIENT_ID:CLIENT_SECRET" };

@@ -19,8 +19,10 @@ pub(super) struct Stored {
     pub(super) store: Option<Store>,
     /// The reason why a configured store was not looked at.
     pub(super) note: Option<String>,
-    /// `true` if the store cannot be opened at all, so that a server would not start.
+    /// `true` if a server would not start: the store cannot be opened, for a reason on this machine.
     pub(super) is_broken: bool,
+    /// `true` if a database on the network cannot be opened from here and now.
+    pub(super) is_away: bool,
 }
 
 /// A stored entry that is ignored.
@@ -41,7 +43,7 @@ pub(super) struct Effective {
 impl Stored {
     /// Opens the store of the configuration to read it. It is not created and not migrated.
     pub(super) async fn of(config: &Config) -> Self {
-        let nothing = Self { store: None, note: None, is_broken: false };
+        let nothing = Self { store: None, note: None, is_broken: false, is_away: false };
         let Some(settings) = &config.store else { return nothing };
         let not_looked_at = |reason: &str| Self {
             store: None,
@@ -51,6 +53,7 @@ impl Stored {
                 settings.url
             )),
             is_broken: false,
+            is_away: false,
         };
         match &settings.url {
             StoreUrl::Memory => return not_looked_at("it is in the memory of the running server"),
@@ -65,7 +68,10 @@ impl Stored {
             Err(error @ OpenError::Unmigrated { .. }) if settings.migrate => {
                 not_looked_at(&format!("it is migrated at the next start ({error})"))
             }
-            Err(error) => Self { is_broken: true, ..not_looked_at(&error.to_string()) },
+            Err(error) => {
+                let is_away = matches!(settings.url, StoreUrl::Postgres(_));
+                Self { is_broken: !is_away, is_away, ..not_looked_at(&error.to_string()) }
+            }
         }
     }
 

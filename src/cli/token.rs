@@ -31,7 +31,7 @@ pub(super) struct Get {
     /// The provider; needed where there are several.
     #[arg(long)]
     provider: Option<String>,
-    /// What to ask for; what the settings say unless given.
+    /// The scopes to request; those of the settings by default.
     #[arg(long, num_args = 1..)]
     scope: Vec<Scope>,
     /// The client; the one of the settings unless given. Its secret is read from `$SCOPEGATE_CLIENT_SECRET`.

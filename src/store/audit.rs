@@ -1,4 +1,4 @@
-//! Who changed what and when, and what was denied.
+//! The audit: changes with their actors, and counts of denials.
 
 use std::{cmp::Ordering, fmt};
 
@@ -9,18 +9,18 @@ use serde_json::Value;
 
 use super::{ChangeNumber, Page, RecordId, StoreError};
 
-/// Who changes something.
+/// The actor of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Actor {
-    /// Whoever may run scopegate's commands on the store itself.
+    /// A user who can run scopegate's commands on the store itself.
     System,
     /// A verified caller.
     Caller {
-        /// The provider that vouches for the caller.
+        /// The provider that verified the caller.
         provider: ProviderName,
-        /// Whom the token speaks for.
+        /// The subject of the token.
         subject: Option<Subject>,
-        /// The client it was issued to.
+        /// The client that it was issued to.
         client: Option<ClientId>,
     },
 }
@@ -47,7 +47,7 @@ impl fmt::Display for Actor {
     }
 }
 
-/// What was done.
+/// The kind of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
@@ -63,7 +63,7 @@ pub enum Action {
     DeleteRoute,
     /// Tokens were revoked.
     Revoke,
-    /// A revocation was taken back.
+    /// A revocation was deleted.
     DeleteRevocation,
     /// A provider was disabled.
     DisableProvider,
@@ -91,7 +91,7 @@ impl Action {
         Self::TrustKey,
     ];
 
-    /// The action's name.
+    /// Returns the action's name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PutScope => "put_scope",
@@ -108,7 +108,7 @@ impl Action {
         }
     }
 
-    /// From what [`Action::as_str`] gives.
+    /// Parses the name that [`Action::as_str`] returns.
     ///
     /// # Errors
     /// There is no such action.
@@ -123,21 +123,21 @@ impl Action {
 pub struct AuditRecord {
     /// Its id.
     pub id: RecordId,
-    /// When it was made.
+    /// The moment of the change.
     pub at: Timestamp,
-    /// Who made it.
+    /// The actor.
     pub actor: Actor,
-    /// What was done.
+    /// The kind of the change.
     pub action: Action,
-    /// To what: the name of a scope or provider, the id of a route or revocation.
+    /// The name of the scope or provider, or the id of the route or revocation.
     pub name: String,
-    /// What it is since then.
+    /// The content since then.
     pub detail: Value,
     /// The number of the change.
     pub change: ChangeNumber,
 }
 
-/// How often something was denied in one minute.
+/// The number of denials of one kind in one minute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DenialCount {
     /// The start of the minute.
@@ -148,12 +148,12 @@ pub struct DenialCount {
     pub reason: String,
     /// The client of the token, if one was verified.
     pub client: String,
-    /// How often.
+    /// The number of denials.
     pub count: u64,
 }
 
 impl DenialCount {
-    /// With texts of a length that an index takes: PostgreSQL's, at most 2,700 bytes for all of a key.
+    /// Shortens the texts to a length that an index takes: PostgreSQL's, at most 2,700 bytes for all of a key.
     pub(crate) fn bounded(self) -> Self {
         Self { route: cut(self.route), reason: cut(self.reason), client: cut(self.client), ..self }
     }
@@ -193,10 +193,10 @@ impl Period {
     }
 }
 
-/// Keeps who changed what. Records are written with the change itself, so that there is no method to write one.
+/// Access to the audit. Records are written with the change itself, so that there is no method to write one.
 #[async_trait]
 pub trait Audit: Send + Sync {
-    /// At most `limit` records of a time range in the order of their changes, those after `after`.
+    /// Returns at most `limit` records of a time range in the order of their changes, those after `after`.
     async fn audit(
         &self,
         period: Period,
@@ -204,12 +204,12 @@ pub trait Audit: Send + Sync {
         limit: usize,
     ) -> Result<Page<AuditRecord>, StoreError>;
 
-    /// Adds to what was denied.
+    /// Adds to the counts of denials.
     async fn count_denials(&self, denials: Vec<DenialCount>) -> Result<(), StoreError>;
 
-    /// What was denied in a time range, latest minutes first, at most `limit` entries.
+    /// Returns the denials of a time range, latest minutes first, at most `limit` entries.
     async fn denials(&self, period: Period, limit: usize) -> Result<Vec<DenialCount>, StoreError>;
 
-    /// Forgets records and denials from before `before`.
+    /// Removes records and denials from before `before`.
     async fn forget_audit(&self, before: Timestamp) -> Result<(), StoreError>;
 }

@@ -58,7 +58,7 @@ pub enum StoreError {
     /// The store holds something that scopegate does not write.
     #[error("the store holds {what} that scopegate did not write")]
     Corrupt {
-        /// What does not parse.
+        /// The part that does not parse.
         what: &'static str,
     },
 }

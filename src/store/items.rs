@@ -10,7 +10,7 @@ use super::{Page, StoreError};
 /// The number of an item; none is used twice.
 pub type ItemId = i64;
 
-/// How often something was changed: its `ETag`.
+/// The number of changes of an entry: its `ETag`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Version(pub i64);
@@ -37,7 +37,7 @@ pub struct Item {
 #[serde(transparent)]
 pub struct ItemName(Box<str>);
 
-/// Why a string is not the name of an item.
+/// Errors of parsing the name of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ItemNameError {
     /// Nothing, or only spaces.
@@ -46,7 +46,7 @@ pub enum ItemNameError {
     /// Too long.
     #[error("the name of an item has at most {} characters, found {found}", ItemName::MAX)]
     Long {
-        /// How many characters it has.
+        /// The number of its characters.
         found: usize,
     },
     /// A control character.
@@ -87,13 +87,13 @@ impl<'de> Deserialize<'de> for ItemName {
     }
 }
 
-/// Keeps items. A change that names the version it expects is refused as [`StoreError::Stale`] where there is another.
+/// Access to the items. A change that names the version it expects is refused as [`StoreError::Stale`] if there is another.
 #[async_trait]
 pub trait Items: Send + Sync {
-    /// At most `limit` items, those with the smallest numbers above `after`.
+    /// Returns at most `limit` items, those with the smallest numbers above `after`.
     async fn list(&self, after: Option<ItemId>, limit: usize) -> Result<Page<Item>, StoreError>;
 
-    /// One item.
+    /// Returns one item.
     async fn find(&self, id: ItemId) -> Result<Item, StoreError>;
 
     /// Creates an item.
@@ -111,14 +111,14 @@ pub trait Items: Send + Sync {
     async fn delete(&self, id: ItemId, expected: Option<Version>) -> Result<(), StoreError>;
 }
 
-/// What a store holds at its first start.
+/// The items of a new store.
 pub(crate) const FIRST_ITEMS: [&str; 3] = ["red ball", "blue square", "purple ellipse"];
 
 pub(crate) fn no_item(id: ItemId) -> StoreError {
     StoreError::NotFound { what: "item", name: id.to_string() }
 }
 
-/// Whether an item at version `found` may be changed by a caller who expects `expected`.
+/// Checks that an item at version `found` may be changed by a caller that expects `expected`.
 pub(crate) fn check_version(expected: Option<Version>, found: Version) -> Result<(), StoreError> {
     match expected {
         Some(expected) if expected != found => Err(StoreError::Stale { expected, found }),

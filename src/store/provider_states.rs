@@ -1,4 +1,4 @@
-//! What administrators have decided about providers.
+//! The states that administrators give to providers.
 
 use std::collections::BTreeSet;
 
@@ -8,27 +8,27 @@ use serde_json::{Value, json};
 
 use super::{Action, Actor, ChangeNumber, StoreError};
 
-/// What administrators have decided about a provider.
+/// The state of a provider, given by administrators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderState {
     /// The provider.
     pub provider: ProviderName,
-    /// Whether it is disabled.
+    /// `true` if it is disabled.
     pub disabled: bool,
-    /// The ids of its keys that are distrusted.
+    /// The ids of its distrusted keys.
     pub distrusted: BTreeSet<String>,
 }
 
-/// A decision about a provider.
+/// A change of a provider's state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StateChange {
-    /// Its tokens are not judged any more.
+    /// Its tokens are refused.
     Disable,
-    /// They are.
+    /// Its tokens are accepted again.
     Enable,
-    /// A key is distrusted, whatever the issuer publishes.
+    /// A key is distrusted, even if the issuer publishes it.
     Distrust(String),
-    /// It no longer is.
+    /// A key is trusted again.
     Trust(String),
 }
 
@@ -51,12 +51,12 @@ impl StateChange {
 }
 
 impl ProviderState {
-    /// The state of a provider about which nothing was decided.
+    /// Creates the state of a provider that administrators have not changed.
     pub fn new(provider: ProviderName) -> Self {
         Self { provider, disabled: false, distrusted: BTreeSet::new() }
     }
 
-    /// Takes a decision over.
+    /// Applies a change.
     pub fn apply(&mut self, change: &StateChange) {
         match change {
             StateChange::Disable => self.disabled = true,
@@ -67,13 +67,13 @@ impl ProviderState {
     }
 }
 
-/// Keeps what administrators have decided about providers.
+/// Access to the states of providers.
 #[async_trait]
 pub trait ProviderStates: Send + Sync {
-    /// The providers about which something was decided, by name.
+    /// Returns the states that differ from the default, by name.
     async fn provider_states(&self) -> Result<Vec<ProviderState>, StoreError>;
 
-    /// Decides. Deciding the same again changes nothing but is a change.
+    /// Changes a state. The same change again has no effect, but counts as a change.
     async fn change_provider(
         &self,
         by: &Actor,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::run;
+use crate::support::{Client, Server, run};
 
 const OKTA: &str =
     "providers: { okta: { issuer: https://acme.okta.com/oauth2/default, audience: api://default } }\n";
@@ -182,4 +182,190 @@ fn invariant_15_a_scope_that_loosens_the_file_is_refused_here_too() {
     let run = run(&[("scopegate.yaml", &file)], &["scope", "put", "reports", "--route", "GET /items/{id}"]);
     assert_eq!(run.code, 1, "{run:?}");
     assert!(run.stderr.contains("loosen"), "{run:?}");
+}
+
+/// Issue 17.7: packages install completions and pages that the program writes itself, and can tell what they installed.
+#[test]
+fn the_program_writes_its_version_completions_and_manual() {
+    let version = run(&[], &["--version"]);
+    for part in [env!("CARGO_PKG_VERSION"), "commit", "features server"] {
+        assert!(version.stdout.contains(part), "{part} is not in {version:?}");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let completions = run(&[], &["completions", shell]);
+        assert!(completions.code == 0 && completions.stdout.contains("scopegate"), "{completions:?}");
+    }
+    let page = run(&[], &["man"]);
+    assert!(page.code == 0 && page.stdout.contains(".TH scopegate 1"), "{page:?}");
+    assert_eq!(run(&[("pages/.keep", "")], &["man", "pages"]).code, 0);
+}
+
+/// CASES O2: a route that an administrator has stored is in the table, with its source, and decides in `explain`.
+#[tokio::test]
+async fn a_stored_route_is_listed_and_explained() {
+    let site = crate::admin::site(&store_in(&tempfile::tempdir().unwrap().keep())).await;
+    let route = "{ match: GET /stored, require: items }";
+    assert_eq!(site.server.command(&["route", "put", route]), 0);
+    let table = json(&site.server.output(&["routes", "--json"]).stdout);
+    let row = table.as_array().unwrap().iter().find(|row| row["match"] == "/stored").unwrap();
+    assert!(row["source"].as_str().unwrap().starts_with("stored route"), "{row}");
+    let explained = site.server.output(&["explain", "GET", "/stored", "--scope", "items", "--json"]);
+    assert_eq!((explained.code, &json(&explained.stdout)["permitted"]), (0, &true.into()), "{explained:?}");
+    let listed = json(&site.server.output(&["route", "list", "--json"]).stdout);
+    let id = listed[0]["id"].as_str().unwrap();
+    assert_eq!(site.server.command(&["route", "delete", id]), 0);
+    assert_eq!(json(&site.server.output(&["route", "list", "--json"]).stdout), serde_json::json!([]));
+}
+
+/// CASES O1, invariant 18: a token that is revoked at the server is revoked for the commands, too.
+#[tokio::test]
+async fn a_revoked_token_is_revoked_for_the_commands_too() {
+    let site = crate::admin::site(&store_in(&tempfile::tempdir().unwrap().keep())).await;
+    let issuer = site.client.get_with("/admin/providers/local", &site.root).await.json();
+    let issuer = issuer["issuers"][0].as_str().unwrap().to_owned();
+    // The commands find the issuer where it runs.
+    let config = std::fs::read_to_string(site.server.folder().join("scopegate.yaml")).unwrap();
+    let port = issuer.rsplit(':').next().unwrap().trim_end_matches('/');
+    let config = config.replace("    listen: 127.0.0.1:0\n", &format!("    listen: 127.0.0.1:{port}\n"));
+    std::fs::write(site.server.folder().join("commands.yaml"), config).unwrap();
+    let inspect = ["token", "inspect", &site.user, "--json", "--config", "commands.yaml"];
+    let explain = ["explain", "GET", "/items", "--token", &site.user, "--json", "--config", "commands.yaml"];
+    let good = site.server.output(&inspect);
+    assert_eq!((good.code, &json(&good.stdout)["good"]), (0, &true.into()), "{good:?}");
+    assert_eq!(site.client.form("/revoke", &format!("token={}", site.user)).await.status, 200);
+    let revoked = site.server.output(&inspect);
+    assert_eq!((revoked.code, &json(&revoked.stdout)["reason"]), (1, &"revoked".into()), "{revoked:?}");
+    let denied = site.server.output(&explain);
+    assert_eq!((denied.code, &json(&denied.stdout)["permitted"]), (1, &false.into()), "{denied:?}");
+}
+
+/// Invariant 18: what the commands did not look at they say.
+#[test]
+fn a_store_that_was_not_looked_at_is_said_so() {
+    let file = format!("store: {{ url: 'memory:' }}\n{}", okta());
+    for arguments in [&["routes"][..], &["explain", "GET", "/status"], &["check"]] {
+        let run = run(&[("scopegate.yaml", &file)], arguments);
+        assert!(format!("{}{}", run.stdout, run.stderr).contains("was not looked at"), "{run:?}");
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+}
+
+/// CASES C5, O1: `explain` knows scopegate's own endpoints.
+#[test]
+fn a_request_to_an_own_endpoint_is_explained_as_such() {
+    let file = format!("docs: true\n{}", okta());
+    let run = run(&[("scopegate.yaml", &file)], &["explain", "GET", "/docs", "--json"]);
+    assert_eq!((run.code, &json(&run.stdout)["own_endpoint"]), (0, &"/docs".into()), "{run:?}");
+}
+
+/// CASES C14: `check` looks at the store, and names the folder that is missing and the key.
+#[test]
+fn a_store_that_cannot_be_opened_is_not_good() {
+    let file = format!("store: {{ url: 'sqlite://missing/gate.db' }}\n{}", okta());
+    let run = run(&[("scopegate.yaml", &file)], &["check"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    for part in ["store.url", "the folder `missing` does not exist"] {
+        assert!(run.stderr.contains(part), "{part} is not in {run:?}");
+    }
+}
+
+/// CASES O5, O8: a client is blocked until that is undone; revocations are listed and undone by command.
+#[tokio::test]
+async fn a_client_is_blocked_until_that_is_undone() {
+    let site = crate::admin::site(&store_in(&tempfile::tempdir().unwrap().keep())).await;
+    let client = &site.client;
+    assert_eq!(site.server.command(&["revoke", "--client", "demo", "--block", "--reason", "leaked"]), 0);
+    crate::support::eventually(
+        async || client.get_with("/items", &site.user).await.status,
+        |status| *status == 401,
+    )
+    .await;
+    let later = client.token("", "demo", "demo-secret", "items").await;
+    assert_eq!(client.get_with("/items", &later).await.json()["reason"], "revoked");
+    let listed = json(&site.server.output(&["revoke", "list", "--json"]).stdout);
+    assert_eq!((&listed[0]["until_lifted"], &listed[0]["value"]), (&true.into(), &"demo".into()), "{listed}");
+    let body = client.get_with("/admin/revocations", &site.root).await.json();
+    assert_eq!(body["items"][0]["until_lifted"], true, "{body}");
+    assert_eq!(site.server.command(&["revoke", "undo", listed[0]["id"].as_str().unwrap()]), 0);
+    crate::support::eventually(
+        async || client.get_with("/items", &later).await.status,
+        |status| *status == 200,
+    )
+    .await;
+    assert_eq!(site.server.command(&["revoke", "undo", "nosuchid"]), 1);
+}
+
+/// CASES O6: a key that the provider does not publish is distrusted with `--force` only.
+#[test]
+fn a_key_that_is_not_published_is_distrusted_by_force_only() {
+    let issuer = crate::support::Issuer::start(&[]);
+    let provider = format!("providers: {{ own: {{ kind: oidc, issuer: '{}', audience: a }} }}\n", issuer.name);
+    let file = format!("{STORED}{provider}");
+    let files = [("scopegate.yaml", file.as_str())];
+    let refused = run(&files, &["provider", "distrust", "own", "nosuchkid"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.stderr.contains("publishes no key `nosuchkid`"), "{refused:?}");
+    assert_eq!(run(&files, &["provider", "distrust", "own", "nosuchkid", "--force"]).code, 0);
+    let listed = run(&files, &["provider", "list", "--json"]);
+    assert_eq!((listed.code, &json(&listed.stdout)[0]["name"]), (0, &"own".into()), "{listed:?}");
+}
+
+/// CASES O7: a provider that refuses connections is reported with the place in the file.
+#[test]
+fn a_provider_that_cannot_be_reached_is_reported_with_its_place() {
+    let file = "providers:\n  own: { kind: oidc, issuer: 'https://127.0.0.1:1', audience: a }\n";
+    let run = run(&[("scopegate.yaml", file)], &["check", "--online"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stdout.contains("scopegate.yaml:2"), "{run:?}");
+}
+
+/// Issue 17.8: the store is backed up and restored by command, under a running server.
+#[tokio::test]
+async fn a_store_is_backed_up_and_restored_under_a_running_server() {
+    let site = crate::admin::site(&store_in(&tempfile::tempdir().unwrap().keep())).await;
+    let user = site.client.token("", "demo", "demo-secret", "items%20items:write").await;
+    let items = async || site.client.get_with("/items?limit=100", &user).await.text;
+    let before = items().await;
+    assert_eq!(site.server.command(&["store", "backup", "backup.db"]), 0);
+    let body = serde_json::json!({ "name": "later" });
+    assert_eq!(site.client.json("POST", "/items", &user, &body).await.status, 201);
+    assert_eq!(site.server.command(&["store", "restore", "backup.db"]), 0);
+    assert_eq!(items().await, before);
+    assert_eq!(site.server.command(&["store", "backup", "backup.db"]), 1, "a backup is not overwritten");
+}
+
+/// D4, CASES C15: a server starts over bad stored entries, reports them, and follows later changes.
+#[tokio::test]
+async fn a_server_starts_over_bad_stored_entries_and_reports_them() {
+    let store = store_in(&tempfile::tempdir().unwrap().keep());
+    drop(Server::start(&crate::admin::config(&store)));
+    let sql = "INSERT INTO scopes VALUES ('two words', 'x', '[]', 1); INSERT INTO routes VALUES ('r', '{', 1), \
+               ('s', '{\"match\":\"GET /z\",\"require\":\"items\",\"identity\":{\"headers\":{\"Host\":\"sub\"}}}', 1)";
+    let mut connection =
+        <sqlx::SqliteConnection as sqlx::Connection>::connect(&store.replace("//", "")).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    let site = crate::admin::site(&store).await;
+    let operations = Client::new(&site.server.operations);
+    let ready = operations.get("/readyz").await;
+    assert_eq!(ready.status, 200, "{ready:?}");
+    for part in ["stored scope `two words`", "stored route `r`"] {
+        assert!(ready.text.contains(part), "{part} is not in {ready:?}");
+    }
+    let table = site.server.output(&["routes"]);
+    for part in ["stored route r", "stored route s", "ignored"] {
+        assert!(table.stdout.contains(part), "{part} is not in {table:?}");
+    }
+    let put = serde_json::json!({ "routes": ["GET /reports"] });
+    assert_eq!(site.client.json("PUT", "/admin/scopes/reports", &site.root, &put).await.status, 201);
+    assert_ne!(site.client.get_with("/reports", &site.user).await.json()["reason"], "no_route");
+    for name in ["/admin/routes/r", "/admin/routes/s", "/admin/scopes?name=two%20words"] {
+        let deleted = site.client.json("DELETE", name, &site.root, &Value::Null).await;
+        assert_eq!(deleted.status, 204, "{name}: {deleted:?}");
+    }
+    let ready = operations.get("/readyz").await;
+    assert!(!ready.text.contains("stored"), "{ready:?}");
+}
+
+fn store_in(folder: &std::path::Path) -> String {
+    format!("sqlite://{}/gate.db", folder.display())
 }

@@ -142,7 +142,9 @@ const SELECT_ONE: &str = "SELECT id, provider, kind, value, issued_before, expir
 impl SqlStore {
     /// Parses a row. One that cannot be read is left out and reported, unless it was deleted.
     fn readable(&self, row: Row) -> Option<Revocation> {
-        let (id, expires_at, deleted) = (row.0.clone(), Timestamp::from_millis(row.5), row.9 != 0);
+        let id = row.0.clone();
+        let expires_at = Timestamp::from_millis(row.5);
+        let deleted = row.9 != 0;
         match revocation(row) {
             Ok(revocation) => {
                 self.unreadable.remove(EntryKind::Revocation, &id);

@@ -62,6 +62,16 @@ impl Server {
         command(self.folder.path()).args(arguments).status().unwrap().code().unwrap()
     }
 
+    /// Runs another command in its folder, with its configuration; what it printed, and how it ended.
+    pub(crate) fn output(&self, arguments: &[&str]) -> Run {
+        let output = command(self.folder.path()).args(arguments).output().unwrap();
+        Run {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// Sends it a signal, such as `HUP`.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
