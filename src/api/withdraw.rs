@@ -10,9 +10,6 @@ use crate::store::{NewRevocation, RevocationKey, TokenHash};
 /// for clocks that differ.
 const MARGIN: Duration = Duration::from_hours(1);
 
-/// The leeway that issuers' clocks are granted by default: a token may say that it was issued that much later than now.
-pub(crate) const LEEWAY: Duration = Duration::from_secs(30);
-
 /// The record that withdraws one token: by its id, or by its hash where it has none.
 pub(super) fn of_token(
     principal: &Principal,

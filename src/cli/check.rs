@@ -76,7 +76,7 @@ impl Check {
         }
         Report {
             good: !stored.is_broken
-                && !(self.online && stored.is_away)
+                && (!self.online || !stored.is_away)
                 && providers.iter().all(|provider| provider.reached != Some(false)),
             providers,
             scopes: effective.policy.scopes().len(),

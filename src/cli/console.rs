@@ -46,7 +46,7 @@ impl Console {
     }
 
     /// Prints what a command did not look at, to people and machines alike on standard error.
-    pub(super) fn note(self, text: Option<&str>) {
+    pub(super) fn note(text: Option<&str>) {
         if let Some(text) = text {
             // If standard error is closed, nothing can be done about it.
             let _ = writeln!(io::stderr(), "note: {text}");

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{
     connect,
-    console::Paint,
+    console::{Console, Paint},
     failure::{Failure, Task, Verdict},
     stored::{Effective, Stored},
     token,
@@ -72,7 +72,8 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct OwnEndpoint {
     /// The path of the endpoint.
-    own_endpoint: String,
+    #[serde(rename = "own_endpoint")]
+    path: String,
     /// The callers that it answers.
     access: &'static str,
     /// `None` if that depends on more than a token.
@@ -103,7 +104,7 @@ impl Explain {
         };
         let stored = Stored::of(&config).await;
         let Effective { policy, .. } = stored.effective(&config);
-        task.console.note(stored.note.as_deref());
+        Console::note(stored.note.as_deref());
         if let Some(served) = config.own_endpoint_at(&policy, target.normal_path()) {
             return own_endpoint(task, &target, &served);
         }
@@ -207,7 +208,7 @@ fn own_endpoint(task: &Task, target: &Target, served: &ServedEndpoint) -> Result
     let permitted =
         if methods.is_empty() || methods.contains(target.method()) { permitted } else { Some(false) };
     let report = OwnEndpoint {
-        own_endpoint: served.path.clone(),
+        path: served.path.clone(),
         access,
         permitted,
         message: format!(

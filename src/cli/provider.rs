@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     connect,
-    console::table,
+    console::{Console, table},
     failure::{Failure, Task, Verdict},
     store::done,
     stored::{Stored, open},
@@ -137,7 +137,7 @@ async fn list(task: &Task) -> Result<Verdict, Failure> {
             distrusted: state.map(|state| state.distrusted.iter().cloned().collect()).unwrap_or_default(),
         });
     }
-    task.console.note(stored.note.as_deref());
+    Console::note(stored.note.as_deref());
     task.console.show(&listed, |out, _| {
         let heads = ["NAME", "KIND", "STATE", "DISTRUSTED KEYS", "ISSUERS"].map(str::to_owned);
         let cells: Vec<_> = std::iter::once(heads).chain(listed.iter().map(Listed::cells)).collect();

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{
-    console::table,
+    console::{Console, table},
     failure::{Failure, Task, Verdict},
     stored::{Ignored, Stored},
 };
@@ -80,7 +80,7 @@ pub(super) async fn run(task: &Task) -> Result<Verdict, Failure> {
     let routes = effective.policy.routes_by_precedence();
     let rows = routes.into_iter().map(|route| Entry::Route(Row::new(route, &config.rules)));
     let entries: Vec<Entry> = rows.chain(effective.ignored.into_iter().map(Entry::Ignored)).collect();
-    task.console.note(stored.note.as_deref());
+    Console::note(stored.note.as_deref());
     task.console.show(&entries, |out, _| {
         let heads = ["METHODS", "PATTERN", "RULE", "", "DECLARED AT"].map(str::to_owned);
         let cells: Vec<[String; 5]> =

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{
     connect,
-    console::Paint,
+    console::{Console, Paint},
     failure::{Failure, Task, Verdict},
     stored::Stored,
 };
@@ -128,7 +128,7 @@ impl Inspect {
         let config = connect::config(task)?;
         let stored = Stored::of(&config).await;
         let inspected = inspect(token, config, &stored).await?;
-        task.console.note(stored.note.as_deref());
+        Console::note(stored.note.as_deref());
         task.console.show(&inspected, |out, paint| inspected.write(out, paint))?;
         Ok(inspected.good.into())
     }
@@ -176,6 +176,7 @@ fn revocable_by(principal: &Principal) -> Vec<String> {
         ("session", principal.session().map(ToString::to_string)),
         ("subject", principal.subject().map(ToString::to_string)),
         ("client", principal.client().map(ToString::to_string)),
+        ("actor", principal.actor().map(|actor| actor.id.to_string())),
     ];
     properties.into_iter().filter_map(|(kind, value)| Some(format!("{kind} {}", value?))).collect()
 }

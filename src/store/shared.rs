@@ -390,7 +390,7 @@ impl Shared {
         let mut failure = self.write_failure.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*failure, &cause) {
             (None, Some(cause)) => {
-                tracing::error!(cause, "the store takes no writes; will log when it recovers")
+                tracing::error!(cause, "the store takes no writes; will log when it recovers");
             }
             (Some(_), None) => tracing::info!("the store takes writes again"),
             (None, None) | (Some(_), Some(_)) => {}

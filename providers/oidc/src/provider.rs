@@ -368,6 +368,10 @@ impl Provider for OidcProvider {
         self.rules.max_token_lifetime
     }
 
+    fn leeway(&self) -> Duration {
+        self.rules.leeway
+    }
+
     fn request_token(&self) -> Option<&dyn RequestToken> {
         Some(self)
     }

@@ -63,6 +63,11 @@ pub trait Provider: Send + Sync + fmt::Debug {
         self.inner().map_or(DEFAULT_MAX_TOKEN_LIFETIME, Provider::max_token_lifetime)
     }
 
+    /// The time by which the issuer's clock may be ahead: a token may say that it was issued that much later than now.
+    fn leeway(&self) -> Duration {
+        self.inner().map_or(DEFAULT_LEEWAY, Provider::leeway)
+    }
+
     /// The capability to request tokens, if the provider has it.
     fn request_token(&self) -> Option<&dyn RequestToken> {
         self.inner()?.request_token()
@@ -83,6 +88,9 @@ pub trait Provider: Send + Sync + fmt::Debug {
         self.inner()?.key_control()
     }
 }
+
+/// The leeway of a provider that does not state one.
+pub(crate) const DEFAULT_LEEWAY: Duration = Duration::from_secs(30);
 
 /// The default of `max_token_lifetime`: 31 days.
 pub const DEFAULT_MAX_TOKEN_LIFETIME: Duration = Duration::from_hours(31 * 24);

@@ -1,5 +1,7 @@
 //! `/admin/revocations`: tokens that do not pass any more.
 
+use std::time::Duration;
+
 use poem::Body;
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
@@ -200,9 +202,9 @@ impl RevocationsApi {
         }
     }
 
-    /// Returns the moment before which tokens are revoked if all that exist now are meant.
+    /// Returns the later of the node's and the store's time.
     async fn moment(&self) -> Result<Timestamp, Problem> {
-        Ok(self.0.store.revocation_moment(withdraw::LEEWAY).await?)
+        Ok(self.0.store.revocation_moment(Duration::ZERO).await?)
     }
 
     async fn of_token(&self, token: &str, reason: Option<String>) -> Result<NewRevocation, Problem> {
@@ -225,7 +227,7 @@ impl RevocationsApi {
         Ok(withdraw::of_token(&principal, &credentials.token, self.0.now(), reason))
     }
 
-    /// `now` is the moment before which tokens are revoked unless another one is given.
+    /// `now` is the later of the node's and the store's time.
     fn of_key(&self, new: NewRevocationBody, now: Timestamp) -> Result<NewRevocation, Problem> {
         let name = new.provider.as_deref().ok_or_else(shape)?;
         let connected = self.0.provider(name)?;
@@ -237,7 +239,8 @@ impl RevocationsApi {
             return Ok(NewRevocation::block(connected.name().clone(), key(new)?, reason));
         }
         let before = new.issued_before.as_deref().map(|text| moment("issued_before", text)).transpose()?;
-        let issued_before = before.unwrap_or(now);
+        // The clock of the issuer may be ahead.
+        let issued_before = before.unwrap_or(now + connected.provider().leeway());
         Ok(NewRevocation {
             provider: connected.name().clone(),
             expires_at: withdraw::end(&**connected.provider(), issued_before, now),

@@ -244,6 +244,25 @@ async fn a_node_whose_clock_is_slow_revokes_by_the_time_of_the_store() {
     assert!(moment >= right + Duration::from_mins(59), "{moment:?}");
 }
 
+/// A15: a token whose issuer's clock is ahead by the leeway is covered by a revocation of all that exist now.
+#[tokio::test]
+async fn a_revocation_covers_tokens_whose_issuer_is_ahead_by_the_leeway() {
+    let store = node("memory:").await;
+    let leeway = Duration::from_secs(30);
+    let moment = store.revocation_moment(leeway).await.unwrap();
+    let alice = scopegate_provider::Subject::parse("alice").unwrap();
+    let key = crate::store::RevocationKey::Subject(alice.clone());
+    let expires_at = moment + Duration::from_hours(1);
+    let record = NewRevocation { provider: okta(), key, issued_before: moment, expires_at, reason: None };
+    store.revoke(&actor(), vec![record]).await.unwrap();
+    let ahead = Principal::assert_verified(Verified {
+        subject: Some(alice),
+        issued_at: Some(store.now() + leeway - Duration::from_secs(2)),
+        ..testing::verified("okta").unwrap()
+    });
+    assert!(store.revocation_index().is_revoked(&ahead, store.now(), || panic!("hashed")));
+}
+
 /// CASES O5: a block refuses a token whenever it was issued, on every node, until it is lifted.
 #[tokio::test]
 async fn a_block_holds_on_every_node_until_it_is_lifted() {
