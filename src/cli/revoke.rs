@@ -117,7 +117,8 @@ impl Revoke {
         let record = if self.block {
             NewRevocation::block(provider, key, self.reason.clone())
         } else {
-            let moment = store.revocation_moment(connected.provider().leeway()).await.map_err(Failure::store)?;
+            let moment =
+                store.revocation_moment(connected.provider().leeway()).await.map_err(Failure::store)?;
             NewRevocation {
                 provider,
                 key,

@@ -299,7 +299,8 @@ async fn a_client_is_blocked_until_that_is_undone() {
 #[test]
 fn a_key_that_is_not_published_is_distrusted_by_force_only() {
     let issuer = crate::support::Issuer::start(&[]);
-    let provider = format!("providers: {{ own: {{ kind: oidc, issuer: '{}', audience: a }} }}\n", issuer.name);
+    let provider =
+        format!("providers: {{ own: {{ kind: oidc, issuer: '{}', audience: a }} }}\n", issuer.name);
     let file = format!("{STORED}{provider}");
     let files = [("scopegate.yaml", file.as_str())];
     let refused = run(&files, &["provider", "distrust", "own", "nosuchkid"]);
