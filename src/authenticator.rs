@@ -273,6 +273,11 @@ impl Authenticator {
         authenticated.map(|authenticated| authenticated.principal).map_err(|refused| refused.error)
     }
 
+    /// Returns the time by which tokens and sign-ins are judged.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Looks a token up in the cache and among the revocations. Does not wait, and reads the clock once. The bytes need
     /// not be those of a token: other bytes are not in the cache.
     pub(crate) fn lookup(&self, token: &[u8], freshness: Freshness) -> Lookup {

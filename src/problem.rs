@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::Response;
-use scopegate_provider::{AuthnError, Outage, Rejection, Scope, ScopeSet};
+use scopegate_provider::{AuthnError, Outage, Rejection, Scope, ScopeSet, Span};
 use serde::Serialize;
 
 use self::challenge::Challenge;
@@ -54,6 +54,10 @@ impl ErrorCode {
             Reason::InsufficientScope
             | Reason::RoleMissing
             | Reason::ClaimMismatch
+            | Reason::GroupsOmitted
+            | Reason::ActorNotAllowed
+            | Reason::DetailsMissing
+            | Reason::UserRequired
             | Reason::ClientNotAllowedByRule
             | Reason::ProviderNotAllowed
             | Reason::FreshnessUnavailable => Some(Self::InsufficientScope),
@@ -291,6 +295,11 @@ impl From<&Denial> for Problem {
             Denial::InsufficientScope { missing, required } => {
                 let missing_scopes = missing.iter().cloned().collect();
                 Self { missing_scopes, ..problem }.with_scope(Some(required.clone()))
+            }
+            Denial::InsufficientUserAuthentication { acr_values, max_age, missing, required } => {
+                let missing_scopes = missing.iter().cloned().collect();
+                let problem = Self { missing_scopes, ..problem }.with_scope(Some(required.clone()));
+                problem.with_step_up(acr_values, max_age.map(Span::get))
             }
             _ => problem,
         }

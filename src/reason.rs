@@ -57,6 +57,8 @@ macro_rules! reasons {
 reasons! {
     AbsoluteForm = "absolute_form", BAD_REQUEST, "The request target is a whole URL",
         "Send the path alone, and the host in `Host`.";
+    ActorNotAllowed = "actor_not_allowed", FORBIDDEN, "The rule does not allow the actor of the token",
+        "Compare the token's outermost `act` with the `actor` of the rule.";
     AlgorithmNotAllowed = "algorithm_not_allowed", UNAUTHORIZED, "The token is signed with an algorithm that is not allowed",
         "Add the algorithm to the provider's `algorithms` if the provider really signs with it.";
     AmbiguousKey = "ambiguous_key", UNAUTHORIZED, "Several keys of the issuer could have signed the token",
@@ -89,6 +91,8 @@ reasons! {
         "Use the page of this server.";
     DeclaredInFile = "declared_in_file", CONFLICT, "The configuration file declares this",
         "Change the file instead.";
+    DetailsMissing = "details_missing", FORBIDDEN, "The token lacks authorization details",
+        "Request a token with the authorization details that the `details` of the rule name.";
     DotSegment = "dot_segment", BAD_REQUEST, "The path contains a `.` or `..` segment",
         "Resolve the path before sending it.";
     DuplicateMember = "duplicate_member", UNAUTHORIZED, "A member occurs twice in the token",
@@ -105,6 +109,8 @@ reasons! {
         "Remove the fragment; encode a literal `#` as `%23` where the route accepts that.";
     FreshnessUnavailable = "freshness_unavailable", FORBIDDEN, "The route requires a fresh answer of the provider",
         "Give the provider an introspection endpoint, or remove `fresh` from the route.";
+    GroupsOmitted = "groups_omitted", FORBIDDEN, "The provider left the caller's groups out of the token",
+        "Assign roles, or let the provider send only the groups that are assigned to the application.";
     IdToken = "id_token", UNAUTHORIZED, "The token is an ID token",
         "Send the access token instead.";
     Inactive = "inactive", UNAUTHORIZED, "The provider says that the token is not active",
@@ -178,6 +184,8 @@ reasons! {
         "Encode the token as base64url without padding.";
     MalformedToken = "malformed_token", UNAUTHORIZED, "The token is malformed",
         "Send the access token as the provider issued it.";
+    McpHeaders = "mcp_headers", BAD_REQUEST, "The headers of an MCP request are missing, repeated, malformed or of an old revision",
+        "Send `MCP-Protocol-Version`, `Mcp-Method` and, where the method has a name, `Mcp-Name`, each once.";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "No route of this path has the method",
         "Use a method of `Allow`, or add a route for this one.";
     MintUnavailable = "mint_unavailable", SERVICE_UNAVAILABLE, "No token can be minted for the service behind",
@@ -238,6 +246,8 @@ reasons! {
         "Check that the node reaches the store.";
     ProofKeyMismatch = "proof_key_mismatch", UNAUTHORIZED, "The token is bound to another key than the proof's",
         "Make the proof with the key that the token was issued for.";
+    ProofRequired = "proof_required", UNAUTHORIZED, "The route requires a token that is bound to a key or certificate",
+        "Request a token with a DPoP proof or over mutual TLS, as the `proof` of the rule says.";
     ProviderDisabled = "provider_disabled", SERVICE_UNAVAILABLE, "An administrator has disabled the provider",
         "Enable the provider again when it is safe.";
     ProviderNotAllowed = "provider_not_allowed", FORBIDDEN, "The rule does not allow the provider of the token",
@@ -312,6 +322,8 @@ reasons! {
         "Report it with the request id.";
     UserInfo = "user_info", BAD_REQUEST, "The host contains user information",
         "Remove what stands before `@`.";
+    UserRequired = "user_required", FORBIDDEN, "The route requires the sign-in of a person",
+        "Use a token that a person signed in for: a client's own token has no sign-in to repeat.";
     WithoutGate = "without_gate", INTERNAL_SERVER_ERROR, "A handler needs the caller, but no gate stands before it",
         "Put the gate before the handler.";
     WrongClaimType = "wrong_claim_type", UNAUTHORIZED, "A claim has the wrong JSON type",

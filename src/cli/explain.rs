@@ -25,7 +25,7 @@ use crate::{
         Config, Rules,
         own_endpoints::{Access, OwnEndpoint as OwnEndpointRow, ServedEndpoint},
     },
-    policy::{Explanation, Policy, RawTarget, Reason, Scheme, Target, TargetError, TokenUse},
+    policy::{CallerAt, Explanation, Policy, RawTarget, Reason, Scheme, Target, TargetError, TokenUse},
 };
 
 #[derive(Debug, Args)]
@@ -250,8 +250,10 @@ impl Report {
         caller: Result<Option<Principal>, AuthnError>,
         store: Option<String>,
     ) -> Self {
+        let now = SystemClock::new().now();
         let principal = caller.as_ref().ok().and_then(Option::as_ref);
-        let mut explanation = policy.explain(target, principal);
+        let caller_now = principal.map(|principal| CallerAt::new(principal, now));
+        let mut explanation = policy.explain(target, caller_now);
         let resolved = policy.resolve(target).ok();
         let place = resolved.as_ref().and_then(|resolved| rules.place(resolved.route().source()));
         let place = place.map(ToString::to_string);

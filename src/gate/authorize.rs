@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     authenticator::{Authenticated, Lookup, Unauthenticated},
-    policy::{Decision, Denial, Refused, Resolved, Route, Target, TokenUse, settings::TokenSource},
+    policy::{CallerAt, Decision, Denial, Refused, Resolved, Route, Target, TokenUse, settings::TokenSource},
     problem::Problem,
 };
 
@@ -54,6 +54,7 @@ pub(super) fn authorize(state: &Arc<State>, request: &impl Incoming) -> Authoriz
             return Authorization::Ready(Decided { target: None, answer, cors });
         }
     };
+    let target = if state.policy().reads_mcp() { target.with_mcp(request.headers()) } else { target };
     let routes = find_routes(state, request.own_route(), &target);
     let cors = cors_decision(state, &routes, request);
     let answer = match decide_at_once(state, routes, request) {
@@ -141,7 +142,11 @@ fn preflight(state: &State, request: &impl Incoming) -> Option<Answer> {
     let announced = cors::announced_method(request.method(), request.headers())?;
     // A target that cannot be parsed is refused like that of any other request.
     let target = request.target(&announced, &state.settings().trusted_proxies).ok()?;
-    let routes = find_routes(state, None, &target);
+    let routes = match find_routes(state, None, &target) {
+        // A preflight has none of the headers by which MCP requests are decided.
+        Err(Refused { route: Some(route), denial: Denial::Mcp(_) }) => Ok(Resolved::of(route)),
+        routes => routes,
+    };
     let decision = cors_decision(state, &routes, request);
     if decision == CorsDecision::Unset {
         return None;
@@ -247,7 +252,8 @@ fn permit(
     subprotocols: Subprotocols,
 ) -> Result<Permit, Box<Refusal>> {
     let principal = caller.as_ref().map(|caller| caller.principal.clone());
-    match routes.decide(principal.as_ref()) {
+    let now = state.authenticator().now();
+    match routes.decide(principal.as_ref().map(|principal| CallerAt::new(principal, now))) {
         Decision::Permit { route } => {
             let options = route.options().clone();
             let route = route.label().clone();

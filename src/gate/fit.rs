@@ -63,7 +63,7 @@ fn together(file: &Definition, stored: &StoredPolicy, without: &HashSet<&Source>
     for scope in stored.scopes.values() {
         if !without.contains(&Source::StoredScope { name: scope.name.clone() }) {
             let (description, routes) = (scope.description.clone(), scope.routes.clone());
-            let settings = ScopeSettings::Long(ScopeLong { description, routes });
+            let settings = ScopeSettings::Long(ScopeLong { description, routes, implies: Vec::new() });
             definition.add_stored_scope(scope.name.clone(), settings);
         }
     }

@@ -1,16 +1,16 @@
-//! What can only be seen of a policy as a whole: what is decided twice, never, or looser than the file says.
+//! Checks of a policy as a whole: what is decided twice, never, or looser than the file says.
 
 use ahash::AHashMap;
 use scopegate_provider::ProviderName;
 
 use super::{
-    Alternative, HostPath, Policy, Problem, Route, Rule,
+    Alternative, HostPath, McpSelector, Policy, Problem, Route, Rule,
     compile::{Compiler, Warning},
     loosening::{Guard, Loosened},
 };
 
 impl Compiler<'_> {
-    /// What the file declares cannot be loosened by what is stored (invariant 15).
+    /// Checks that no stored route loosens the file (invariant 15).
     pub(super) fn check_stored(&mut self, policy: &Policy, file: Option<&Policy>) {
         let Some(file) = file else { return };
         let guard = Guard::new(file, &self.definition.upstreams);
@@ -23,11 +23,13 @@ impl Compiler<'_> {
         }
     }
 
-    /// A method is decided once in each place.
+    /// Checks that a method is decided once for each pattern, among the enforced routes and among those in shadow.
     pub(super) fn check_duplicates(&mut self, routes: &[Route]) {
-        let mut by_host_path: AHashMap<&HostPath, Vec<&Route>> = AHashMap::with_capacity(routes.len());
+        type Key<'r> = (&'r HostPath, Option<&'r McpSelector>, bool);
+        let mut by_pattern: AHashMap<Key<'_>, Vec<&Route>> = AHashMap::with_capacity(routes.len());
         for route in routes {
-            let earlier = by_host_path.entry(&route.pattern.host_path).or_default();
+            let key = (&route.pattern.host_path, route.pattern.mcp.as_ref(), route.is_shadow());
+            let earlier = by_pattern.entry(key).or_default();
             for other in earlier.iter() {
                 let both = route.pattern.methods.and(&other.pattern.methods);
                 if !both.is_empty() {
@@ -44,19 +46,26 @@ impl Compiler<'_> {
         }
     }
 
-    /// A pattern that more specific ones cover is a mistake of the file, or else a consequence of what is stored.
+    /// Checks that every pattern decides a target. One that never does is an error of the file, or else a consequence of
+    /// what is stored.
     pub(super) fn check_reach(&mut self, policy: &Policy, stored: bool, warnings: &mut Vec<Warning>) {
-        for route in policy.routes().iter().filter(|route| !policy.decides(&route.pattern.host_path)) {
-            let (at, pattern) = (&route.source, route.pattern.to_string());
-            if stored {
-                warnings.push(Warning::NeverDecides { at: at.clone(), pattern });
-            } else {
-                self.error(at, "match", Problem::NeverDecides { pattern });
+        for policy in [Some(policy), policy.shadow()].into_iter().flatten() {
+            let covered = |route: &&Route| !policy.decides(&route.pattern.host_path);
+            for route in policy.routes().iter().filter(covered) {
+                let pattern = route.pattern.to_string();
+                if stored {
+                    let warning = Warning::NeverDecides { at: route.source.clone(), pattern };
+                    if !warnings.contains(&warning) {
+                        warnings.push(warning);
+                    }
+                } else {
+                    self.error(&route.source, "match", Problem::NeverDecides { pattern });
+                }
             }
         }
     }
 
-    /// What is allowed but deserves a second look.
+    /// Returns the warnings about single routes.
     pub(super) fn warnings(&self, policy: &Policy) -> Vec<Warning> {
         let mut warnings = Vec::new();
         for route in policy.routes() {
@@ -69,8 +78,8 @@ impl Compiler<'_> {
 
     fn warn_of_audiences(&self, route: &Route, warnings: &mut Vec<Warning>) {
         for provider in self.vocabulary.providers().iter().filter(|provider| provider.audiences.len() > 1) {
-            let takes = |one: &Alternative| one.audience.is_empty() && admits(one, &provider.name);
-            if route.rule.alternatives().iter().any(takes) || *route.rule == Rule::Authenticated {
+            let unnamed = |one: &Alternative| one.audience.is_empty() && admits(one, &provider.name);
+            if route.rule.alternatives().iter().any(unnamed) || *route.rule == Rule::Authenticated {
                 let provider = provider.name.clone();
                 warnings.push(Warning::AudienceNotNamed { at: route.source.clone(), provider });
             }
@@ -78,10 +87,16 @@ impl Compiler<'_> {
     }
 
     fn warn_of_freshness(&self, route: &Route, warnings: &mut Vec<Warning>) {
+        if !route.options.fresh {
+            return;
+        }
         let alternatives = route.rule.alternatives();
-        let admitted = |name| alternatives.is_empty() || alternatives.iter().any(|one| admits(one, name));
-        let mut providers = self.vocabulary.providers().iter().filter(|provider| admitted(&provider.name));
-        if route.options.fresh && !providers.any(|provider| provider.introspects) {
+        let introspects = self.vocabulary.providers().iter().any(|provider| {
+            let admitted =
+                alternatives.is_empty() || alternatives.iter().any(|one| admits(one, &provider.name));
+            provider.introspects && admitted
+        });
+        if !introspects {
             warnings.push(Warning::NeverFresh { at: route.source.clone() });
         }
     }

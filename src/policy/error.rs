@@ -81,6 +81,93 @@ pub enum Problem {
     /// A claim's value that is neither a scalar nor a list of scalars.
     #[error("expected a string, a number, a boolean, or a list of these")]
     ClaimValue,
+    /// A claim's long form with other members than one of the known ones.
+    #[error(
+        "expected exactly one of `{{ prefix: \"acme/\" }}`, `{{ path: id }}` and `{{ equals: \"acme/*\" }}`"
+    )]
+    ClaimForm,
+    /// A literal that looks like a pattern.
+    #[error(
+        "`{found}` looks like a pattern, and claims compare literally: write `{advice}`, or `{{ equals: {found:?} }}` for this very text"
+    )]
+    LooksLikePattern {
+        /// The literal.
+        found: String,
+        /// The form to write.
+        advice: String,
+    },
+    /// A prefix that looks like a pattern.
+    #[error("`{found}` looks like a pattern, and a prefix is literal: write `{{ prefix: {literal:?} }}`")]
+    PrefixLooksLikePattern {
+        /// The prefix.
+        found: String,
+        /// Its literal part.
+        literal: String,
+    },
+    /// A role, client, audience or actor that looks like a pattern.
+    #[error(
+        "`{found}` looks like a pattern, and names compare literally: leave the key out for any, or test the claim, as in `claims: {{ {claim}: {{ prefix: … }} }}` or `{{ equals: {found:?} }}`"
+    )]
+    NameLooksLikePattern {
+        /// The name.
+        found: String,
+        /// The claim that usually carries it.
+        claim: &'static str,
+    },
+    /// An empty prefix.
+    #[error("every text begins with an empty prefix: write what it has to begin with")]
+    EmptyPrefix,
+    /// `{ path: … }` in a rule that belongs to no route.
+    #[error("this rule belongs to no path, so that no segment can be named")]
+    NoPathHere,
+    /// `{ path: … }` with a name that the pattern does not have exactly once.
+    #[error(
+        "`{pattern}` names {} segment `{{{name}}}`: write `{{{name}}}` in the pattern exactly once", if *twice { "more than one" } else { "no" }
+    )]
+    NoSuchParameter {
+        /// The name.
+        name: String,
+        /// The path of the pattern.
+        pattern: String,
+        /// `true` if the pattern has it more than once.
+        twice: bool,
+    },
+    /// An `acr` that a challenge cannot carry.
+    #[error("`{found}` cannot be an `acr`: challenges separate the values by spaces and quote them")]
+    AcrValue {
+        /// The value.
+        found: String,
+    },
+    /// `max_age: 0s`, which would ask for a sign-in at every request.
+    #[error(
+        "expected at least `1s`: no sign-in is ever younger than nothing, so that callers would sign in for ever"
+    )]
+    MaxAgeZero,
+    /// An authorization detail with an empty type.
+    #[error("expected the `type` of the authorization detail, found an empty string")]
+    DetailWithoutType,
+    /// Scopes that imply each other.
+    #[error("the scope implies itself: {}", cycle.iter().map(Scope::as_str).collect::<Vec<_>>().join(" implies "))]
+    ImpliesItself {
+        /// The scopes in order, the first of them repeated at the end.
+        cycle: Vec<Scope>,
+    },
+    /// Too many levels of `implies`.
+    #[error("the scope implies others over more than {limit} levels")]
+    ImpliesTooDeep {
+        /// The limit.
+        limit: usize,
+    },
+    /// A stored scope that implies one of the file (invariant 15).
+    #[error(
+        "a stored scope cannot imply `{scope}`, which {file} declares: holders of this one would get what the file asks `{scope}` for"
+    )]
+    ImpliesFile {
+        /// The scope of the file.
+        scope: Scope,
+        /// The place that declares it.
+        file: Source,
+    },
     /// Two routes of one pattern for one method.
     #[error(
         "`{pattern}` is already declared by {other} as `{other_pattern}`: the methods {methods} would be decided twice"
@@ -123,7 +210,29 @@ pub enum Problem {
         /// The pattern.
         pattern: String,
     },
-    /// `open_to_admin` on what is stored.
+    /// `mcp` on a pattern that names other methods than `POST`.
+    #[error("requests of the Model Context Protocol are `POST` requests, which `{pattern}` does not name")]
+    McpWithoutPost {
+        /// The pattern.
+        pattern: String,
+    },
+    /// An MCP method or name that no request has.
+    #[error(
+        "expected a method such as `tools/call` or the name of a tool, resource or prompt, found `{found}`"
+    )]
+    McpText {
+        /// The text.
+        found: String,
+    },
+    /// A pattern as an MCP method or name.
+    #[error(
+        "`{found}` looks like a pattern, and methods and names of the Model Context Protocol compare literally: leave `name` out for all of a method's requests"
+    )]
+    McpPattern {
+        /// The text.
+        found: String,
+    },
+    /// `open_to_admin` on a stored route.
     #[error("only a route of the file can be opened to administrators")]
     OpenStored,
     /// A stored entry that would loosen the file (invariant 15).

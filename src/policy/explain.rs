@@ -1,30 +1,37 @@
-//! Why a request is permitted or denied: every route that was considered, and why it did or did not decide.
+//! Explanations of decisions: every route that was considered, why it did or did not decide, and each term of its rule.
 
-use scopegate_provider::{Principal, ScopeSet};
+use scopegate_provider::{Scope, ScopeSet};
 use serde::Serialize;
 
 use super::{
-    Decision, Found, Irregularity, Policy, Reason, Refused, Route, Target, interpretations::interpretations,
+    CallerAt, Decision, Found, Irregularity, Policy, Reason, Refused, Route, Target,
+    interpretations::interpretations,
 };
 
-/// A decision and how it came about, for people and as JSON.
+/// A decision and how it was made, for people and as JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// What was asked for, in normal form.
+    /// The target in normal form.
     pub target: TargetFacts,
-    /// Whether the request may pass.
+    /// `true` if the request may pass.
     pub permitted: bool,
-    /// The route that decided; none where no route did.
+    /// The route that decided; `None` if no route did.
     pub route: Option<RouteFacts>,
-    /// Why the request is denied.
+    /// The reason of a denial.
     pub reason: Option<Reason>,
-    /// The same in words.
+    /// The reason in words.
     pub message: Option<String>,
     /// The scopes that the token lacks, where scopes would do.
     pub missing_scopes: Option<ScopeSet>,
     /// The whole smallest set of scopes that satisfies the rule, where scopes would do.
     pub required_scopes: Option<ScopeSet>,
-    /// How the path was read, and which routes were considered for that; more than once where it is irregular.
+    /// The alternatives of the rule that decided, and the caller's value for each of their terms; empty without a caller.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alternatives: Vec<Vec<TermFacts>>,
+    /// The decision of the routes in `mode: shadow`; `None` if none of them takes part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowFacts>,
+    /// The interpretations of the path, and the routes that were considered for each; several where it is irregular.
     #[serde(rename = "readings")]
     pub interpretations: Vec<Interpretation>,
 }
@@ -40,8 +47,11 @@ pub struct TargetFacts {
     pub host: String,
     /// The path in normal form.
     pub path: String,
-    /// What is irregular about it.
+    /// The irregularities of the path.
     pub irregularities: Vec<Irregularity>,
+    /// The MCP method and name, if the headers have them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<String>,
 }
 
 /// A route, to be shown.
@@ -52,14 +62,40 @@ pub struct RouteFacts {
     pub pattern: String,
     /// The rule in words.
     pub rule: String,
-    /// Where it was declared, such as `routes[0]`.
+    /// The place of its declaration, such as `routes[0]`.
     pub source: String,
 }
 
-/// A way to read the path, and the routes that were considered, the most specific first.
+/// A term of a rule, beside the caller's value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TermFacts {
+    /// The term in words.
+    pub term: String,
+    /// `true` if the caller satisfies it.
+    pub holds: bool,
+    /// The caller's value. Values that may be secret are left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<String>,
+    /// The broader scope of the caller that implies the one of the term.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub granted_by: Option<Scope>,
+}
+
+/// The decision of routes in `mode: shadow`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShadowFacts {
+    /// `true` if the request would pass.
+    pub permitted: bool,
+    /// The route that would decide.
+    pub route: Option<RouteFacts>,
+    /// The reason of a denial.
+    pub reason: Option<Reason>,
+}
+
+/// An interpretation of the path, and the routes that were considered, the most specific first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Interpretation {
-    /// The path as read.
+    /// The path.
     pub path: String,
     /// The routes.
     pub considered: Vec<Considered>,
@@ -71,11 +107,11 @@ pub struct Considered {
     /// The route.
     #[serde(flatten)]
     pub route: RouteFacts,
-    /// What came of it.
+    /// Its part in the decision.
     pub outcome: Outcome,
 }
 
-/// What came of considering a route.
+/// The part of a route in a decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
@@ -83,6 +119,8 @@ pub enum Outcome {
     Decides,
     /// Its pattern is the most specific and decides alone, but this route does not name the method.
     OtherMethod,
+    /// Its pattern is the most specific, but this route is about other MCP requests.
+    OtherMcp,
     /// It matches, but a more specific pattern decides alone.
     LessSpecific,
     /// Its path matches, its host does not.
@@ -90,11 +128,12 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// The outcome in words.
+    /// Returns the outcome in words.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Decides => "decides",
             Self::OtherMethod => "is the most specific pattern, but does not name the method",
+            Self::OtherMcp => "is the most specific pattern, but is about other MCP requests",
             Self::LessSpecific => "matches, but a more specific pattern decides alone",
             Self::OtherHost => "matches the path, but not the host",
         }
@@ -113,37 +152,42 @@ impl From<&Route> for RouteFacts {
 
 impl From<&Target> for TargetFacts {
     fn from(target: &Target) -> Self {
+        let mcp = target.mcp().ok().map(|facts| match &facts.name {
+            Some(name) => format!("{} {name}", facts.method),
+            None => facts.method.to_string(),
+        });
         Self {
             method: target.method().to_string(),
             scheme: target.scheme().as_str(),
             host: target.host().to_owned(),
             path: target.normal_path().to_owned(),
             irregularities: target.irregularities().iter().collect(),
+            mcp,
         }
     }
 }
 
 impl Policy {
-    /// Decides as [`Policy::decide`] does, and says how. It looks at every route, so it is not for the way of a
-    /// request.
-    pub fn explain(&self, target: &Target, principal: Option<&Principal>) -> Explanation {
-        let decision = self.decide(target, principal);
-        let route = match &decision {
-            Decision::Permit { route } => Some(*route),
-            Decision::Deny(refused) => refused.route,
-        };
-        let denial = match &decision {
-            Decision::Permit { .. } => None,
-            Decision::Deny(Refused { denial, .. }) => Some(denial),
-        };
+    /// Decides as [`Policy::decide`] does, and explains the decision. It looks at every route, so it is not meant for the
+    /// request path.
+    pub fn explain(&self, target: &Target, caller: Option<CallerAt<'_>>) -> Explanation {
+        let (route, denial) = parts(self.decide(target, caller));
+        let at_path = caller.map(|caller| caller.at_path(target.normal_path()));
+        let shadow = self.decide_in_shadow(target, caller).map(parts);
         Explanation {
             target: target.into(),
             permitted: denial.is_none(),
             route: route.map(RouteFacts::from),
-            reason: denial.map(super::Denial::reason),
-            message: denial.map(ToString::to_string),
-            missing_scopes: denial.and_then(|denial| denial.missing_scopes().cloned()),
-            required_scopes: denial.and_then(|denial| denial.challenge_scopes().cloned()),
+            reason: denial.as_ref().map(super::Denial::reason),
+            message: denial.as_ref().map(ToString::to_string),
+            missing_scopes: denial.as_ref().and_then(|denial| denial.missing_scopes().cloned()),
+            required_scopes: denial.as_ref().and_then(|denial| denial.challenge_scopes().cloned()),
+            alternatives: route.zip(at_path).map(|(route, caller)| terms(route, caller)).unwrap_or_default(),
+            shadow: shadow.map(|(route, denial)| ShadowFacts {
+                permitted: denial.is_none(),
+                route: route.map(RouteFacts::from),
+                reason: denial.map(|denial| denial.reason()),
+            }),
             interpretations: self.interpretations(target),
         }
     }
@@ -151,33 +195,59 @@ impl Policy {
     fn interpretations(&self, target: &Target) -> Vec<Interpretation> {
         let others = match self.find(target) {
             Found::Route(route) => self.other_names(target, route),
-            Found::MethodNotAllowed { .. } | Found::NoRoute => interpretations(target),
+            Found::MethodNotAllowed { .. } | Found::Mcp { .. } | Found::NoRoute => interpretations(target),
         };
         let others = others.unwrap_or_default();
-        [target].into_iter().chain(&others).map(|target| self.reading(target)).collect()
+        [target].into_iter().chain(&others).map(|target| self.interpretation(target)).collect()
     }
 
-    fn reading(&self, target: &Target) -> Interpretation {
+    fn interpretation(&self, target: &Target) -> Interpretation {
         let mut routes: Vec<&Route> = self.routes().iter().collect();
-        routes.retain(|route| route.pattern().host_path.path.matches(target));
-        routes.sort_by(|a, b| a.pattern().host_path.cmp(&b.pattern().host_path));
-        let deciding =
-            routes.iter().map(|route| &route.pattern().host_path).find(|host_path| host_path.matches(target));
-        let considered = |route: &&Route| {
-            let outcome = if !route.pattern().host_path.host.matches(target.host()) {
+        routes.retain(|route| route.pattern.host_path.path.matches(target));
+        routes.sort_by(|a, b| a.pattern.precedence(&b.pattern));
+        let most_specific = routes.iter().find(|route| route.pattern.host_path.matches(target));
+        let host_path = most_specific.map(|route| route.pattern.host_path.clone());
+        let decides = match self.find(target) {
+            Found::Route(route) => Some(route),
+            Found::MethodNotAllowed { .. } | Found::Mcp { .. } | Found::NoRoute => None,
+        };
+        let considered = routes.iter().map(|route| {
+            let pattern = &route.pattern;
+            let outcome = if !pattern.host_path.host.matches(target.host()) {
                 Outcome::OtherHost
-            } else if Some(&route.pattern().host_path) != deciding {
+            } else if Some(&pattern.host_path) != host_path.as_ref() {
                 Outcome::LessSpecific
-            } else if route.methods().contains(target.method()) {
+            } else if decides.is_some_and(|decides| std::ptr::eq(decides, *route)) {
                 Outcome::Decides
+            } else if route.methods().contains(target.method()) {
+                Outcome::OtherMcp
             } else {
                 Outcome::OtherMethod
             };
             Considered { route: RouteFacts::from(*route), outcome }
-        };
-        Interpretation {
-            path: target.normal_path().to_owned(),
-            considered: routes.iter().map(considered).collect(),
-        }
+        });
+        Interpretation { path: target.normal_path().to_owned(), considered: considered.collect() }
     }
+}
+
+fn parts(decision: Decision<'_>) -> (Option<&Route>, Option<super::Denial>) {
+    match decision {
+        Decision::Permit { route } => (Some(route), None),
+        Decision::Deny(Refused { route, denial }) => (route, Some(denial)),
+    }
+}
+
+/// Returns the terms of each alternative beside the caller's values.
+fn terms(route: &Route, caller: CallerAt<'_>) -> Vec<Vec<TermFacts>> {
+    let mut alternatives = Vec::new();
+    for alternative in route.rule().alternatives() {
+        let terms = alternative.terms().into_iter().map(|term| TermFacts {
+            term: term.to_string(),
+            holds: term.holds(alternative, caller),
+            found: term.found(caller),
+            granted_by: term.granted_by(alternative, caller.principal.scopes()),
+        });
+        alternatives.push(terms.collect());
+    }
+    alternatives
 }

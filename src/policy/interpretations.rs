@@ -1,25 +1,31 @@
-//! The other ways in which an upstream may read an irregular path. An accepted one is decided under all of them.
+//! The other ways in which an upstream may interpret an irregular path. An accepted path is decided under all of them.
 
 use super::{Target, TargetError, path};
 
-/// More readings than this are not decided but refused. A path with one kind of irregularity has one or two.
+/// The most interpretations that are decided; a path with more is refused. One irregularity gives one or two.
 const MAX_INTERPRETATIONS: usize = 64;
 
-/// What servers do to a path.
-const WAYS: [fn(&str) -> String; 5] =
-    [decode_slashes, decode_again, drop_parameters, merge_slashes, drop_authority];
+/// The transformations that servers apply to a path.
+const TRANSFORMATIONS: [fn(&str) -> String; 7] = [
+    decode_slashes,
+    decode_again,
+    drop_parameters,
+    merge_slashes,
+    drop_authority,
+    cut_at_hash,
+    turn_backslashes,
+];
 
-/// Every other reading of `target`: `%2F` as `/`, `%25` decoded again, without parameters, slashes merged, what
-/// stands between two slashes at the start taken for an authority, and all of these on top of each other until nothing
-/// new comes.
+/// Returns every other interpretation of `target`: the transformations, alone and on top of each other, until no new
+/// path results.
 pub(super) fn interpretations(target: &Target) -> Result<Vec<Target>, TargetError> {
     let mut found = vec![target.clone()];
     let mut next = 0;
-    while let Some(reading) = found.get(next) {
+    while let Some(interpretation) = found.get(next) {
         next += 1;
-        let path = reading.normal_path();
+        let path = interpretation.normal_path();
         let mut others = Vec::new();
-        for other in WAYS.map(|way| way(path)) {
+        for other in TRANSFORMATIONS.map(|transform| transform(path)) {
             let other = target.at_path(other)?;
             if found.iter().all(|known| known.normal_path() != other.normal_path()) {
                 others.push(other);
@@ -38,7 +44,7 @@ fn decode_slashes(path: &str) -> String {
     path.replace("%2F", "/")
 }
 
-/// `%25` before two hexadecimal digits becomes `%`. Any other `%25` stands for a percent sign under every reading.
+/// Turns `%25` before two hexadecimal digits into `%`. Any other `%25` is a percent sign under every interpretation.
 fn decode_again(path: &str) -> String {
     let mut parts = path.split("%25");
     let mut decoded = parts.next().unwrap_or_default().to_owned();
@@ -70,11 +76,25 @@ fn merge_slashes(path: &str) -> String {
     merged
 }
 
-/// A path with two slashes at the start is a reference with an authority to those who resolve it as one (RFC 3986,
-/// section 4.2).
+/// Removes the authority of a path with two slashes at the start, which is a reference with an authority to servers that
+/// resolve it as one (RFC 3986, section 4.2).
 fn drop_authority(path: &str) -> String {
     match path.strip_prefix("//") {
         Some(rest) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/").to_owned(),
         None => path.to_owned(),
     }
+}
+
+/// Cuts the path off at an encoded `#`, which begins a fragment for servers that decode before they split.
+fn cut_at_hash(path: &str) -> String {
+    match path.split_once("%23") {
+        Some(("", _)) => "/".to_owned(),
+        Some((before, _)) => before.to_owned(),
+        None => path.to_owned(),
+    }
+}
+
+/// Turns encoded backslashes into slashes, as Windows and lenient URL parsers do.
+fn turn_backslashes(path: &str) -> String {
+    path.replace("%5C", "/")
 }

@@ -1,11 +1,11 @@
-//! What is irregular about a path and may be accepted by name, route by route.
+//! Irregularities of a path, which routes may accept by name.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Something in a path that parsers read in different ways.
+/// A part of a path that parsers read in different ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Irregularity {
@@ -17,20 +17,44 @@ pub enum Irregularity {
     Parameters,
     /// `//`: some read it as `/`.
     EmptySegment,
+    /// `%23`: some cut the path off at the `#` that it stands for.
+    EncodedHash,
+    /// `%5C`: some read it as `/`.
+    EncodedBackslash,
 }
 
 impl Irregularity {
     /// Every irregularity.
-    pub const ALL: [Self; 4] =
-        [Self::EncodedSlash, Self::EncodedPercent, Self::Parameters, Self::EmptySegment];
+    pub const ALL: [Self; 6] = [
+        Self::EncodedSlash,
+        Self::EncodedPercent,
+        Self::Parameters,
+        Self::EmptySegment,
+        Self::EncodedHash,
+        Self::EncodedBackslash,
+    ];
 
-    /// Its name in `accept:` and in messages.
+    /// Returns its name in `accept:` and in messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::EncodedSlash => "encoded_slash",
             Self::EncodedPercent => "encoded_percent",
             Self::Parameters => "parameters",
             Self::EmptySegment => "empty_segment",
+            Self::EncodedHash => "encoded_hash",
+            Self::EncodedBackslash => "encoded_backslash",
+        }
+    }
+
+    /// Returns the text in the path.
+    fn spelling(self) -> &'static str {
+        match self {
+            Self::EncodedSlash => "%2F",
+            Self::EncodedPercent => "%25",
+            Self::Parameters => ";",
+            Self::EmptySegment => "//",
+            Self::EncodedHash => "%23",
+            Self::EncodedBackslash => "%5C",
         }
     }
 
@@ -44,7 +68,7 @@ impl Irregularity {
 pub struct Irregularities(u8);
 
 impl Irregularities {
-    /// Nothing is irregular.
+    /// The empty set.
     pub const NONE: Self = Self(0);
 
     /// Adds one.
@@ -52,26 +76,33 @@ impl Irregularities {
         self.0 |= irregularity.bit();
     }
 
-    /// Whether `irregularity` is in the set.
+    /// Returns `true` if `irregularity` is in the set.
     pub fn contains(self, irregularity: Irregularity) -> bool {
         self.0 & irregularity.bit() != 0
     }
 
-    /// Whether the set is empty.
+    /// Returns `true` if the set is empty.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// What is in this set and not in `other`.
+    /// Returns the members that are not in `other`.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// What is in both sets.
+    /// Returns the members of both sets.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    /// Returns the members with the text that each has in a path, such as `` `%23` (encoded_hash) ``.
+    pub fn described(self) -> String {
+        let members: Vec<String> =
+            self.iter().map(|one| format!("`{}` ({})", one.spelling(), one.as_str())).collect();
+        members.join(", ")
     }
 
     /// The members, in the order of [`Irregularity`].

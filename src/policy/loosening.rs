@@ -13,8 +13,8 @@ use std::{collections::HashSet, fmt};
 use ahash::AHashMap;
 
 use super::{
-    HostPath, HostPattern, KnownUpstream, PathPattern, Policy, Route, RouteOptions, Rule, Segment,
-    compare::representative_host,
+    HostPath, HostPattern, KnownUpstream, McpSelector, PathPattern, Policy, Route, RouteOptions, Rule,
+    Segment, compare::Stripped, settings::IdentitySettings,
 };
 
 /// A route of the file that a stored route would loosen.
@@ -169,6 +169,9 @@ impl<'p> Guard<'p> {
 
     /// Returns the first route of the file that `candidate` would loosen.
     pub(super) fn loosened_by(&self, candidate: &Route) -> Option<Loosened<'p>> {
+        if candidate.is_shadow() {
+            return None;
+        }
         let path = &candidate.pattern.host_path.path;
         let by_name = self.by_name.candidates(path).find_map(|route| self.replaced(route, candidate));
         by_name.or_else(|| {
@@ -179,17 +182,16 @@ impl<'p> Guard<'p> {
 
     /// Compares `candidate` with a route of the file whose requests it would decide.
     fn replaced(&self, route: &'p Route, candidate: &Route) -> Option<Loosened<'p>> {
-        let (ours, theirs) = (&candidate.pattern.host_path, &route.pattern.host_path);
-        let both = Some(ours).filter(|ours| *ours <= theirs).and_then(|ours| ours.intersection(theirs))?;
-        if !self
-            .file
-            .representatives(&both)
-            .any(|(host, path)| self.file.host_path(&host, &path) == Some(theirs))
-        {
+        if candidate.pattern.precedence(&route.pattern).is_gt() {
             return None;
         }
-        let (options, file) = (&candidate.options, &route.options);
-        let changed = changed_image(options, file);
+        let both = candidate.pattern.host_path.intersection(&route.pattern.host_path)?;
+        let selected = selected(route, candidate)?;
+        let decides = |(host, path): (String, String)| self.decides(route, &host, &path, selected);
+        if !self.file.representatives(&both).any(decides) {
+            return None;
+        }
+        let changed = changed_image(&candidate.options, &route.options);
         let part = if self.guards_rests(route) && changed.is_some() {
             // Other routes strip a prefix off paths of this name and are held to its rule, as long as it leads to the
             // same upstream (`strip.rs`), whatever the method.
@@ -197,8 +199,9 @@ impl<'p> Guard<'p> {
         } else if *candidate.rule == Rule::Nobody || !candidate.methods().intersects(route.methods()) {
             None
         } else {
-            let rule = (!candidate.rule.asks_at_least(&route.rule)).then_some(LoosenedPart::Rule);
-            rule.or(changed).or_else(|| options.loosens(file)).or_else(|| options.changes_identity(file))
+            let loosens = !candidate.rule.asks_at_least(&route.rule);
+            let rule = loosens.then_some(LoosenedPart::Rule);
+            rule.or(changed).or_else(|| candidate.options.loosens(&route.options))
         };
         part.map(|part| Loosened { route, part, alias: None })
     }
@@ -211,22 +214,38 @@ impl<'p> Guard<'p> {
         {
             return None;
         }
-        let both = image.intersection(&self::image(route))?;
-        let (ours, theirs) = (&candidate.pattern.host_path, &route.pattern.host_path);
-        let anywhere = HostPath { host: HostPattern::Any, path: both };
-        let alias = self.file.representatives(&anywhere).find_map(|(_, path)| {
-            let theirs_at = at(route, &path);
-            let ours_at = at(candidate, &path);
-            let their_host = representative_host(&theirs.host);
-            let our_host = representative_host(&ours.host);
-            let guarded = self.file.host_path(&their_host, &theirs_at) == Some(theirs);
-            let decides = self.file.host_path(&our_host, &ours_at).is_none_or(|known| ours <= known);
-            (guarded && decides).then_some(anywhere.path.to_string())
-        })?;
-        let rule = (!candidate.rule.asks_at_least(&route.rule)).then_some(LoosenedPart::Rule);
-        let (options, file) = (&candidate.options, &route.options);
-        let part = rule.or_else(|| options.loosens(file)).or_else(|| options.changes_identity(file))?;
-        Some(Loosened { route, part, alias: Some(alias) })
+        let selected = selected(route, candidate)?;
+        let common = image.intersection(&self::image(route))?;
+        let anywhere = HostPath { host: HostPattern::Any, path: common };
+        let their_host = route.pattern.host_path.host.representative();
+        let our_host = candidate.pattern.host_path.host.representative();
+        let reached = |(_, path): (String, String)| {
+            let known = self.file.host_path(&our_host, &at(candidate, &path));
+            known.is_none_or(|known| candidate.pattern.host_path <= *known)
+                && self.decides(route, &their_host, &at(route, &path), selected)
+        };
+        if !self.file.representatives(&anywhere).any(reached) {
+            return None;
+        }
+        let stripped = Stripped { ours: stripped_segments(candidate), theirs: stripped_segments(route) };
+        let loosens = !candidate.rule.asks_at_least_stripped(&route.rule, stripped);
+        let rule = loosens.then_some(LoosenedPart::Rule);
+        let part = rule.or_else(|| candidate.options.loosens(&route.options))?;
+        Some(Loosened { route, part, alias: Some(anywhere.path.to_string()) })
+    }
+
+    /// Returns `true` if `route` of the file decides there, for requests that `selected` selects.
+    fn decides(&self, route: &Route, host: &str, path: &str, selected: Option<&McpSelector>) -> bool {
+        self.file.host_path(host, path) == Some(&route.pattern.host_path) && {
+            let own = route.pattern.mcp.as_ref();
+            // A narrower selector of the same pattern may decide all of these requests instead.
+            let mut selectors = self.file.mcp_selectors(host, path);
+            !selectors.any(|other| {
+                Some(other) != own
+                    && McpSelector::is_within(selected, Some(other))
+                    && McpSelector::is_within(Some(other), own)
+            })
+        }
     }
 
     /// Returns `true` if the rule of `route` also guards what is left where routes strip a prefix (`strip.rs`).
@@ -247,7 +266,8 @@ impl<'p> Guard<'p> {
 }
 
 impl RouteOptions {
-    /// Returns the part that lets more requests through than `file` does, beside the rule.
+    /// Returns the part that lets more requests through than `file` does, or tells upstreams something else, beside the
+    /// rule.
     fn loosens(&self, file: &Self) -> Option<LoosenedPart> {
         if file.fresh && !self.fresh {
             Some(LoosenedPart::Fresh)
@@ -257,9 +277,16 @@ impl RouteOptions {
             Some(LoosenedPart::AcceptToken)
         } else if !self.crosses_at_most(file) {
             Some(LoosenedPart::Cors)
+        } else if self.identity() != file.identity() {
+            Some(LoosenedPart::Identity)
         } else {
             None
         }
+    }
+
+    /// Returns the identity that upstreams are told, where it is not the general one.
+    fn identity(&self) -> Option<&IdentitySettings> {
+        self.identity.as_ref().filter(|identity| !identity.is_general())
     }
 
     /// Returns `true` if every page that may call under this may call under `file` too, whatever the settings for all
@@ -271,14 +298,6 @@ impl RouteOptions {
             (None, Some(_)) => false,
             (Some(ours), Some(theirs)) => ours.allows_at_most(theirs),
         }
-    }
-
-    /// Returns the identity if an upstream would learn something else about the caller. An empty identity is the
-    /// general one.
-    fn changes_identity(&self, file: &Self) -> Option<LoosenedPart> {
-        let ours = self.identity.as_ref().filter(|identity| !identity.is_general());
-        let theirs = file.identity.as_ref().filter(|identity| !identity.is_general());
-        (ours != theirs).then_some(LoosenedPart::Identity)
     }
 }
 
@@ -292,11 +311,20 @@ fn changed_image(candidate: &RouteOptions, file: &RouteOptions) -> Option<Loosen
     }
 }
 
+/// Returns the MCP requests that both select; `Some(None)` is every request.
+fn selected<'r>(route: &'r Route, candidate: &'r Route) -> Option<Option<&'r McpSelector>> {
+    McpSelector::intersection(candidate.pattern.mcp.as_ref(), route.pattern.mcp.as_ref())
+}
+
+fn stripped_segments(route: &Route) -> usize {
+    route.options.strip_prefix.as_deref().map_or(0, |prefix| prefix.matches('/').count())
+}
+
 /// Returns the paths that the upstream of a route gets.
 fn image(route: &Route) -> PathPattern {
     let path = &route.pattern.host_path.path;
-    let stripped = route.options.strip_prefix.as_deref().map_or(0, |prefix| prefix.matches('/').count());
-    PathPattern::new(path.segments().iter().skip(stripped).cloned().collect(), path.takes_rest())
+    let rest = path.segments().iter().skip(stripped_segments(route));
+    PathPattern::new(rest.cloned().collect(), path.takes_rest())
 }
 
 /// Returns the path by which the upstream of `route` is asked for `path`.

@@ -1,48 +1,100 @@
-//! Sets of HTTP methods, closed under complement because a pattern without a method names every one.
+//! Sets of HTTP methods, closed under complement because a pattern without a method names nearly every one.
 
 use std::fmt;
 
 use http::Method;
+
+/// The methods of the IANA registry, without `CONNECT`, which is never served, and without `*` and `PRI`, which no
+/// request has. The usual ones come first.
+const REGISTERED: [&str; 38] = [
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "OPTIONS",
+    "TRACE",
+    "QUERY",
+    "ACL",
+    "BASELINE-CONTROL",
+    "BIND",
+    "CHECKIN",
+    "CHECKOUT",
+    "COPY",
+    "LABEL",
+    "LINK",
+    "LOCK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MKREDIRECTREF",
+    "MKWORKSPACE",
+    "MOVE",
+    "ORDERPATCH",
+    "PROPFIND",
+    "PROPPATCH",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "UNBIND",
+    "UNCHECKOUT",
+    "UNLINK",
+    "UNLOCK",
+    "UPDATE",
+    "UPDATEREDIRECTREF",
+    "VERSION-CONTROL",
+];
+
+/// The methods of RFC 9110 and RFC 5789 that a pattern without a method names, for `Allow`.
+pub(super) const COMMON: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 /// A set of methods, compared byte for byte: `get` is not `GET` (RFC 9110, section 9.1).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Methods {
     /// These.
     Only(Box<[Method]>),
-    /// Every method but these, an empty list meaning every method.
+    /// Every registered method but these and `TRACE`, which sends a request's credentials back to its caller.
     Except(Box<[Method]>),
 }
 
+/// Returns the registered methods that a pattern may name.
+pub(super) fn registered() -> impl Iterator<Item = &'static str> {
+    REGISTERED.into_iter()
+}
+
 impl Methods {
-    /// Every method.
+    /// The methods of a pattern that names none.
     pub fn all() -> Self {
         Self::Except(Box::default())
     }
 
-    /// These methods.
+    /// The set of these methods.
     pub fn only(methods: impl IntoIterator<Item = Method>) -> Self {
         Self::Only(sorted(methods))
     }
 
-    /// Whether `method` is in the set.
+    /// Returns `true` if `method` is in the set.
     pub fn contains(&self, method: &Method) -> bool {
         match self {
             Self::Only(these) => these.contains(method),
-            Self::Except(these) => !these.contains(method),
+            Self::Except(these) => !these.contains(method) && is_open(method),
         }
     }
 
-    /// Whether no method is in the set.
+    /// Returns `true` if no method is in the set.
     pub fn is_empty(&self) -> bool {
         matches!(self, Self::Only(these) if these.is_empty())
     }
 
-    /// Whether some method is in both sets.
+    /// Returns `true` if some method is in both sets.
     pub fn intersects(&self, other: &Self) -> bool {
         !self.and(other).is_empty()
     }
 
-    /// The methods in both sets.
+    /// Returns the methods in both sets.
     #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         match (self, other) {
@@ -55,7 +107,7 @@ impl Methods {
         }
     }
 
-    /// The set with one method more.
+    /// Returns the set with one method more.
     #[must_use]
     pub fn with(&self, method: Method) -> Self {
         match self {
@@ -66,10 +118,27 @@ impl Methods {
         }
     }
 
-    /// The set without some methods.
+    /// Returns the set without some methods.
     #[must_use]
     pub fn without(&self, methods: &[Method]) -> Self {
-        self.and(&Self::Except(sorted(methods.iter().cloned())))
+        match self {
+            Self::Only(these) => Self::only(these.iter().filter(|one| !methods.contains(one)).cloned()),
+            Self::Except(these) => Self::Except(sorted(these.iter().chain(methods).cloned())),
+        }
+    }
+
+    /// Returns the methods in this set that are not in `other`.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        match (self, other) {
+            (_, Self::Only(those)) => self.without(those),
+            (Self::Only(these), Self::Except(_)) => {
+                Self::only(these.iter().filter(|method| !other.contains(method)).cloned())
+            }
+            (Self::Except(these), Self::Except(those)) => {
+                Self::only(those.iter().filter(|method| !these.contains(method)).cloned())
+            }
+        }
     }
 
     /// The methods by which the set is written: those in it, or those that are not.
@@ -80,6 +149,12 @@ impl Methods {
     }
 }
 
+/// Returns `true` for a method that a pattern without a method names.
+fn is_open(method: &Method) -> bool {
+    // Nearly every request has one of the first.
+    COMMON.contains(method) || (registered().any(|name| name == method.as_str()) && *method != Method::TRACE)
+}
+
 fn sorted(methods: impl IntoIterator<Item = Method>) -> Box<[Method]> {
     let mut methods: Vec<Method> = methods.into_iter().collect();
     methods.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
@@ -88,7 +163,7 @@ fn sorted(methods: impl IntoIterator<Item = Method>) -> Box<[Method]> {
 }
 
 impl fmt::Display for Methods {
-    /// `GET|HEAD`, `*` for every method, `*-GET` for all but one.
+    /// `GET|HEAD`, `*` for a pattern that names none, `*-GET` for all but one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (start, separator) = match self {
             Self::Only(_) => ("", "|"),
@@ -115,5 +190,23 @@ mod tests {
         assert_eq!(writing.with(Method::GET).and(&reading), Methods::only([Method::GET]));
         assert!(Methods::all().intersects(&writing));
         assert_eq!([reading.to_string(), writing.to_string()], ["GET|HEAD", "*-GET-HEAD"]);
+        assert_eq!(Methods::all().minus(&writing), Methods::only([Method::GET, Method::HEAD]));
+    }
+
+    /// A22: TRACE, unregistered methods and other spellings are in no set that names no method.
+    #[test]
+    fn a_pattern_without_a_method_names_the_registered_ones_but_trace() {
+        for (name, open) in [
+            ("GET", true),
+            ("PROPFIND", true),
+            ("TRACE", false),
+            ("get", false),
+            ("FOO", false),
+            ("PRI", false),
+        ] {
+            let method = Method::from_bytes(name.as_bytes()).unwrap();
+            assert_eq!(Methods::all().contains(&method), open, "{name}");
+        }
+        assert!(Methods::only([Method::TRACE]).contains(&Method::TRACE));
     }
 }

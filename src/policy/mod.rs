@@ -1,7 +1,7 @@
-//! What may be asked for by whom, decided purely: no web framework, no database, no clock.
+//! The policy: pure decisions about requests, without web framework, database or clock.
 //!
 //! A request becomes a [`Target`], its one normal form. A [`Policy`] is compiled from routes and scopes as they are
-//! written; [`Policy::resolve`] finds the routes that decide a target, and [`Resolved::decide`] asks their rules.
+//! written; [`Policy::resolve`] finds the routes that decide a target, and [`Resolved::decide`] applies their rules.
 //!
 //! ```
 //! use http::Method;
@@ -31,10 +31,13 @@ mod decision;
 mod definition;
 mod error;
 mod explain;
+mod hierarchy;
 mod host;
 mod interpretations;
 mod irregular;
+mod literal;
 mod loosening;
+mod mcp;
 mod methods;
 mod path;
 mod pattern;
@@ -47,6 +50,7 @@ pub mod settings;
 mod strip;
 mod table;
 mod target;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -56,15 +60,19 @@ pub use compile::{Compiled, Warning};
 pub use decision::{Decision, Denial, Refused};
 pub use definition::{Definition, KnownProvider, KnownUpstream, Source};
 pub use error::{PolicyError, Problem};
-pub use explain::{Considered, Explanation, Interpretation, Outcome, RouteFacts, TargetFacts};
+pub use explain::{
+    Considered, Explanation, Interpretation, Outcome, RouteFacts, ShadowFacts, TargetFacts, TermFacts,
+};
 pub use host::HostError;
 pub use irregular::{Irregularities, Irregularity};
 pub use loosening::{Loosened, LoosenedPart};
+pub use mcp::{FIRST_MCP_REVISION, McpError, McpFacts, McpSelector};
 pub use methods::Methods;
 pub use pattern::{HostPath, HostPattern, PathPattern, Pattern, PatternError, Segment};
-pub use requirement::{Alternative, ClaimTest};
+pub use requirement::{ActorTest, Alternative, ClaimTest, ClaimValue};
 pub use route::{Route, RouteOptions};
-pub use rule::{Rule, TokenUse};
+pub use rule::{CallerAt, Rule, TokenUse};
 pub use rules::{RuleError, Vocabulary};
 pub use table::{DeclaredScope, Found, Policy, Resolved};
 pub use target::{RawTarget, Scheme, Target, TargetError};
+pub use terms::Term;

@@ -115,6 +115,8 @@ fn push_decoded(byte: u8, text: &mut String, irregularities: &mut Irregularities
         b' ' | 0x80.. => {}
         b'/' => irregularities.insert(Irregularity::EncodedSlash),
         b'%' => irregularities.insert(Irregularity::EncodedPercent),
+        b'#' => irregularities.insert(Irregularity::EncodedHash),
+        b'\\' => irregularities.insert(Irregularity::EncodedBackslash),
         _ => check_byte(byte)?,
     }
     push(byte, text, irregularities);

@@ -4,7 +4,7 @@ mod parse;
 
 use std::{cmp::Ordering, fmt};
 
-use super::{Methods, Target};
+use super::{McpSelector, Methods, Target};
 
 pub use self::parse::PatternError;
 
@@ -15,6 +15,8 @@ pub struct Pattern {
     pub methods: Methods,
     /// Host and path.
     pub host_path: HostPath,
+    /// The requests of the Model Context Protocol; `None` for every request.
+    pub mcp: Option<McpSelector>,
 }
 
 /// Host and path of a pattern. The order is the precedence: the smallest place that matches decides. `{a}` and `{b}`
@@ -57,7 +59,16 @@ pub enum Segment {
 impl Pattern {
     /// Whether methods, host and path match, HEAD only where it is named.
     pub fn matches(&self, target: &Target) -> bool {
-        self.methods.contains(target.method()) && self.host_path.matches(target)
+        let selected = |mcp: &McpSelector| target.mcp().is_ok_and(|facts| mcp.matches(facts));
+        self.methods.contains(target.method())
+            && self.host_path.matches(target)
+            && self.mcp.as_ref().is_none_or(selected)
+    }
+
+    /// Compares by precedence: host and path first, then the MCP selector, of which none comes last.
+    pub(super) fn precedence(&self, other: &Self) -> Ordering {
+        let unselected = self.mcp.is_none().cmp(&other.mcp.is_none());
+        self.host_path.cmp(&other.host_path).then(unselected).then_with(|| self.mcp.cmp(&other.mcp))
     }
 }
 
@@ -176,7 +187,8 @@ impl fmt::Display for Pattern {
         if self.methods != Methods::all() {
             write!(f, "{} ", self.methods)?;
         }
-        self.host_path.fmt(f)
+        self.host_path.fmt(f)?;
+        self.mcp.iter().try_for_each(|mcp| write!(f, " [{mcp}]"))
     }
 }
 

@@ -1,39 +1,63 @@
-//! What a route asks of a caller.
+//! Rules: what a route requires of a caller.
 
-use std::{cmp::Ordering, fmt};
+use std::fmt;
 
-use scopegate_provider::{Principal, Scope, ScopeSet};
+use scopegate_provider::{Principal, Scope, ScopeSet, Timestamp};
 
-use super::{Alternative, ClaimTest, Denial};
+use super::{
+    ActorTest, Alternative, ClaimTest, ClaimValue, Denial,
+    settings::{DetailSettings, ProofRequirement},
+};
 
-/// What a route asks of a caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The requirement of a route.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Rule {
-    /// `allow: anonymous`: everybody; a token is not looked at.
+    /// `allow: anonymous`: every request; a token is not looked at.
     Anonymous,
-    /// `allow: optional`: everybody without a token, or with a good one.
+    /// `allow: optional`: every request without a token, or with a good one.
     Optional,
     /// `allow: authenticated`: any good token.
     Authenticated,
     /// `allow: nobody`.
     Nobody,
-    /// `require`: a good token that has one of these alternatives, of which there is at least one.
+    /// `require`: a good token that satisfies one of these alternatives, of which there is at least one.
     Require(Box<[Alternative]>),
 }
 
-/// What is to be done with a token before the rule is asked.
+/// The treatment of a token before the rule is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TokenUse {
     /// It is not looked at.
     Ignored,
-    /// There may be none; one that is there must be good.
+    /// It may be absent; a token that is there must be good.
     Optional,
-    /// There must be one.
+    /// It must be there.
     Required,
 }
 
+/// A verified caller, the time of the decision, and the path that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct CallerAt<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) now: Timestamp,
+    /// The path in normal form. It is empty for a rule that belongs to no route.
+    pub(super) path: &'a str,
+}
+
+impl<'a> CallerAt<'a> {
+    /// Creates the caller of a decision that is made now.
+    pub fn new(principal: &'a Principal, now: Timestamp) -> Self {
+        Self { principal, now, path: "" }
+    }
+
+    /// Adds the path that was asked for.
+    pub(super) fn at_path(self, path: &'a str) -> Self {
+        Self { path, ..self }
+    }
+}
+
 impl Rule {
-    /// Whether a token is to be looked at.
+    /// Returns the treatment of a token.
     pub fn token_use(&self) -> TokenUse {
         match self {
             Self::Anonymous | Self::Nobody => TokenUse::Ignored,
@@ -42,36 +66,35 @@ impl Rule {
         }
     }
 
-    /// Whether `principal`, none if no token came, satisfies the rule.
+    /// Decides whether `caller`, `None` for a request without a token, satisfies the rule.
     ///
     /// # Errors
-    /// Why not, and which scopes would do.
-    pub fn decide(&self, principal: Option<&Principal>) -> Result<(), Denial> {
-        match (self, principal) {
+    /// The reason, and what would satisfy the rule.
+    pub fn decide(&self, caller: Option<CallerAt<'_>>) -> Result<(), Denial> {
+        match (self, caller) {
             (Self::Anonymous | Self::Optional, _) | (Self::Authenticated, Some(_)) => Ok(()),
             (Self::Nobody, _) => Err(Denial::Nobody),
             (Self::Authenticated | Self::Require(_), None) => {
                 Err(Denial::NoToken { scopes: self.smallest_scopes() })
             }
-            (Self::Require(alternatives), Some(principal)) => {
-                if alternatives.iter().any(|one| one.permits(principal)) {
+            (Self::Require(alternatives), Some(caller)) => {
+                if alternatives.iter().any(|one| one.permits(caller)) {
                     return Ok(());
                 }
-                Err(refuse(alternatives, principal))
+                Err(refuse(alternatives, caller))
             }
         }
     }
 
-    /// The smallest set of scopes with which a caller can satisfy the rule; none if the rule names no scope.
+    /// Returns the smallest set of scopes with which a caller can satisfy the rule, or `None` if it names no scope.
     pub fn smallest_scopes(&self) -> Option<ScopeSet> {
-        let Self::Require(alternatives) = self else {
-            return None;
-        };
-        let sets =
-            alternatives.iter().map(|one| (!one.is_scopes_only(), one.lack(&ScopeSet::default()).required));
+        let sets = self.alternatives().iter().map(|one| {
+            let scopes = one.smallest_scopes(&ScopeSet::default());
+            (!one.is_scopes_only(), scopes.len(), scopes)
+        });
         let smallest =
-            sets.filter(|(_, set)| !set.is_empty()).min_by(|a, b| (a.0, a.1.len()).cmp(&(b.0, b.1.len())));
-        smallest.map(|(_, set)| set)
+            sets.filter(|(_, count, _)| *count > 0).min_by_key(|(others, count, _)| (*others, *count));
+        smallest.map(|(.., scopes)| scopes)
     }
 
     /// The alternatives of `require`.
@@ -82,27 +105,57 @@ impl Rule {
         }
     }
 
-    /// Every scope that the rule names.
+    /// The scopes that the rule names.
     pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
         self.alternatives().iter().flat_map(Alternative::scopes)
     }
-}
 
-/// Of the alternatives that scopes would satisfy, the one that lacks the fewest, then the one that asks for the
-/// fewest, then the first. If scopes would satisfy none, what stands in the way of the first.
-fn refuse(alternatives: &[Alternative], principal: &Principal) -> Denial {
-    let held = principal.scopes();
-    let open = alternatives.iter().filter(|one| one.obstacle(principal).is_none()).map(|one| one.lack(held));
-    let fewest =
-        open.min_by(|a, b| fewer(a.missing.len(), b.missing.len(), a.required.len(), b.required.len()));
-    if let Some(lack) = fewest {
-        return Denial::InsufficientScope { missing: lack.missing, required: lack.required };
+    /// Returns `true` if the decision depends on the path of the request.
+    pub(super) fn reads_path(&self) -> bool {
+        self.alternatives().iter().any(Alternative::reads_path)
     }
-    alternatives.iter().find_map(|one| one.obstacle(principal)).unwrap_or(Denial::Nobody)
 }
 
-fn fewer(missing_a: usize, missing_b: usize, required_a: usize, required_b: usize) -> Ordering {
-    missing_a.cmp(&missing_b).then(required_a.cmp(&required_b))
+/// Returns the denial of a caller that satisfies no alternative. Of the alternatives that scopes and a new sign-in would
+/// satisfy, the one that lacks the least counts, then the one that asks for the fewest scopes, then the first. If there
+/// is none, the first obstacle counts.
+fn refuse(alternatives: &[Alternative], caller: CallerAt<'_>) -> Denial {
+    let open = alternatives.iter().filter(|one| one.obstacle(caller).is_none());
+    let least = open.map(|one| (one, one.lack(caller))).min_by_key(|(_, lack)| {
+        (lack.missing.len() + usize::from(lack.sign_in), lack.sign_in, lack.required.len())
+    });
+    match least {
+        Some((alternative, lack)) if lack.sign_in => alternative.sign_in_denial(lack),
+        Some((_, lack)) => Denial::InsufficientScope { missing: lack.missing, required: lack.required },
+        None => refuse_obstructed(alternatives, caller),
+    }
+}
+
+/// Returns the denial where every alternative has an obstacle. The alternative that came furthest counts, then the
+/// first. Authentication is checked before authorization (RFC 9470): an insufficient sign-in is told before a missing role.
+fn refuse_obstructed(alternatives: &[Alternative], caller: CallerAt<'_>) -> Denial {
+    let obstacles = alternatives.iter().filter_map(|one| Some((one, one.obstacle(caller)?)));
+    // Of equal ones `max_by_key` takes the last.
+    match obstacles.rev().max_by_key(|(_, obstacle)| progress(obstacle)) {
+        Some((one, obstacle)) if progress(&obstacle) > progress(&Denial::UserRequired) => {
+            let lack = one.lack(caller);
+            if lack.sign_in { one.sign_in_denial(lack) } else { obstacle }
+        }
+        Some((_, obstacle)) => obstacle,
+        None => Denial::Nobody,
+    }
+}
+
+/// Returns how far the checks came before this obstacle, in the order of [`Alternative::obstacle`].
+fn progress(obstacle: &Denial) -> u8 {
+    match obstacle {
+        Denial::AudienceNotAllowed => 0,
+        Denial::ProofRequired { .. } => 1,
+        Denial::ProviderNotAllowed => 2,
+        Denial::ClientNotAllowed => 3,
+        Denial::UserRequired => 4,
+        _ => 5,
+    }
 }
 
 impl fmt::Display for Rule {
@@ -126,26 +179,70 @@ impl fmt::Display for Rule {
 impl fmt::Display for Alternative {
     /// Such as `items, one of ledger:eu ledger:us, role analyst, org_id = "acme"`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts: Vec<String> = self.all.iter().map(ToString::to_string).collect();
-        let mut one_of = |what: &str, names: Vec<String>| match names.as_slice() {
-            [] => {}
-            [name] => parts.push(format!("{what}{name}")),
-            _ => parts.push(format!("{what}one of {}", names.join(" "))),
-        };
-        one_of("", self.any.iter().map(ToString::to_string).collect());
-        one_of("role ", self.roles.iter().map(ToString::to_string).collect());
-        one_of("client ", self.clients.iter().map(ToString::to_string).collect());
-        one_of("provider ", self.providers.iter().map(ToString::to_string).collect());
-        one_of("audience ", self.audience.iter().map(ToString::to_string).collect());
-        parts.extend(self.claims.iter().map(ToString::to_string));
-        f.write_str(&parts.join(", "))
+        f.write_str(&self.terms().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
     }
 }
 
 impl fmt::Display for ClaimTest {
+    /// Such as `org = "acme"`, `repository begins with "acme/"` or `sub = one of "a" {id}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let values: Vec<String> = self.values.iter().map(ToString::to_string).collect();
-        let one_of = if values.len() == 1 { "" } else { "one of " };
-        write!(f, "{} = {one_of}{}", self.path.as_str(), values.join(" "))
+        f.write_str(self.path.as_str())?;
+        match &*self.values {
+            [ClaimValue::Prefix(prefix)] => write!(f, " begins with {prefix:?}"),
+            [value] => write!(f, " = {value}"),
+            values => {
+                f.write_str(" = one of")?;
+                values.iter().try_for_each(|value| write!(f, " {value}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for ClaimValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Equals(value) => write!(f, "{value}"),
+            Self::Prefix(prefix) => write!(f, "{prefix:?}…"),
+            Self::Segment { name, .. } => write!(f, "{{{name}}}"),
+        }
+    }
+}
+
+impl fmt::Display for ProofRequirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Required => "a token that is bound to a key or certificate",
+            Self::Dpop => "a token that is bound to a DPoP key",
+            Self::Certificate => "a token that is bound to a client certificate",
+        })
+    }
+}
+
+impl fmt::Display for ActorTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("no actor"),
+            Self::Present => f.write_str("an actor"),
+            Self::OneOf(ids) => match &**ids {
+                [id] => write!(f, "actor {id}"),
+                ids => write!(f, "actor one of {}", ids.join(" ")),
+            },
+        }
+    }
+}
+
+impl fmt::Display for DetailSettings {
+    /// Such as `detail payment (actions: initiate cancel)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "detail {}", self.kind)?;
+        let lists =
+            [("actions", &self.actions), ("datatypes", &self.datatypes), ("privileges", &self.privileges)];
+        let mut parts: Vec<String> = lists
+            .iter()
+            .filter(|(_, list)| !list.is_empty())
+            .map(|(name, list)| format!("{name}: {}", list.join(" ")))
+            .collect();
+        parts.extend(self.identifier.iter().map(|identifier| format!("identifier: {identifier}")));
+        if parts.is_empty() { Ok(()) } else { write!(f, " ({})", parts.join("; ")) }
     }
 }

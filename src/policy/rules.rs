@@ -1,14 +1,19 @@
 //! Rules from their written form.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use scopegate_provider::{ClaimPath, ProviderName, Scope};
+use scopegate_provider::{ClaimPath, ProviderName, Scope, Span};
 use serde_json::Value;
 
 use super::{
-    Alternative, ClaimTest, KnownProvider, Problem, Rule,
+    ActorTest, Alternative, ClaimTest, ClaimValue, KnownProvider, PathPattern, Problem, Rule, Segment,
     error::nearest,
-    settings::{Allow, RequireLong, RequireSettings},
+    hierarchy::Hierarchy,
+    literal::{self, Lookalike},
+    settings::{ActorSettings, Allow, ClaimForm, DetailSettings, RequireLong, RequireSettings},
 };
 
 /// The names that rules may use.
@@ -16,15 +21,16 @@ use super::{
 pub struct Vocabulary {
     scopes: BTreeSet<Scope>,
     providers: Vec<KnownProvider>,
+    hierarchy: Arc<Hierarchy>,
 }
 
-/// Something wrong in a rule.
+/// An error in a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{key}`: {problem}")]
 pub struct RuleError {
     /// The key below that of the rule, such as `any_of[0].all`; empty for the rule as a whole.
     pub key: String,
-    /// What is wrong.
+    /// The problem, and what to write instead.
     pub problem: Problem,
 }
 
@@ -40,26 +46,39 @@ impl From<Allow> for Rule {
 }
 
 impl Vocabulary {
-    /// The declared scopes and the configured providers.
+    /// Creates the vocabulary of the declared scopes and the configured providers, without implications.
     pub fn new(scopes: impl IntoIterator<Item = Scope>, providers: Vec<KnownProvider>) -> Self {
-        Self { scopes: scopes.into_iter().collect(), providers }
+        Self { scopes: scopes.into_iter().collect(), providers, hierarchy: Arc::default() }
     }
 
-    /// The rule that `require` writes.
+    pub(super) fn with_hierarchy(self, hierarchy: Hierarchy) -> Self {
+        Self { hierarchy: Arc::new(hierarchy), ..self }
+    }
+
+    /// Parses `require` of a rule that belongs to no path.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors of the rule.
     pub fn rule(&self, require: &RequireSettings) -> Result<Rule, Vec<RuleError>> {
-        let mut parser = Parser { vocabulary: self, errors: Vec::new() };
+        self.rule_at(require, None)
+    }
+
+    /// Parses `require` of a route with this path.
+    pub(super) fn rule_at(
+        &self,
+        require: &RequireSettings,
+        path: Option<&PathPattern>,
+    ) -> Result<Rule, Vec<RuleError>> {
+        let mut parser = Parser { vocabulary: self, path, errors: Vec::new() };
         let alternatives = parser.alternatives(require);
         if parser.errors.is_empty() { Ok(Rule::Require(alternatives.into())) } else { Err(parser.errors) }
     }
 
-    /// The rule that says who administers. Where there are several providers, each alternative names its own, so that
-    /// no other provider's operator can make an administrator by naming a scope (invariant 16).
+    /// Parses the rule of administrators. Where there are several providers, each alternative names its own, so that no
+    /// other provider's operator can make an administrator by naming a scope (invariant 16).
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// All errors of the rule.
     pub fn admin_rule(&self, require: &RequireSettings) -> Result<Rule, Vec<RuleError>> {
         let rule = self.rule(require)?;
         let unnamed = |alternative: &Alternative| alternative.providers.is_empty();
@@ -75,10 +94,25 @@ impl Vocabulary {
     pub(super) fn providers(&self) -> &[KnownProvider] {
         &self.providers
     }
+
+    pub(super) fn hierarchy(&self) -> &Arc<Hierarchy> {
+        &self.hierarchy
+    }
+
+    /// Returns the problem of a scope that is not declared.
+    pub(super) fn undeclared(&self, scope: &Scope) -> Option<Problem> {
+        if self.scopes.contains(scope) {
+            return None;
+        }
+        let nearest = nearest(scope.as_str(), self.scopes.iter().map(Scope::as_str));
+        let nearest = nearest.and_then(|name| Scope::parse(name).ok());
+        Some(Problem::UndeclaredScope { scope: scope.clone(), nearest })
+    }
 }
 
 struct Parser<'a> {
     vocabulary: &'a Vocabulary,
+    path: Option<&'a PathPattern>,
     errors: Vec<RuleError>,
 }
 
@@ -99,7 +133,8 @@ impl Parser<'_> {
             self.error("", Problem::EmptyRequirement);
         }
         self.scopes("", Some(scopes));
-        Alternative { all: scopes.iter().cloned().collect(), ..Alternative::default() }
+        let hierarchy = Arc::clone(&self.vocabulary.hierarchy);
+        Alternative { all: scopes.iter().cloned().collect(), hierarchy, ..Alternative::default() }
     }
 
     fn any_of(&mut self, outer: &RequireLong, alternatives: &[RequireLong]) -> Vec<Alternative> {
@@ -109,14 +144,15 @@ impl Parser<'_> {
         if alternatives.is_empty() {
             self.error("any_of", Problem::EmptyList);
         }
-        let parse = |(index, one): (usize, &RequireLong)| {
+        let mut parsed = Vec::with_capacity(alternatives.len());
+        for (index, one) in alternatives.iter().enumerate() {
             let prefix = format!("any_of[{index}]");
             if one.any_of.is_some() {
                 self.error(&prefix, Problem::NestedAnyOf);
             }
-            self.alternative(&prefix, one)
-        };
-        alternatives.iter().enumerate().map(parse).collect()
+            parsed.push(self.alternative(&prefix, one));
+        }
+        parsed
     }
 
     fn alternative(&mut self, prefix: &str, long: &RequireLong) -> Alternative {
@@ -127,6 +163,15 @@ impl Parser<'_> {
         self.scopes(&key("all"), long.all.as_deref());
         self.scopes(&key("any"), long.any.as_deref());
         self.known_providers(&key("providers"), long.providers.as_deref().unwrap_or_default());
+        self.literals(&key("roles"), long.roles.iter().flatten().map(scopegate_provider::Role::as_str));
+        self.literals(
+            &key("clients"),
+            long.clients.iter().flatten().map(scopegate_provider::ClientId::as_str),
+        );
+        self.literals(
+            &key("audience"),
+            long.audience.iter().flatten().map(scopegate_provider::Audience::as_str),
+        );
         Alternative {
             all: long.all.iter().flatten().cloned().collect(),
             any: self.some(&key("any"), long.any.as_deref()),
@@ -135,6 +180,12 @@ impl Parser<'_> {
             clients: self.some(&key("clients"), long.clients.as_deref()),
             providers: self.some(&key("providers"), long.providers.as_deref()),
             audience: self.some(&key("audience"), long.audience.as_deref()),
+            acr: self.acr(&key("acr"), long.acr.as_deref()),
+            max_age: self.max_age(&key("max_age"), long.max_age),
+            proof: long.proof,
+            actor: long.actor.as_ref().map(|actor| self.actor(&key("actor"), actor)),
+            details: self.details(&key("details"), long.details.as_deref()),
+            hierarchy: Arc::clone(&self.vocabulary.hierarchy),
         }
     }
 
@@ -147,10 +198,8 @@ impl Parser<'_> {
 
     fn scopes(&mut self, key: &str, scopes: Option<&[Scope]>) {
         for scope in scopes.unwrap_or_default() {
-            if !self.vocabulary.scopes.contains(scope) {
-                let names = self.vocabulary.scopes.iter().map(Scope::as_str);
-                let nearest = nearest(scope.as_str(), names).and_then(|name| Scope::parse(name).ok());
-                self.error(key, Problem::UndeclaredScope { scope: scope.clone(), nearest });
+            if let Some(problem) = self.vocabulary.undeclared(scope) {
+                self.error(key, problem);
             }
         }
         if key.ends_with("all") && scopes.is_some_and(<[Scope]>::is_empty) {
@@ -164,6 +213,20 @@ impl Parser<'_> {
             if !known().any(|other| other == name.as_str()) {
                 let nearest = nearest(name.as_str(), known()).map(str::to_owned);
                 self.error(key, Problem::UnknownProvider { name: name.as_str().to_owned(), nearest });
+            }
+        }
+    }
+
+    /// Refuses names that look like patterns: names compare literally.
+    fn literals<'n>(&mut self, key: &str, names: impl Iterator<Item = &'n str>) {
+        for name in names {
+            if literal::lookalike(name).is_some() {
+                let claim = match key.rsplit('.').next() {
+                    Some("clients") => "client_id",
+                    Some("audience") => "aud",
+                    _ => "roles",
+                };
+                self.error(key, Problem::NameLooksLikePattern { found: name.to_owned(), claim });
             }
         }
     }
@@ -184,7 +247,7 @@ impl Parser<'_> {
         tests.into()
     }
 
-    fn claim_values(&mut self, key: &str, value: &Value) -> Box<[Value]> {
+    fn claim_values(&mut self, key: &str, value: &Value) -> Box<[ClaimValue]> {
         let values = match value {
             Value::Array(values) => values.as_slice(),
             _ => std::slice::from_ref(value),
@@ -192,13 +255,120 @@ impl Parser<'_> {
         if values.is_empty() {
             self.error(key, Problem::EmptyList);
         }
-        if values.iter().any(|value| matches!(value, Value::Null | Value::Array(_) | Value::Object(_))) {
-            self.error(key, Problem::ClaimValue);
+        values.iter().filter_map(|value| self.claim_value(key, value)).collect()
+    }
+
+    fn claim_value(&mut self, key: &str, value: &Value) -> Option<ClaimValue> {
+        match value {
+            Value::String(text) => match literal::lookalike(text) {
+                None => Some(ClaimValue::Equals(value.clone())),
+                Some(lookalike) => {
+                    let Lookalike { advice, .. } = lookalike;
+                    self.error(key, Problem::LooksLikePattern { found: text.clone(), advice });
+                    None
+                }
+            },
+            Value::Bool(_) | Value::Number(_) => Some(ClaimValue::Equals(value.clone())),
+            Value::Object(_) => match serde_json::from_value::<ClaimForm>(value.clone()) {
+                Ok(form) => self.claim_form(key, form),
+                Err(_) => {
+                    self.error(key, Problem::ClaimForm);
+                    None
+                }
+            },
+            Value::Null | Value::Array(_) => {
+                self.error(key, Problem::ClaimValue);
+                None
+            }
         }
-        values.into()
+    }
+
+    fn claim_form(&mut self, key: &str, form: ClaimForm) -> Option<ClaimValue> {
+        match form {
+            ClaimForm::Equals(Value::Null | Value::Array(_) | Value::Object(_)) => {
+                self.error(key, Problem::ClaimValue);
+                None
+            }
+            ClaimForm::Equals(value) => Some(ClaimValue::Equals(value)),
+            ClaimForm::Prefix(prefix) if prefix.is_empty() => {
+                self.error(key, Problem::EmptyPrefix);
+                None
+            }
+            ClaimForm::Prefix(prefix) => match literal::lookalike(&prefix) {
+                None => Some(ClaimValue::Prefix(prefix.into())),
+                Some(Lookalike { literal, .. }) => {
+                    self.error(key, Problem::PrefixLooksLikePattern { found: prefix, literal });
+                    None
+                }
+            },
+            ClaimForm::Path(name) => self.segment(key, &name),
+        }
+    }
+
+    /// Finds the one segment that the pattern names so.
+    fn segment(&mut self, key: &str, name: &str) -> Option<ClaimValue> {
+        let Some(path) = self.path else {
+            self.error(key, Problem::NoPathHere);
+            return None;
+        };
+        let named = |segment: &Segment| matches!(segment, Segment::Parameter(own) if **own == *name);
+        let mut indexes = path.segments().iter().enumerate().filter(|(_, segment)| named(segment));
+        match (indexes.next(), indexes.next()) {
+            (Some((index, _)), None) => Some(ClaimValue::Segment { index, name: name.into() }),
+            (found, _) => {
+                let pattern = path.to_string();
+                let twice = found.is_some();
+                self.error(key, Problem::NoSuchParameter { name: name.to_owned(), pattern, twice });
+                None
+            }
+        }
+    }
+
+    fn acr(&mut self, key: &str, acr: Option<&[String]>) -> Box<[Box<str>]> {
+        let acr = self.some(key, acr);
+        for value in &acr {
+            if !is_challenge_word(value) {
+                self.error(key, Problem::AcrValue { found: value.clone() });
+            }
+        }
+        acr.into_iter().map(Into::into).collect()
+    }
+
+    fn max_age(&mut self, key: &str, max_age: Option<Span>) -> Option<Span> {
+        if max_age.is_some_and(|max_age| max_age.get().as_secs() == 0) {
+            self.error(key, Problem::MaxAgeZero);
+        }
+        max_age
+    }
+
+    fn actor(&mut self, key: &str, actor: &ActorSettings) -> ActorTest {
+        let ids = match actor {
+            ActorSettings::One(text) if text == "none" => return ActorTest::Absent,
+            ActorSettings::One(text) if text == "any" => return ActorTest::Present,
+            ActorSettings::One(id) => std::slice::from_ref(id),
+            ActorSettings::Many(ids) => ids.as_slice(),
+        };
+        if ids.is_empty() || ids.iter().any(String::is_empty) {
+            self.error(key, Problem::EmptyList);
+        }
+        self.literals(key, ids.iter().map(String::as_str));
+        ActorTest::OneOf(ids.iter().map(|id| id.as_str().into()).collect())
+    }
+
+    fn details(&mut self, key: &str, details: Option<&[DetailSettings]>) -> Box<[DetailSettings]> {
+        let details = self.some(key, details);
+        if details.iter().any(|detail| detail.kind.is_empty()) {
+            self.error(key, Problem::DetailWithoutType);
+        }
+        details
     }
 
     fn error(&mut self, key: &str, problem: Problem) {
         self.errors.push(RuleError { key: key.to_owned(), problem });
     }
+}
+
+/// Returns `true` for what can stand in a challenge's list of words (RFC 6750, section 3).
+fn is_challenge_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5b | 0x5d..=0x7e))
 }

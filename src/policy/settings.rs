@@ -3,18 +3,22 @@
 
 mod cors;
 mod document;
+mod require;
 mod shape;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use scopegate_provider::{Audience, ClientId, ProviderName, Role, Scope};
+use scopegate_provider::Scope;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 pub use self::{
     cors::{CorsHeader, CorsHeaderError, CorsOrigin, CorsOriginError, CorsSettings},
     document::{DocumentLong, DocumentSettings, Undeclared},
+    require::{
+        ActorSettings, ClaimForm, ClaimSchema, DetailSettings, OneOrMany, ProofRequirement, RequireLong,
+        RequireSettings,
+    },
     shape::Several,
 };
 use super::Irregularity;
@@ -39,6 +43,9 @@ pub struct ScopeLong {
     /// Patterns that it opens: the same as a route that requires it. Several scopes on one pattern: any of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<String>,
+    /// Narrower scopes that a holder of this one has as well, also through each other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub implies: Vec<Scope>,
 }
 
 /// A route.
@@ -78,6 +85,41 @@ pub struct RouteSettings {
     /// Where a token may come from besides `Authorization`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accept_token: Vec<TokenSource>,
+    /// The requests of the Model Context Protocol that this is about, by their `Mcp-Method` and `Mcp-Name`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mcp: Option<McpSettings>,
+    /// `shadow`: the route is decided, logged and counted, and the answer is as if it were not there.
+    #[serde(default, skip_serializing_if = "Mode::is_enforce")]
+    pub mode: Mode,
+}
+
+/// Requests of the Model Context Protocol. A name is more specific than a method alone, which is more specific than none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct McpSettings {
+    /// The JSON-RPC method, such as `tools/call`.
+    pub method: String,
+    /// The tool, resource or prompt; left out: all of the method's requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// The effect of a route's decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// They are enforced.
+    #[default]
+    Enforce,
+    /// They are logged and counted without effect.
+    Shadow,
+}
+
+impl Mode {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_enforce(&self) -> bool {
+        *self == Self::Enforce
+    }
 }
 
 /// `match`: a pattern such as `GET /items/**`, a list of them, or the long form.
@@ -118,64 +160,6 @@ pub enum Allow {
     Authenticated,
     /// Nobody.
     Nobody,
-}
-
-/// `require`: a scope, a list of scopes (all of them), or the long form.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum RequireSettings {
-    /// This scope.
-    One(Scope),
-    /// All of these scopes.
-    All(Vec<Scope>),
-    /// The long form.
-    Long(RequireLong),
-}
-
-/// The long form of a requirement: every part that is there must hold, or one of `any_of`.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RequireLong {
-    /// All of these scopes.
-    #[serde(default, deserialize_with = "shape::one_or_many", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<OneOrMany<Scope>>")]
-    pub all: Option<Vec<Scope>>,
-    /// One of these scopes.
-    #[serde(default, deserialize_with = "shape::one_or_many", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<OneOrMany<Scope>>")]
-    pub any: Option<Vec<Scope>>,
-    /// One of these roles.
-    #[serde(default, deserialize_with = "shape::one_or_many", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<OneOrMany<Role>>")]
-    pub roles: Option<Vec<Role>>,
-    /// All of these claims: a name or JSON Pointer, and the value, or values of which one must be there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claims: Option<BTreeMap<String, Value>>,
-    /// One of these clients.
-    #[serde(default, deserialize_with = "shape::one_or_many", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<OneOrMany<ClientId>>")]
-    pub clients: Option<Vec<ClientId>>,
-    /// One of these providers.
-    #[serde(default, deserialize_with = "shape::one_or_many", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<OneOrMany<ProviderName>>")]
-    pub providers: Option<Vec<ProviderName>>,
-    /// One of these audiences.
-    #[serde(default, deserialize_with = "shape::one_or_many", skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<OneOrMany<Audience>>")]
-    pub audience: Option<Vec<Audience>>,
-    /// One of these, instead of all the others. There is one level of alternatives.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub any_of: Option<Vec<RequireLong>>,
-}
-
-/// One thing, or a list of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub enum OneOrMany<T> {
-    /// One.
-    One(T),
-    /// Several.
-    Many(Vec<T>),
 }
 
 /// What upstreams learn about the caller.
@@ -226,6 +210,8 @@ impl RouteSettings {
             identity: None,
             cors: None,
             accept_token: Vec::new(),
+            mcp: None,
+            mode: Mode::Enforce,
         }
     }
 }
@@ -251,6 +237,14 @@ impl ScopeSettings {
         match self {
             Self::Description(_) => &[],
             Self::Long(long) => &long.routes,
+        }
+    }
+
+    /// The scopes that it implies.
+    pub fn implies(&self) -> &[Scope] {
+        match self {
+            Self::Description(_) => &[],
+            Self::Long(long) => &long.implies,
         }
     }
 }

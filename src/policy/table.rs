@@ -1,14 +1,20 @@
-//! The compiled policy: which route decides a target.
+//! The compiled policy: the routes, and the search for the one that decides a target.
+
+use std::sync::Arc;
 
 use http::Method;
-use scopegate_provider::{Principal, Scope};
+use scopegate_provider::Scope;
 
 use super::{
-    Decision, Denial, HostPath, Methods, Refused, Route, Rule, Source, Target, TargetError, TokenUse,
-    interpretations::interpretations, settings::TokenSource, tree::Tree,
+    CallerAt, Decision, Denial, HostPath, McpError, McpSelector, Methods, Refused, Route, Rule, Source,
+    Target, TargetError, TokenUse,
+    interpretations::interpretations,
+    methods,
+    settings::{Mode, TokenSource},
+    tree::Tree,
 };
 
-/// All routes, compiled. Immutable: a change compiles a new one, and swaps.
+/// All routes, compiled. Immutable: a change compiles a new policy and swaps it in.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     routes: Box<[Route]>,
@@ -16,6 +22,8 @@ pub struct Policy {
     tree: Tree,
     scopes: Box<[DeclaredScope]>,
     depth: usize,
+    reads_mcp: bool,
+    shadow: Option<Arc<Policy>>,
 }
 
 /// A scope that the policy declares.
@@ -23,46 +31,98 @@ pub struct Policy {
 pub struct DeclaredScope {
     /// Its name.
     pub name: Scope,
-    /// What it is for.
+    /// Its description, for people.
     pub description: String,
-    /// Where it was declared.
+    /// The scopes that it implies directly.
+    pub implies: Box<[Scope]>,
+    /// The place of its declaration.
     pub source: Source,
 }
 
-/// The routes of one place, by method.
+/// The routes of one host and path. Those that name an MCP method decide the requests that match them, the others the
+/// rest.
 #[derive(Debug, Clone, Default)]
 struct RouteEntry {
-    by_method: Vec<(Method, usize)>,
-    otherwise: Option<usize>,
+    plain: Slots,
+    by_mcp: Vec<(McpSelector, Slots)>,
     first: usize,
 }
 
-/// The route that decides a target, found by [`Policy::find`].
+/// Routes by HTTP method.
+#[derive(Debug, Clone, Default)]
+struct Slots {
+    by_method: Vec<(Method, usize)>,
+    otherwise: Option<usize>,
+}
+
+/// The result of [`Policy::find`].
 #[derive(Debug, Clone)]
 pub enum Found<'p> {
-    /// This one.
+    /// The route that decides.
     Route(&'p Route),
-    /// The most specific place that matches names other methods only. No wider pattern is asked.
+    /// The most specific pattern that matches names other methods only. No wider pattern is tried.
     MethodNotAllowed {
-        /// One of the place's routes.
+        /// One of the routes there.
         route: &'p Route,
         /// The methods that are allowed there.
         allowed: Box<[Method]>,
+    },
+    /// The most specific pattern is decided by MCP headers, and those of the request cannot be relied on.
+    Mcp {
+        /// One of the routes there.
+        route: &'p Route,
+        /// The problem with the headers.
+        error: McpError,
     },
     /// No pattern matches.
     NoRoute,
 }
 
-/// The routes that decide a target: its own, those of the other readings of an irregular path, and those of what is left
-/// where a prefix is stripped. All must permit.
+/// The routes that decide a target: its own, those of the other interpretations of an irregular path, and those of the
+/// rest where a prefix is stripped. All must permit.
 #[derive(Debug, Clone)]
 pub struct Resolved<'p> {
+    own: Deciding<'p>,
+    others: Vec<Deciding<'p>>,
+}
+
+/// A route, and the path for which it decides where its rule depends on the path.
+#[derive(Debug, Clone)]
+struct Deciding<'p> {
     route: &'p Route,
-    others: Vec<&'p Route>,
+    path: Option<Box<str>>,
+}
+
+impl<'p> Deciding<'p> {
+    fn new(route: &'p Route, target: &Target) -> Self {
+        Self { route, path: route.reads_path().then(|| target.normal_path().into()) }
+    }
+
+    fn decides_as(&self, other: &Self) -> bool {
+        std::ptr::eq(self.route, other.route) && self.path == other.path
+    }
+
+    fn decide(&self, caller: Option<CallerAt<'_>>) -> Result<(), Denial> {
+        match &self.path {
+            Some(path) => self.route.rule.decide(caller.map(|caller| caller.at_path(path))),
+            None => self.route.rule.decide(caller),
+        }
+    }
 }
 
 impl Policy {
-    pub(super) fn assemble(mut routes: Vec<Route>, scopes: Vec<DeclaredScope>) -> Self {
+    /// Assembles enforced routes, and a second policy in which the shadow routes are enforced as well.
+    pub(super) fn assemble(routes: Vec<Route>, scopes: Vec<DeclaredScope>) -> Self {
+        let (shadow, enforced): (Vec<Route>, Vec<Route>) = routes.into_iter().partition(Route::is_shadow);
+        let shadow = (!shadow.is_empty()).then(|| {
+            let replaced = enforced.iter().filter_map(|route| route.without_those_of(&shadow));
+            let all = replaced.chain(shadow.iter().cloned()).collect();
+            Arc::new(Self::of_routes(all, scopes.clone()))
+        });
+        Self { shadow, ..Self::of_routes(enforced, scopes) }
+    }
+
+    fn of_routes(mut routes: Vec<Route>, scopes: Vec<DeclaredScope>) -> Self {
         let mut tree = Tree::default();
         let mut entries: Vec<RouteEntry> = Vec::new();
         for (index, route) in routes.iter().enumerate() {
@@ -71,57 +131,66 @@ impl Policy {
                 entries.push(RouteEntry { first: index, ..RouteEntry::default() });
             }
             if let Some(entry) = entries.get_mut(number) {
-                entry.add(&route.pattern.methods, index);
+                entry.add(route, index);
             }
         }
         for entry in &mut entries {
-            entry.let_head_follow_get(&mut routes);
+            entry.plain.let_head_follow_get(&mut routes);
         }
-        let depth = routes
-            .iter()
-            .map(|route| route.pattern.host_path.path.segments().len())
-            .max()
-            .unwrap_or_default();
-        Self { routes: routes.into(), entries: entries.into(), tree, scopes: scopes.into(), depth }
+        let depth = routes.iter().map(|route| route.pattern.host_path.path.segments().len()).max();
+        Self {
+            reads_mcp: routes.iter().any(|route| route.pattern.mcp.is_some()),
+            routes: routes.into(),
+            entries: entries.into(),
+            tree,
+            scopes: scopes.into(),
+            depth: depth.unwrap_or_default(),
+            shadow: None,
+        }
     }
 
-    /// The route that decides `target` by its own reading. [`Policy::resolve`] also looks at the others.
+    /// Finds the route that decides `target` by its own interpretation. [`Policy::resolve`] also looks at the others.
     pub fn find(&self, target: &Target) -> Found<'_> {
         let Some(entry) = self.entry(target.host(), target.matched_path()) else {
             return Found::NoRoute;
         };
-        match (entry.route(target.method()), self.routes.get(entry.first)) {
-            (Some(index), _) => self.routes.get(index).map_or(Found::NoRoute, Found::Route),
-            (None, Some(route)) => {
-                let allowed = entry.by_method.iter().map(|(method, _)| method.clone()).collect();
-                Found::MethodNotAllowed { route, allowed }
-            }
-            (None, None) => Found::NoRoute,
+        let Some(first) = self.routes.get(entry.first) else {
+            return Found::NoRoute;
+        };
+        match entry.slots(target) {
+            Ok(slots) => match slots.route(target.method()) {
+                Some(index) => self.routes.get(index).map_or(Found::NoRoute, Found::Route),
+                None => Found::MethodNotAllowed { route: first, allowed: slots.allowed() },
+            },
+            Err(error) => Found::Mcp { route: first, error },
         }
     }
 
-    /// The routes that decide `target`: found, accepting what is irregular about it, for each of its readings, and for what
-    /// is left of it where a prefix is stripped.
+    /// Finds the routes that decide `target`: for each interpretation of its path, which must be accepted, and for the
+    /// rest where a prefix is stripped.
     ///
     /// # Errors
-    /// The refusal, where no rule needs to be asked.
+    /// The refusal, where no rule needs to be decided.
     pub fn resolve(&self, target: &Target) -> Result<Resolved<'_>, Refused<'_>> {
         let route = self.accepting(target)?;
-        let mut others: Vec<&Route> = Vec::new();
+        let own = Deciding::new(route, target);
+        let mut others: Vec<Deciding<'_>> = Vec::new();
         if target.irregularities().is_empty() && route.options.strip_prefix.is_none() {
-            return Ok(Resolved { route, others });
+            return Ok(Resolved { own, others });
         }
-        let refused = |error| Refused { route: Some(route), denial: Denial::Interpretation(error) };
-        for name in self.other_names(target, route).map_err(refused)? {
-            let other = self.accepting(&name)?;
-            if !std::ptr::eq(other, route) && !others.iter().any(|known| std::ptr::eq(*known, other)) {
+        let names = self.other_names(target, route);
+        let names =
+            names.map_err(|error| Refused { route: Some(route), denial: Denial::Interpretation(error) })?;
+        for name in names {
+            let other = Deciding::new(self.accepting(&name)?, &name);
+            if !other.decides_as(&own) && !others.iter().any(|known| known.decides_as(&other)) {
                 others.push(other);
             }
         }
-        Ok(Resolved { route, others })
+        Ok(Resolved { own, others })
     }
 
-    /// As what else `target` must be permitted, which `route` decides.
+    /// Returns the targets that must be permitted besides `target`, which `route` decides.
     pub(super) fn other_names(&self, target: &Target, route: &Route) -> Result<Vec<Target>, TargetError> {
         let irregular = !target.irregularities().is_empty();
         let mut names = if irregular { interpretations(target)? } else { Vec::new() };
@@ -129,32 +198,50 @@ impl Policy {
         Ok(names)
     }
 
-    /// The routes of the place that decides `target`, whatever the method.
+    /// The routes of the host and path that decide `target`, whatever the method.
     pub(super) fn of_host_path(&self, target: &Target) -> impl Iterator<Item = &Route> {
         let entry = self.entry(target.host(), target.matched_path());
-        let indexes = entry
+        let slots = entry
             .into_iter()
-            .flat_map(|entry| entry.by_method.iter().map(|(_, index)| *index).chain(entry.otherwise));
-        indexes.filter_map(|index| self.routes.get(index))
+            .flat_map(|entry| [&entry.plain].into_iter().chain(entry.by_mcp.iter().map(|(_, slots)| slots)));
+        slots.flat_map(Slots::indexes).filter_map(|index| self.routes.get(index))
     }
 
-    /// What the policy says to a request of `principal`, none if no token came.
-    pub fn decide(&self, target: &Target, principal: Option<&Principal>) -> Decision<'_> {
+    /// Decides about a request of `caller`, `None` for one without a token.
+    pub fn decide(&self, target: &Target, caller: Option<CallerAt<'_>>) -> Decision<'_> {
         match self.resolve(target) {
-            Ok(resolved) => resolved.decide(principal),
+            Ok(resolved) => resolved.decide(caller),
             Err(refused) => Decision::Deny(refused),
         }
     }
 
-    /// Every route, in the order declared.
+    /// Decides as if the routes in `mode: shadow` were enforced; `None` where none of them takes part.
+    pub fn decide_in_shadow(&self, target: &Target, caller: Option<CallerAt<'_>>) -> Option<Decision<'_>> {
+        let shadow = self.shadow.as_deref()?;
+        match shadow.resolve(target) {
+            Ok(resolved) => resolved.routes().any(Route::is_shadow).then(|| resolved.decide(caller)),
+            Err(refused) => {
+                refused.route.is_some_and(Route::is_shadow).then(|| Decision::Deny(refused.clone()))
+            }
+        }
+    }
+
+    /// Every enforced route, in the order declared.
     pub fn routes(&self) -> &[Route] {
         &self.routes
     }
 
-    /// Every route, the most specific first.
+    /// The policy in which the routes in `mode: shadow` are enforced; `None` if there is none.
+    pub fn shadow(&self) -> Option<&Policy> {
+        self.shadow.as_deref()
+    }
+
+    /// Returns every route, the most specific first, those in `mode: shadow` behind the enforced ones of their pattern.
     pub fn routes_by_precedence(&self) -> Vec<&Route> {
-        let mut routes: Vec<&Route> = self.routes.iter().collect();
-        routes.sort_by(|a, b| a.pattern.host_path.cmp(&b.pattern.host_path));
+        let shadow =
+            self.shadow.iter().flat_map(|shadow| shadow.routes.iter().filter(|route| route.is_shadow()));
+        let mut routes: Vec<&Route> = self.routes.iter().chain(shadow).collect();
+        routes.sort_by(|a, b| a.pattern.precedence(&b.pattern));
         routes
     }
 
@@ -163,17 +250,27 @@ impl Policy {
         &self.scopes
     }
 
-    /// The place that decides a host and path, whatever the method.
+    /// Returns `true` if a route names an MCP method, so that targets need [`Target::with_mcp`].
+    pub fn reads_mcp(&self) -> bool {
+        self.reads_mcp || self.shadow.as_ref().is_some_and(|shadow| shadow.reads_mcp)
+    }
+
+    /// Returns the host and path of the pattern that decides these, whatever the method.
     pub(super) fn host_path(&self, host: &str, path: &str) -> Option<&HostPath> {
         self.routes.get(self.entry(host, path)?.first).map(|route| &route.pattern.host_path)
     }
 
-    /// The route that decides a host, path and method.
-    pub(super) fn route_at(&self, host: &str, path: &str, method: &Method) -> Option<&Route> {
-        self.routes.get(self.entry(host, path)?.route(method)?)
+    /// Returns the MCP selectors of the pattern that decides a host and path.
+    pub(super) fn mcp_selectors(&self, host: &str, path: &str) -> impl Iterator<Item = &McpSelector> {
+        self.entry(host, path).into_iter().flat_map(|entry| entry.by_mcp.iter().map(|(selector, _)| selector))
     }
 
-    /// The most segments that a pattern has.
+    /// Returns the route that decides a host, path and method.
+    pub(super) fn route_at(&self, host: &str, path: &str, method: &Method) -> Option<&Route> {
+        self.routes.get(self.entry(host, path)?.plain.route(method)?)
+    }
+
+    /// The most segments of a pattern.
     pub(super) fn depth(&self) -> usize {
         self.depth
     }
@@ -183,21 +280,52 @@ impl Policy {
     }
 
     fn accepting(&self, target: &Target) -> Result<&Route, Refused<'_>> {
-        match self.find(target) {
+        let (route, denial) = match self.find(target) {
             Found::Route(route) => {
                 let refused = target.irregularities().without(route.options.accept);
-                let denial = Denial::IrregularPath(refused);
-                if refused.is_empty() { Ok(route) } else { Err(Refused { route: Some(route), denial }) }
+                if refused.is_empty() {
+                    return Ok(route);
+                }
+                (Some(route), Denial::IrregularPath(refused))
             }
-            Found::MethodNotAllowed { route, allowed } => {
-                Err(Refused { route: Some(route), denial: Denial::MethodNotAllowed { allowed } })
-            }
-            Found::NoRoute => Err(Refused { route: None, denial: Denial::NoRoute }),
-        }
+            Found::MethodNotAllowed { route, allowed } => (Some(route), Denial::MethodNotAllowed { allowed }),
+            Found::Mcp { route, error } => (Some(route), Denial::Mcp(error)),
+            Found::NoRoute => (None, Denial::NoRoute),
+        };
+        Err(Refused { route, denial })
     }
 }
 
 impl RouteEntry {
+    fn add(&mut self, route: &Route, index: usize) {
+        let slots = match &route.pattern.mcp {
+            None => &mut self.plain,
+            Some(selector) => {
+                let at = self.by_mcp.partition_point(|(known, _)| known < selector);
+                if self.by_mcp.get(at).is_none_or(|(known, _)| known != selector) {
+                    self.by_mcp.insert(at, (selector.clone(), Slots::default()));
+                }
+                match self.by_mcp.get_mut(at) {
+                    Some((_, slots)) => slots,
+                    None => return,
+                }
+            }
+        };
+        slots.add(&route.pattern.methods, index);
+    }
+
+    /// Returns the slots of the most specific selector that matches. MCP requests are `POST` requests.
+    fn slots(&self, target: &Target) -> Result<&Slots, McpError> {
+        if self.by_mcp.is_empty() || *target.method() != Method::POST {
+            return Ok(&self.plain);
+        }
+        let facts = target.mcp()?;
+        let matching = self.by_mcp.iter().find(|(selector, _)| selector.matches(facts));
+        Ok(matching.map_or(&self.plain, |(_, slots)| slots))
+    }
+}
+
+impl Slots {
     fn add(&mut self, methods: &Methods, index: usize) {
         match methods {
             Methods::Only(these) => self.by_method.extend(these.iter().map(|method| (method.clone(), index))),
@@ -205,11 +333,13 @@ impl RouteEntry {
         }
     }
 
-    /// HEAD is decided as GET unless it is named itself.
+    fn named(&self, method: &Method) -> Option<usize> {
+        self.by_method.iter().find(|(named, _)| named == method).map(|(_, index)| *index)
+    }
+
+    /// Lets `HEAD` be decided as `GET` unless it is named itself.
     fn let_head_follow_get(&mut self, routes: &mut [Route]) {
-        let named =
-            |method: Method| self.by_method.iter().find(|(named, _)| *named == method).map(|(_, at)| *at);
-        let (Some(get), None) = (named(Method::GET), named(Method::HEAD)) else { return };
+        let (Some(get), None) = (self.named(&Method::GET), self.named(&Method::HEAD)) else { return };
         self.by_method.push((Method::HEAD, get));
         if let Some(route) = routes.get_mut(get) {
             route.effective = route.effective.with(Method::HEAD);
@@ -220,23 +350,33 @@ impl RouteEntry {
     }
 
     fn route(&self, method: &Method) -> Option<usize> {
-        let by_method = self.by_method.iter().find(|(named, _)| named == method).map(|(_, index)| *index);
-        by_method.or(self.otherwise)
+        self.named(method).or_else(|| self.otherwise.filter(|_| Methods::all().contains(method)))
+    }
+
+    fn allowed(&self) -> Box<[Method]> {
+        let named = self.by_method.iter().map(|(method, _)| method.clone());
+        let others =
+            methods::COMMON.iter().filter(|method| self.otherwise.is_some() && self.named(method).is_none());
+        named.chain(others.cloned()).collect()
+    }
+
+    fn indexes(&self) -> impl Iterator<Item = usize> {
+        self.by_method.iter().map(|(_, index)| *index).chain(self.otherwise)
     }
 }
 
 impl<'p> Resolved<'p> {
     /// Returns the one route of an endpoint that the policy does not decide about.
     pub(crate) fn of(route: &'p Route) -> Self {
-        Self { route, others: Vec::new() }
+        Self { own: Deciding { route, path: None }, others: Vec::new() }
     }
 
-    /// The route of the target as it was read first.
+    /// Returns the route of the target's own interpretation.
     pub fn route(&self) -> &'p Route {
-        self.route
+        self.own.route
     }
 
-    /// What is to be done with a token before the rules are asked.
+    /// Returns the treatment of a token before the rules are decided.
     pub fn token_use(&self) -> TokenUse {
         if self.closed().is_some() {
             return TokenUse::Ignored;
@@ -244,36 +384,60 @@ impl<'p> Resolved<'p> {
         self.routes().map(|route| route.rule.token_use()).max().unwrap_or(TokenUse::Required)
     }
 
-    /// Whether the provider must be asked about the token now.
+    /// Returns `true` if the provider must be asked about the token now.
     pub fn fresh(&self) -> bool {
         self.routes().any(|route| route.options.fresh)
     }
 
-    /// Whether a token may come from `source`.
+    /// Returns `true` if a token may come from `source`.
     pub fn accepts_token_from(&self, source: TokenSource) -> bool {
         self.routes().all(|route| route.options.accept_token.contains(&source))
     }
 
-    /// What the rules say to `principal`, none if no token came: all must permit.
-    pub fn decide(&self, principal: Option<&Principal>) -> Decision<'p> {
+    /// Decides about a request of `caller`, `None` for one without a token: all rules must permit.
+    pub fn decide(&self, caller: Option<CallerAt<'_>>) -> Decision<'p> {
         if let Some(route) = self.closed() {
             return Decision::Deny(Refused { route: Some(route), denial: Denial::Nobody });
         }
-        for route in self.routes() {
-            if let Err(denial) = route.rule.decide(principal) {
-                return Decision::Deny(Refused { route: Some(route), denial });
+        for deciding in self.deciding() {
+            if let Err(denial) = deciding.decide(caller) {
+                return Decision::Deny(Refused { route: Some(deciding.route), denial });
             }
         }
-        Decision::Permit { route: self.route }
+        Decision::Permit { route: self.own.route }
     }
 
-    /// A route that lets nobody in, so that no token needs to be looked at.
+    /// Returns a route that is closed, so that no token needs to be looked at.
     fn closed(&self) -> Option<&'p Route> {
         self.routes().find(|route| *route.rule == Rule::Nobody)
     }
 
-    /// Every route that decides: of the target as it was read first, then those of its other readings.
+    fn deciding(&self) -> impl Iterator<Item = &Deciding<'p>> {
+        [&self.own].into_iter().chain(&self.others)
+    }
+
+    /// Every route that decides: that of the target's own interpretation first.
     pub fn routes(&self) -> impl Iterator<Item = &'p Route> {
-        [self.route].into_iter().chain(self.others.iter().copied())
+        self.deciding().map(|deciding| deciding.route)
+    }
+}
+
+impl Route {
+    /// Returns `true` if the route is decided and counted without effect.
+    pub fn is_shadow(&self) -> bool {
+        self.options.mode == Mode::Shadow
+    }
+
+    /// Returns the route without the methods for which a shadow route of the same pattern decides; `None` if none is left.
+    fn without_those_of(&self, shadow: &[Route]) -> Option<Route> {
+        let same = shadow.iter().filter(|other| {
+            other.pattern.host_path == self.pattern.host_path && other.pattern.mcp == self.pattern.mcp
+        });
+        let mut methods = self.pattern.methods.clone();
+        for other in same {
+            methods = methods.minus(&other.pattern.methods);
+        }
+        let pattern = super::Pattern { methods: methods.clone(), ..self.pattern.clone() };
+        (!methods.is_empty()).then(|| Route { effective: methods, pattern, ..self.clone() })
     }
 }

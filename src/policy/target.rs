@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use http::Method;
+use http::{HeaderMap, Method};
 
 use super::{
-    HostError, Irregularities, Reason, host,
+    HostError, Irregularities, McpError, McpFacts, Reason, host,
     path::{self, NormalPath},
 };
 
@@ -52,7 +52,7 @@ pub struct RawTarget<'a, H> {
 /// The normal form of what a request asks for. Made here and nowhere else; every gate decides on it.
 ///
 /// ```
-/// use http::Method;
+/// use http::{HeaderMap, Method};
 /// use scopegate::policy::{RawTarget, Scheme, Target, TargetError};
 ///
 /// let parse = |path: &'static str| {
@@ -79,6 +79,7 @@ pub struct Target {
     path_len: usize,
     rewritten: Option<Box<str>>,
     irregularities: Irregularities,
+    mcp: Option<Box<Result<McpFacts, McpError>>>,
 }
 
 /// Why a request is never acceptable, whatever the policy: 400.
@@ -96,8 +97,8 @@ pub enum TargetError {
     /// Neither of these, and no leading slash.
     #[error("expected a path that begins with `/` as the request target")]
     NotOriginForm,
-    /// `\` or `%5C`.
-    #[error("the path holds a backslash")]
+    /// A raw backslash.
+    #[error("the path holds a raw `\\`")]
     Backslash,
     /// NUL, raw or encoded.
     #[error("the path holds a NUL byte")]
@@ -111,8 +112,8 @@ pub enum TargetError {
     /// `.` or `..` as a segment, raw or encoded, also with `;…` behind it.
     #[error("the path holds a segment `.` or `..`")]
     DotSegment,
-    /// `#` or `%23`.
-    #[error("the request target holds a `#`")]
+    /// A raw `#`.
+    #[error("the request target holds a raw `#`")]
     Fragment,
     /// A `%` that is not followed by two hexadecimal digits.
     #[error("the path holds a `%` that is not followed by two hexadecimal digits")]
@@ -188,7 +189,25 @@ impl Target {
             path_len,
             rewritten,
             irregularities,
+            mcp: None,
         })
+    }
+
+    /// Adds the facts of the Model Context Protocol, which a policy needs if it [reads](super::Policy::reads_mcp) them.
+    #[must_use]
+    pub fn with_mcp(self, headers: &HeaderMap) -> Self {
+        Self { mcp: Some(Box::new(McpFacts::from_headers(headers))), ..self }
+    }
+
+    /// Returns the MCP method and name.
+    ///
+    /// # Errors
+    /// The reason why the headers cannot be relied on. Without [`Target::with_mcp`] there is no method.
+    pub fn mcp(&self) -> Result<&McpFacts, McpError> {
+        match self.mcp.as_deref() {
+            None => Err(McpError::NoMethod),
+            Some(facts) => facts.as_ref().map_err(|error| *error),
+        }
     }
 
     /// The same request as a proxy received it that stands before: the scheme that its caller used, and the host that
@@ -262,7 +281,7 @@ impl Target {
             hosts: [self.host.as_bytes()],
             path_and_query: path_and_query.as_bytes(),
         };
-        Self::parse(raw)
+        Ok(Self { mcp: self.mcp.clone(), ..Self::parse(raw)? })
     }
 
     /// The path in normal form without its final slash: empty, or a slash before each segment.
@@ -275,8 +294,7 @@ impl Target {
     pub(super) fn at_path(&self, path: String) -> Result<Self, TargetError> {
         let NormalPath { rewritten, irregularities } = path::normalise(path.as_bytes())?;
         let sent: Box<str> = path.into();
-        let (method, scheme, host) = (self.method.clone(), self.scheme, self.host.clone());
-        Ok(Self { method, scheme, host, path_len: sent.len(), sent, rewritten, irregularities })
+        Ok(Self { path_len: sent.len(), sent, rewritten, irregularities, ..self.clone() })
     }
 }
 

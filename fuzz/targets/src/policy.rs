@@ -5,12 +5,12 @@ use std::{cell::LazyCell, collections::BTreeSet};
 use http::Method;
 use scopegate::{
     policy::{
-        Decision, Definition, Found, Methods, Pattern, Policy, RawTarget, Route, Scheme, Target,
+        CallerAt, Decision, Definition, Found, Methods, Pattern, Policy, RawTarget, Route, Scheme, Target,
         settings::{RouteSettings, ScopeSettings},
     },
     testing,
 };
-use scopegate_provider::{Principal, Scope};
+use scopegate_provider::{Principal, Scope, Timestamp};
 use serde_json::json;
 
 /// More is only slower.
@@ -118,6 +118,7 @@ fn check(policy: &Policy, written: &[Written<'_>], callers: &[Option<Principal>]
 }
 
 fn permits(policy: &Policy, target: &Target, caller: Option<&Principal>) -> bool {
+    let caller = caller.map(|caller| CallerAt::new(caller, Timestamp::from_seconds(0)));
     matches!(policy.decide(target, caller), Decision::Permit { .. })
 }
 
@@ -127,7 +128,11 @@ fn found_by_search(policy: &Policy, target: &Target) {
     let smallest = policy.routes().iter().filter(place).map(|route| &route.pattern().host_path).min();
     let here = || policy.routes().iter().filter(|route| Some(&route.pattern().host_path) == smallest);
     let of = |method: &Method| here().find(|route| is_named(route, method));
-    let otherwise = || here().find(|route| matches!(route.pattern().methods, Methods::Except(_)));
+    let otherwise = || {
+        here().find(|route| {
+            matches!(route.pattern().methods, Methods::Except(_)) && Methods::all().contains(target.method())
+        })
+    };
     let head = || (target.method() == Method::HEAD).then(|| of(&Method::GET)).flatten();
     let expected = of(target.method()).or_else(head).or_else(otherwise);
     match (policy.find(target), expected) {
@@ -148,6 +153,7 @@ fn asks_at_least_means_it(policy: &Policy, callers: &[Option<Principal>]) {
     for strict in policy.routes() {
         for lax in policy.routes().iter().filter(|lax| strict.rule().asks_at_least(lax.rule())) {
             for caller in callers.iter().map(Option::as_ref) {
+                let caller = caller.map(|caller| CallerAt::new(caller, Timestamp::from_seconds(0)));
                 let (strict, lax) = (strict.rule(), lax.rule());
                 assert!(
                     strict.decide(caller).is_err() || lax.decide(caller).is_ok(),

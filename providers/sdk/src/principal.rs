@@ -132,6 +132,11 @@ impl Principal {
         self.0.verified.expires_at + self.0.verified.leeway
     }
 
+    /// Returns the leeway that the provider's settings grant for clocks that differ.
+    pub fn leeway(&self) -> Duration {
+        self.0.verified.leeway
+    }
+
     /// The end of the time in which this principal may be answered from memory.
     pub fn cache_until(&self) -> Timestamp {
         self.0.verified.cache_until

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{Admin, NodeStatus, rfc3339, unprocessable};
 use crate::{
     authenticator::Connected,
-    policy::{Alternative, RawTarget, Rule, Scheme, Target, TokenUse},
+    policy::{Alternative, CallerAt, RawTarget, Rule, Scheme, Target, TokenUse},
     problem::Problem,
     reason::Reason,
     telemetry::DecisionOutcome,
@@ -122,7 +122,10 @@ impl ExplainApi {
         }
         let caller = self.caller(question).await?;
         let principal = caller.as_ref().ok().and_then(Option::as_ref);
-        let explanation = state.policy().explain(&target, principal);
+        let explanation = state.policy().explain(
+            &target,
+            principal.map(|principal| CallerAt::new(principal, state.authenticator().now())),
+        );
         let resolved = state.policy().resolve(&target).ok();
         let uses_token = resolved.as_ref().is_some_and(|resolved| resolved.token_use() != TokenUse::Ignored);
         let mut answer = json!(explanation);

@@ -9,7 +9,7 @@ use crate::{
     authenticator::{Authenticator, NoRevocations, VerifiedTokens},
     gate::{GateSettings, State, fit},
     policy::{
-        Decision, Policy, Problem as PolicyProblem, RawTarget, Scheme, Source, Target,
+        CallerAt, Decision, Policy, Problem as PolicyProblem, RawTarget, Scheme, Source, Target,
         settings::ScopeSettings,
     },
     store::{Actor, Edit, StoreError, StoreSettings},
@@ -97,7 +97,10 @@ fn permits(admin: &Admin, path: &str, scopes: &str) -> bool {
     });
     let principal = crate::testing::principal(scopes).unwrap();
     let state = admin.gate.current();
-    matches!(state.policy().decide(&target.unwrap(), Some(&principal)), Decision::Permit { .. })
+    matches!(
+        state.policy().decide(&target.unwrap(), Some(CallerAt::new(&principal, state.authenticator().now()))),
+        Decision::Permit { .. }
+    )
 }
 
 #[tokio::test]

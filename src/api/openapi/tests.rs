@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
-use scopegate_provider::{Principal, Scope, ScopeSet, Verified};
+use scopegate_provider::{Principal, Scope, ScopeSet, Timestamp, Verified};
 
 use super::*;
 use crate::{
-    policy::{Decision, Definition, KnownProvider},
+    policy::{CallerAt, Decision, Definition, KnownProvider},
     testing,
 };
 
@@ -111,7 +111,13 @@ fn decides_yes(policy: &Policy, method: &str, path: &str, principal: Option<&Pri
         hosts: ["127.0.0.1:8080"],
         path_and_query: path.as_bytes(),
     });
-    matches!(policy.decide(&target.unwrap(), principal), Decision::Permit { .. })
+    matches!(
+        policy.decide(
+            &target.unwrap(),
+            principal.map(|principal| CallerAt::new(principal, Timestamp::from_seconds(0)))
+        ),
+        Decision::Permit { .. }
+    )
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::{
-    super::{HostError, Methods, TargetError, host, path},
+    super::{HostError, Methods, TargetError, host, methods, path},
     HostPath, HostPattern, PathPattern, Pattern, Segment,
 };
 
@@ -19,7 +19,7 @@ pub enum PatternError {
     /// Not a method.
     #[error("`{found}` is not a method: expected one or more of `GET`, `POST`, …, with `|` between them")]
     Method {
-        /// What was found.
+        /// The text in place of a method.
         found: Box<str>,
     },
     /// Methods are compared with case.
@@ -151,11 +151,12 @@ impl Pattern {
         let mut words = text.split_ascii_whitespace();
         match (words.next(), words.next(), words.next()) {
             (Some(host_path), None, None) => {
-                Ok(Self { methods: Methods::all(), host_path: HostPath::parse(host_path)? })
+                Ok(Self { methods: Methods::all(), host_path: HostPath::parse(host_path)?, mcp: None })
             }
             (Some(methods), Some(host_path), None) => Ok(Self {
                 methods: parse_methods(methods.split('|'))?,
                 host_path: HostPath::parse(host_path)?,
+                mcp: None,
             }),
             _ => Err(PatternError::Shape { found: text.into() }),
         }
@@ -172,7 +173,7 @@ impl Pattern {
             parse_methods(methods.iter().map(String::as_str))?
         };
         let host = host.map_or(Ok(HostPattern::Any), HostPattern::parse)?;
-        Ok(Self { methods, host_path: HostPath { host, path: PathPattern::parse(path)? } })
+        Ok(Self { methods, host_path: HostPath { host, path: PathPattern::parse(path)? }, mcp: None })
     }
 }
 
@@ -286,70 +287,23 @@ fn parse_methods<'a>(names: impl Iterator<Item = &'a str>) -> Result<Methods, Pa
 }
 
 fn parse_method(name: &str) -> Result<Method, PatternError> {
-    let found = || name.into();
-    let method = Method::from_bytes(name.as_bytes()).map_err(|_| PatternError::Method { found: found() })?;
-    if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        return Err(PatternError::MethodCase { found: found() });
+    let found = name.into();
+    let upper = name.to_ascii_uppercase();
+    if matches!(&*upper, "*" | "ANY" | "ALL" | "EVERY") {
+        return Err(PatternError::EveryMethod { found });
     }
-    if name == "*" {
-        return Err(PatternError::EveryMethod { found: found() });
-    }
-    if !name.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return Err(PatternError::Method { found: found() });
-    }
-    if ["ANY", "ALL", "EVERY"].contains(&name) {
-        return Err(PatternError::EveryMethod { found: found() });
-    }
-    if method == Method::CONNECT {
+    if upper == "CONNECT" {
         return Err(PatternError::Connect);
     }
-    if REGISTERED.contains(&name) {
-        return Ok(method);
+    if methods::registered().any(|registered| registered == upper) {
+        let method = Method::from_bytes(name.as_bytes()).ok().filter(|_| upper == name);
+        return method.ok_or(PatternError::MethodCase { found });
     }
-    let scored = REGISTERED.iter().map(|known| (strsim::damerau_levenshtein(name, known), *known));
-    let most = if name.len() > 5 { 2 } else { 1 };
-    let nearest = scored.filter(|(distance, _)| *distance <= most).min_by_key(|(distance, _)| *distance);
-    Err(PatternError::UnknownMethod { found: found(), nearest: nearest.map(|(_, known)| known) })
+    if !name.bytes().any(|byte| byte.is_ascii_alphabetic()) {
+        return Err(PatternError::Method { found });
+    }
+    let limit = if name.len() > 5 { 2 } else { 1 };
+    let scored = methods::registered().map(|known| (strsim::damerau_levenshtein(&upper, known), known));
+    let nearest = scored.filter(|(distance, _)| *distance <= limit).min_by_key(|(distance, _)| *distance);
+    Err(PatternError::UnknownMethod { found, nearest: nearest.map(|(_, known)| known) })
 }
-
-/// The methods of the IANA registry that a request for a resource may have, the usual ones first.
-const REGISTERED: [&str; 38] = [
-    "GET",
-    "HEAD",
-    "POST",
-    "PUT",
-    "PATCH",
-    "DELETE",
-    "OPTIONS",
-    "TRACE",
-    "QUERY",
-    "ACL",
-    "BASELINE-CONTROL",
-    "BIND",
-    "CHECKIN",
-    "CHECKOUT",
-    "COPY",
-    "LABEL",
-    "LINK",
-    "LOCK",
-    "MERGE",
-    "MKACTIVITY",
-    "MKCALENDAR",
-    "MKCOL",
-    "MKREDIRECTREF",
-    "MKWORKSPACE",
-    "MOVE",
-    "ORDERPATCH",
-    "PROPFIND",
-    "PROPPATCH",
-    "REBIND",
-    "REPORT",
-    "SEARCH",
-    "UNBIND",
-    "UNCHECKOUT",
-    "UNLINK",
-    "UNLOCK",
-    "UPDATE",
-    "UPDATEREDIRECTREF",
-    "VERSION-CONTROL",
-];

@@ -9,7 +9,7 @@ use serde::{
     de::{self, MapAccess, SeqAccess, Unexpected, Visitor, value},
 };
 
-use super::{DocumentSettings, MatchSettings, RequireSettings, ScopeSettings};
+use super::{ActorSettings, DocumentSettings, MatchSettings, RequireSettings, ScopeSettings};
 
 trait Shaped<'de>: Sized {
     const EXPECTED: &'static str;
@@ -99,6 +99,18 @@ impl<'de> Shaped<'de> for RequireSettings {
     }
 }
 
+impl<'de> Shaped<'de> for ActorSettings {
+    const EXPECTED: &'static str = "`none`, `any`, or a list of actors such as `[\"orders-agent\"]`";
+
+    fn text<E: de::Error>(text: &str) -> Result<Self, E> {
+        Ok(Self::One(text.to_owned()))
+    }
+
+    fn list<A: SeqAccess<'de>>(items: A) -> Result<Self, A::Error> {
+        many(items).map(Self::Many)
+    }
+}
+
 impl<'de> Shaped<'de> for DocumentSettings {
     const EXPECTED: &'static str = "a file such as `openapi.json`, a URL, or `{ document: openapi.json, upstream: orders, base_path: /orders }`";
 
@@ -121,7 +133,7 @@ macro_rules! deserialize_by_shape {
     )*};
 }
 
-deserialize_by_shape!(ScopeSettings MatchSettings RequireSettings DocumentSettings);
+deserialize_by_shape!(ScopeSettings MatchSettings RequireSettings ActorSettings DocumentSettings);
 
 /// What is written as one thing or as a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -144,6 +156,40 @@ impl<'de, T: Deserialize<'de>> Shaped<'de> for Several<T> {
     fn list<A: SeqAccess<'de>>(items: A) -> Result<Self, A::Error> {
         many(items).map(Self)
     }
+}
+
+/// A map, or a list of maps.
+pub(super) struct SeveralMaps<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for SeveralMaps<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ShapeVisitor(PhantomData))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Shaped<'de> for SeveralMaps<T> {
+    const EXPECTED: &'static str = "`{ type: …, actions: […] }`, or a list of these";
+
+    fn text<E: de::Error>(text: &str) -> Result<Self, E> {
+        Err(de::Error::invalid_type(Unexpected::Str(text), &Self::EXPECTED))
+    }
+
+    fn list<A: SeqAccess<'de>>(items: A) -> Result<Self, A::Error> {
+        many(items).map(Self)
+    }
+
+    fn map<A: MapAccess<'de>>(members: A) -> Result<Self, A::Error> {
+        long(members).map(|one| Self(vec![one]))
+    }
+}
+
+/// A map, or a list of maps.
+pub(super) fn one_or_many_maps<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    SeveralMaps::deserialize(deserializer).map(|several| Some(several.0))
 }
 
 /// One thing, or a list of them.

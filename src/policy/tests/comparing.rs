@@ -226,7 +226,7 @@ proptest! {
         prop_assert!(ours.asks_at_least(&ours));
         if ours.asks_at_least(&theirs) {
             for principal in callers.into_iter().map(|caller| caller.map(Caller::principal)) {
-                prop_assert!(ours.decide(principal.as_ref()).is_err() || theirs.decide(principal.as_ref()).is_ok());
+                prop_assert!(ours.decide(now(principal.as_ref())).is_err() || theirs.decide(now(principal.as_ref())).is_ok());
             }
             prop_assert!(ours == Rule::Nobody || theirs.token_use() <= ours.token_use());
         }

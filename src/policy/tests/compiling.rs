@@ -129,7 +129,7 @@ fn a_requirement_that_asks_for_nothing_or_for_the_impossible_is_refused() {
     assert_eq!(require("{ any_of: [{ all: s }], providers: p }"), Problem::AnyOfWithOthers);
     assert_eq!(require("{ any_of: [{ any_of: [{ all: s }] }] }"), Problem::NestedAnyOf);
     assert_eq!(require("{ any_of: [{}] }"), Problem::EmptyRequirement);
-    assert_eq!(require("{ claims: { a: { b: c } } }"), Problem::ClaimValue);
+    assert_eq!(require("{ claims: { a: { b: c } } }"), Problem::ClaimForm);
     assert_eq!(require("{ claims: { a: null } }"), Problem::ClaimValue);
     assert!(matches!(require("{ claims: { '/a~x': b } }"), Problem::ClaimPath(_)));
 }

@@ -13,7 +13,7 @@ providers: { okta: {}, keycloak: {} }
 fn denial(require: &str, caller: Option<Caller>) -> Option<Denial> {
     let policy = policy(&format!("{SCOPES}routes: [{{ match: /x, {require} }}]"));
     let principal = caller.map(Caller::principal);
-    match policy.decide(&target("GET /x"), principal.as_ref()) {
+    match policy.decide(&target("GET /x"), now(principal.as_ref())) {
         Decision::Permit { .. } => None,
         Decision::Deny(refused) => Some(refused.denial),
     }
@@ -202,8 +202,8 @@ fn invariant_16_a_rule_for_administrators_names_its_providers_where_there_are_se
     }
     let rule = two.admin_rule(&require("{ all: admin, providers: okta }")).unwrap();
     let admin = Caller::with("admin");
-    assert_eq!(rule.decide(Some(&admin.clone().principal())), Ok(()));
-    assert_eq!(rule.decide(Some(&admin.of("partner").principal())), Err(Denial::ProviderNotAllowed));
+    assert_eq!(rule.decide(now(&admin.clone().principal())), Ok(()));
+    assert_eq!(rule.decide(now(&admin.of("partner").principal())), Err(Denial::ProviderNotAllowed));
 }
 
 #[test]
@@ -250,22 +250,22 @@ proptest! {
             one
         }).collect();
         let principal = Caller::with(&held.join(" ")).principal();
-        let permits = |alternatives: &[Value]| rule(alternatives).decide(Some(&principal)).is_ok();
+        let permits = |alternatives: &[Value]| rule(alternatives).decide(now(&principal)).is_ok();
         prop_assert!(!permits(&stricter) || permits(&alternatives));
     }
 
     #[test]
     fn holding_another_scope_never_permits_less(alternatives in prop::collection::vec(alternative(), 1..4), held in scopes(), more in scopes()) {
         let rule = rule(&alternatives);
-        let permits = |scopes: &[&str]| rule.decide(Some(&Caller::with(&scopes.join(" ")).principal())).is_ok();
+        let permits = |scopes: &[&str]| rule.decide(now(&Caller::with(&scopes.join(" ")).principal())).is_ok();
         prop_assert!(!permits(&held) || permits(&[held.clone(), more].concat()));
     }
 
     #[test]
     fn what_a_challenge_names_satisfies_the_rule_and_nothing_less_of_it_does(alternatives in prop::collection::vec(alternative(), 1..4), held in scopes()) {
         let rule = rule(&alternatives);
-        let permits = |scopes: &ScopeSet| rule.decide(Some(&Caller::with(&scopes.to_string()).principal())).is_ok();
-        if let Err(Denial::InsufficientScope { missing, required }) = rule.decide(Some(&Caller::with(&held.join(" ")).principal())) {
+        let permits = |scopes: &ScopeSet| rule.decide(now(&Caller::with(&scopes.to_string()).principal())).is_ok();
+        if let Err(Denial::InsufficientScope { missing, required }) = rule.decide(now(&Caller::with(&held.join(" ")).principal())) {
             prop_assert!(permits(&required));
             prop_assert!(required.is_superset(&missing) && !missing.is_empty());
             prop_assert!(missing.iter().all(|scope| !held.contains(&scope.as_str())));

@@ -26,7 +26,7 @@ fn outcomes(explanation: &Explanation) -> Vec<(&str, Outcome)> {
 
 #[test]
 fn each_considered_route_says_why_it_did_or_did_not_decide() {
-    let explanation = policy(ROUTES).explain(&target("GET /items/1"), Some(&Caller::with("").principal()));
+    let explanation = policy(ROUTES).explain(&target("GET /items/1"), now(&Caller::with("").principal()));
     assert_eq!(
         outcomes(&explanation),
         [
@@ -55,7 +55,7 @@ fn a_method_that_is_not_allowed_is_explained_by_the_pattern_that_decides_alone()
 #[test]
 fn an_irregular_path_is_explained_reading_by_reading() {
     let explanation =
-        policy(ROUTES).explain(&target("GET /items/a%2Fb"), Some(&Caller::with("items").principal()));
+        policy(ROUTES).explain(&target("GET /items/a%2Fb"), now(&Caller::with("items").principal()));
     let paths: Vec<&str> = explanation.interpretations.iter().map(|reading| reading.path.as_str()).collect();
     assert_eq!(paths, ["/items/a%2Fb", "/items/a/b"]);
     assert!(explanation.permitted);
@@ -88,7 +88,7 @@ proptest! {
         let decides = explanation.interpretations[0].considered.iter().find(|one| one.outcome == Outcome::Decides);
         let found = match compiled.policy.find(&target) {
             Found::Route(route) => Some(RouteFacts::from(route)),
-            Found::MethodNotAllowed { .. } | Found::NoRoute => None,
+            Found::MethodNotAllowed { .. } | Found::Mcp { .. } | Found::NoRoute => None,
         };
         prop_assert_eq!(decides.map(|one| one.route.clone()), found);
         let denied = matches!(compiled.policy.decide(&target, None), Decision::Deny(_));

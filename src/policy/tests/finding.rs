@@ -169,6 +169,7 @@ fn found(policy: &Policy, target: &Target) -> String {
     match policy.find(target) {
         Found::Route(route) => route.to_string(),
         Found::MethodNotAllowed { .. } => "405".to_owned(),
+        Found::Mcp { error, .. } => error.to_string(),
         Found::NoRoute => "none".to_owned(),
     }
 }
@@ -188,7 +189,7 @@ proptest! {
         let reversed: Vec<String> = patterns.iter().rev().cloned().collect();
         let host_path = |policy: Policy| match policy.find(&target(&request)) {
             Found::Route(route) => Some(route.pattern().host_path.clone()),
-            Found::MethodNotAllowed { .. } | Found::NoRoute => None,
+            Found::MethodNotAllowed { .. } | Found::Mcp { .. } | Found::NoRoute => None,
         };
         prop_assert_eq!(host_path(routes(&patterns)), host_path(routes(&reversed)));
     }

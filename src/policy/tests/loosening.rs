@@ -327,7 +327,7 @@ fn callers() -> Vec<Option<Principal>> {
 }
 
 fn permits(policy: &Policy, target: &Target, caller: Option<&Principal>) -> bool {
-    matches!(policy.decide(target, caller), Decision::Permit { .. })
+    matches!(policy.decide(target, now(caller)), Decision::Permit { .. })
 }
 
 fn small_targets() -> Vec<Target> {

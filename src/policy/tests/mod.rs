@@ -5,6 +5,7 @@ mod compiling;
 mod deciding;
 mod explaining;
 mod finding;
+mod language;
 mod loosening;
 mod paths;
 mod settings;
@@ -15,7 +16,7 @@ mod upstreams;
 use std::collections::BTreeMap;
 
 use http::Method;
-use scopegate_provider::{Claims, Principal, ProviderName, Role, Scope, Verified};
+use scopegate_provider::{Claims, Facts, Principal, ProviderName, Role, Scope, Timestamp, Verified};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -85,14 +86,28 @@ pub(super) fn target(text: &str) -> Target {
 
 /// A caller to be.
 #[derive(Debug, Clone)]
-pub(super) struct Caller(Verified);
+pub(super) struct Caller(Verified, Facts);
 
 impl Caller {
     pub(super) fn with(scopes: &str) -> Self {
-        Self(Verified {
+        let verified = Verified {
+            subject: Some("ada".parse().unwrap()),
+            leeway: std::time::Duration::from_secs(30),
             scopes: scopes.split_whitespace().map(|scope| Scope::parse(scope).unwrap()).collect(),
             ..testing::verified("okta").unwrap()
-        })
+        };
+        Self(verified, Facts::default())
+    }
+
+    pub(super) fn subject(mut self, subject: &str) -> Self {
+        self.0.subject = Some(subject.parse().unwrap());
+        self
+    }
+
+    /// Adds facts beside the identity.
+    pub(super) fn facts(mut self, facts: Facts) -> Self {
+        self.1 = facts;
+        self
     }
 
     pub(super) fn of(mut self, provider: &str) -> Self {
@@ -121,14 +136,21 @@ impl Caller {
     }
 
     pub(super) fn principal(self) -> Principal {
-        Principal::assert_verified(self.0)
+        Principal::assert_verified_with(self.0, self.1)
     }
+}
+
+/// The moment of all decisions of these tests.
+pub(super) const NOW: Timestamp = Timestamp::from_seconds(1_796_000_000);
+
+pub(super) fn now<'a>(principal: impl Into<Option<&'a Principal>>) -> Option<CallerAt<'a>> {
+    principal.into().map(|principal| CallerAt::new(principal, NOW))
 }
 
 /// `permit`, or the reason of the denial.
 pub(super) fn outcome(policy: &Policy, text: &str, caller: Option<&Caller>) -> &'static str {
     let principal = caller.cloned().map(Caller::principal);
-    match policy.decide(&target(text), principal.as_ref()) {
+    match policy.decide(&target(text), now(principal.as_ref())) {
         Decision::Permit { .. } => "permit",
         Decision::Deny(refused) => refused.denial.reason().as_str(),
     }
@@ -139,6 +161,7 @@ pub(super) fn decided_by(policy: &Policy, text: &str) -> String {
     match policy.find(&target(text)) {
         Found::Route(route) => route.pattern().to_string(),
         Found::MethodNotAllowed { route, .. } => format!("405 {route}"),
+        Found::Mcp { route, error } => format!("{error:?} {route}"),
         Found::NoRoute => "none".to_owned(),
     }
 }

@@ -33,7 +33,7 @@ fn situation_2_three_providers_behind_traefik() {
         assert_eq!(outcome(&policy, "GET api.acme.example/items/1", Some(&caller)), "permit");
     }
     let keycloak = Caller::with("items").of("keycloak");
-    let refused = policy.decide(&target("GET /payroll/2026"), Some(&keycloak.principal()));
+    let refused = policy.decide(&target("GET /payroll/2026"), now(&keycloak.principal()));
     let Decision::Deny(refused) = refused else { panic!() };
     assert_eq!(
         (refused.denial.reason(), refused.denial.challenge_scopes()),

@@ -11,7 +11,7 @@ use scopegate_provider::{Clock, Credentials, Principal, Timestamp};
 
 use crate::{
     gate::{Gate, Permit, State},
-    policy::{Decision, Policy, Target},
+    policy::{CallerAt, Decision, Policy, Target},
     upstream::{AbortSignal, Aborted},
 };
 
@@ -31,6 +31,7 @@ struct Stream {
     caller: Option<Caller>,
     target: Target,
     upstream: Option<Box<str>>,
+    opened_at: Timestamp,
 }
 
 struct Caller {
@@ -62,7 +63,8 @@ impl StreamGuard {
             let ends_at = principal.accepted_until() + grace;
             Caller { principal, credentials, ends_at }
         });
-        let stream = Stream { caller, target: target?, upstream: options.upstream.clone() };
+        let opened_at = clock.now();
+        let stream = Stream { caller, target: target?, upstream: options.upstream.clone(), opened_at };
         Some(Self { clock, gate, stream: Arc::new(stream) })
     }
 
@@ -105,7 +107,9 @@ impl Stream {
     /// Returns `true` if the policy permits the stream, and leads to the upstream that it goes to.
     fn is_permitted(&self, policy: &Policy) -> bool {
         let principal = self.caller.as_ref().map(|caller| &caller.principal);
-        match policy.resolve(&self.target).map(|routes| routes.decide(principal)) {
+        // A sign-in that was fresh enough when the stream began stays so.
+        let caller = principal.map(|principal| CallerAt::new(principal, self.opened_at));
+        match policy.resolve(&self.target).map(|routes| routes.decide(caller)) {
             Ok(Decision::Permit { route }) => route.options().upstream == self.upstream,
             Ok(Decision::Deny(_)) | Err(_) => false,
         }
