@@ -2,6 +2,7 @@
 
 use scopegate_provider::{Scope, ScopeSet};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{
     CallerAt, Decision, Found, Irregularity, Policy, Reason, Refused, Route, Target,
@@ -25,9 +26,9 @@ pub struct Explanation {
     pub missing_scopes: Option<ScopeSet>,
     /// The whole smallest set of scopes that satisfies the rule, where scopes would do.
     pub required_scopes: Option<ScopeSet>,
-    /// The alternatives of the rule that decided, and the caller's value for each of their terms; empty without a caller.
+    /// The alternatives of the rule that decided, and the caller's value for each of their terms.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub alternatives: Vec<Vec<TermFacts>>,
+    pub alternatives: Vec<AlternativeFacts>,
     /// The decision of the routes in `mode: shadow`; `None` if none of them takes part.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shadow: Option<ShadowFacts>,
@@ -66,16 +67,28 @@ pub struct RouteFacts {
     pub source: String,
 }
 
+/// An alternative of a rule, term by term.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AlternativeFacts {
+    /// `true` if the caller satisfies all of it.
+    pub met: bool,
+    /// Its terms.
+    pub requirements: Vec<TermFacts>,
+}
+
 /// A term of a rule, beside the caller's value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct TermFacts {
+    /// The kind of term, such as `all_scopes` or `max_age`.
+    pub kind: &'static str,
     /// The term in words.
     pub term: String,
-    /// `true` if the caller satisfies it.
-    pub holds: bool,
+    /// The values that the term asks for.
+    pub needs: Value,
     /// The caller's value. Values that may be secret are left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub found: Option<String>,
+    pub has: Value,
+    /// `true` if the caller satisfies it.
+    pub met: bool,
     /// The broader scope of the caller that implies the one of the term.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub granted_by: Option<Scope>,
@@ -182,7 +195,7 @@ impl Policy {
             message: denial.as_ref().map(ToString::to_string),
             missing_scopes: denial.as_ref().and_then(|denial| denial.missing_scopes().cloned()),
             required_scopes: denial.as_ref().and_then(|denial| denial.challenge_scopes().cloned()),
-            alternatives: route.zip(at_path).map(|(route, caller)| terms(route, caller)).unwrap_or_default(),
+            alternatives: route.map(|route| terms(route, at_path)).unwrap_or_default(),
             shadow: shadow.map(|(route, denial)| ShadowFacts {
                 permitted: denial.is_none(),
                 route: route.map(RouteFacts::from),
@@ -238,16 +251,21 @@ fn parts(decision: Decision<'_>) -> (Option<&Route>, Option<super::Denial>) {
 }
 
 /// Returns the terms of each alternative beside the caller's values.
-fn terms(route: &Route, caller: CallerAt<'_>) -> Vec<Vec<TermFacts>> {
+fn terms(route: &Route, caller: Option<CallerAt<'_>>) -> Vec<AlternativeFacts> {
     let mut alternatives = Vec::new();
     for alternative in route.rule().alternatives() {
-        let terms = alternative.terms().into_iter().map(|term| TermFacts {
+        let requirements = alternative.terms().into_iter().map(|term| TermFacts {
+            kind: term.kind(),
             term: term.to_string(),
-            holds: term.holds(alternative, caller),
-            found: term.found(caller),
-            granted_by: term.granted_by(alternative, caller.principal.scopes()),
+            needs: term.needs(),
+            has: caller.map_or(Value::Null, |caller| term.has(caller)),
+            met: caller.is_some_and(|caller| term.holds(alternative, caller)),
+            granted_by: caller.and_then(|caller| term.granted_by(alternative, caller.principal.scopes())),
         });
-        alternatives.push(terms.collect());
+        alternatives.push(AlternativeFacts {
+            met: caller.is_some_and(|caller| alternative.permits(caller)),
+            requirements: requirements.collect(),
+        });
     }
     alternatives
 }

@@ -61,7 +61,8 @@ pub use decision::{Decision, Denial, Refused};
 pub use definition::{Definition, KnownProvider, KnownUpstream, Source};
 pub use error::{PolicyError, Problem};
 pub use explain::{
-    Considered, Explanation, Interpretation, Outcome, RouteFacts, ShadowFacts, TargetFacts, TermFacts,
+    AlternativeFacts, Considered, Explanation, Interpretation, Outcome, RouteFacts, ShadowFacts, TargetFacts,
+    TermFacts,
 };
 pub use host::HostError;
 pub use irregular::{Irregularities, Irregularity};

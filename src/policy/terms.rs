@@ -3,7 +3,7 @@
 use std::fmt;
 
 use scopegate_provider::{Audience, ClientId, ProviderName, Role, Scope, ScopeSet, Span};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     ActorTest, Alternative, CallerAt, ClaimTest,
@@ -89,34 +89,68 @@ impl Term<'_> {
         }
     }
 
-    /// Returns the caller's value for this term, for people; `None` if the caller has none.
-    pub(super) fn found(&self, caller: CallerAt<'_>) -> Option<String> {
+    /// Returns the name of the kind of term.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Scope(_) => "all_scopes",
+            Self::AnyScope(_) => "any_scope",
+            Self::Roles(_) => "roles",
+            Self::Clients(_) => "clients",
+            Self::Providers(_) => "providers",
+            Self::Audience(_) => "audience",
+            Self::Claim(_) => "claim",
+            Self::Acr(_) => "acr",
+            Self::MaxAge(_) => "max_age",
+            Self::Proof(_) => "proof",
+            Self::Actor(_) => "actor",
+            Self::Detail(_) => "details",
+        }
+    }
+
+    /// Returns the values that the term asks for.
+    pub(super) fn needs(&self) -> Value {
+        match self {
+            Self::Scope(scope) => json!([scope]),
+            Self::AnyScope(scopes) => json!(scopes),
+            Self::Roles(roles) => json!(roles),
+            Self::Clients(clients) => json!(clients),
+            Self::Providers(providers) => json!(providers),
+            Self::Audience(audience) => json!(audience),
+            Self::Claim(test) => json!(test.to_string()),
+            Self::Acr(acr) => json!(acr),
+            Self::MaxAge(max_age) => json!(max_age.to_string()),
+            Self::Proof(proof) => json!(proof),
+            Self::Actor(actor) => json!(actor.to_string()),
+            Self::Detail(detail) => json!(detail),
+        }
+    }
+
+    /// Returns the caller's value for this term.
+    pub(super) fn has(&self, caller: CallerAt<'_>) -> Value {
         let principal = caller.principal;
         match self {
-            Self::Scope(_) | Self::AnyScope(_) => listed(principal.scopes().iter().map(Scope::as_str)),
-            Self::Roles(_) => listed(principal.roles().iter().map(Role::as_str)),
-            Self::Clients(_) => principal.client().map(ToString::to_string),
-            Self::Providers(_) => Some(principal.provider().to_string()),
-            Self::Audience(_) => listed(principal.audience().iter().map(Audience::as_str)),
-            Self::Claim(test) => {
-                let claim = principal.claims().get(&test.path)?;
-                Some(if is_secret(test.path.as_str()) { "(not shown)".to_owned() } else { excerpt(claim) })
-            }
-            Self::Acr(_) => principal.acr().map(str::to_owned),
-            Self::MaxAge(_) => {
-                let age = caller.now.since(principal.auth_time()?);
-                Some(format!("signed in {} ago", Span::from_secs(age.as_secs())))
-            }
+            Self::Scope(_) | Self::AnyScope(_) => json!(principal.scopes()),
+            Self::Roles(_) => json!(principal.roles()),
+            Self::Clients(_) => json!(principal.client()),
+            Self::Providers(_) => json!(principal.provider()),
+            Self::Audience(_) => json!(principal.audience()),
+            Self::Claim(test) => match principal.claims().get(&test.path) {
+                Some(_) if is_secret(test.path.as_str()) => json!("(not shown)"),
+                Some(claim) => excerpt(claim),
+                None => Value::Null,
+            },
+            Self::Acr(_) => json!(principal.acr()),
+            Self::MaxAge(_) => principal.auth_time().map_or(Value::Null, |time| {
+                json!(format!("{} ago", Span::from_secs(caller.now.since(time).as_secs())))
+            }),
             Self::Proof(_) => {
                 let binding = principal.binding();
-                let kinds = [("DPoP key", binding.key), ("client certificate", binding.certificate)];
-                listed(kinds.into_iter().filter(|(_, print)| print.is_some()).map(|(kind, _)| kind))
+                let kinds = [("dpop", binding.key), ("certificate", binding.certificate)];
+                kinds.into_iter().filter(|(_, print)| print.is_some()).map(|(kind, _)| kind).collect()
             }
-            Self::Actor(_) => principal.actor().map(|actor| actor.id.to_string()),
+            Self::Actor(_) => json!(principal.actor().map(|actor| &actor.id)),
             Self::Detail(_) => {
-                let kinds =
-                    principal.authorization_details().iter().filter_map(|one| one.get("type")?.as_str());
-                listed(kinds)
+                principal.authorization_details().iter().filter_map(|one| one.get("type").cloned()).collect()
             }
         }
     }
@@ -135,18 +169,13 @@ impl Term<'_> {
     }
 }
 
-fn listed<'t>(texts: impl Iterator<Item = &'t str>) -> Option<String> {
-    let texts: Vec<&str> = texts.collect();
-    (!texts.is_empty()).then(|| texts.join(" "))
-}
-
-/// Returns the JSON of a claim, cut to a line.
-fn excerpt(claim: &Value) -> String {
+/// Returns the value of a claim, cut to a line if it is long.
+fn excerpt(claim: &Value) -> Value {
     const LONGEST: usize = 120;
     let text = claim.to_string();
     match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text,
+        Some((end, _)) => json!(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => claim.clone(),
     }
 }
 

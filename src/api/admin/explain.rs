@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{Admin, NodeStatus, rfc3339, unprocessable};
 use crate::{
     authenticator::Connected,
-    policy::{Alternative, CallerAt, RawTarget, Rule, Scheme, Target, TokenUse},
+    policy::{CallerAt, RawTarget, Scheme, Target, TokenUse},
     problem::Problem,
     reason::Reason,
     telemetry::DecisionOutcome,
@@ -134,7 +134,6 @@ impl ExplainApi {
         if let Some(resolved) = &resolved {
             let route = resolved.route();
             members.insert("place".to_owned(), json!(self.0.node.place(route.source())));
-            members.insert("alternatives".to_owned(), alternatives(route.rule(), principal));
             members.insert("clients_with".to_owned(), json!(clients_with(&status, route.label())));
         }
         if !explanation.permitted {
@@ -181,54 +180,6 @@ fn token(principal: &Principal, verified: bool) -> Value {
         "roles": principal.roles(),
         "revoked": false,
     })
-}
-
-/// Returns the requirements of each alternative of a rule, and whether the caller meets them.
-fn alternatives(rule: &Rule, principal: Option<&Principal>) -> Value {
-    let alternatives = rule.alternatives().iter().map(|alternative| {
-        let requirements = requirements(alternative, principal);
-        let met = principal.map(|principal| alternative.permits(principal));
-        json!({ "met": met.unwrap_or(false), "requirements": requirements })
-    });
-    Value::Array(alternatives.collect())
-}
-
-fn requirements(alternative: &Alternative, principal: Option<&Principal>) -> Vec<Value> {
-    let scopes = principal.map(Principal::scopes);
-    let mut list = Vec::new();
-    if !alternative.all.is_empty() {
-        let met = scopes.is_some_and(|held| held.is_superset(&alternative.all));
-        list.push(requirement("all_scopes", json!(alternative.all), json!(scopes), met));
-    }
-    if !alternative.any.is_empty() {
-        let met = scopes.is_some_and(|held| alternative.any.iter().any(|scope| held.contains(scope)));
-        list.push(requirement("any_scope", json!(alternative.any), json!(scopes), met));
-    }
-    if !alternative.roles.is_empty() {
-        let roles = principal.map(Principal::roles);
-        let met = roles.is_some_and(|held| held.iter().any(|role| alternative.roles.contains(role)));
-        list.push(requirement("roles", json!(alternative.roles), json!(roles), met));
-    }
-    if !alternative.clients.is_empty() {
-        let client = principal.and_then(Principal::client);
-        let met = client.is_some_and(|client| alternative.clients.contains(client));
-        list.push(requirement("clients", json!(alternative.clients), json!(client), met));
-    }
-    if !alternative.providers.is_empty() {
-        let provider = principal.map(Principal::provider);
-        let met = provider.is_some_and(|provider| alternative.providers.contains(provider));
-        list.push(requirement("providers", json!(alternative.providers), json!(provider), met));
-    }
-    if !alternative.audience.is_empty() {
-        let audience = principal.map(Principal::audience);
-        let met = audience.is_some_and(|held| held.iter().any(|one| alternative.audience.contains(one)));
-        list.push(requirement("audience", json!(alternative.audience), json!(audience), met));
-    }
-    list
-}
-
-fn requirement(kind: &str, needs: Value, has: Value, met: bool) -> Value {
-    json!({ "kind": kind, "needs": needs, "has": has, "met": met })
 }
 
 /// Returns clients that recently passed on a route.

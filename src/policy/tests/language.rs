@@ -201,8 +201,9 @@ fn an_explanation_names_the_scope_that_satisfied_another() {
     let policy =
         policy("scopes: { read: '', write: { implies: [read] } }\nroutes: [{ match: /x, require: read }]");
     let explanation = policy.explain(&target("GET /x"), now(&Caller::with("write").principal()));
-    let [terms] = explanation.alternatives.as_slice() else { panic!("{explanation:?}") };
-    assert_eq!((terms[0].term.as_str(), terms[0].holds), ("read", true));
+    let [alternative] = explanation.alternatives.as_slice() else { panic!("{explanation:?}") };
+    let terms = &alternative.requirements;
+    assert_eq!((terms[0].term.as_str(), terms[0].met, alternative.met), ("read", true, true));
     assert_eq!(terms[0].granted_by, Some(Scope::parse("write").unwrap()));
 }
 
@@ -422,14 +423,15 @@ routes: [{ match: '/u/{id}', require: { all: pay, roles: [clerk], clients: [c], 
     let caller = Caller::with("").claims(&json!({ "sub": "ada", "org": "x", "client_secret": "hunter2" }));
     let explanation =
         policy.explain(&target("GET /u/ada"), now(&caller.facts(signed_in("pwd", 60)).principal()));
-    let terms: Vec<(String, bool, Option<String>)> = explanation.alternatives[0]
+    let terms: Vec<(&str, bool, Value)> = explanation.alternatives[0]
+        .requirements
         .iter()
-        .map(|term| (term.term.clone(), term.holds, term.found.clone()))
+        .map(|term| (term.term.as_str(), term.met, term.has.clone()))
         .collect();
     assert_eq!(terms.len(), 12);
-    assert!(terms.contains(&("sub = {id}".to_owned(), true, Some("\"ada\"".to_owned()))), "{terms:?}");
-    assert!(terms.contains(&("org begins with \"acme\"".to_owned(), false, Some("\"x\"".to_owned()))));
-    assert!(terms.contains(&("acr mfa".to_owned(), false, Some("pwd".to_owned()))));
+    assert!(terms.contains(&("sub = {id}", true, json!("ada"))), "{terms:?}");
+    assert!(terms.contains(&("org begins with \"acme\"", false, json!("x"))), "{terms:?}");
+    assert!(terms.contains(&("acr mfa", false, json!("pwd"))), "{terms:?}");
     assert!(!format!("{explanation:?}").contains("hunter2"));
 }
 
