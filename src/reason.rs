@@ -194,6 +194,8 @@ reasons! {
         "Place the gate before what rewrites the path, or give the layer the original URI.";
     MissingClaim = "missing_claim", UNAUTHORIZED, "The token lacks a required claim",
         "Have the provider add the claim that the description names.";
+    NoAnswer = "no_answer", SERVICE_UNAVAILABLE, "The proxy got no answer about the request",
+        "Try again; look whether the proxy reaches scopegate.";
     NoClient = "no_client", UNAUTHORIZED, "The client could not be authenticated",
         "Send the id and secret of a client of `introspection.clients`, or a token that may introspect.";
     NoHost = "no_host", BAD_REQUEST, "The request names no host",

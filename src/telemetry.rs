@@ -14,4 +14,6 @@ pub use log::TelemetryError;
 pub use metrics::Metrics;
 pub use request_id::{RequestId, RequestIds};
 pub use settings::{AuditSettings, LogFormat, LogLevel, LogLevelError, LogSettings, TelemetrySettings};
+#[cfg(feature = "server")]
+pub(crate) use trace::Restored;
 pub use trace::{Held, Outcome, Trace, TraceEndpoint, Verdict};

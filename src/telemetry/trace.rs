@@ -54,6 +54,10 @@ pub struct Held {
     pub roles: Vec<Role>,
 }
 
+/// Marks a response that restores a refusal which was logged and counted before.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Restored;
+
 /// What a gate decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -131,9 +135,11 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
         self.inner.call(request).instrument(span).map(move |answer| {
             let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
             response.headers_mut().insert(self.trace.header.clone(), id.header().clone());
-            self.trace.metrics.requests.count(response.data(), Verdict::of(&response), response.status());
-            log(&id, &method, &response, start);
-            self.remember(&id, &method, &uri, host.as_ref(), &response, start);
+            if response.data::<Restored>().is_none() {
+                self.trace.metrics.requests.count(response.data(), Verdict::of(&response), response.status());
+                log(&id, &method, &response, start);
+                self.remember(&id, &method, &uri, host.as_ref(), &response, start);
+            }
             Ok(response)
         })
     }

@@ -3,6 +3,10 @@
 use std::{
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
@@ -109,8 +113,12 @@ struct Scene {
 
 impl Scene {
     fn of(kind: &Kind) -> Self {
+        Self::with(kind, &configuration(kind.dialect))
+    }
+
+    fn with(kind: &Kind, configuration: &str) -> Self {
         let upstream = Upstream::start();
-        let server = Server::start(&configuration(kind.dialect));
+        let server = Server::start(configuration);
         let scopegate = server.url.trim_start_matches("http://");
         let proxy = Proxy::start(kind, scopegate, &upstream.address.to_string());
         Self { proxy, server, upstream }
@@ -202,7 +210,17 @@ async fn haproxy_passes_what_is_permitted_and_relays_what_is_refused() {
 
 #[tokio::test]
 async fn haproxy_lets_nothing_through_once_scopegate_is_gone() {
-    let mut scene = Scene::of(&HAPROXY);
+    lets_nothing_through_once_scopegate_is_gone(&HAPROXY).await;
+}
+
+/// F1: what the gate could not answer is 503, never 403.
+#[tokio::test]
+async fn nginx_lets_nothing_through_once_scopegate_is_gone() {
+    lets_nothing_through_once_scopegate_is_gone(&NGINX).await;
+}
+
+async fn lets_nothing_through_once_scopegate_is_gone(kind: &Kind) {
+    let mut scene = Scene::of(kind);
     scene.server.signal("TERM");
     scene.server.wait().await;
     // Nobody else's server is to be found there: bound, it is not listened on.
@@ -214,6 +232,114 @@ async fn haproxy_lets_nothing_through_once_scopegate_is_gone() {
     assert_eq!((refused.status, refused.header("retry-after")), (503, "1"), "{refused:?}");
     assert_eq!(refused.json()["reason"], "no_answer");
     assert_eq!(scene.upstream.seen(), Vec::<String>::new());
+}
+
+/// F1: the shipped files carry a token as long as `limits.token` accepts.
+#[tokio::test]
+async fn every_proxy_carries_a_token_of_twelve_kilobytes() {
+    for kind in [&NGINX, &CADDY, &HAPROXY] {
+        for forward in ["mint", "keep"] {
+            let claims = format!("scopes: [items], claims: {{ groups: [{:?}] }}", "g".repeat(8800));
+            let configuration = configuration(kind.dialect);
+            let configuration = configuration.replace("scopes: [items] }", &format!("{claims} }}"));
+            let configuration = configuration.replace("forward: mint", &format!("forward: {forward}"));
+            let scene = Scene::with(kind, &configuration);
+            let token = scene.token().await;
+            assert!(token.len() > 12_000, "{} bytes", token.len());
+            let answer = scene.client().get_with("/items/1", &token).await;
+            assert_eq!(answer.status, 200, "{} {forward}: {answer:?}", kind.dialect);
+            let missing = scene.client().get_with("/admin/1", &token).await;
+            assert_eq!(missing.status, 403, "{} {forward}: {missing:?}", kind.dialect);
+            assert_eq!(missing.json()["reason"], "insufficient_scope", "{} {forward}", kind.dialect);
+        }
+    }
+}
+
+/// F2: a refusal has one challenge and one id.
+#[tokio::test]
+async fn a_refusal_through_nginx_has_one_challenge_and_one_id() {
+    let scene = Scene::of(&NGINX);
+    for (path, status) in [("/items/1", 401), ("/admin/1", 401)] {
+        let refused = scene.client().get(path).await;
+        assert_eq!(refused.status, status);
+        for name in ["www-authenticate", "x-request-id"] {
+            assert_eq!(refused.headers.get_all(name).iter().count(), 1, "{name}: {refused:?}");
+        }
+    }
+    let refused = scene.client().get_with("/admin/1", &scene.token().await).await;
+    assert_eq!((refused.status, refused.headers.get_all("www-authenticate").iter().count()), (403, 1));
+}
+
+/// Passes bytes on to an address, and counts the connections.
+fn counting_relay(to: &str) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (to, connections) = (to.to_owned(), Arc::<AtomicUsize>::default());
+    let counted = connections.clone();
+    std::thread::spawn(move || {
+        for caller in listener.incoming().map_while(Result::ok) {
+            counted.fetch_add(1, SeqCst);
+            let service = TcpStream::connect(&to).unwrap();
+            for (mut from, mut to) in
+                [(caller.try_clone().unwrap(), service.try_clone().unwrap()), (service, caller)]
+            {
+                std::thread::spawn(move || {
+                    // Either side may be gone.
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(std::net::Shutdown::Write);
+                });
+            }
+        }
+    });
+    (address, connections)
+}
+
+/// Issue 18.5: refusals keep the connections between proxy and scopegate open.
+#[tokio::test]
+async fn refusals_take_no_new_connections() {
+    for kind in [&NGINX, &CADDY] {
+        let upstream = Upstream::start();
+        let server = Server::start(&configuration(kind.dialect));
+        let (relay, connections) = counting_relay(server.url.trim_start_matches("http://"));
+        let proxy = Proxy::start(kind, &relay, &upstream.address.to_string());
+        let client = Client::new(&format!("http://{}", proxy.address));
+        for _ in 0..40 {
+            assert_eq!(client.get("/items/1").await.status, 401, "{}", kind.dialect);
+        }
+        let taken = connections.load(SeqCst);
+        assert!(taken <= 4, "{}: 40 refusals took {taken} connections", kind.dialect);
+    }
+}
+
+/// F4: the shipped files route the metadata of the protected resource to scopegate.
+#[tokio::test]
+async fn every_proxy_routes_the_metadata_to_scopegate() {
+    for kind in [&NGINX, &CADDY, &HAPROXY] {
+        let scene = Scene::of(kind);
+        for path in ["", "/mcp"] {
+            let path = format!("/.well-known/oauth-protected-resource{path}");
+            let answer = scene.client().get(&path).await;
+            assert!(scene.upstream.seen().is_empty(), "{}: {path} reached the service", kind.dialect);
+            assert_ne!(answer.status, 401, "{} {path}: {answer:?}", kind.dialect);
+        }
+    }
+}
+
+/// A4: no spelling of an identity header reaches the service.
+#[tokio::test]
+async fn no_proxy_passes_a_spelling_of_an_identity_header() {
+    for kind in [&NGINX, &CADDY, &HAPROXY] {
+        let scene = Scene::of(kind);
+        for separator in "_.!~#$%&'*+^`|".chars() {
+            let forged =
+                format!("X{separator}Auth{separator}Subject: root\r\nX-HTTP{separator}Method: PURGE\r\n");
+            let head =
+                format!("GET /public/x HTTP/1.1\r\nHost: api.example\r\n{forged}Connection: close\r\n\r\n");
+            let answer = raw(&scene.proxy.address, head.as_bytes());
+            let is_clean = !answer.contains("root") && !answer.contains("PURGE");
+            assert!(is_clean, "{} {separator}: {answer}", kind.dialect);
+        }
+    }
 }
 
 #[tokio::test]

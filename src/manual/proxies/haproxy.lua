@@ -8,7 +8,7 @@
 -- HAProxy goes on with the request: the configuration must end it unless `txn.scopegate` is `permitted`.
 
 -- By these some services change method or path behind the decision.
-local OVERRIDES = "x-http-method-override,x-http-method,x-method-override,x-original-url,x-rewrite-url"
+local OVERRIDES = "x-http-method-override,x-http-method,x-method-override,x-original-url,x-original-uri,x-rewrite-url,proxy"
 
 -- What scopegate looks at besides method, scheme, host and path.
 local SHOWN = {
@@ -27,7 +27,7 @@ local PATIENCE = 3000
 
 -- A header's name as the laxest of services compares it.
 local function normal(name)
-  return (name:lower():gsub("_", "-"))
+  return (name:lower():gsub("[^%w]", "-"))
 end
 
 -- HAProxy counts values from 0 and its client from 1.

@@ -10,12 +10,16 @@ use crate::{
         decision::{Answer, Decided},
         identity::identities::{Identities, TokenForwarding},
         request::subprotocol::{self, Subprotocols},
+        state::State,
     },
-    policy::RouteOptions,
+    policy::{RouteOptions, Target},
     problem::Problem,
     reason::Reason,
     telemetry::Outcome,
 };
+
+/// The path of the resource's metadata (RFC 9728, section 3).
+const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 
 /// What takes a caller's header off where a proxy copies what it is told.
 const NOTHING: HeaderValue = HeaderValue::from_static("");
@@ -55,7 +59,7 @@ impl CheckService {
         headers: &HeaderMap,
     ) -> Result<Permitted, Refusal> {
         let authorization = authorize(&self.gate.load(), &Relayed { asked, headers });
-        let Decided { answer, cors, .. } = authorization.decided().await;
+        let Decided { target, answer, cors } = authorization.decided().await;
         let mut pages = HeaderMap::new();
         cors.apply(&mut pages);
         let permitted = match answer {
@@ -67,7 +71,10 @@ impl CheckService {
                 return Ok(Permitted { request, response: preflight.headers, outcome });
             }
             Answer::Permitted(permit) => self.judge(permit, headers),
-            Answer::Refused(refusal) => Err(elsewhere(*refusal)),
+            Answer::Refused(refusal) => {
+                let refusal = elsewhere(*refusal);
+                Err(with_metadata_of_host(refusal, &self.gate.load(), target.as_ref(), asked))
+            }
         };
         match permitted {
             Ok((request, outcome)) => Ok(Permitted { request, response: pages, outcome }),
@@ -98,6 +105,20 @@ impl CheckService {
         identity.set(permit.and_then(|permit| permit.principal.as_ref()), &mut headers);
         Some(headers)
     }
+}
+
+/// Adds the URL of the resource's metadata to a challenge, at the host that the caller used, unless another is
+/// configured: the proxy, which is trusted, routes it here.
+fn with_metadata_of_host(
+    refusal: Refusal,
+    state: &State,
+    target: Option<&Target>,
+    original: &OriginalRequest,
+) -> Refusal {
+    let host = str::from_utf8(&original.host).ok().filter(|_| target.is_some());
+    let Some(host) = host.filter(|_| state.settings().resource_metadata.is_none()) else { return refusal };
+    let url = format!("{}://{host}{RESOURCE_METADATA}", original.scheme.as_str());
+    Refusal { problem: refusal.problem.with_resource_metadata(&url), ..refusal }
 }
 
 /// The subprotocols of a `WebSocket` that go on: always told where any were offered, so that a proxy's settings need not

@@ -1,9 +1,12 @@
-//! nginx's `auth_request`: `X-Original-Method`, and either `X-Original-URL` (ingress-nginx) or `X-Original-URI` with
-//! `X-Original-Host`.
+//! nginx's `auth_request`: `X-Original-Method`, and either `X-Original-URL` or `X-Original-URI` with `X-Original-Host`.
+//! ingress-nginx sends `X-Original-URL` and `X-Original-URI`, which have to agree.
 //!
 //! nginx lets 2xx, 401 and 403 pass and makes 500 of all else. So 400, 404 and 405 become 403 here, 503 stays what nginx
 //! turns into a 500 (closed all the same), and the whole refusal goes along in `X-Scopegate-Problem`, from which
-//! [`NginxProblem`] restores it behind an `error_page`.
+//! [`NginxProblem`] restores it behind an `error_page`. A refusal has no body: nginx does not read the body of a
+//! subrequest, and closes the connection on which one is left.
+
+use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderName, HeaderValue, StatusCode, header};
@@ -14,7 +17,7 @@ use super::{
     Dialect,
     original_request::{MetadataError, OriginalRequest, method, one, optional, scheme},
 };
-use crate::{gate::TrustedProxies, policy::Scheme, problem::Problem, reason::Reason};
+use crate::{gate::TrustedProxies, policy::Scheme, problem::Problem, reason::Reason, telemetry::Restored};
 
 const STATUS: HeaderName = HeaderName::from_static("x-scopegate-status");
 const PROBLEM: HeaderName = HeaderName::from_static("x-scopegate-problem");
@@ -30,9 +33,13 @@ impl Dialect for Nginx {
         let (url, uri, host) = ("x-original-url", "x-original-uri", "x-original-host");
         match optional(headers, url)? {
             Some(value) => {
-                let beside = [uri, host].into_iter().find(|name| headers.contains_key(*name));
-                beside.map_or(Ok(()), |second| Err(MetadataError::Mixed { first: url, second }))?;
-                whole_url(value, method)
+                let original = whole_url(value, method)?;
+                for (second, said) in [(uri, &original.path_and_query), (host, &original.host)] {
+                    if optional(headers, second)?.is_some_and(|value| value != said) {
+                        return Err(MetadataError::Contradicted { first: url, second });
+                    }
+                }
+                Ok(original)
             }
             None => Ok(OriginalRequest {
                 method,
@@ -45,16 +52,20 @@ impl Dialect for Nginx {
     }
 
     fn relay(&self, problem: &Problem) -> Response {
-        let told = Told::of(&problem.response(), problem.body());
+        let whole = problem.response();
         let status = match problem.status() {
             passed @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => passed,
             refused if refused.is_client_error() => StatusCode::FORBIDDEN,
             other => other,
         };
-        let mut response = problem.clone().with_status(status).response();
-        response.headers_mut().insert(STATUS, HeaderValue::from(problem.status().as_u16()));
-        if let Ok(value) = HeaderValue::from_str(&told.encode()) {
-            response.headers_mut().insert(PROBLEM, value);
+        let mut response = Response::builder().status(status).finish();
+        let headers = response.headers_mut();
+        for name in [header::WWW_AUTHENTICATE, header::CACHE_CONTROL, header::RETRY_AFTER] {
+            headers.extend(whole.headers().get(&name).cloned().map(|value| (name, value)));
+        }
+        headers.insert(STATUS, HeaderValue::from(problem.status().as_u16()));
+        if let Ok(value) = HeaderValue::from_str(&RelayedProblem::of(&whole, problem.body()).encode()) {
+            headers.insert(PROBLEM, value);
         }
         response
     }
@@ -78,13 +89,13 @@ fn whole_url(value: &[u8], method: http::Method) -> Result<OriginalRequest, Meta
 
 /// A refusal on its way through nginx's variables.
 #[derive(Debug, Serialize, Deserialize)]
-struct Told {
+struct RelayedProblem {
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
 }
 
-impl Told {
+impl RelayedProblem {
     fn of(response: &Response, body: Vec<u8>) -> Self {
         let carried = [
             header::WWW_AUTHENTICATE,
@@ -119,7 +130,9 @@ impl Told {
             .status(status)
             .header(header::CONTENT_TYPE, "application/problem+json")
             .header(header::CACHE_CONTROL, "no-store");
-        let carried = self.headers.iter();
+        // nginx has the challenge of a 401 from the answer to its subrequest.
+        let is_401 = status == StatusCode::UNAUTHORIZED;
+        let carried = self.headers.iter().filter(|(name, _)| !is_401 || **name != header::WWW_AUTHENTICATE);
         Some(
             carried
                 .fold(builder, |builder, (name, value)| builder.header(name, value))
@@ -128,14 +141,14 @@ impl Told {
     }
 }
 
-/// `/auth/nginx/problem`: gives a refusal back its status, challenge and body; never anything but a refusal.
+/// `/auth/nginx/problem`: restores the status, challenge and body of a refusal. It answers nothing but refusals.
 #[derive(Debug, Clone)]
 pub struct NginxProblem {
     trusted: TrustedProxies,
 }
 
 impl NginxProblem {
-    /// For proxies of `trusted`.
+    /// Returns the endpoint for proxies of `trusted`.
     pub fn new(trusted: TrustedProxies) -> Self {
         Self { trusted }
     }
@@ -145,12 +158,24 @@ impl Endpoint for NginxProblem {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        let told = request.headers().get(PROBLEM).filter(|_| self.trusted.trusts(request.remote_addr()));
-        let restored = told.and_then(Told::decode).and_then(|told| told.response());
-        Ok(restored.unwrap_or_else(|| unknown().response()))
+        let relayed = request.headers().get(PROBLEM).filter(|value| !value.is_empty());
+        let Some(relayed) = relayed else { return Ok(no_answer().response()) };
+        let is_trusted = self.trusted.trusts(request.remote_addr());
+        let restored = is_trusted.then(|| RelayedProblem::decode(relayed)?.response()).flatten();
+        let mut response = restored.unwrap_or_else(|| unknown().response());
+        // The refusal itself was logged and counted.
+        response.set_data(Restored);
+        Ok(response)
     }
 }
 
 fn unknown() -> Problem {
     Problem::new(Reason::Refused, "the request was refused")
+}
+
+/// Returns the problem of a request about which nginx got no answer.
+fn no_answer() -> Problem {
+    let description = "the request could not be decided";
+    let problem = Problem::new(Reason::NoAnswer, description);
+    problem.with_retry_after(Duration::from_secs(1))
 }

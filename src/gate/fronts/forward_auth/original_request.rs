@@ -60,7 +60,7 @@ impl Incoming for Relayed<'_> {
     }
 }
 
-/// Why it cannot be told what is asked about: a denial.
+/// Errors in what a proxy says of a request: a denial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
     /// A header is missing.

@@ -157,18 +157,73 @@ async fn nginx(headers: &[(&str, &str)]) -> Response {
 }
 
 #[tokio::test]
-async fn nginx_tells_a_whole_url_or_uri_and_host_and_never_both() {
+async fn nginx_sends_a_whole_url_or_uri_and_host() {
     let url = ("x-original-url", "https://api.example/public/x?y=1");
     let (uri, host) = (("x-original-uri", "/public/x"), ("x-original-host", "api.example"));
     let method = ("x-original-method", "GET");
     assert_eq!(nginx(&[method, url]).await.status(), StatusCode::OK);
     assert_eq!(nginx(&[method, uri, host]).await.status(), StatusCode::OK);
-    for bad in
-        [vec![method, url, uri], vec![method, url, host], vec![method, uri], vec![method, host], vec![url]]
-    {
-        let refused = reason(nginx(&bad).await).await;
+    for bad in [vec![method, uri], vec![method, host], vec![url]] {
+        let refused = nginx(&bad).await;
+        let problem = refused.headers()["x-scopegate-problem"].to_str().unwrap().to_owned();
+        let refused = reason(restore(PROXY, &problem).await).await;
         assert_eq!(refused, (StatusCode::FORBIDDEN, "incomplete_metadata".to_owned()), "{bad:?}");
     }
+}
+
+/// F3: ingress-nginx sends `X-Original-URL` and `X-Original-URI`.
+#[tokio::test]
+async fn nginx_may_say_the_same_twice_and_must_not_contradict_itself() {
+    let url = ("x-original-url", "https://api.example/public/x?y=1");
+    let method = ("x-original-method", "GET");
+    let (uri, host) = (("x-original-uri", "/public/x?y=1"), ("x-original-host", "api.example"));
+    for good in [vec![method, url, uri], vec![method, url, host], vec![method, url, uri, host]] {
+        assert_eq!(nginx(&good).await.status(), StatusCode::OK, "{good:?}");
+    }
+    for (name, value) in [
+        ("x-original-uri", "/public/x"),
+        ("x-original-uri", "/items/1"),
+        ("x-original-host", "other.example"),
+        ("x-original-host", ""),
+    ] {
+        let response = nginx(&[method, url, (name, value)]).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{name}: {value}");
+        let problem = response.headers()["x-scopegate-problem"].to_str().unwrap().to_owned();
+        assert_eq!(reason(restore(PROXY, &problem).await).await.1, "incomplete_metadata");
+    }
+}
+
+/// F1: what scopegate could not answer is 503, never 403.
+#[tokio::test]
+async fn a_request_about_which_nginx_got_no_answer_is_503() {
+    let restored = restore(PROXY, "").await;
+    assert_eq!(restored.headers()["retry-after"], "1");
+    assert_eq!(reason(restored).await, (StatusCode::SERVICE_UNAVAILABLE, "no_answer".to_owned()));
+}
+
+/// F2: nginx has the challenge of a 401 already; that of a 403 comes with the problem.
+#[tokio::test]
+async fn the_challenge_of_a_refusal_comes_to_nginx_once() {
+    let method = ("x-original-method", "GET");
+    let refused = nginx(&[method, ("x-original-url", "https://api.example/items/1")]).await;
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    assert!(refused.headers().contains_key("www-authenticate"));
+    let problem = refused.headers()["x-scopegate-problem"].to_str().unwrap().to_owned();
+    assert!(refused.into_body().into_vec().await.unwrap().is_empty(), "nginx would close the connection");
+    let restored = restore(PROXY, &problem).await;
+    assert_eq!(restored.status(), StatusCode::UNAUTHORIZED);
+    assert!(!restored.headers().contains_key("www-authenticate"));
+    assert_eq!(reason(restored).await.1, "no_token");
+}
+
+/// F4: the challenge names the host that the caller used.
+#[tokio::test]
+async fn the_challenge_names_the_metadata_at_the_host_that_the_caller_used() {
+    let method = ("x-original-method", "GET");
+    let refused = nginx(&[method, ("x-original-url", "https://api.example/items/1")]).await;
+    let challenge = refused.headers()["www-authenticate"].to_str().unwrap();
+    let url = "resource_metadata=\"https://api.example/.well-known/oauth-protected-resource\"";
+    assert!(challenge.contains(url), "{challenge}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use super::{
     super::original_request::{MetadataError, OriginalRequest, scheme},
     messages::{CheckRequest, HttpRequest},
 };
+use crate::policy::Scheme;
 
 /// A request as Envoy tells of it.
 pub(super) struct CheckedRequest {
@@ -30,7 +31,11 @@ impl CheckedRequest {
         let original = OriginalRequest {
             method: method
                 .map_err(|_| MetadataError::Malformed { header: "method", expected: "a method" })?,
-            scheme: scheme(&there("scheme", &http.scheme)?, "scheme")?,
+            // gRPC's own client of this protocol knows no scheme; it takes part in no rule.
+            scheme: match http.scheme.as_str() {
+                "" => Scheme::Http,
+                found => scheme(found.as_bytes(), "scheme")?,
+            },
             host: there("host", &http.host)?,
             path_and_query: there("path", &http.path)?,
         };
@@ -76,7 +81,7 @@ fn take(
     let (first, said) = match name {
         ":method" => ("method", &http.method),
         ":path" => ("path", &http.path),
-        ":scheme" => ("scheme", &http.scheme),
+        ":scheme" if !http.scheme.is_empty() => ("scheme", &http.scheme),
         ":authority" | "host" => ("host", &http.host),
         name if name.starts_with(':') => return Ok(()),
         name => return append(headers, name, value),

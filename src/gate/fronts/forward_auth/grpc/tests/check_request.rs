@@ -12,7 +12,6 @@ async fn invariant_7_over_grpc_each_missing_part_is_a_denial() {
         HttpRequest { method: "GET /".to_owned(), ..whole() },
         HttpRequest { path: String::new(), ..whole() },
         HttpRequest { host: String::new(), ..whole() },
-        HttpRequest { scheme: String::new(), ..whole() },
         HttpRequest { scheme: "ftp".to_owned(), ..whole() },
     ];
     for part in parts {
@@ -23,6 +22,15 @@ async fn invariant_7_over_grpc_each_missing_part_is_a_denial() {
         let answer = authorization().check(&sender(PROXY), Ok(check)).await;
         assert_eq!(told(&denial(answer)), (403, "incomplete_metadata".to_owned()));
     }
+}
+
+/// F5: gRPC's own client of the protocol sends no scheme.
+#[tokio::test]
+async fn a_check_without_a_scheme_is_decided() {
+    let unknown = |http| HttpRequest { scheme: String::new(), ..http };
+    permit(answer(unknown(http("GET", "/public/x"))).await);
+    permit(answer(with(&[(":scheme", "https")], unknown(http("GET", "/public/x")))).await);
+    assert_eq!(refused(unknown(http("GET", "/items/1"))).await, (401, "no_token".to_owned()));
 }
 
 #[tokio::test]
