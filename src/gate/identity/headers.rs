@@ -86,7 +86,7 @@ impl IdentityHeaders {
         let mut compile = |(header, fact): (&String, &String)| {
             let found = || header.clone();
             let name: HeaderName = header.parse().map_err(|_| IdentityError::Name { found: found() })?;
-            let normal = normalised(name.as_str()).into_owned();
+            let normal = folded(name.as_str()).into_owned();
             if is_reserved(&normal) {
                 return Err(IdentityError::Reserved { found: found() });
             }
@@ -116,7 +116,7 @@ impl Stripped {
     /// All headers of these, and those that change method or path.
     pub fn of<'a>(identities: impl IntoIterator<Item = &'a IdentityHeaders>) -> Self {
         let fields = identities.into_iter().flat_map(|identity| &identity.0);
-        let names = fields.map(|(name, _)| normalised(name.as_str()).into());
+        let names = fields.map(|(name, _)| folded(name.as_str()).into());
         let mut names: Vec<Box<str>> = names.chain(OVERRIDES.map(Into::into)).collect();
         names.sort_unstable();
         names.dedup();
@@ -151,8 +151,9 @@ impl Stripped {
 
     fn names(&self, name: &str) -> bool {
         let candidates = self.0.iter().filter(|stripped| stripped.len() == name.len());
-        let same = |(own, theirs): (u8, u8)| own == if theirs == b'_' { b'-' } else { theirs };
-        candidates.into_iter().any(|stripped| stripped.bytes().zip(name.bytes()).all(same))
+        let mut candidates = candidates.into_iter();
+        candidates.any(|stripped| stripped.bytes().eq(name.bytes().map(fold)))
+            || (name.bytes().any(|byte| fold(byte) != byte) && is_about_origin(name))
     }
 }
 
@@ -203,13 +204,25 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
 
-/// A header's name as the laxest of services compares it.
-fn normalised(name: &str) -> Cow<'_, str> {
-    if name.bytes().any(|byte| byte == b'_' || byte.is_ascii_uppercase()) {
-        name.replace('_', "-").to_ascii_lowercase().into()
-    } else {
-        name.into()
+/// Folds a byte of a header's name as the laxest gateways do: CGI, FastCGI and SCGI make one character of all that are
+/// not alphanumeric.
+const fn fold(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+}
+
+/// Folds a header's name, so that two names that some service takes for the same header are equal.
+pub(in crate::gate) fn folded(name: &str) -> Cow<'_, str> {
+    if name.bytes().all(|byte| fold(byte) == byte) {
+        return name.into();
     }
+    name.bytes().map(|byte| char::from(fold(byte))).collect::<String>().into()
+}
+
+/// Returns `true` if a header says where a request came from, in any spelling that some service reads as such.
+pub(in crate::gate) fn is_about_origin(name: &str) -> bool {
+    let name = folded(name);
+    let Some(rest) = name.strip_prefix("x-") else { return name == "forwarded" };
+    rest.starts_with("forwarded-") || rest.starts_with("original-") || matches!(rest, "forwarded" | "real-ip")
 }
 
 fn is_reserved(normal: &str) -> bool {

@@ -16,6 +16,17 @@ pub enum BearerError {
     /// `Bearer` with something that is no token after it.
     #[error("malformed Authorization header: {0}")]
     Malformed(#[from] TokenError),
+    /// `Bearer` is followed by something else than a space.
+    #[error("malformed Authorization header: expected `Bearer`, one space and the token")]
+    Separator,
+    /// `Bearer Bearer …`.
+    #[error("malformed Authorization header: `Bearer` occurs twice")]
+    Repeated,
+    /// A token without `Bearer`.
+    #[error(
+        "malformed Authorization header: it holds a token without its scheme; write `Bearer` and a space before it"
+    )]
+    NoScheme,
     /// A token among the subprotocols of a `WebSocket` that is none.
     #[error(
         "malformed token in Sec-WebSocket-Protocol: expected base64url, without padding, of a bearer token"
@@ -28,7 +39,9 @@ impl BearerError {
     pub fn reason(self) -> Reason {
         match self {
             Self::Several => Reason::SeveralTokens,
-            Self::Malformed(_) => Reason::MalformedAuthorization,
+            Self::Malformed(_) | Self::Separator | Self::Repeated | Self::NoScheme => {
+                Reason::MalformedAuthorization
+            }
             Self::Subprotocol => Reason::MalformedSubprotocol,
         }
     }
@@ -93,12 +106,33 @@ pub(in crate::gate) fn authorization(headers: &HeaderMap) -> Result<Option<RawTo
 
 fn credentials(value: &HeaderValue) -> Result<Option<RawToken<'_>>, BearerError> {
     let bytes = value.as_bytes();
-    let scheme = bytes.iter().position(|byte| *byte == b' ').unwrap_or(bytes.len());
+    let scheme = bytes.iter().position(|byte| !is_token_character(*byte)).unwrap_or(bytes.len());
     let (scheme, rest) = bytes.split_at(scheme);
     if !scheme.eq_ignore_ascii_case(b"bearer") {
-        return if holds_another(bytes) { Err(BearerError::Several) } else { Ok(None) };
+        if holds_another(bytes) {
+            return Err(BearerError::Several);
+        }
+        return if rest.is_empty() && is_jwt(bytes) { Err(BearerError::NoScheme) } else { Ok(None) };
     }
-    Ok(Some(RawToken::Header(rest.trim_ascii())))
+    if rest.first().is_some_and(|byte| *byte != b' ') {
+        return Err(BearerError::Separator);
+    }
+    let token = rest.trim_ascii();
+    match token.split_at_checked(7) {
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case(b"bearer ") => Err(BearerError::Repeated),
+        _ => Ok(Some(RawToken::Header(token))),
+    }
+}
+
+/// Returns `true` if the byte may occur in the name of a scheme (RFC 9110, section 5.6.2).
+const fn is_token_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
+}
+
+/// Returns `true` if the text looks like a JWT: three parts, of which the first begins like a JSON object.
+fn is_jwt(text: &[u8]) -> bool {
+    text.starts_with(b"eyJ") && text.split(|byte| *byte == b'.').count() == 3
 }
 
 /// Whether a token follows credentials of another scheme: Envoy joins several headers into one by a comma, and what is
@@ -156,6 +190,23 @@ mod tests {
             assert_eq!(read(&[joined]), Err(BearerError::Several), "{joined}");
         }
         assert_eq!(read(&["Digest realm=\"bearers\", nonce=\"bearer\""]), Ok(None));
+    }
+
+    /// A17: services that split on white space or at other characters would find a token where the gate found none.
+    #[test]
+    fn the_scheme_ends_at_the_first_byte_that_cannot_be_part_of_it() {
+        for value in
+            ["Bearer\tx", "Bearer,x", "bearer\u{a0}x", "Bearer=x", "BEARER:x", "Bearer/x", "Bearer\"x"]
+        {
+            assert_eq!(read(&[value]), Err(BearerError::Separator), "{value:?}");
+        }
+    }
+
+    /// O11: the answer says what is wrong with the header.
+    #[test]
+    fn a_token_without_its_scheme_and_one_with_two_are_named_as_such() {
+        assert_eq!(read(&["eyJhbGciOiJSUzI1NiJ9.e30.c2ln"]), Err(BearerError::NoScheme));
+        assert_eq!(read(&["Bearer Bearer eyJhbGciOiJSUzI1NiJ9.e30.c2ln"]), Err(BearerError::Repeated));
     }
 
     #[test]

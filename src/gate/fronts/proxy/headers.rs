@@ -6,7 +6,10 @@ use http::{
 };
 
 use super::forwarded::Forwarded;
-use crate::upstream::headers::{contains, remove_matching, remove_request_connection_fields};
+use crate::{
+    gate::identity::headers::is_about_origin,
+    upstream::headers::{contains, remove_matching, remove_request_connection_fields},
+};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -43,16 +46,6 @@ fn join_cookies(headers: &mut HeaderMap) {
     if let Ok(joined) = HeaderValue::from_bytes(&joined) {
         headers.insert(COOKIE, joined);
     }
-}
-
-/// Returns `true` if a field says where a request came from, in any spelling that a service may read as such.
-pub(super) fn is_about_origin(name: &str) -> bool {
-    if name == "forwarded" {
-        return true;
-    }
-    let Some(rest) = name.strip_prefix("x-").or_else(|| name.strip_prefix("x_")) else { return false };
-    let rest = rest.replace('_', "-");
-    rest.starts_with("forwarded-") || rest == "real-ip" || rest.starts_with("original-")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::headers::is_about_origin;
+use crate::gate::identity::headers::is_about_origin;
 use crate::{gate::Stripped, upstream::TrailerFilter};
 
 /// The fields that are for framing, routing, authentication, request modifiers, response control, or the content's

@@ -79,6 +79,42 @@ fn invariant_8_identity_headers_are_stripped_by_normalised_name() {
     assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-auth-subjects"]);
 }
 
+/// A4: CGI, FastCGI and SCGI gateways fold every character that is not alphanumeric.
+#[test]
+fn identity_headers_are_removed_in_every_spelling_that_a_gateway_folds_to_the_same_name() {
+    let stripped = Stripped::of([&compile(&[("X-Auth-Subject", "sub")]).unwrap()]);
+    for byte in b"!#$%&'*+-.^_`|~" {
+        let separator = char::from(*byte).to_string();
+        for name in ["x-auth-subject", "x-http-method-override", "x-original-url"] {
+            let name = name.replace('-', &separator);
+            let mut headers = HeaderMap::new();
+            headers
+                .insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("forged"));
+            stripped.strip(&mut headers);
+            assert!(headers.is_empty(), "{name}");
+        }
+    }
+}
+
+/// A4: a forwarded header in another spelling than its own is never the proxy's.
+#[test]
+fn forwarded_headers_are_removed_in_every_spelling_but_their_own() {
+    for (name, stays) in [
+        ("x.forwarded.for", false),
+        ("x_forwarded_proto", false),
+        ("x-forwarded~host", false),
+        ("x!original!uri", false),
+        ("x-forwarded-for", true),
+        ("x-request-id", true),
+        ("x.other", true),
+    ] {
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static("forged"));
+        Stripped::of([]).strip(&mut headers);
+        assert_eq!(!headers.is_empty(), stays, "{name}");
+    }
+}
+
 #[test]
 fn headers_that_change_method_or_path_are_stripped() {
     let mut headers = HeaderMap::new();

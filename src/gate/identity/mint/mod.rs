@@ -8,7 +8,7 @@
 //! | `sub` | the subject, or where there is none the client (RFC 9068, section 2.2) |
 //! | `client_id`, `scope`, `roles` | as the policy saw them: in our names, whatever the provider calls them |
 //! | `provider`, `original_issuer` | who vouches for the caller |
-//! | `iat`, `exp`, `jti` | `exp` is never after that of the caller's token |
+//! | `iat`, `exp`, `jti` | `exp` is never after the moment until which the caller's token is accepted |
 
 mod ring;
 mod settings;
@@ -118,7 +118,9 @@ impl Mint {
         audience: &Arc<str>,
         now: Timestamp,
     ) -> Result<DerivedToken, MintError> {
-        let expires = principal.expires_at().min(now + self.terms.lifetime);
+        // A token that is accepted within the leeway is past its `exp`: one that is minted for it is not born expired.
+        let expires = principal.accepted_until().min(now + self.terms.lifetime);
+        let expires = expires.max(now + Duration::from_secs(1));
         let claims = self.claims(principal, audience, now, expires)?;
         let token = self.ring.sign(&claims, now).ok_or(MintError::NoKey)??;
         self.metrics.minted.increment();
@@ -152,8 +154,13 @@ impl Mint {
             "jti": token_id()?,
         });
         let Value::Object(mut claims) = claims else { return Ok(Map::new()) };
-        // What is not known is left out: `null` is no subject.
-        claims.retain(|_, value| !value.is_null());
+        // A claim without a value is left out (RFC 9068, section 2.2.3.1, has no empty lists).
+        claims.retain(|_, value| match value {
+            Value::Null => false,
+            Value::String(text) => !text.is_empty(),
+            Value::Array(items) => !items.is_empty(),
+            _ => true,
+        });
         Ok(claims)
     }
 }

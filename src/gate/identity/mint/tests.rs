@@ -66,7 +66,7 @@ fn a_minted_token_has_one_shape_and_verifies_by_the_published_keys() {
     let claims = read(&ring, &value, "https://orders.internal");
     let expected = json!({
         "iss": ISSUER, "aud": "https://orders.internal", "sub": "tester", "client_id": "tester",
-        "scope": "items items:write", "roles": [], "provider": "testing",
+        "scope": "items items:write", "provider": "testing",
         "original_issuer": "https://testing.example", "iat": now.seconds(), "exp": now.seconds() + 60,
         "jti": claims["jti"],
     });
@@ -131,4 +131,27 @@ fn invariant_4_a_token_for_one_audience_or_of_other_terms_is_used_for_no_other()
     let minted = [one(&first, None), one(&first, Some("orders")), one(&second, None)];
     assert_eq!(minted.iter().collect::<HashSet<_>>().len(), 3);
     assert_eq!(one(&second, None), minted[2]);
+}
+
+/// A16: a token that is accepted within the leeway does not give one that is expired from the start.
+#[test]
+fn a_token_that_is_minted_within_the_leeway_is_not_expired() {
+    let ring = ring();
+    let permit = permit(None, now());
+    let later = permit.principal.as_ref().unwrap().expires_at() + Duration::from_secs(5);
+    let permit = Permit { authenticated: Some(AuthenticatedAt::uncached(later)), ..permit };
+    let value = mint(ring, Duration::from_mins(1)).authorization(&permit).unwrap().unwrap();
+    let payload = value.to_str().unwrap().split('.').nth(1).unwrap();
+    let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap();
+    assert!(claims["exp"].as_i64().unwrap() > claims["iat"].as_i64().unwrap(), "{claims}");
+}
+
+/// CASES I7: validators of RFC 9068 refuse empty lists.
+#[test]
+fn an_empty_claim_is_left_out_of_a_minted_token() {
+    let ring = ring();
+    let permit = Permit { principal: Some(testing::principal("").unwrap()), ..permit(None, now()) };
+    let value = mint(ring.clone(), Duration::from_mins(1)).authorization(&permit).unwrap().unwrap();
+    let claims = read(&ring, &value, "https://api.example");
+    assert!(claims.get("roles").is_none() && claims.get("scope").is_none(), "{claims}");
 }
