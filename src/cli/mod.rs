@@ -6,6 +6,7 @@ mod console;
 mod explain;
 mod failure;
 mod health;
+mod init;
 mod issuer;
 mod manual;
 mod provider;
@@ -78,6 +79,8 @@ enum Command {
     /// Back up, restore or copy the store; list or remove its signing keys.
     #[command(subcommand)]
     Store(store::Store),
+    /// Write a first configuration, from flags, questions or a sample token.
+    Init(init::Init),
     /// Ask the node that runs with this configuration for its health: 0 is good, 1 is not.
     Health(health::Health),
     /// Print the completions for a shell.
@@ -126,6 +129,7 @@ async fn run(command: &Command, task: &Task) -> Result<Verdict, Failure> {
         Command::Route(route) => route.run(task).await,
         Command::Provider(provider) => provider.run(task).await,
         Command::Store(store) => Box::pin(store.run(task)).await,
+        Command::Init(init) => Box::pin(init.run(task)).await,
         Command::Health(health) => health.run(task).await,
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),

@@ -72,10 +72,9 @@ impl PresetKind for UserPool {
 
 /// Returns the issuer of a user pool.
 fn of_pool(pool: &str) -> Result<Issuer, SettingsError> {
-    let is_name = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let parts = pool.split_once('_').filter(|(region, name)| {
-        region.contains('-') && !name.is_empty() && is_name(region) && is_name(name)
-    });
+    let is_name = pool.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let parts = pool.split_once('_');
+    let parts = parts.filter(|(region, name)| is_name && region.contains('-') && !name.is_empty());
     let Some((region, _)) = parts else {
         let problem = format!(
             "expected a User pool ID of region and name, such as `eu-central-1_AcmePool1`, found `{pool}`"

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::{ClientSettings, TokenFormat, form::Form, refusal::Refusal};
 
-/// Who may ask for tokens.
+/// The clients that may request tokens.
 pub(crate) struct Client {
     pub(crate) id: ClientId,
     pub(crate) scopes: ScopeSet,
@@ -35,7 +35,7 @@ impl Client {
 
 pub(crate) struct Clients {
     by_id: HashMap<ClientId, Client>,
-    /// What the secret of an unknown client is compared with, so that it takes as long as a wrong one.
+    /// The hash that the secret of an unknown client is compared with, so that it takes as long as a wrong one.
     nobody: digest::Digest,
 }
 

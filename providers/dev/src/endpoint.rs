@@ -28,7 +28,7 @@ pub(crate) const FORGET: &str = "/dev/forget";
 /// Says what there is.
 pub(crate) const OVERVIEW: &str = "/dev";
 
-/// Where a request goes: what the dialect has, and what is only for development.
+/// An endpoint: one of the dialect's, or one for development only.
 #[derive(Clone, Copy)]
 enum Place {
     Dialect(Operation),
@@ -162,7 +162,7 @@ fn signs_now(keys: &Keys) -> Response {
     )
 }
 
-/// What there is here, for a person with curl. No secret is in it.
+/// Returns an overview of the issuer, without secrets.
 fn overview(service: &Service) -> Value {
     let paths = service.tenant.dialect.paths();
     let at = |path: &str| format!("{}{path}", service.base);

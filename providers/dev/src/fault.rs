@@ -9,7 +9,7 @@ use scopegate_oidc::{Signer, SignerError, signing_input};
 use scopegate_provider::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// What is wrong with a token that is asked for with `fault=NAME`.
+/// The fault of a token that is requested with `fault=NAME`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Fault {

@@ -6,7 +6,7 @@ use scopegate_oidc::{Signer, SignerError, SigningAlgorithm};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, watch};
 
-/// How many keys that signed earlier are kept.
+/// The number of earlier signing keys that are kept.
 const EARLIER_KEYS: usize = 16;
 
 /// The keys at one moment.

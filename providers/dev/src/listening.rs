@@ -16,10 +16,10 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 use crate::{endpoint::IssuerEndpoint, service::Service};
 
-/// How long requests may take to finish once the listener is closed.
+/// The time for requests to finish once the listener is closed.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long a start waits for an address that a listener is about to leave.
+/// The time for which a start waits for an address that a listener is about to leave.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A listener of this process.
@@ -51,7 +51,7 @@ impl Listening {
         self.address
     }
 
-    /// Who answers now.
+    /// The current service.
     pub(crate) fn answering(&self) -> Option<Arc<Service>> {
         self.answering.load_full()
     }
@@ -116,7 +116,7 @@ async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await
 }
 
-/// Whoever answers at the moment.
+/// An endpoint that calls the current service.
 struct Current(Arc<ArcSwapOption<Service>>);
 
 impl Endpoint for Current {

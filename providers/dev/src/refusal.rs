@@ -42,7 +42,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
-    /// What a person is told.
+    /// Returns the description of the refusal.
     pub(crate) fn description(&self) -> String {
         match self {
             Self::NotAForm => "expected a body of type application/x-www-form-urlencoded".to_owned(),

@@ -10,14 +10,14 @@ use crate::{
     settings::Tenant,
 };
 
-/// Why an issuer does not start.
+/// An error of the start of an issuer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
     /// Its settings are wrong.
     #[error("`{}`: {_0}", _0.key())]
     Settings(#[from] SettingsError),
-    /// What it shares with every provider is wrong.
+    /// The settings common to all kinds are wrong.
     #[error(transparent)]
     Provider(#[from] scopegate_oidc::SettingsError),
     /// The address cannot be listened on.
@@ -25,7 +25,7 @@ pub enum StartError {
     Bind {
         /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The system has no random bytes to make credentials of.
@@ -74,7 +74,7 @@ impl IssuerSettings {
 }
 
 impl Running {
-    /// Where it listens.
+    /// The address of the listener.
     pub fn address(&self) -> SocketAddr {
         self.listening.address()
     }
@@ -89,32 +89,32 @@ impl Running {
         &self.service.issuer
     }
 
-    /// Where its metadata are (OpenID Connect Discovery 1.0, section 4).
+    /// The URL of its metadata (OpenID Connect Discovery 1.0, section 4).
     pub fn discovery_url(&self) -> String {
         self.at(&self.service.tenant.dialect.paths().discovery)
     }
 
-    /// Where its keys are.
+    /// The URL of its keys.
     pub fn jwks_url(&self) -> String {
         self.at(&self.service.tenant.dialect.paths().jwks)
     }
 
-    /// Where tokens are asked for.
+    /// The URL of its token endpoint.
     pub fn token_url(&self) -> String {
         self.at(&self.service.tenant.dialect.paths().token)
     }
 
-    /// Where tokens are introspected; Auth0 has no such place.
+    /// The URL of its introspection endpoint, if the emulated provider has one.
     pub fn introspection_url(&self) -> Option<String> {
         self.service.tenant.dialect.paths().introspect.map(|path| self.at(&path))
     }
 
-    /// Where tokens are revoked.
+    /// The URL of its revocation endpoint.
     pub fn revocation_url(&self) -> String {
         self.at(&self.service.tenant.dialect.paths().revoke)
     }
 
-    /// Where it says what else there is for development: rotation, broken tokens.
+    /// The URL of the overview of its functions for development: rotation, broken tokens.
     pub fn overview_url(&self) -> String {
         self.at(crate::endpoint::OVERVIEW)
     }

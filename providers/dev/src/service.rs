@@ -20,7 +20,7 @@ use crate::{
     settings::Tenant,
 };
 
-/// What outlives a change of settings: a successor at the same address goes on with it.
+/// The state that outlives a change of settings: a successor at the same address takes it over.
 #[derive(Clone)]
 pub(crate) struct Memory {
     pub(crate) keys: Arc<KeyRing>,
@@ -120,7 +120,7 @@ impl Service {
         Ok(())
     }
 
-    /// Who asks: a client, or none if it is the resource server.
+    /// The caller: a client, or none for the resource server.
     fn authenticate(&self, headers: &HeaderMap, form: &Form) -> Result<Option<&Client>, Refusal> {
         let shown = Shown::by(headers, form)?;
         if self.memory.resource_server.is_shown_by(&shown) {
@@ -221,7 +221,7 @@ fn number(claims: &Map<String, Value>, name: &str) -> Option<i64> {
     claims.get(name)?.as_i64()
 }
 
-/// What Auth0 gives who names no API: five parts and `enc`, encrypted to nobody but Auth0.
+/// The token that Auth0 issues without an audience: five parts and `enc`, encrypted to Auth0 itself.
 fn opaque(issuer: &Issuer) -> Option<String> {
     let header = json!({ "alg": "dir", "enc": "A256GCM", "iss": issuer });
     let header = URL_SAFE_NO_PAD.encode(header.to_string());

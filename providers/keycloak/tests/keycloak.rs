@@ -78,6 +78,23 @@ async fn an_id_token_and_a_refresh_token_are_refused_by_their_typ() {
     }
 }
 
+#[tokio::test]
+async fn a_recorded_introspection_answer_passes_as_a_token_does() {
+    let emulation = emulation(recorded!("access-token-claims.json"));
+    let bench = Bench::new::<Keycloak>(&emulation, http(), |issuer| {
+        let mut settings = settings(issuer);
+        let more = json!({ "validate": "introspect", "client_id": "api", "client_secret": "s3cret" });
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        settings
+    })
+    .await;
+    let mut answer: Value = serde_json::from_str(recorded!("introspection-active.json")).unwrap();
+    answer["iss"] = json!(bench.issuer.url());
+    bench.issuer.knows(&bench.token(), &answer);
+    let principal = bench.ask(&bench.token(), Freshness::Cached).await.unwrap();
+    assert!(principal.roles().iter().any(|role| role.as_str() == "orders-reader"));
+}
+
 /// Tokens name the public issuer, and scopegate reaches the server by another name.
 #[tokio::test]
 async fn keys_come_from_the_internal_url_for_tokens_of_the_public_issuer() {

@@ -54,8 +54,8 @@ impl PresetKind for Cluster {
         common.token_types.get_or_insert_with(|| ["none", "JWT"].map(str::to_owned).into());
         common.client_claims.get_or_insert_with(|| claim_names(&["client_id"]));
         common.scope_claims.get_or_insert_with(Vec::new);
-        let is_of_api_server = |text: &str| text.starts_with("https://kubernetes.default.svc");
-        let warns = common.audience.0.iter().any(|audience| is_of_api_server(audience.as_str()));
+        let mut audiences = common.audience.0.iter().map(|audience| audience.as_str());
+        let warns = audiences.any(|audience| audience.starts_with("https://kubernetes.default.svc"));
         let rules = KindRules {
             audience_advice: AUDIENCE_ADVICE,
             client_of_subject: Some(account_of),
@@ -118,14 +118,17 @@ fn url(text: &str) -> Result<Url, SettingsError> {
 /// Parses a service account as `NAMESPACE/NAME`.
 fn account_id(text: &str) -> Result<ClientId, SettingsError> {
     let parts = text.split_once('/').filter(|(namespace, name)| is_label(namespace) && is_label(name));
-    let problem = || format!("expected NAMESPACE/NAME, such as `shop/web`, found `{text}`");
-    parts.ok_or_else(|| SettingsError::kind("service_accounts", problem()))?;
-    ClientId::parse(text).map_err(|error| SettingsError::kind("service_accounts", error.to_string()))
+    let account = parts.and_then(|_| ClientId::parse(text).ok());
+    account.ok_or_else(|| {
+        let problem = format!("expected NAMESPACE/NAME, such as `shop/web`, found `{text}`");
+        SettingsError::kind("service_accounts", problem)
+    })
 }
 
 fn is_label(text: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
-    !text.is_empty() && text.bytes().all(fits)
+    let mut bytes = text.bytes();
+    !text.is_empty()
+        && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.'))
 }
 
 /// Returns the service account in a subject, `system:serviceaccount:NAMESPACE:NAME`, as `NAMESPACE/NAME`.

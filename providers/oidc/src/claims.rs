@@ -68,16 +68,20 @@ fn fractional(seconds: f64) -> Option<Timestamp> {
 
 /// Reads `aud`: a string or an array of strings (RFC 7519, section 4.1.3). Audiences that are `known` share their memory.
 pub(crate) fn audience(claims: &ClaimMap, known: &[Audience]) -> Result<Arc<[Audience]>, Rejection> {
-    let parse = |value: &Value| -> Result<Audience, Rejection> {
-        let known = known.iter().find(|audience| value == audience.as_str());
-        known.map_or_else(|| parse_name(value, "aud", Audience::parse), |audience| Ok(audience.clone()))
+    let values = match claims.get("aud") {
+        None => return Ok(Arc::default()),
+        Some(one @ Value::String(_)) => std::slice::from_ref(one),
+        Some(Value::Array(several)) => several,
+        Some(_) => return Err(wrong("aud", "a string or an array of strings")),
     };
-    match claims.get("aud") {
-        None => Ok(Arc::default()),
-        Some(one @ Value::String(_)) => Ok([parse(one)?].into()),
-        Some(Value::Array(several)) => several.iter().map(parse).collect(),
-        Some(_) => Err(wrong("aud", "a string or an array of strings")),
+    let mut audience = Vec::with_capacity(values.len());
+    for value in values {
+        audience.push(match known.iter().find(|known| value == known.as_str()) {
+            Some(known) => known.clone(),
+            None => parse_name(value, "aud", Audience::parse)?,
+        });
     }
+    Ok(audience.into())
 }
 
 /// Returns the union of the scopes in the rules' scope claims, in our names. A name that is not a scope by RFC 6749,

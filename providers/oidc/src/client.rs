@@ -1,4 +1,4 @@
-//! The client as which a provider is asked, and how it proves that it is this client.
+//! The client that scopegate is to a provider, and its authentication.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use url::{Url, form_urlencoded};
 
 use crate::settings::{ClientAuthenticationMethod, SettingsError};
 
-/// How long an assertion is valid: longer than any answer takes, far below the hour that Okta allows.
+/// The lifetime of an assertion: longer than any answer takes, far below the hour that Okta allows.
 const ASSERTION_LIFETIME: Duration = Duration::from_mins(1);
 
 /// A client of the provider.
@@ -23,7 +23,7 @@ pub(crate) struct Client {
     pub(crate) authentication: ClientAuthentication,
 }
 
-/// How a client authenticates (OIDC Core 1.0, section 9).
+/// The way in which a client authenticates (OIDC Core 1.0, section 9).
 #[derive(Debug, Clone)]
 pub(crate) enum ClientAuthentication {
     /// In the `Authorization` header (RFC 6749, section 2.3.1).
@@ -80,7 +80,7 @@ impl Client {
         Self { id: caller.id, authentication }
     }
 
-    /// Whether it can ask for tokens for itself: a client that proves nothing cannot (RFC 6749, section 4.4).
+    /// Returns `true` if it can request tokens for itself: a client that proves nothing cannot (RFC 6749, section 4.4).
     pub(crate) fn can_request_tokens(&self) -> bool {
         !matches!(self.authentication, ClientAuthentication::None)
     }
@@ -129,8 +129,9 @@ pub(crate) fn post(endpoint: &Url, form: Form, authorization: Option<HeaderValue
 
 /// `Authorization: Basic`: id and secret form-encoded, then joined, then in base64 (RFC 6749, section 2.3.1).
 fn basic(id: &ClientId, secret: &Secret) -> Option<HeaderValue> {
-    let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = STANDARD.encode(format!("{}:{}", encode(id.as_str()), encode(secret.reveal())));
+    let [id, secret] = [id.as_str(), secret.reveal()]
+        .map(|text| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>());
+    let pair = STANDARD.encode(format!("{id}:{secret}"));
     let mut value = HeaderValue::from_str(&format!("Basic {pair}")).ok()?;
     value.set_sensitive(true);
     Some(value)

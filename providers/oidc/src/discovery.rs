@@ -137,8 +137,8 @@ impl Discovery {
         if status != StatusCode::OK {
             let retry_after = retry_after(answer.headers());
             let absent = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
-            let failed = || DiscoveryError::Status { url: url.clone(), status, retry_after };
-            return if absent { Ok(None) } else { Err(failed()) };
+            let failed = DiscoveryError::Status { url: url.clone(), status, retry_after };
+            return if absent { Ok(None) } else { Err(failed) };
         }
         let metadata = Metadata::parse(answer.body())
             .map_err(|problem| DiscoveryError::Malformed { url: url.clone(), problem })?;
@@ -147,8 +147,11 @@ impl Discovery {
 
     fn check(&self, metadata: Metadata, url: &Url) -> Result<Metadata, DiscoveryError> {
         if metadata.issuer != self.issuer {
-            let (expected, found) = (self.issuer.clone(), Excerpt::new(metadata.issuer.as_str()));
-            return Err(DiscoveryError::Issuer { url: url.clone(), expected, found });
+            return Err(DiscoveryError::Issuer {
+                url: url.clone(),
+                expected: self.issuer.clone(),
+                found: Excerpt::new(metadata.issuer.as_str()),
+            });
         }
         if url.scheme() != "https" {
             return Ok(metadata);

@@ -58,7 +58,7 @@ pub enum HttpSettingsError {
     CaFile {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The file holds no certificates.
@@ -130,7 +130,7 @@ struct Secure {
     stamp: Stamp,
 }
 
-/// By what a changed file is known; nothing if there is none.
+/// The mark by which a changed file is noticed; nothing if there is no file.
 type Stamp = Option<(SystemTime, u64)>;
 
 impl Http {
@@ -160,17 +160,10 @@ impl Http {
         if !self.bearer_origins.contains(&url.origin()) {
             return Ok(None);
         }
-        let host = url.host_str().unwrap_or_default();
-        let unreadable = |problem: &str| HttpError::Connection {
-            host: host.to_owned(),
+        read_bearer(file).map(Some).map_err(|problem| HttpError::Connection {
+            host: url.host_str().unwrap_or_default().to_owned(),
             detail: format!("cannot read `http.bearer_token` from `{}`: {problem}", file.display()),
-        };
-        let token = std::fs::read_to_string(file).map_err(|error| unreadable(&error.to_string()))?;
-        let token = BearerToken::parse(token.trim()).map_err(|error| unreadable(&error.to_string()))?;
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.reveal()))
-            .map_err(|error| unreadable(&error.to_string()))?;
-        value.set_sensitive(true);
-        Ok(Some(value))
+        })
     }
 
     /// Sets another limit of an answer than [`MAX_ANSWER`].
@@ -262,11 +255,24 @@ fn stamp(path: &Path) -> Stamp {
     Some((file.modified().ok()?, file.len()))
 }
 
-fn read_authorities(path: &Path) -> Result<Vec<Certificate>, HttpSettingsError> {
-    let shown = || path.display().to_string();
-    let pem = std::fs::read(path).map_err(|source| HttpSettingsError::CaFile { path: shown(), source })?;
+/// Reads a bearer token from a file, as the value of `Authorization`.
+fn read_bearer(file: &Path) -> Result<HeaderValue, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let token = BearerToken::parse(text.trim()).map_err(|error| error.to_string())?;
+    let value = HeaderValue::from_str(&format!("Bearer {}", token.reveal()));
+    let mut value = value.map_err(|error| error.to_string())?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn read_authorities(file: &Path) -> Result<Vec<Certificate>, HttpSettingsError> {
+    let path = file.display().to_string();
+    let pem = match std::fs::read(file) {
+        Ok(pem) => pem,
+        Err(source) => return Err(HttpSettingsError::CaFile { path, source }),
+    };
     let found = Certificate::from_pem_bundle(&pem).unwrap_or_default();
-    if found.is_empty() { Err(HttpSettingsError::CaContent { path: shown() }) } else { Ok(found) }
+    if found.is_empty() { Err(HttpSettingsError::CaContent { path }) } else { Ok(found) }
 }
 
 fn read_proxy(url: &Secret) -> Result<Proxy, HttpSettingsError> {
@@ -280,8 +286,7 @@ fn read_proxy(url: &Secret) -> Result<Proxy, HttpSettingsError> {
 #[async_trait]
 impl HttpClient for Http {
     async fn send(&self, mut request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpError> {
-        let refused = |detail: &str| HttpError::Connection { host: String::new(), detail: detail.to_owned() };
-        let url = Url::parse(&request.uri().to_string()).map_err(|_| refused("the URL is not absolute"))?;
+        let url = Url::parse(&request.uri().to_string()).map_err(|_| not_absolute())?;
         let client = self.client(&url)?;
         let host = url.host_str().unwrap_or_default().to_owned();
         if request.method() == http::Method::GET
@@ -290,7 +295,7 @@ impl HttpClient for Http {
         {
             request.headers_mut().insert(header::AUTHORIZATION, value);
         }
-        let request = reqwest::Request::try_from(request).map_err(|_| refused("the URL is not absolute"))?;
+        let request = reqwest::Request::try_from(request).map_err(|_| not_absolute())?;
         let answer = client.execute(request).await.map_err(|error| failure(&host, &error))?;
         read(answer, host, self.limit).await
     }
@@ -301,19 +306,22 @@ async fn read(
     host: String,
     limit: usize,
 ) -> Result<http::Response<Bytes>, HttpError> {
-    let too_large = |host| HttpError::TooLarge { host, limit };
     let mut response = http::Response::new(Bytes::new());
     *response.status_mut() = answer.status();
     *response.headers_mut() = std::mem::take(answer.headers_mut());
     let mut body = BytesMut::new();
     while let Some(chunk) = answer.chunk().await.map_err(|error| failure(&host, &error))? {
         if body.len() + chunk.len() > limit {
-            return Err(too_large(host));
+            return Err(HttpError::TooLarge { host, limit });
         }
         body.extend_from_slice(&chunk);
     }
     *response.body_mut() = body.freeze();
     Ok(response)
+}
+
+fn not_absolute() -> HttpError {
+    HttpError::Connection { host: String::new(), detail: "the URL is not absolute".to_owned() }
 }
 
 fn failure(host: &str, error: &reqwest::Error) -> HttpError {

@@ -313,11 +313,10 @@ impl Line {
 /// Returns the error in the provider's words (RFC 6749, section 5.2), without line breaks.
 fn provider_error(body: &[u8]) -> Option<Excerpt> {
     let members = parse_object(body, "").ok()?;
-    let text = |name: &str| members.get(name).and_then(Value::as_str);
-    let error = text("error").or_else(|| text("errorCode"))?;
-    let description = text("error_description").or_else(|| text("errorSummary"));
-    let description = description.map(|text| format!(": {text}")).unwrap_or_default();
-    Some(Excerpt::new(&clean(&format!("{error}{description}"))))
+    // Okta writes `errorCode` and `errorSummary`.
+    let names = ["error", "errorCode", "error_description", "errorSummary"];
+    let said: Vec<&str> = names.iter().filter_map(|name| members.get(*name)?.as_str()).collect();
+    if said.is_empty() { None } else { Some(Excerpt::new(&clean(&said.join(": ")))) }
 }
 
 impl NoAnswer {

@@ -54,8 +54,7 @@ pub fn is_guid(text: &str) -> bool {
 /// Returns `true` if a key with this `issuer` member (of Entra ID's key sets) may sign tokens of `tenant`: the member names
 /// that tenant, or a template of every tenant's issuer.
 pub(crate) fn key_serves_tenant(key_issuer: &str, tenant: &str) -> bool {
-    let named = |part: &str| part == tenant || part == TENANT;
-    key_issuer.split('/').any(named)
+    key_issuer.split('/').any(|part| part == tenant || part == TENANT)
 }
 
 #[cfg(test)]

@@ -165,14 +165,15 @@ impl Material {
 
     /// RFC 7518, section 6.3.1.
     fn rsa(jwk: &Map<String, Value>) -> Result<Self, KeyProblem> {
-        let (n, e) = (number(jwk, "n")?, number(jwk, "e")?);
+        let n = number(jwk, "n")?;
+        let e = number(jwk, "e")?;
         let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
         if !(2048..=8192).contains(&bits) {
             return Err(KeyProblem::Size { bits });
         }
-        let odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
-        let exponent_fits = odd(&e) && e.len() <= 4 && e != [1];
-        if odd(&n) && exponent_fits { Ok(Self::Rsa { n, e }) } else { Err(KeyProblem::Material) }
+        let are_odd = [&n, &e].iter().all(|number| number.last().is_some_and(|byte| byte % 2 == 1));
+        let exponent_fits = e.len() <= 4 && e != [1];
+        if are_odd && exponent_fits { Ok(Self::Rsa { n, e }) } else { Err(KeyProblem::Material) }
     }
 
     /// RFC 7518, section 6.2.1: each coordinate has the full length of the field.
@@ -183,7 +184,8 @@ impl Material {
             "P-521" => (KeyType::P521, 66),
             _ => return Err(KeyProblem::Curve),
         };
-        let (x, y) = (bytes(jwk, "x")?, bytes(jwk, "y")?);
+        let x = bytes(jwk, "x")?;
+        let y = bytes(jwk, "y")?;
         if x.len() != length || y.len() != length {
             return Err(KeyProblem::Material);
         }
@@ -210,17 +212,14 @@ impl Material {
     }
 
     fn bind(&self, algorithm: Algorithm) -> Result<Check, KeyProblem> {
-        let rejected = |_: KeyRejected| KeyProblem::Material;
-        let key = match self {
+        let key: Result<_, KeyRejected> = match self {
             Self::Rsa { n, e } => RsaPublicKeyComponents { n, e }
-                .to_parsed_public_key(algorithm.rsa().ok_or(KeyProblem::Algorithm)?)
-                .map_err(rejected)?,
+                .to_parsed_public_key(algorithm.rsa().ok_or(KeyProblem::Algorithm)?),
             Self::Point { bytes, .. } => {
                 ParsedPublicKey::new(algorithm.curve().ok_or(KeyProblem::Algorithm)?, bytes)
-                    .map_err(rejected)?
             }
         };
-        Ok(Check { algorithm, key })
+        Ok(Check { algorithm, key: key.map_err(|_| KeyProblem::Material)? })
     }
 
     fn print(&self) -> KeyPrint {
@@ -243,17 +242,14 @@ impl Material {
 impl Certificate {
     /// Reads the thumbprints, or computes them from the first certificate of `x5c`.
     fn of(jwk: &Map<String, Value>) -> Self {
-        let written = |name| optional_text(jwk, name).ok().flatten().map(Box::from);
         let der = jwk.get("x5c").and_then(|chain| chain.get(0)).and_then(Value::as_str);
         let der = der.and_then(|text| STANDARD.decode(text).ok());
-        let computed = |algorithm| {
-            let print = digest::digest(algorithm, der.as_deref()?);
-            Some(URL_SAFE_NO_PAD.encode(print).into())
-        };
-        Self {
-            x5t: written("x5t").or_else(|| computed(&digest::SHA1_FOR_LEGACY_USE_ONLY)),
-            x5t_s256: written("x5t#S256").or_else(|| computed(&digest::SHA256)),
-        }
+        let prints = [("x5t", &digest::SHA1_FOR_LEGACY_USE_ONLY), ("x5t#S256", &digest::SHA256)];
+        let [x5t, x5t_s256] = prints.map(|(name, algorithm)| match optional_text(jwk, name) {
+            Ok(Some(written)) => Some(written.into()),
+            _ => der.as_deref().map(|der| URL_SAFE_NO_PAD.encode(digest::digest(algorithm, der)).into()),
+        });
+        Self { x5t, x5t_s256 }
     }
 }
 
@@ -271,17 +267,16 @@ fn check_use(jwk: &Map<String, Value>) -> Result<(), KeyProblem> {
     }
 }
 
-/// The allowed algorithms of a key type, narrowed by `alg` (RFC 7517, section 4.4; RFC 8725, section 3.1).
+/// Returns the allowed algorithms of a key type, narrowed by `alg` (RFC 7517, section 4.4; RFC 8725, section 3.1).
 fn algorithms(
     jwk: &Map<String, Value>,
     key_type: KeyType,
     allowed: &[Algorithm],
 ) -> Result<Vec<Algorithm>, KeyProblem> {
     let named = optional_text(jwk, "alg")?;
-    let fits = |algorithm: &Algorithm| {
-        algorithm.key_type() == key_type && named.is_none_or(|name| algorithm.is_called(name))
-    };
-    let mut algorithms: Vec<Algorithm> = allowed.iter().copied().filter(fits).collect();
+    let mut algorithms: Vec<Algorithm> =
+        allowed.iter().copied().filter(|algorithm| algorithm.key_type() == key_type).collect();
+    algorithms.retain(|algorithm| named.is_none_or(|name| algorithm.is_called(name)));
     algorithms.sort_unstable();
     algorithms.dedup();
     if algorithms.is_empty() { Err(KeyProblem::Algorithm) } else { Ok(algorithms) }

@@ -127,8 +127,9 @@ impl Jwt {
 
     /// The header parameters that name the key.
     pub(crate) fn key_reference(&self) -> KeyReference<'_> {
-        let parameter = |name| self.header.get(name).and_then(Value::as_str);
-        KeyReference { kid: parameter("kid"), x5t: parameter("x5t"), x5t_s256: parameter("x5t#S256") }
+        let [kid, x5t, x5t_s256] =
+            ["kid", "x5t", "x5t#S256"].map(|name| self.header.get(name).and_then(Value::as_str));
+        KeyReference { kid, x5t, x5t_s256 }
     }
 
     /// The bytes that the signature covers (RFC 7515, section 5.1, step 8).

@@ -1,10 +1,10 @@
-//! What an issuer says about itself: OIDC Discovery 1.0 section 3, RFC 8414 section 2, or less.
+//! The metadata of an issuer: OIDC Discovery 1.0 section 3, RFC 8414 section 2, or less.
 
 use scopegate_provider::{Issuer, NameError};
 use serde_json::{Map, Value};
 use url::Url;
 
-/// What an issuer says about itself, read tolerantly: only `issuer` must be there. A member that is `null`, a URI
+/// The metadata of an issuer, read tolerantly: only `issuer` must be there. A member that is `null`, a URI
 /// template, a URN or of another JSON type is taken as absent, since metadata is a hint; unknown members are passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metadata {
@@ -20,13 +20,13 @@ pub struct Metadata {
     pub revocation_endpoint: Option<Url>,
 }
 
-/// Why bytes are no metadata.
+/// An error of bytes that are not metadata.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
     /// Not a JSON object.
     #[error("expected a JSON object, found {found}")]
     NotAnObject {
-        /// What stands there instead.
+        /// The kind of value that was found.
         found: &'static str,
     },
     /// `issuer` is absent or no string.
@@ -45,13 +45,15 @@ impl Metadata {
     pub fn parse(json: &[u8]) -> Result<Self, MetadataError> {
         let members = object(json)?;
         let issuer = members.get("issuer").and_then(Value::as_str).ok_or(MetadataError::NoIssuer)?;
-        let url = |name| members.get(name).and_then(Value::as_str).and_then(endpoint);
+        let names = ["jwks_uri", "token_endpoint", "introspection_endpoint", "revocation_endpoint"];
+        let [jwks_uri, token_endpoint, introspection_endpoint, revocation_endpoint] =
+            names.map(|name| members.get(name).and_then(Value::as_str).and_then(endpoint));
         Ok(Self {
             issuer: Issuer::parse(issuer)?,
-            jwks_uri: url("jwks_uri"),
-            token_endpoint: url("token_endpoint"),
-            introspection_endpoint: url("introspection_endpoint"),
-            revocation_endpoint: url("revocation_endpoint"),
+            jwks_uri,
+            token_endpoint,
+            introspection_endpoint,
+            revocation_endpoint,
         })
     }
 

@@ -120,7 +120,7 @@ impl OidcProvider {
     async fn check_signature(&self, admitted: Admitted) -> Result<Signed, AuthnError> {
         self.check_trust(admitted.key_id())?;
         let keys = self.find_keys(&admitted).await?;
-        let overloaded = || Outage::new(OutageCause::Overloaded, OVERLOADED);
+        let overloaded = Outage::new(OutageCause::Overloaded, OVERLOADED);
         let (answer, checked) = oneshot::channel();
         let job = move || -> Tell {
             // A caller that has gone away needs no answer.
@@ -130,8 +130,8 @@ impl OidcProvider {
             let signed = admitted.check_signature(&keys);
             Box::new(move || drop(answer.send(signed)))
         };
-        self.offload.offload(Box::new(job)).map_err(|_| overloaded())?;
-        let signed = checked.await.map_err(|_| overloaded())??;
+        self.offload.offload(Box::new(job)).map_err(|_| overloaded.clone())?;
+        let signed = checked.await.map_err(|_| overloaded)??;
         self.check_trust(signed.key().id())?;
         Ok(signed)
     }

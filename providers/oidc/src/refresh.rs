@@ -120,9 +120,11 @@ async fn fetch(issuer: &RemoteKeySet, woken: bool) -> Result<Duration, RefreshEr
 }
 
 fn read_keys(issuer: &RemoteKeySet, path: &Path) -> Result<KeySet, RefreshError> {
-    let error = |problem: String| RefreshError::File { path: path.display().to_string(), problem };
-    let json = std::fs::read(path).map_err(|source| error(source.to_string()))?;
-    KeySet::parse(&json, &issuer.plan.algorithms).map_err(|problem| error(problem.to_string()))
+    let set = match std::fs::read(path) {
+        Ok(json) => KeySet::parse(&json, &issuer.plan.algorithms).map_err(|problem| problem.to_string()),
+        Err(problem) => Err(problem.to_string()),
+    };
+    set.map_err(|problem| RefreshError::File { path: path.display().to_string(), problem })
 }
 
 /// Returns the metadata: fetched on schedule, from memory while a token waits or the issuer does not answer.

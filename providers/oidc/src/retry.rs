@@ -23,13 +23,16 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 /// Returns the same, or else the wait until `X-RateLimit-Reset` (Auth0) or `X-Rate-Limit-Reset` (Okta), in seconds since
 /// 1970. A limit of 0 is Okta's limit of concurrent requests, for which the moment means nothing.
 pub(crate) fn asked_wait(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
-    let reset = || {
-        let limit = number("x-ratelimit-limit").or(number("x-rate-limit-limit"))?;
-        let reset = number("x-ratelimit-reset").or(number("x-rate-limit-reset"))?;
-        (limit > 0).then(|| Timestamp::from_seconds(reset).since(now).clamp(SHORTEST, LONGEST))
-    };
-    retry_after(headers).or_else(reset)
+    if let Some(wait) = retry_after(headers) {
+        return Some(wait);
+    }
+    let limit = number(headers, "x-ratelimit-limit").or(number(headers, "x-rate-limit-limit"))?;
+    let reset = number(headers, "x-ratelimit-reset").or(number(headers, "x-rate-limit-reset"))?;
+    (limit > 0).then(|| Timestamp::from_seconds(reset).since(now).clamp(SHORTEST, LONGEST))
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<i64> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// Returns the wait before attempt number `failures + 1`: 1, 2, 4 … seconds up to `longest`, each made shorter by up to a half at

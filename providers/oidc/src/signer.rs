@@ -47,7 +47,7 @@ impl fmt::Display for SigningAlgorithm {
     }
 }
 
-/// Why there is no key or no signature. It holds nothing of the key.
+/// An error of a key or a signature. It holds nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignerError {
@@ -164,7 +164,7 @@ impl Signer {
         receiver.await.map_err(|_| failed)?
     }
 
-    /// What it signs with.
+    /// The algorithm.
     pub fn algorithm(&self) -> SigningAlgorithm {
         self.algorithm
     }
@@ -211,7 +211,7 @@ impl Signer {
         self.key.sign(message).ok_or(SignerError::Sign { algorithm: self.algorithm })
     }
 
-    /// Whether `signature` is this key's signature of `message`.
+    /// Returns `true` if `signature` is this key's signature of `message`.
     pub fn is_signature_of(&self, message: &[u8], signature: &[u8]) -> bool {
         let (algorithm, public): (&dyn signature::VerificationAlgorithm, &[u8]) = match &self.key {
             PrivateKey::Ecdsa(key) => (&signature::ECDSA_P256_SHA256_FIXED, key.public_key().as_ref()),
@@ -287,7 +287,7 @@ impl PrivateKey {
     }
 }
 
-/// What stands in the first block of a private key (RFC 7468). OpenSSL writes the curve's parameters before it.
+/// Returns the content of the first block of a private key (RFC 7468). OpenSSL writes the curve's parameters before it.
 fn private_key_der(pem: &str) -> Option<Vec<u8>> {
     let (_, rest) = pem
         .split_once("-----BEGIN PRIVATE KEY-----")

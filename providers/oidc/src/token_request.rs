@@ -79,12 +79,9 @@ impl Requester {
         let request =
             client.post(endpoint, form, &*self.clock).map_err(|error| cannot_sign(error, endpoint))?;
         let answer = self.http.send(request).await.map_err(|error| out(&error, endpoint))?;
-        let unsupported = || {
-            serde_json::from_slice::<Refused>(answer.body()).is_ok_and(|refusal| {
-                *refusal.error() == CoreErrorResponseType::Extension("unsupported_token_type".to_owned())
-            })
-        };
-        if answer.status().is_success() || unsupported() {
+        let is_unsupported = serde_json::from_slice::<Refused>(answer.body())
+            .is_ok_and(|refusal| refusal.error().as_ref() == "unsupported_token_type");
+        if answer.status().is_success() || is_unsupported {
             return Ok(());
         }
         tracing::warn!(%endpoint, status = %answer.status(), "the provider did not revoke a token");
@@ -95,20 +92,22 @@ impl Requester {
     }
 }
 
+fn malformed(endpoint: &Url, problem: &str) -> TokenRequestError {
+    tracing::warn!(%endpoint, problem, "the token endpoint's answer cannot be used");
+    TokenRequestError::Unavailable(Outage::new(OutageCause::Provider, RETRY))
+}
+
 fn granted(answer: &Response<Bytes>, endpoint: &Url) -> Result<TokenResponse, TokenRequestError> {
-    let malformed = |problem: &str| {
-        tracing::warn!(%endpoint, problem, "the token endpoint's answer cannot be used");
-        TokenRequestError::Unavailable(Outage::new(OutageCause::Provider, RETRY))
-    };
     // The parser's own message could quote the token.
     let granted: Granted = serde_json::from_slice(answer.body())
-        .map_err(|_| malformed("it is not what RFC 6749, section 5.1, says"))?;
+        .map_err(|_| malformed(endpoint, "it is not as RFC 6749, section 5.1, defines it"))?;
     let token = granted.access_token().secret();
     let scope = granted
         .scopes()
         .map(|scopes| scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" "));
     Ok(TokenResponse {
-        access_token: BearerToken::parse(token).map_err(|_| malformed("its token is no bearer token"))?,
+        access_token: BearerToken::parse(token)
+            .map_err(|_| malformed(endpoint, "its token is not a bearer token"))?,
         token_type: match granted.token_type() {
             CoreTokenType::Bearer => "Bearer".to_owned(),
             other => other.as_ref().to_owned(),
@@ -120,7 +119,8 @@ fn granted(answer: &Response<Bytes>, endpoint: &Url) -> Result<TokenResponse, To
 
 /// RFC 6749, section 5.2, told apart by `error` and not by the status, which differs from provider to provider.
 fn refused(answer: &Response<Bytes>, endpoint: &Url, now: Timestamp) -> TokenRequestError {
-    let (status, retry_after) = (answer.status(), asked_wait(answer.headers(), now));
+    let status = answer.status();
+    let retry_after = asked_wait(answer.headers(), now);
     let refused = |error: &str, description: Option<&str>| TokenRequestError::Refused {
         status: status.as_u16(),
         error: clean(error),

@@ -232,10 +232,12 @@ pub(crate) fn client(rules: &TokenRules, map: &ClaimMap) -> Option<ClientId> {
 fn check_required_claims(rules: &TokenRules, map: &ClaimMap) -> Result<(), Rejection> {
     for required in &rules.required_claims {
         let claim = required.path.as_str();
-        let missing = || Rejection::MissingClaim { claim: claim.into(), advice: "" };
-        let found = required.path.find(map).ok_or_else(missing)?;
-        if !required.is_met_by(found) {
-            return Err(Rejection::RequiredClaim { claim: claim.into() });
+        match required.path.find(map) {
+            None => return Err(Rejection::MissingClaim { claim: claim.into(), advice: "" }),
+            Some(found) if !required.is_met_by(found) => {
+                return Err(Rejection::RequiredClaim { claim: claim.into() });
+            }
+            Some(_) => {}
         }
     }
     Ok(())
@@ -346,7 +348,7 @@ fn facts(map: &ClaimMap, binding: Binding) -> Result<Facts, Rejection> {
 /// RFC 8693, section 4.1. PingOne has been seen to write a string.
 fn actor(map: &ClaimMap) -> Result<Option<Actor>, Rejection> {
     let expected = "an object with a string `sub` or `client_id`";
-    let wrong = || Rejection::WrongType { claim: "act".into(), expected };
+    let wrong = Rejection::WrongType { claim: "act".into(), expected };
     let (id, issuer) = match map.get("act") {
         None => return Ok(None),
         Some(Value::String(id)) => (Some(id.as_str()), None),
@@ -354,23 +356,24 @@ fn actor(map: &ClaimMap) -> Result<Option<Actor>, Rejection> {
             let id = members.get("sub").or_else(|| members.get("client_id"));
             (id.and_then(Value::as_str), claims::name(members, "iss", Issuer::parse)?)
         }
-        Some(_) => return Err(wrong()),
+        Some(_) => return Err(wrong),
     };
-    let id = id.filter(|id| !id.is_empty()).ok_or_else(wrong)?;
+    let id = id.filter(|id| !id.is_empty()).ok_or(wrong)?;
     Ok(Some(Actor { id: id.into(), issuer }))
 }
 
 /// RFC 9396, section 2.
 fn authorization_details(map: &ClaimMap) -> Result<Arc<[Map<String, Value>]>, Rejection> {
     let expected = "an array of objects with a string `type`";
-    let wrong = || Rejection::WrongType { claim: "authorization_details".into(), expected };
+    let wrong = Rejection::WrongType { claim: "authorization_details".into(), expected };
     let Some(details) = map.get("authorization_details") else { return Ok(Arc::default()) };
-    let details = details.as_array().ok_or_else(wrong)?;
-    let typed = |detail: &Value| {
+    let Some(details) = details.as_array() else { return Err(wrong) };
+    let mut typed = Vec::with_capacity(details.len());
+    for detail in details {
         let members = detail.as_object().filter(|members| members.get("type").is_some_and(Value::is_string));
-        members.cloned().ok_or_else(wrong)
-    };
-    details.iter().map(typed).collect()
+        typed.push(members.ok_or_else(|| wrong.clone())?.clone());
+    }
+    Ok(typed.into())
 }
 
 /// Entra ID replaces `groups` by a pointer above 200 groups (distributed claims, OpenID Connect Core 1.0, section 5.6.2),

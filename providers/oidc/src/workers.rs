@@ -13,15 +13,15 @@ use std::{
 
 use scopegate_provider::{Busy, Job, Offload};
 
-/// How many jobs may wait for each thread. A check of a signature takes 17 to 64 µs, so that what waits last is reached
+/// The number of jobs that may wait for each thread. A check of a signature takes 17 to 64 µs, so that what waits last is reached
 /// after some 65 ms; whatever comes on top is turned away at once.
 pub const QUEUE_PER_THREAD: usize = 1024;
 
-/// How many callers are told at once what came of their jobs. Where I/O shares a core with this, each time that it is told
+/// The number of callers that learn the results of their jobs at once. Where I/O shares a core with this, each time that it is told
 /// something takes two changes of threads, half as much again as a check of a signature.
 const TOLD_AT_ONCE: usize = 8;
 
-/// How much less willingly than I/O threads the system runs these (`nice`).
+/// The priority of these threads below that of I/O threads (`nice`).
 const NICENESS: i32 = 10;
 
 /// A bounded pool of threads with lower priority than those that do I/O: a flood of forged tokens then takes its own time

@@ -68,7 +68,7 @@ impl Claims {
         self.parsed.get_or_init(|| serde_json::from_slice(&self.as_json()).unwrap_or_default())
     }
 
-    /// What stands at `path`.
+    /// Returns the claim at `path`.
     pub fn get(&self, path: &ClaimPath) -> Option<&Value> {
         path.find(self.map())
     }
@@ -80,7 +80,7 @@ impl fmt::Debug for Claims {
     }
 }
 
-/// Where a claim stands: a member's name, tried exactly first, or a JSON Pointer (RFC 6901).
+/// The path of a claim: a member's name, tried exactly first, or a JSON Pointer (RFC 6901).
 ///
 /// ```
 /// use scopegate_provider::{ClaimPath, Claims};
@@ -93,7 +93,7 @@ impl fmt::Debug for Claims {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClaimPath(Box<str>);
 
-/// Why a string is not a claim path.
+/// A string that is not a claim path.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClaimPathError {
     /// The empty string.
@@ -141,7 +141,7 @@ impl ClaimPath {
         &self.0
     }
 
-    /// What stands there in `claims`.
+    /// Finds the claim in `claims`.
     pub fn find<'a>(&self, claims: &'a Map<String, Value>) -> Option<&'a Value> {
         if let Some(exact) = claims.get(&*self.0) {
             return Some(exact);

@@ -13,7 +13,7 @@ pub trait HttpClient: Send + Sync + fmt::Debug {
     async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HttpError>;
 }
 
-/// Why there is no answer. Neither the request's body nor its headers are in it.
+/// An error of a request. Neither the request's body nor its headers are in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
@@ -22,7 +22,7 @@ pub enum HttpError {
     Connection {
         /// The host.
         host: String,
-        /// What the network said.
+        /// The error of the network.
         detail: String,
     },
     /// A plain `http` URL that is neither loopback nor allowed by name.

@@ -5,19 +5,19 @@ use std::{fmt, sync::Arc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// Why a string is not the name that it was given for.
+/// A string that is not a valid name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Nothing was given.
     #[error("expected {what}, found an empty string")]
     Empty {
-        /// What was expected.
+        /// The expected kind of name.
         what: &'static str,
     },
     /// A control character, which could forge a line of a log or a header.
     #[error("expected {what}, found a control character in it")]
     Control {
-        /// What was expected.
+        /// The expected kind of name.
         what: &'static str,
     },
 }
@@ -97,7 +97,7 @@ name! {
     Audience, "an audience"
 }
 name! {
-    /// Whom a token speaks for (`sub`); unique together with the issuer only.
+    /// The subject of a token (`sub`); unique together with the issuer only.
     Subject, "a subject"
 }
 name! {

@@ -18,7 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 #[schemars(transparent)]
 pub struct Scope(Arc<str>);
 
-/// Why a string is not a scope.
+/// A string that is not a scope.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ScopeError {
     /// The empty string.
@@ -101,12 +101,12 @@ impl ScopeSet {
         text.split(' ').filter(|part| !part.is_empty()).map(Scope::parse).collect()
     }
 
-    /// Whether `scope` is in the set.
+    /// Returns `true` if `scope` is in the set.
     pub fn contains(&self, scope: &Scope) -> bool {
         self.0.binary_search(scope).is_ok()
     }
 
-    /// Whether every scope of `other` is in the set.
+    /// Returns `true` if every scope of `other` is in the set.
     pub fn is_superset(&self, other: &ScopeSet) -> bool {
         other.iter().all(|scope| self.contains(scope))
     }
@@ -116,12 +116,12 @@ impl ScopeSet {
         self.0.iter()
     }
 
-    /// How many scopes there are.
+    /// Returns the number of scopes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Returns `true` if the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct BearerToken(Arc<str>);
 
-/// Why a string is not a bearer token. The string is not in it.
+/// A string that is not a bearer token. The string is not in the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// Nothing was given.
@@ -66,7 +66,7 @@ impl BearerToken {
     }
 }
 
-/// Whether a byte may stand before the final `=` of a `b64token`; without a branch, so that many are judged at once.
+/// Returns `true` if a byte may stand before the final `=` of a `b64token`. Has no branch, so that many bytes are checked at once.
 const fn is_b64token(byte: u8) -> bool {
     let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
     let digit = byte.wrapping_sub(b'0') < 10;
@@ -102,7 +102,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Why a secret cannot be had. Its value is not shown.
+/// An error of reading a secret. Its value is not shown.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// Neither a string nor a place to read it from.
@@ -113,7 +113,7 @@ pub enum SecretError {
     /// Nothing in it.
     #[error("expected a secret, found an empty string{}", origin.as_deref().map(|o| format!(" in {o}")).unwrap_or_default())]
     Empty {
-        /// Where it was read from.
+        /// The place that it was read from.
         origin: Option<String>,
     },
     /// The environment has no such variable, or it is not UTF-8.
@@ -127,7 +127,7 @@ pub enum SecretError {
     File {
         /// The file.
         path: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }

@@ -22,19 +22,19 @@ pub struct Span(Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ByteSize(usize);
 
-/// Why a string is neither a duration nor a size.
+/// A string that is neither a duration nor a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnitError {
     /// Not a duration.
     #[error("expected a duration such as `250ms`, `30s`, `10m`, `24h` or `31d`, found `{found}`")]
     Duration {
-        /// What was found.
+        /// The string.
         found: String,
     },
     /// Not a size.
     #[error("expected a size such as `512B`, `32KiB` or `1MiB`, found `{found}`")]
     Size {
-        /// What was found.
+        /// The string.
         found: String,
     },
 }

@@ -45,7 +45,7 @@ impl TestClock {
         *self.now.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
-    /// How many sleep at the moment: a test waits for it before it moves the clock.
+    /// Returns the number of sleepers: a test waits for it before it moves the clock.
     pub fn sleepers(&self) -> usize {
         self.uptime.receiver_count()
     }

@@ -40,7 +40,7 @@ pub struct TestIssuer {
     accepting: AbortHandle,
 }
 
-/// Where the endpoints are, as paths on this host; empty if the document names none.
+/// The paths of the endpoints on this host; empty if the document names none.
 #[derive(Debug, Clone, Default)]
 pub struct Paths {
     /// The discovery document.
@@ -105,7 +105,7 @@ impl TestIssuer {
         Issuer::parse(&self.issuer).unwrap()
     }
 
-    /// Where its endpoints are.
+    /// The paths of its endpoints.
     pub fn paths(&self) -> &Paths {
         &self.paths
     }
@@ -168,7 +168,7 @@ impl TestIssuer {
         *lock(&self.state.delay) = delay;
     }
 
-    /// How often a path was asked for.
+    /// Returns the number of requests for a path.
     pub fn count(&self, path: &str) -> usize {
         lock(&self.state.requests).iter().filter(|request| request.path == path).count()
     }

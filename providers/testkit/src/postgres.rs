@@ -58,7 +58,7 @@ cd /
 rm -rf "$folder"
 "#;
 
-/// How long a start may take on a busy machine.
+/// The time limit of a start on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Postgres {

@@ -7,7 +7,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use super::wire::{Reply, head, write};
 
-/// What can be wrong with an endpoint.
+/// A fault of an endpoint.
 #[derive(Debug, Clone)]
 pub enum Fault {
     /// The connection is closed without an answer, as by a host that is gone.
