@@ -1,8 +1,6 @@
 //! `scopegate scope`: acts on the scopes of the store itself, for the day when no admin token can be had. What the file
 //! declares is not loosened here either (invariant 15); changes hold on every node within a second.
 
-use std::sync::Arc;
-
 use clap::{Args, Subcommand};
 use scopegate_provider::Scope as Name;
 use serde::Serialize;
@@ -97,14 +95,19 @@ impl Delete {
     }
 }
 
+impl From<&StoredScope> for Listed {
+    fn from(scope: &StoredScope) -> Self {
+        Self {
+            name: scope.name.to_string(),
+            description: scope.description.clone(),
+            routes: scope.routes.clone(),
+        }
+    }
+}
+
 async fn list(task: &Task) -> Result<Verdict, Failure> {
     let store = open(&task.config()?).await?;
-    let listed = |scope: &Arc<StoredScope>| Listed {
-        name: scope.name.to_string(),
-        description: scope.description.clone(),
-        routes: scope.routes.clone(),
-    };
-    let scopes: Vec<Listed> = store.policy().scopes.values().map(listed).collect();
+    let scopes: Vec<Listed> = store.policy().scopes.values().map(|scope| Listed::from(&**scope)).collect();
     task.console.show(&scopes, |out, _| {
         for scope in &scopes {
             writeln!(out, "{}  {}  {}", scope.name, scope.routes.join(", "), scope.description)?;

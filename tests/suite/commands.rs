@@ -352,6 +352,8 @@ async fn a_server_starts_over_bad_stored_entries_and_reports_them() {
     for part in ["stored scope `two words`", "stored route `r`"] {
         assert!(ready.text.contains(part), "{part} is not in {ready:?}");
     }
+    let metrics = operations.get("/metrics").await.text;
+    assert!(metrics.contains("scopegate_store_ignored_entries 3"), "{metrics}");
     let table = site.server.output(&["routes"]);
     for part in ["stored route r", "stored route s", "ignored"] {
         assert!(table.stdout.contains(part), "{part} is not in {table:?}");
