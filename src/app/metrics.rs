@@ -43,7 +43,8 @@ fn tokens(page: &mut Exposition, node: &Node) {
     page.single("scopegate_revocations", Kind::Gauge, "Revocations in force.", revocations.len());
     let store = &node.runtime.store;
     let ignored = store.unreadable().len() + node.current().rejected.len();
-    let help = "Stored entries that are ignored, because they cannot be read or conflict with the configuration.";
+    let help =
+        "Stored entries that are ignored, because they cannot be read or conflict with the configuration.";
     page.single("scopegate_store_ignored_entries", Kind::Gauge, help, ignored);
     let writable = u8::from(store.write_failure().is_none());
     page.single("scopegate_store_writable", Kind::Gauge, "Whether the store takes writes.", writable);

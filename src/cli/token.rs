@@ -80,7 +80,10 @@ impl Get {
         let config = connect::config(task)?;
         let chosen = connect::choose(config.providers, self.provider.as_deref())?;
         let connected = connect::one(chosen).await?;
-        let asked = connected.provider().request_token().ok_or_else(|| Failure::NoTokens { name: connected.name().to_string() })?;
+        let asked = connected
+            .provider()
+            .request_token()
+            .ok_or_else(|| Failure::NoTokens { name: connected.name().to_string() })?;
         let scopes = (!self.scope.is_empty()).then(|| self.scope.iter().cloned().collect());
         let response = asked
             .request_token(TokenRequest { client: self.client()?, scopes, ..TokenRequest::default() })
