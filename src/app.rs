@@ -25,6 +25,7 @@ use self::{
 };
 use crate::{
     api::{
+        Tries,
         admin::ui::SessionKey,
         grpc_health::{self, GrpcHealth},
         health::{Readyz, healthz},
@@ -67,6 +68,7 @@ struct Shared {
     /// The keys of minted tokens.
     signing: Signing,
     started: Timestamp,
+    tries: Tries,
     /// The name of this node among others: the host's.
     node_id: String,
     /// The secret of the operator page's sessions where none is configured.
@@ -76,6 +78,11 @@ struct Shared {
 }
 
 impl Shared {
+    /// Returns the count of failed tries, which outlives a reload.
+    fn tries(&self, config: &Config) -> Tries {
+        self.tries.clone().trusting(config.server.trusted_proxies.clone())
+    }
+
     /// Returns the key of the operator page's sessions.
     fn session_key(&self, config: &Config) -> Option<Arc<SessionKey>> {
         let secret = config.admin.as_ref().and_then(|admin| admin.session_secret.as_ref());
@@ -182,6 +189,7 @@ impl App {
             denials: Denials::start(runtime.store.clone()),
             signing: Signing::default(),
             started: runtime.clock.now(),
+            tries: Tries::new(runtime.clock.clone()),
             node_id: node_id(),
             session_secret: random()?,
             reload_error: ArcSwapOption::empty(),

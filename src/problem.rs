@@ -208,6 +208,11 @@ impl Problem {
         self.reason
     }
 
+    /// Returns the time after which another try is worth it.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
     /// Returns the description for the caller.
     pub fn description(&self) -> &str {
         &self.description

@@ -111,6 +111,8 @@ reasons! {
         "Give the provider an introspection endpoint, or remove `fresh` from the route.";
     GroupsOmitted = "groups_omitted", FORBIDDEN, "The provider left the caller's groups out of the token",
         "Assign roles, or let the provider send only the groups that are assigned to the application.";
+    HiddenRoute = "hidden_route", UNPROCESSABLE_ENTITY, "One of scopegate's own endpoints answers in place of the route",
+        "Choose another path, or move scopegate's endpoints with `server.base_path`.";
     IdToken = "id_token", UNAUTHORIZED, "The token is an ID token",
         "Send the access token instead.";
     Inactive = "inactive", UNAUTHORIZED, "The provider says that the token is not active",
@@ -128,6 +130,8 @@ reasons! {
         "Look into the log for the request id.";
     IntrospectionUnavailable = "introspection_unavailable", SERVICE_UNAVAILABLE, "The provider's introspection endpoint does not answer",
         "Try again later; the log has the provider's answer.";
+    InvalidClient = "invalid_client", UNAUTHORIZED, "The provider refuses the client or its secret",
+        "Compare the client's id and secret with the provider's.";
     InvalidFilter = "invalid_filter", UNPROCESSABLE_ENTITY, "The filter is not valid",
         "Correct what the description names.";
     InvalidHost = "invalid_host", BAD_REQUEST, "The host is not valid",
@@ -296,6 +300,8 @@ reasons! {
         "Close another listener, or follow another node.";
     TooManyInterpretations = "too_many_readings", BAD_REQUEST, "The path can be read in too many ways",
         "Send a path with fewer irregularities.";
+    TooManyTries = "too_many_tries", TOO_MANY_REQUESTS, "Too many tries have failed",
+        "Wait for as long as `Retry-After` says, then try again with the right credentials.";
     TooManyHeaderFields = "too_many_header_fields", REQUEST_HEADER_FIELDS_TOO_LARGE,
         "The request has too many header fields", "Send fewer, or raise `server.limits.header_fields`.";
     TooMuchInFlight = "too_much_in_flight", TOO_MANY_REQUESTS, "The peer has too many requests in flight",
@@ -308,6 +314,8 @@ reasons! {
         "Configure the provider, or correct its `issuer`.";
     UnknownKey = "unknown_key", UNAUTHORIZED, "The issuer has no key with the `kid` of the token",
         "Get a new token.";
+    UnknownMember = "unknown_member", UNPROCESSABLE_ENTITY, "The body has a member that is not known",
+        "Correct or remove the member that the description names.";
     UnknownRequest = "unknown_request", NOT_FOUND, "No remembered decision has this request id",
         "Look into the log: nodes remember only the latest decisions.";
     UnknownProvider = "unknown_provider", NOT_FOUND, "No provider has this name",

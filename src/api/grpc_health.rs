@@ -1,7 +1,14 @@
 //! `grpc.health.v1.Health`, on the gRPC listener: what `/readyz` says, for who asks over gRPC
 //! (<https://github.com/grpc/grpc/blob/master/doc/health-checking.md>).
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{Stream, StreamExt, stream};
 use poem::{Endpoint, Request, Response, Result};
@@ -13,7 +20,10 @@ use crate::{
     server::{Phase, Shutdown},
 };
 
-/// How often it is looked for a change that a watcher is to be told.
+/// The number of streams of [`Watch`] that a node serves at once.
+const WATCHERS: usize = 64;
+
+/// Interval at which a watcher's status is looked at.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// `grpc.health.v1.HealthCheckRequest` (`grpc/health/v1/health.proto`).
@@ -52,12 +62,13 @@ pub struct GrpcHealth {
     report: Arc<dyn Report>,
     services: &'static [&'static str],
     shutdown: Shutdown,
+    watchers: Arc<AtomicUsize>,
 }
 
 impl GrpcHealth {
     /// For these services; who watches is left when `shutdown` drains.
     pub fn new(report: Arc<dyn Report>, services: &'static [&'static str], shutdown: Shutdown) -> Self {
-        Self { report, services, shutdown }
+        Self { report, services, shutdown, watchers: Arc::default() }
     }
 
     fn status(&self, service: &str) -> ServingStatus {
@@ -70,20 +81,41 @@ impl GrpcHealth {
         }
     }
 
-    /// The status now, and whenever it is another.
-    fn watch(self, service: String) -> impl Stream<Item = Result<HealthCheckResponse, Status>> {
+    /// Returns the status now, and whenever it changes.
+    ///
+    /// # Errors
+    /// Too many watch already: the endpoint is open to any peer.
+    fn watch(
+        self,
+        service: String,
+    ) -> Result<impl Stream<Item = Result<HealthCheckResponse, Status>>, Status> {
+        let watcher = Watcher(self.watchers.clone());
+        if watcher.0.fetch_add(1, Ordering::Relaxed) >= WATCHERS {
+            return Err(Status::resource_exhausted("too many watch this node already"));
+        }
+
         let shutdown = self.shutdown.clone();
-        let changes = stream::unfold((self, service, None), async |(health, service, told)| {
-            loop {
-                let status = health.status(&service);
-                if told != Some(status) {
-                    return Some((Ok(response(status)), (health, service, Some(status))));
+        let changes =
+            stream::unfold((self, service, watcher, None), async |(health, service, watcher, told)| {
+                loop {
+                    let status = health.status(&service);
+                    if told != Some(status) {
+                        return Some((Ok(response(status)), (health, service, watcher, Some(status))));
+                    }
+                    tokio::time::sleep(LOOK).await;
                 }
-                tokio::time::sleep(LOOK).await;
-            }
-        });
+            });
         let end = stream::once(async { Err(Status::unavailable("this node ends")) });
-        changes.take_until(async move { shutdown.reached(Phase::Draining).await }).chain(end)
+        Ok(changes.take_until(async move { shutdown.reached(Phase::Draining).await }).chain(end))
+    }
+}
+
+/// A place among the watchers, given back when it is dropped.
+struct Watcher(Arc<AtomicUsize>);
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -121,7 +153,7 @@ impl Endpoint for Watch {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        let watch = async |request| Ok(tonic::Response::new(self.0.clone().watch(service(request)?)));
+        let watch = async |request| Ok(tonic::Response::new(self.0.clone().watch(service(request)?)?));
         Ok(grpc::streaming(request, watch).await)
     }
 }

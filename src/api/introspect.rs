@@ -1,5 +1,7 @@
 //! `POST /introspect` (RFC 7662): whether a token would pass now, in one shape for all providers.
 
+use std::sync::Arc;
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{HeaderValue, header};
 use poem::{Body, Endpoint, Request, Response, Result};
@@ -8,11 +10,12 @@ use scopegate_provider::{
 };
 use serde_json::{Map, Value, json};
 
-use super::form::Form;
+use super::{form::Form, tries::Tries};
 use crate::{
     gate::{Gate, Guard},
     problem::Problem,
     reason::Reason,
+    telemetry::Outcome,
 };
 
 /// The endpoint.
@@ -21,12 +24,20 @@ pub struct IntrospectEndpoint {
     gate: Gate,
     guard: Option<Guard>,
     clients: Vec<(ClientId, Secret)>,
+    tries: Tries,
+    label: Arc<str>,
 }
 
 impl IntrospectEndpoint {
-    /// Tells what `gate` thinks of a token to callers whom `guard` lets through, and to these clients.
-    pub fn new(gate: Gate, guard: Option<Guard>, clients: Vec<(ClientId, Secret)>) -> Self {
-        Self { gate, guard, clients }
+    /// Creates an endpoint for callers that `guard` admits, and for these clients. `label` names it in logs and metrics.
+    pub fn new(
+        gate: Gate,
+        guard: Option<Guard>,
+        clients: Vec<(ClientId, Secret)>,
+        tries: Tries,
+        label: &str,
+    ) -> Self {
+        Self { gate, guard, clients, tries, label: label.into() }
     }
 
     async fn introspect(&self, request: &Request, body: Body) -> Result<Value, Problem> {
@@ -55,9 +66,19 @@ impl IntrospectEndpoint {
         if let (Some(guard), true) = (&self.guard, bearer) {
             return guard.admit(request).await.map(drop).map_err(|refusal| refusal.problem);
         }
-        match form.client(request.headers()) {
-            Ok(Some(client)) if self.knows(&client) => Ok(()),
-            Ok(_) | Err(_) => Err(no_client()),
+        let client = form.client(request.headers()).ok().flatten();
+        let caller = self.tries.caller(request, client.as_ref().map(|client| client.id.as_str()));
+        self.tries.check(caller)?;
+        match client {
+            Some(client) if self.knows(&client) => {
+                self.tries.succeeded(caller);
+                Ok(())
+            }
+            Some(_) => {
+                self.tries.failed(caller);
+                Err(no_client())
+            }
+            None => Err(no_client()),
         }
     }
 
@@ -76,7 +97,13 @@ impl Endpoint for IntrospectEndpoint {
         let body = request.take_body();
         let answer = match self.introspect(&request, body).await {
             Ok(answer) => answer,
-            Err(problem) => return Ok(challenged(&problem)),
+            Err(problem) => {
+                let mut response = challenged(&problem);
+                if matches!(problem.status().as_u16(), 401 | 403 | 429 | 503) {
+                    response.set_data(Outcome::denied(self.label.clone(), problem.reason()));
+                }
+                return Ok(response);
+            }
         };
         Ok(Response::builder()
             .header(header::CONTENT_TYPE, "application/json")

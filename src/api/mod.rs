@@ -13,6 +13,7 @@ pub mod openapi;
 mod revoke;
 mod sample;
 mod token;
+mod tries;
 pub mod well_known;
 pub(crate) mod withdraw;
 
@@ -24,4 +25,5 @@ pub use self::{
     revoke::RevokeEndpoint,
     sample::SampleApi,
     token::TokenEndpoint,
+    tries::Tries,
 };

@@ -8,7 +8,7 @@ use scopegate_provider::ProviderName;
 use serde_json::{Map, Value, json};
 
 use self::security::{Schemes, reads, requirements};
-use crate::policy::{Policy, RawTarget, Rule, Scheme, Target, TokenUse};
+use crate::policy::{Policy, RawTarget, Rule, Scheme, Source, Target, TokenUse};
 
 /// What the document is made from beside the operations.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +72,9 @@ pub fn overlay(document: Value, facts: Facts<'_>) -> Value {
         }
         paths.retain(|_, operations| operations.as_object().is_some_and(has_an_operation));
     }
+    if let Some(paths) = object(&mut document, "paths") {
+        add_imported(paths, facts, &schemes);
+    }
     document.insert("servers".to_owned(), json!([{ "url": facts.site.url() }]));
     if let Some(components) = object(&mut document, "components") {
         add(components, "securitySchemes", schemes.document(facts));
@@ -79,6 +82,48 @@ pub fn overlay(document: Value, facts: Facts<'_>) -> Value {
         add(components, "responses", problem_responses());
     }
     Value::Object(document)
+}
+
+/// Adds the operations of `policy_from`, with what the policy requires of them.
+fn add_imported(paths: &mut Map<String, Value>, facts: Facts<'_>, schemes: &Schemes) {
+    for route in facts.policy.routes() {
+        let Source::Operation { document, operation } = route.source() else { continue };
+        let pattern = route.pattern().to_string();
+        let Some((methods, path)) = pattern.split_once(' ') else { continue };
+        let path = path.find('/').map_or("/", |start| path.get(start..).unwrap_or("/"));
+        if path.contains("**") || *route.rule() == Rule::Nobody {
+            continue;
+        }
+        let Some(members) = object(paths, path) else { continue };
+        if !facts.site.base_path.is_empty() {
+            // The service is not below scopegate's own base path.
+            members.insert("servers".to_owned(), json!([{ "url": facts.site.origin }]));
+        }
+        for name in methods.split('|').map(str::to_ascii_lowercase) {
+            if method(&name).is_none() || members.contains_key(&name) {
+                continue;
+            }
+            let mut imported = imported(document, operation, path);
+            overlay_operation(&mut imported, route.rule(), schemes);
+            members.insert(name, Value::Object(imported));
+        }
+    }
+}
+
+/// Returns an operation as far as the policy knows it: its name, its document and its path parameters.
+fn imported(document: &str, operation: &str, path: &str) -> Map<String, Value> {
+    let parameters = path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'));
+    let parameters = parameters
+        .map(|name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } }));
+    let mut members = Map::new();
+    members.insert("summary".to_owned(), json!(operation));
+    members.insert("tags".to_owned(), json!([document]));
+    members.insert("parameters".to_owned(), Value::Array(parameters.collect()));
+    members.insert(
+        "responses".to_owned(),
+        json!({ "default": { "description": "The answer of the service." } }),
+    );
+    members
 }
 
 fn overlay_path(path: &str, operations: &mut Value, facts: Facts<'_>, schemes: &Schemes) {

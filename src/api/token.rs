@@ -1,25 +1,30 @@
 //! `POST /token`: asks the provider for a client-credentials token with the caller's own client (RFC 6749, 4.4).
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, StatusCode, header};
 use poem::{Body, Endpoint, Request, Response, Result};
 use scopegate_provider::{ScopeSet, TokenRequest, TokenRequestError, TokenResponse};
 use serde_json::{Map, Value, json};
 
-use super::form::{ClientError, Form, FormError};
-use crate::gate::Gate;
+use super::{
+    form::{ClientError, Form, FormError},
+    tries::Tries,
+};
+use crate::{gate::Gate, problem::Problem, reason::Reason, telemetry::Outcome};
 
 /// The endpoint.
 #[derive(Debug, Clone)]
 pub struct TokenEndpoint {
     gate: Gate,
+    tries: Tries,
+    label: Arc<str>,
 }
 
 impl TokenEndpoint {
-    /// Asks the providers behind this gate.
-    pub fn new(gate: Gate) -> Self {
-        Self { gate }
+    /// Creates an endpoint that requests tokens of the providers behind this gate. `label` names it in logs and metrics.
+    pub fn new(gate: Gate, tries: Tries, label: &str) -> Self {
+        Self { gate, tries, label: label.into() }
     }
 
     async fn ask(&self, request: &Request, body: Body) -> Result<TokenResponse, TokenError> {
@@ -29,6 +34,8 @@ impl TokenEndpoint {
             Some(_) => return Err(TokenError::GrantType),
         }
         let client = form.client(request.headers())?.ok_or(TokenError::NoClient)?;
+        let caller = self.tries.caller(request, Some(client.id.as_str()));
+        self.tries.check(caller).map_err(TokenError::TooManyTries)?;
         let scopes = form.one("scope")?.map(ScopeSet::parse).transpose().map_err(|_| TokenError::Scope)?;
         let state = self.gate.current();
         let name = provider_name(request)?;
@@ -39,7 +46,15 @@ impl TokenEndpoint {
         };
         let asker = connected.provider().request_token().ok_or(TokenError::NoTokenRequests)?;
         let resources = form.all("resource");
-        Ok(asker.request_token(TokenRequest { client: Some(client), scopes, resources }).await?)
+        let answer = asker.request_token(TokenRequest { client: Some(client), scopes, resources }).await;
+        match &answer {
+            Ok(_) => self.tries.succeeded(caller),
+            Err(TokenRequestError::Refused { error, .. }) if error == "invalid_client" => {
+                self.tries.failed(caller)
+            }
+            Err(_) => {}
+        }
+        Ok(answer?)
     }
 }
 
@@ -50,7 +65,13 @@ impl Endpoint for TokenEndpoint {
         let body = request.take_body();
         let response = match self.ask(&request, body).await {
             Ok(token) => respond(StatusCode::OK, &granted(&token)),
-            Err(error) => refused(&error),
+            Err(error) => {
+                let mut response = refused(&error);
+                if let Some(reason) = error.denial() {
+                    response.set_data(Outcome::denied(self.label.clone(), reason));
+                }
+                response
+            }
         };
         Ok(response)
     }
@@ -75,11 +96,28 @@ enum TokenError {
     UnknownProvider,
     #[error("there are several providers: say which one by `?provider=NAME`")]
     WhichProvider,
+    #[error("{}", .0.description())]
+    TooManyTries(Problem),
     #[error(transparent)]
     Provider(#[from] TokenRequestError),
 }
 
 impl TokenError {
+    /// Returns the reason for log, metrics and audit if the client was denied, as opposed to having sent a bad request.
+    fn denial(&self) -> Option<Reason> {
+        match self {
+            Self::TooManyTries(problem) => Some(problem.reason()),
+            Self::NoClient | Self::Client(_) | Self::Provider(TokenRequestError::NoClient) => {
+                Some(Reason::NoClient)
+            }
+            Self::Provider(TokenRequestError::Refused { status: 401, .. }) => Some(Reason::InvalidClient),
+            Self::Provider(TokenRequestError::Refused { error, .. }) if error == "invalid_client" => {
+                Some(Reason::InvalidClient)
+            }
+            _ => None,
+        }
+    }
+
     fn code(&self) -> (StatusCode, &str) {
         match self {
             Self::Form(_) | Self::NoTokenRequests | Self::UnknownProvider | Self::WhichProvider => {
@@ -89,6 +127,7 @@ impl TokenError {
             Self::Client(ClientError::Malformed) | Self::NoClient => {
                 (StatusCode::UNAUTHORIZED, "invalid_client")
             }
+            Self::TooManyTries(problem) => (problem.status(), "temporarily_unavailable"),
             Self::GrantType => (StatusCode::BAD_REQUEST, "unsupported_grant_type"),
             Self::Scope => (StatusCode::BAD_REQUEST, "invalid_scope"),
             Self::Provider(TokenRequestError::NoClient) => (StatusCode::UNAUTHORIZED, "invalid_client"),
@@ -110,6 +149,7 @@ impl TokenError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
+            Self::TooManyTries(problem) => problem.retry_after(),
             Self::Provider(TokenRequestError::Refused { retry_after, .. }) => *retry_after,
             Self::Provider(TokenRequestError::Unavailable(outage)) => Some(outage.retry_after),
             _ => None,

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use http::{HeaderValue, Method, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
 use scopegate_provider::{Issuer, Scope};
 use serde::Serialize;
@@ -190,7 +190,39 @@ impl Endpoint for IssuerMetadata {
     }
 }
 
-/// What anybody may read, pages of any origin included, and keep for a while.
+/// A document that anyone may read, pages of every origin included: it answers their preflights, too.
+#[derive(Debug, Clone)]
+pub struct Public<E>(pub E);
+
+impl<E: Endpoint<Output = Response>> Endpoint for Public<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        match *request.method() {
+            Method::GET => self.0.call(request).await,
+            Method::HEAD => self.0.call(request).await.map(|response| {
+                let (parts, _) = response.into_parts();
+                Response::from_parts(parts, poem::Body::empty())
+            }),
+            Method::OPTIONS => Ok(Response::builder()
+                .status(StatusCode::NO_CONTENT)
+                .header(header::ALLOW, ALLOWED)
+                .header(header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")
+                .header(header::ACCESS_CONTROL_ALLOW_METHODS, ALLOWED)
+                .header(header::ACCESS_CONTROL_ALLOW_HEADERS, "*")
+                .header(header::ACCESS_CONTROL_MAX_AGE, "7200")
+                .finish()),
+            _ => {
+                let refused = Response::builder().status(StatusCode::METHOD_NOT_ALLOWED);
+                Ok(refused.header(header::ALLOW, ALLOWED).finish())
+            }
+        }
+    }
+}
+
+const ALLOWED: &str = "GET, HEAD, OPTIONS";
+
+/// Returns the response of a public document.
 fn public(json: String, age: HeaderValue) -> Response {
     let mut response = json.into_response();
     let headers = response.headers_mut();
@@ -213,7 +245,7 @@ mod tests {
         testing,
     };
 
-    fn metadata() -> TestClient<ResourceMetadata> {
+    fn endpoint() -> ResourceMetadata {
         let mut definition = Definition::default();
         for scope in ["items", "items:write", "ledger", "unused"] {
             definition.add_scope(Scope::parse(scope).unwrap(), serde_json::from_value(json!("")).unwrap());
@@ -229,11 +261,14 @@ mod tests {
         }
         let policy = Policy::compile(&definition).map_err(|errors| format!("{errors:?}")).unwrap().policy;
         let gate = testing::gate(policy, testing::principal("items").unwrap()).unwrap().gate();
-        TestClient::new(ResourceMetadata::new(gate, "https://api.example", None))
+        ResourceMetadata::new(gate, "https://api.example", None)
     }
 
     async fn read(path: &str) -> Option<Value> {
-        let answer = metadata().get(format!("/.well-known/oauth-protected-resource{path}")).send().await;
+        let answer = TestClient::new(endpoint())
+            .get(format!("/.well-known/oauth-protected-resource{path}"))
+            .send()
+            .await;
         if answer.0.status() == StatusCode::NOT_FOUND {
             return None;
         }
@@ -261,6 +296,24 @@ mod tests {
         let read = self::read("/items").await.unwrap();
         assert_eq!(read["scopes_supported"], json!(["items", "items:write"]));
         assert_eq!(self::read("/ledger").await.unwrap()["scopes_supported"], json!(["ledger"]));
+    }
+
+    /// CASES I10: pages of every origin may read the metadata, whatever headers they send.
+    #[tokio::test]
+    async fn a_preflight_of_the_metadata_is_answered_for_every_origin() {
+        let client = TestClient::new(Public(endpoint()));
+        let answer = client
+            .options(RESOURCE_METADATA)
+            .header("Origin", "https://app.example")
+            .header("Access-Control-Request-Method", "GET")
+            .header("Access-Control-Request-Headers", "mcp-protocol-version")
+            .send()
+            .await;
+        answer.assert_status(StatusCode::NO_CONTENT);
+        answer.assert_header("access-control-allow-origin", "*");
+        answer.assert_header("access-control-allow-headers", "*");
+        client.post(RESOURCE_METADATA).send().await.assert_status(StatusCode::METHOD_NOT_ALLOWED);
+        client.get(RESOURCE_METADATA).send().await.assert_status_is_ok();
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use super::{Node, readiness::readiness};
 use crate::{
     api::admin::{Administered, NodeStatus},
     config::own_endpoints::ServedEndpoint,
-    policy::{Definition, Source},
+    policy::{Definition, Source, settings::RouteSettings},
 };
 
 /// Acts on a node once it is bound to one, for as long as that node exists.
@@ -41,6 +41,11 @@ impl Administered for AdminHandle {
     fn own_endpoint(&self, path: &str) -> Option<ServedEndpoint> {
         let node = self.node()?;
         node.current().config.own_endpoint_at(node.gate().current().policy(), path)
+    }
+
+    fn hidden_by(&self, route: &RouteSettings) -> Option<String> {
+        let node = self.node()?;
+        node.current().config.hidden_by(node.gate().current().policy(), route)
     }
 
     fn status(&self) -> NodeStatus {

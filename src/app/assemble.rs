@@ -23,7 +23,7 @@ use crate::{
         admin::{Admin, AdminGuard, Decisions, Overview, Session, ui::OperatorPage},
         bounded, bounded_administration, docs,
         openapi::{DocumentedProvider, Facts, Site, overlay},
-        well_known::{self, IssuerMetadata, ResourceMetadata},
+        well_known::{self, IssuerMetadata, Public, ResourceMetadata},
     },
     config::{
         Config, Dialect,
@@ -143,10 +143,13 @@ impl Assembly<'_> {
         let Draft { gate, runtime, config, .. } = self.draft;
         let public_url = self.shared.public_endpoint.public_url.as_str();
         let endpoint = match served.endpoint.handler {
-            Handler::ResourceMetadata => get(self.metadata()).boxed(),
-            Handler::Keys => get(well_known::Keys(self.shared.signing.ring.clone())).boxed(),
-            Handler::IssuerMetadata => get(IssuerMetadata::new(public_url)).boxed(),
-            Handler::Token => post(TokenEndpoint::new(gate.clone())).boxed(),
+            Handler::ResourceMetadata => Public(self.metadata()).boxed(),
+            Handler::Keys => Public(well_known::Keys(self.shared.signing.ring.clone())).boxed(),
+            Handler::IssuerMetadata => Public(IssuerMetadata::new(public_url)).boxed(),
+            Handler::Token => {
+                let label = format!("POST {}", served.path);
+                post(TokenEndpoint::new(gate.clone(), self.shared.tries(config), &label)).boxed()
+            }
             Handler::Introspect => match self.introspection() {
                 Some(introspect) => post(introspect).boxed(),
                 None => return routes,
@@ -233,7 +236,7 @@ impl Assembly<'_> {
         let guard = rule.map(|rule| Guard::new(gate.clone(), &label, rule.clone()));
         let clients =
             section.clients.iter().map(|client| (client.id.clone(), client.secret.clone())).collect();
-        Some(IntrospectEndpoint::new(gate.clone(), guard, clients))
+        Some(IntrospectEndpoint::new(gate.clone(), guard, clients, self.shared.tries(config), &label))
     }
 
     fn metadata(&self) -> ResourceMetadata {

@@ -8,6 +8,7 @@ use futures_util::{
 };
 use http::{Method, StatusCode};
 use poem::{Endpoint, Request, Response, Result, endpoint::BoxEndpoint};
+use poem_openapi::error::ParseRequestPayloadError;
 
 use crate::{problem::Problem, reason::Reason};
 
@@ -66,6 +67,12 @@ fn nothing_here() -> Problem {
 pub(super) fn error_response(error: &poem::Error) -> Response {
     if let Some(problem) = error.downcast_ref::<Problem>() {
         return problem.response();
+    }
+    // A body that is JSON, and not what the operation takes.
+    if let Some(unknown) = error.downcast_ref::<ParseRequestPayloadError>()
+        && unknown.reason.contains("unknown field")
+    {
+        return Problem::new(Reason::UnknownMember, error.to_string()).response();
     }
     match error.status() {
         StatusCode::NOT_FOUND => nothing_here().response(),

@@ -6,9 +6,12 @@ use std::fmt;
 use http::Method;
 
 use super::{Config, Dialect, sections::settings::SectionSettings};
-use crate::policy::{
-    PathPattern, Policy, Segment,
-    settings::{Forward, IdentitySettings},
+use crate::{
+    gate::definitions::patterns,
+    policy::{
+        PathPattern, Policy, Segment,
+        settings::{Forward, IdentitySettings, RouteSettings},
+    },
 };
 
 /// One of scopegate's own endpoints. It answers before the policy decides, unless its access says otherwise.
@@ -209,6 +212,12 @@ impl Config {
         Conditions::of_config(self, policy).served(self.server.base_path.as_str())
     }
 
+    /// Returns the path of the endpoint that answers in place of a route.
+    pub fn hidden_by(&self, policy: &Policy, route: &RouteSettings) -> Option<String> {
+        let own = self.own_endpoints(policy);
+        hiding(&own, self.server.base_path.as_str(), route).map(|endpoint| endpoint.path.clone())
+    }
+
     /// Returns the endpoint that answers a request for this path (as it was sent, without the query) before the policy
     /// decides.
     pub fn own_endpoint_at(&self, policy: &Policy, path: &str) -> Option<ServedEndpoint> {
@@ -263,6 +272,35 @@ impl ServedEndpoint {
         });
         all && (pattern.takes_rest() || words.next().is_none())
     }
+}
+
+/// Returns the endpoint that answers in place of a route, if there is one.
+pub(super) fn hiding<'e>(
+    own: &'e [ServedEndpoint],
+    base: &str,
+    route: &RouteSettings,
+) -> Option<&'e ServedEndpoint> {
+    let patterns = patterns(&route.matches);
+    let proxied = route.upstream.is_some();
+    own.iter().find(|endpoint| {
+        patterns.iter().any(|pattern| hides(endpoint, &pattern.host_path.path, base, proxied))
+    })
+}
+
+/// Returns `true` if an endpoint takes all requests of a route, or some that were meant for an upstream. A route to an
+/// upstream that is wide on purpose gives way to the base path; one that is written below it is a mistake.
+fn hides(endpoint: &ServedEndpoint, pattern: &PathPattern, base: &str, proxied: bool) -> bool {
+    let meant = match base {
+        "" => true,
+        base => below(pattern, base),
+    };
+    endpoint.covers(pattern) || proxied && meant && endpoint.is_matched_by(pattern)
+}
+
+fn below(pattern: &PathPattern, base: &str) -> bool {
+    let words = base.split('/').filter(|word| !word.is_empty());
+    let mut segments = pattern.segments().iter();
+    words.into_iter().all(|word| matches!(segments.next(), Some(Segment::Literal(text)) if **text == *word))
 }
 
 fn words(path: &str) -> impl Iterator<Item = &str> {

@@ -68,16 +68,36 @@ impl Cors {
         let origin = one(headers, &header::ORIGIN);
         let mut is_configured = false;
         let mut is_allowed = true;
+        // The header fields that every route exposes.
+        let mut exposed: Option<Vec<&CorsHeader>> = None;
         for route in routes {
             let settings = self.settings(route);
+            let own = settings.map_or(&[][..], |cors| cors.expose.as_slice());
+            match &mut exposed {
+                None => exposed = Some(own.iter().collect()),
+                Some(exposed) => exposed.retain(|name| own.contains(name)),
+            }
             is_configured |= settings.is_some();
             is_allowed &= settings.zip(origin).is_some_and(|(cors, origin)| cors.allows(origin.as_bytes()));
         }
         match origin.filter(|_| is_allowed) {
             _ if !is_configured => CorsDecision::Unset,
             None => CorsDecision::Closed,
-            Some(origin) => CorsDecision::Open { origin: origin.clone(), exposed: self.exposed.clone() },
+            Some(origin) => CorsDecision::Open {
+                origin: origin.clone(),
+                exposed: self.exposed(&exposed.unwrap_or_default()),
+            },
         }
+    }
+
+    /// Returns the header fields that pages may read, with those that the routes expose.
+    fn exposed(&self, names: &[&CorsHeader]) -> HeaderValue {
+        let Some(general) = self.exposed.to_str().ok().filter(|_| !names.is_empty()) else {
+            return self.exposed.clone();
+        };
+        let names = std::iter::once(general).chain(names.iter().map(|name| name.as_str()));
+        let joined = names.collect::<Vec<_>>().join(", ");
+        HeaderValue::try_from(joined).unwrap_or_else(|_| self.exposed.clone())
     }
 
     /// Checks that the page that sends a request may call these routes, for requests that browsers send without a

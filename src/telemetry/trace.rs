@@ -43,6 +43,11 @@ impl Outcome {
             held: None,
         }
     }
+
+    /// Returns the outcome of a request that one of scopegate's own endpoints denied.
+    pub(crate) fn denied(route: Arc<str>, reason: Reason) -> Self {
+        Self { reason, passed: false, ..Self::permitted(route, None) }
+    }
 }
 
 /// The scopes and roles of a token.

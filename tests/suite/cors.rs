@@ -46,6 +46,16 @@ async fn a_page_of_a_named_origin_may_call_the_sample_api() {
     assert_eq!(told(&answer, "vary"), ["origin"]);
 }
 
+/// CASES I10: a service's own header fields can be exposed.
+#[tokio::test]
+async fn pages_may_read_the_header_fields_that_cors_exposes() {
+    let cors = "cors: { origins: ['https://app.example'], expose: [Mcp-Session-Id] }\n";
+    let server = Server::start(&format!("{DEVELOPMENT}{cors}"));
+    let answer = Client::new(&server.url).send("GET", "/items", &[("origin", APP)], "").await;
+    let exposed = told(&answer, "access-control-expose-headers").join(", ");
+    assert!(exposed.contains("mcp-session-id") && exposed.contains("x-request-id"), "{exposed}");
+}
+
 #[tokio::test]
 async fn a_page_may_read_why_it_is_refused_and_the_id_of_its_request() {
     let server = Server::start(&format!("{DEVELOPMENT}{CORS}"));

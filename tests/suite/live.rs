@@ -178,3 +178,98 @@ async fn the_operator_page_asks_for_a_sign_in_and_opens_with_the_session() {
         .header("sec-fetch-site", "cross-site");
     assert_eq!(change.send().await.unwrap().status(), 403);
 }
+
+/// A14: denials of scopegate's own endpoints are recorded, and repeated failures are slowed down.
+#[tokio::test]
+async fn failed_token_requests_are_recorded_and_slowed_down() {
+    let site = site_of(&watched()).await;
+    let form = "grant_type=client_credentials&client_id=demo&client_secret=wrong";
+    for _ in 0..5 {
+        assert_eq!(site.client.form("/token", form).await.status, 401);
+    }
+    let slowed = site.client.form("/token", form).await;
+    assert_eq!(slowed.status, 429, "{slowed:?}");
+    assert!(slowed.header("retry-after").parse::<u64>().unwrap() >= 1);
+    let root = site.client.token("", "root", "root-secret", "scopegate:admin").await;
+    let path = "/admin/decisions?group=reason&outcome=denied";
+    let reasons = eventually(
+        async || {
+            let groups = site.client.get_with(path, &root).await.json();
+            let groups = groups["items"].as_array().unwrap().clone();
+            groups.iter().map(|group| group["reason"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        },
+        |reasons| reasons.iter().any(|reason| reason == "too_many_tries"),
+    )
+    .await;
+    assert!(reasons.iter().any(|reason| reason == "invalid_client"), "{reasons:?}");
+}
+
+/// A14: the same for introspection.
+#[tokio::test]
+async fn failed_introspections_are_slowed_down() {
+    let site = site_of(&watched()).await;
+    let form = "client_id=api&client_secret=wrong&token=x";
+    for _ in 0..5 {
+        assert_eq!(site.client.form("/introspect", form).await.status, 401);
+    }
+    assert_eq!(site.client.form("/introspect", form).await.status, 429);
+    let other = site.client.form("/introspect", "client_id=other&client_secret=wrong&token=x").await;
+    assert_eq!(other.status, 401, "another client of the same peer may still try");
+}
+
+/// CASES C16: an unknown member of a body is refused, as an unknown key of the file is.
+#[tokio::test]
+async fn unknown_members_of_admin_bodies_are_refused() {
+    let site = site_of(&watched()).await;
+    for (method, path, body) in [
+        ("PUT", "/admin/scopes/reports", json!({ "description": "Read", "rutes": [] })),
+        ("POST", "/admin/routes", json!({ "match": "GET /z", "require": "items", "upstrem": "x" })),
+        ("POST", "/admin/revocations", json!({ "provider": "local", "client": "x", "untill": "x" })),
+        ("POST", "/admin/explain", json!({ "url": "/items", "scope": "items" })),
+    ] {
+        let refused = site.client.json(method, path, &site.root, &body).await;
+        assert_eq!(refused.status, 422, "{path}: {refused:?}");
+    }
+}
+
+/// CASES C16, C5: a stored route that an own endpoint would answer is refused, as in the file.
+#[tokio::test]
+async fn a_stored_route_that_an_own_endpoint_answers_is_refused() {
+    let site = site_of(&watched()).await;
+    let route = json!({ "match": "GET /docs", "allow": "anonymous" });
+    let refused = site.client.json("POST", "/admin/routes", &site.root, &route).await;
+    assert_eq!(
+        (refused.status, refused.json()["reason"].clone()),
+        (422, json!("hidden_route")),
+        "{refused:?}"
+    );
+}
+
+/// CASES C15: a stored route that no longer fits is listed with its reason, and can be deleted.
+#[tokio::test]
+async fn an_ignored_entry_is_listed_with_its_reason_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite://{}", folder.path().join("scopegate.db").display());
+    let text = watched().replace("memory:", &store);
+    let mut site = site_of(&text).await;
+    let route = json!({ "match": "GET /late/**", "require": "reports" });
+    let scope = json!({ "description": "Read reports" });
+    assert_eq!(site.client.json("PUT", "/admin/scopes/reports", &site.root, &scope).await.status, 201);
+    let made = site.client.json("POST", "/admin/routes", &site.root, &route).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    // The file declares the same pattern now.
+    let text = text.replace("routes:\n", "routes:\n  - { match: GET /late/**, allow: nobody }\n");
+    drop(site.server);
+    site = site_of(&text).await;
+    let routes = site.client.get_with("/admin/routes", &site.root).await.json();
+    let ignored: Vec<_> =
+        routes["items"].as_array().unwrap().iter().filter(|route| route.get("ignored").is_some()).collect();
+    assert_eq!(ignored.len(), 1, "{routes}");
+    assert!(ignored[0]["ignored"].as_str().unwrap().contains("already declared"), "{ignored:?}");
+    let ready = reqwest::get(format!("{}/readyz", site.server.operations)).await.unwrap();
+    assert_eq!(ready.status(), 200);
+    assert!(ready.text().await.unwrap().contains("degraded"));
+    let id = ignored[0]["id"].as_str().unwrap();
+    let gone = site.client.json("DELETE", &format!("/admin/routes/{id}"), &site.root, &json!(null)).await;
+    assert_eq!(gone.status, 204, "{gone:?}");
+}

@@ -7,9 +7,8 @@ use scopegate_provider::Scope;
 
 use super::{Admin, unprocessable};
 use crate::{
-    config::own_endpoints::Reach,
     gate::{
-        definitions::{DefinitionError, parse_route, patterns},
+        definitions::{DefinitionError, parse_route},
         fit,
     },
     policy::{Definition, PolicyError, Problem as PolicyProblem, Source},
@@ -27,6 +26,12 @@ pub enum EditError {
     /// The policy would not be one any more, or would loosen what the file declares (invariant 15).
     #[error(transparent)]
     Policy(Box<PolicyError>),
+    /// One of scopegate's own endpoints would answer in place of the route.
+    #[error("scopegate's own `{endpoint}` answers before this route: it would never decide")]
+    Hidden {
+        /// The path of the endpoint.
+        endpoint: String,
+    },
     /// It is declared in the file, and is changed there.
     #[error("{0} is declared in the configuration file: change it there")]
     File(Source),
@@ -59,19 +64,10 @@ impl Admin {
             return Ok(());
         };
         let route = parse_route(definition).map_err(EditError::Route)?;
-        for pattern in patterns(&route.matches) {
-            let path = pattern.host_path.path.to_string();
-            let literal = path.strip_suffix("/**").unwrap_or(&path);
-            let Some(own) = self.node.own_endpoint(literal).filter(|_| !literal.contains('{')) else {
-                continue;
-            };
-            if literal == path || own.endpoint.reach == Reach::Below {
-                let message =
-                    format!("scopegate's own `{}` answers before this route; leave the route out", own.path);
-                return Err(EditError::Route(DefinitionError { key: "match".to_owned(), message }));
-            }
+        match self.node.hidden_by(&route) {
+            Some(endpoint) => Err(EditError::Hidden { endpoint }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The problem, with the place in the file of what is in the way.
@@ -84,6 +80,7 @@ impl Admin {
         match error {
             EditError::Store(error) => error.into(),
             EditError::Route(_) => unprocessable(Reason::InvalidRoute, description),
+            EditError::Hidden { .. } => unprocessable(Reason::HiddenRoute, description),
             EditError::File(source) => {
                 conflict(Reason::DeclaredInFile, format!("{description}{}", declared(&source)))
             }

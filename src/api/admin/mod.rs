@@ -35,7 +35,7 @@ use crate::{
     authenticator::Connected,
     config::own_endpoints::ServedEndpoint,
     gate::Gate,
-    policy::{Definition, PolicyError},
+    policy::{Definition, PolicyError, settings::RouteSettings},
     problem::Problem,
     reason::Reason,
     store::{Expected, Store, StoreUrl},
@@ -56,6 +56,11 @@ pub trait Administered: Send + Sync {
 
     /// Returns the endpoint of scopegate itself that answers requests for a path before the policy decides.
     fn own_endpoint(&self, _path: &str) -> Option<ServedEndpoint> {
+        None
+    }
+
+    /// Returns the path of scopegate's own endpoint that would answer in place of a route.
+    fn hidden_by(&self, _route: &RouteSettings) -> Option<String> {
         None
     }
 

@@ -72,7 +72,7 @@ struct RevocationBody {
 /// What is to be withdrawn: a token, or a provider and one of `token_id`, `session`, `subject` and `client`.
 #[derive(Object, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[oai(default)]
+#[oai(default, deny_unknown_fields)]
 struct NewRevocationBody {
     /// A token. It is verified, and not kept.
     token: Option<String>,

@@ -21,7 +21,7 @@ use crate::{
     policy::{Route, Source},
     problem::Problem,
     reason::Reason,
-    store::{Actor, Edit, Edited, RecordId, StoredRoute},
+    store::{Actor, Edit, Edited, EntryKind, RecordId, StoredRoute},
 };
 
 /// The endpoints.
@@ -43,6 +43,9 @@ struct RouteBody {
     source: String,
     /// What declares it.
     declared_by: String,
+    /// Why the entry is ignored: it is stored, and conflicts with the configuration. It can be replaced or deleted.
+    #[oai(skip_serializing_if_is_none)]
+    ignored: Option<String>,
     /// Where in the file.
     #[oai(skip_serializing_if_is_none)]
     place: Option<String>,
@@ -91,9 +94,12 @@ impl RoutesApi {
         let (limit, from) = (super::limit(limit)?, after.unwrap_or(0));
         let state = self.0.gate.current();
         let routes = state.policy().routes_by_precedence();
-        let page: Vec<_> = routes.iter().skip(from).take(limit).map(|route| self.body(route)).collect();
+        let ignored = self.ignored();
+        let all = routes.len() + ignored.len();
+        let in_force = routes.iter().map(|route| self.body(route));
+        let page: Vec<_> = in_force.chain(ignored).skip(from).take(limit).collect();
         let end = from.saturating_add(page.len());
-        Ok(List::new(page, (end < routes.len()).then(|| end.to_string())))
+        Ok(List::new(page, (end < all).then(|| end.to_string())))
     }
 
     /// Get a route of the store.
@@ -170,6 +176,40 @@ impl RoutesApi {
         }
     }
 
+    /// Returns the stored routes that are ignored, each with its reason.
+    fn ignored(&self) -> Vec<RouteBody> {
+        let stored = self.0.store.policy();
+        let mut bodies: Vec<RouteBody> = Vec::new();
+        for error in self.0.node.status().rejected {
+            let Source::StoredRoute { id } = &error.at else { continue };
+            if bodies.iter().any(|body| *body.id == **id) {
+                continue;
+            }
+            let route = stored.routes.get(&RecordId::from_text(id));
+            let pattern = route.and_then(|route| route.definition.get("match")).cloned().unwrap_or_default();
+            bodies.push(RouteBody {
+                id: id.to_string(),
+                pattern: pattern.as_str().map_or_else(|| pattern.to_string(), str::to_owned),
+                rule: String::new(),
+                source: "store".to_owned(),
+                declared_by: error.at.to_string(),
+                place: None,
+                ignored: Some(format!("`{}`: {}", error.key, error.problem)),
+            });
+        }
+        let unreadable = stored.unreadable.values().filter(|entry| entry.kind == EntryKind::Route);
+        bodies.extend(unreadable.map(|entry| RouteBody {
+            id: entry.name.clone(),
+            pattern: String::new(),
+            rule: String::new(),
+            source: "store".to_owned(),
+            declared_by: format!("stored route {}", entry.name),
+            place: None,
+            ignored: Some(entry.reason.clone()),
+        }));
+        bodies
+    }
+
     fn body(&self, route: &Route) -> RouteBody {
         let source = route.source();
         RouteBody {
@@ -179,6 +219,7 @@ impl RoutesApi {
             source: if source.is_file() { "file" } else { "store" }.to_owned(),
             declared_by: source.to_string(),
             place: self.0.node.place(source),
+            ignored: None,
         }
     }
 }

@@ -43,6 +43,7 @@ struct ScopeBody {
 
 /// What a scope is made from.
 #[derive(Object)]
+#[oai(deny_unknown_fields)]
 struct PutScope {
     /// What it lets its holder do.
     #[oai(default)]

@@ -4,11 +4,9 @@
 use super::{Conflict, Findings, Sections};
 use crate::{
     config::{
-        own_endpoints::{Conditions, ServedEndpoint, mints},
+        own_endpoints::{Conditions, hiding, mints},
         sections::DeclaredRoute,
     },
-    gate::definitions::patterns,
-    policy::{PathPattern, Segment},
     yaml::Step,
 };
 
@@ -18,30 +16,9 @@ pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
     let mints = mints(sections.settings.identity.forward, identities);
     let own = Conditions::of_settings(&sections.settings, mints).served(base);
     for DeclaredRoute { at, route } in sections.declared_routes() {
-        let patterns = patterns(&route.matches);
-        let proxied = route.upstream.is_some();
-        let hidden = own.iter().find(|endpoint| {
-            patterns.iter().any(|pattern| hides(endpoint, &pattern.host_path.path, base, proxied))
-        });
-        if let Some(endpoint) = hidden {
+        if let Some(endpoint) = hiding(&own, base, route) {
             let endpoint = endpoint.path.clone();
             findings.route_error(at, &[Step::Key("match".into())], Conflict::Hidden { endpoint });
         }
     }
-}
-
-/// Returns `true` if an endpoint takes all requests of a route, or some that were meant for an upstream. A route to an
-/// upstream that is wide on purpose gives way to the base path; one that is written below it is a mistake.
-fn hides(endpoint: &ServedEndpoint, pattern: &PathPattern, base: &str, proxied: bool) -> bool {
-    let meant = match base {
-        "" => true,
-        base => below(pattern, base),
-    };
-    endpoint.covers(pattern) || proxied && meant && endpoint.is_matched_by(pattern)
-}
-
-fn below(pattern: &PathPattern, base: &str) -> bool {
-    let words = base.split('/').filter(|word| !word.is_empty());
-    let mut segments = pattern.segments().iter();
-    words.into_iter().all(|word| matches!(segments.next(), Some(Segment::Literal(text)) if **text == *word))
 }

@@ -18,6 +18,9 @@ pub struct CorsSettings {
     /// Request headers that they may send; left out: `authorization` and `content-type`.
     #[serde(default = "usual_headers")]
     pub headers: Vec<CorsHeader>,
+    /// Response headers that pages may read, beside those that scopegate exposes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expose: Vec<CorsHeader>,
     /// How long a browser may remember a preflight's answer; left out: as long as it does by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Span>,
@@ -91,7 +94,7 @@ impl CorsSettings {
 
 impl Default for CorsSettings {
     fn default() -> Self {
-        Self { origins: Vec::new(), headers: usual_headers(), max_age: None }
+        Self { origins: Vec::new(), headers: usual_headers(), expose: Vec::new(), max_age: None }
     }
 }
 
