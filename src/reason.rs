@@ -278,6 +278,8 @@ reasons! {
         "Send one token, in one place.";
     SignatureInvalid = "signature_invalid", UNAUTHORIZED, "The signature of the token is not valid",
         "Send the token unchanged.";
+    SignInRefused = "sign_in_refused", FORBIDDEN, "The sign-in did not succeed",
+        "Start the sign-in again, or paste a token.";
     SlowBody = "slow_body", REQUEST_TIMEOUT, "The body of the request did not arrive in time",
         "Send the body faster, or raise the limit of the listener.";
     Space = "space", BAD_REQUEST, "The request target contains a space",

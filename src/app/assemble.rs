@@ -220,6 +220,8 @@ impl Assembly<'_> {
         Some(OperatorPage {
             admin: format!("{}/admin", self.base()).into(),
             site: self.shared.public_endpoint.public_url.as_str().into(),
+            gate: self.draft.live.clone(),
+            scopes: rule.smallest_scopes(),
             guard,
             rule: rule.to_string().into(),
             read_rule: config.rules.admin_read.as_ref().map(|rule| rule.to_string().into()),

@@ -12,6 +12,8 @@ pub struct Metadata {
     pub issuer: Issuer,
     /// `jwks_uri`: where the key set is.
     pub jwks_uri: Option<Url>,
+    /// `authorization_endpoint`: the page at which a person signs in.
+    pub authorization_endpoint: Option<Url>,
     /// `token_endpoint`; workload issuers such as GitHub Actions have none.
     pub token_endpoint: Option<Url>,
     /// `introspection_endpoint` (RFC 7662); Hydra has one without saying so.
@@ -45,12 +47,19 @@ impl Metadata {
     pub fn parse(json: &[u8]) -> Result<Self, MetadataError> {
         let members = object(json)?;
         let issuer = members.get("issuer").and_then(Value::as_str).ok_or(MetadataError::NoIssuer)?;
-        let names = ["jwks_uri", "token_endpoint", "introspection_endpoint", "revocation_endpoint"];
-        let [jwks_uri, token_endpoint, introspection_endpoint, revocation_endpoint] =
+        let names = [
+            "jwks_uri",
+            "authorization_endpoint",
+            "token_endpoint",
+            "introspection_endpoint",
+            "revocation_endpoint",
+        ];
+        let [jwks_uri, authorization_endpoint, token_endpoint, introspection_endpoint, revocation_endpoint] =
             names.map(|name| members.get(name).and_then(Value::as_str).and_then(endpoint));
         Ok(Self {
             issuer: Issuer::parse(issuer)?,
             jwks_uri,
+            authorization_endpoint,
             token_endpoint,
             introspection_endpoint,
             revocation_endpoint,
@@ -61,8 +70,12 @@ impl Metadata {
     /// `https`.
     #[must_use]
     pub(crate) fn without_plain_http(mut self) -> Self {
-        let endpoints =
-            [&mut self.token_endpoint, &mut self.introspection_endpoint, &mut self.revocation_endpoint];
+        let endpoints = [
+            &mut self.authorization_endpoint,
+            &mut self.token_endpoint,
+            &mut self.introspection_endpoint,
+            &mut self.revocation_endpoint,
+        ];
         for endpoint in endpoints {
             if endpoint.as_ref().is_some_and(|url| url.scheme() != "https") {
                 *endpoint = None;

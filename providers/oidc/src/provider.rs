@@ -17,7 +17,7 @@ use async_trait::async_trait;
 use scopegate_provider::{
     AuthnError, AuthnFailure, BearerToken, Clock, ConnectError, Context, Credentials, Freshness, Health,
     Issuer, KeyControl, Offload, Outage, OutageCause, Outline, Principal, Provider, Rejection, RequestToken,
-    RevokeToken, Tell, Timestamp,
+    RevokeToken, SignIn, Tell, Timestamp,
 };
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
@@ -269,6 +269,7 @@ impl OidcProvider {
         }
         let metadata = remote.metadata().await.ok_or_else(|| remote.outage(endpoint.cause()))?;
         let url = match endpoint {
+            Endpoint::Authorization => &metadata.authorization_endpoint,
             Endpoint::Token => &metadata.token_endpoint,
             Endpoint::Introspection => &metadata.introspection_endpoint,
             Endpoint::Revocation => &metadata.revocation_endpoint,
@@ -277,9 +278,10 @@ impl OidcProvider {
     }
 }
 
-/// An endpoint for POST requests.
+/// An endpoint of the provider.
 #[derive(Debug, Clone, Copy)]
 enum Endpoint {
+    Authorization,
     Token,
     Introspection,
     Revocation,
@@ -288,6 +290,7 @@ enum Endpoint {
 impl Endpoint {
     fn setting(self) -> fn(&Common) -> Option<&settings::Endpoint> {
         match self {
+            Self::Authorization => |_| None,
             Self::Token => |common| common.token_endpoint.as_ref(),
             Self::Introspection => |common| common.introspection_endpoint.as_ref(),
             Self::Revocation => |common| common.revocation_endpoint.as_ref(),
@@ -297,7 +300,7 @@ impl Endpoint {
     fn cause(self) -> OutageCause {
         match self {
             Self::Introspection => OutageCause::Introspection,
-            Self::Token | Self::Revocation => OutageCause::Provider,
+            Self::Authorization | Self::Token | Self::Revocation => OutageCause::Provider,
         }
     }
 }
@@ -377,6 +380,10 @@ impl Provider for OidcProvider {
     }
 
     fn revoke_token(&self) -> Option<&dyn RevokeToken> {
+        self.settings.client().is_some().then_some(self)
+    }
+
+    fn sign_in(&self) -> Option<&dyn SignIn> {
         self.settings.client().is_some().then_some(self)
     }
 

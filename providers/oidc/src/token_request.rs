@@ -9,7 +9,7 @@ use openidconnect::{
     core::{CoreErrorResponseType, CoreTokenType},
 };
 use scopegate_provider::{
-    BearerToken, Clock, HttpClient, Outage, OutageCause, ScopeSet, Timestamp, TokenRequestError,
+    BearerToken, Clock, HttpClient, Outage, OutageCause, ScopeSet, Secret, Timestamp, TokenRequestError,
     TokenResponse,
 };
 use serde::Deserialize;
@@ -57,6 +57,33 @@ impl Requester {
         for (name, value) in parameters {
             form = form.with(name, value);
         }
+        self.request(client, endpoint, form).await
+    }
+
+    /// Exchanges an authorization code for a token (RFC 6749, section 4.1.3; RFC 7636, section 4.5).
+    pub(crate) async fn redeem(
+        &self,
+        client: &Client,
+        endpoint: &Url,
+        code: &str,
+        verifier: &Secret,
+        redirect_uri: &str,
+    ) -> Result<TokenResponse, TokenRequestError> {
+        let form = Form::default()
+            .with("grant_type", "authorization_code")
+            .with("code", code)
+            .with("code_verifier", verifier.reveal())
+            .with("redirect_uri", redirect_uri);
+        self.request(client, endpoint, form).await
+    }
+
+    /// Posts a form to the token endpoint and reads the token.
+    async fn request(
+        &self,
+        client: &Client,
+        endpoint: &Url,
+        form: Form,
+    ) -> Result<TokenResponse, TokenRequestError> {
         let request =
             client.post(endpoint, form, &*self.clock).map_err(|error| cannot_sign(error, endpoint))?;
         let answer = self.http.send(request).await.map_err(|error| out(&error, endpoint))?;

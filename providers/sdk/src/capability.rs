@@ -73,6 +73,43 @@ pub enum TokenRequestError {
     Unavailable(#[from] Outage),
 }
 
+/// Signs a person in with the authorization-code flow (RFC 6749, section 4.1) and PKCE (RFC 7636), as the client of the
+/// settings.
+#[async_trait]
+pub trait SignIn: Send + Sync {
+    /// Returns the URL at which a browser starts the sign-in.
+    ///
+    /// # Errors
+    /// The provider's metadata is not known yet, or names no authorization endpoint.
+    async fn authorization_url(&self, request: SignInRequest<'_>) -> Result<String, Outage>;
+
+    /// Exchanges the code that the provider returned for a token.
+    ///
+    /// # Errors
+    /// As [`RequestToken::request_token`].
+    async fn redeem(
+        &self,
+        code: &str,
+        verifier: &Secret,
+        redirect_uri: &str,
+    ) -> Result<TokenResponse, TokenRequestError>;
+}
+
+/// The start of a sign-in.
+#[derive(Debug, Clone, Copy)]
+pub struct SignInRequest<'a> {
+    /// The URL to which the provider returns the browser.
+    pub redirect_uri: &'a str,
+    /// A value that the provider returns unchanged: it ties the answer to this browser.
+    pub state: &'a str,
+    /// A value for the provider's ID token.
+    pub nonce: &'a str,
+    /// The challenge of the code verifier, by the method S256.
+    pub challenge: &'a str,
+    /// The requested scopes.
+    pub scopes: Option<&'a ScopeSet>,
+}
+
 /// Passes a revocation to the provider (RFC 7009).
 #[async_trait]
 pub trait RevokeToken: Send + Sync {

@@ -110,7 +110,7 @@ mod units;
 
 pub use capability::{
     ClientCredentials, Health, HealthReport, IntrospectionHealth, IssuerHealth, KeyControl, KeyHealth,
-    RequestToken, RevokeToken, TokenRequest, TokenRequestError, TokenResponse,
+    RequestToken, RevokeToken, SignIn, SignInRequest, TokenRequest, TokenRequestError, TokenResponse,
 };
 pub use claims::{ClaimPath, ClaimPathError, Claims};
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};

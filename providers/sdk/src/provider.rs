@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     Audience, AuthnFailure, Clock, Credentials, Freshness, HttpClient, Issuer, NameError, Offload, Principal,
     ProviderName,
-    capability::{Health, KeyControl, RequestToken, RevokeToken},
+    capability::{Health, KeyControl, RequestToken, RevokeToken, SignIn},
 };
 
 /// A connected identity provider: turns a token into a principal.
@@ -76,6 +76,11 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// The capability to pass revocations on, if the provider has it.
     fn revoke_token(&self) -> Option<&dyn RevokeToken> {
         self.inner()?.revoke_token()
+    }
+
+    /// The capability to sign a person in, if the provider has it.
+    fn sign_in(&self) -> Option<&dyn SignIn> {
+        self.inner()?.sign_in()
     }
 
     /// The provider's health, if it reports it.

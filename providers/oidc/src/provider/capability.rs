@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 use async_trait::async_trait;
 use scopegate_provider::{
     BearerToken, Health, HealthReport, IssuerHealth, KeyControl, KeyHealth, Outage, OutageCause,
-    RequestToken, RevokeToken, TokenRequest, TokenRequestError, TokenResponse,
+    RequestToken, RevokeToken, Secret, SignIn, SignInRequest, TokenRequest, TokenRequestError, TokenResponse,
 };
 use serde_json::Value;
 
@@ -46,6 +46,49 @@ impl RequestToken for OidcProvider {
             fixed.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         parameters.extend(resources.iter().map(|resource| ("resource", resource.as_str())));
         self.requester.request_token(&client, &endpoint, scopes, &parameters).await
+    }
+}
+
+#[async_trait]
+impl SignIn for OidcProvider {
+    async fn authorization_url(&self, request: SignInRequest<'_>) -> Result<String, Outage> {
+        let (Some(client), Some(remote)) = (self.settings.client(), self.remotes.first()) else {
+            return Err(Outage::new(OutageCause::Provider, DISABLED));
+        };
+        let Some(mut url) = self.endpoint(remote, Endpoint::Authorization).await? else {
+            tracing::error!(provider = %self.rules.provider, "discovery names no authorization endpoint");
+            return Err(Outage::new(OutageCause::Provider, DISABLED));
+        };
+        let mut scope = "openid".to_owned();
+        if let Some(scopes) = request.scopes {
+            scope = format!("{scope} {scopes}");
+        }
+        url.query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", client.id.as_str())
+            .append_pair("redirect_uri", request.redirect_uri)
+            .append_pair("scope", &scope)
+            .append_pair("state", request.state)
+            .append_pair("nonce", request.nonce)
+            .append_pair("code_challenge", request.challenge)
+            .append_pair("code_challenge_method", "S256")
+            .extend_pairs(self.settings.token_parameters());
+        Ok(url.into())
+    }
+
+    async fn redeem(
+        &self,
+        code: &str,
+        verifier: &Secret,
+        redirect_uri: &str,
+    ) -> Result<TokenResponse, TokenRequestError> {
+        let client = self.settings.client().ok_or(TokenRequestError::NoClient)?;
+        let endpoint = match self.remotes.first() {
+            Some(remote) => self.endpoint(remote, Endpoint::Token).await?,
+            None => None,
+        };
+        let endpoint = endpoint.ok_or_else(|| Outage::new(OutageCause::Provider, DISABLED))?;
+        self.requester.redeem(client, &endpoint, code, verifier, redirect_uri).await
     }
 }
 

@@ -3,21 +3,23 @@
 mod assets;
 mod pages;
 mod session;
+mod sign_in;
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use poem::{Body, Endpoint, Request, Response, Result};
-use scopegate_provider::{Clock, Timestamp};
+use scopegate_provider::{Clock, Provider, ScopeSet, Timestamp};
 
 pub use self::session::SessionKey;
 use self::{
     assets::ASSETS,
     pages::{SignIn, SignInRefusal},
     session::{Purpose, cookie, lifetime, set_cookie},
+    sign_in::{Pending, SignInError},
 };
 use super::AdminGuard;
-use crate::problem::Problem;
+use crate::{gate::Gate, problem::Problem};
 
 /// The longest form that the sign-in reads, in bytes: a token and a path.
 const FORM_LIMIT: usize = 64 * 1024;
@@ -29,6 +31,10 @@ pub struct OperatorPage {
     pub admin: Arc<str>,
     /// The URL of the node as callers see it.
     pub site: Arc<str>,
+    /// The gate at whose providers people sign in.
+    pub gate: Gate,
+    /// The scopes that a sign-in requests: those of `admin.require`.
+    pub scopes: Option<ScopeSet>,
     /// Admits whoever may look at the admin endpoints.
     pub guard: AdminGuard,
     /// The rule of `admin.require`, in words.
@@ -77,7 +83,11 @@ impl OperatorPage {
             }
             (&Method::GET, "/sign-in") => self.sign_in_page(&request, StatusCode::OK, None),
             (&Method::POST, "/sign-in") => self.sign_in(request).await,
+            (&Method::GET, "/callback") => self.finish_sign_in(request).await,
             (&Method::GET, "/sign-out") => self.sign_out(),
+            (&Method::GET, _) if below.starts_with("/sign-in/") => {
+                self.begin_sign_in(&request, below.trim_start_matches("/sign-in/")).await
+            }
             (&Method::GET | &Method::HEAD, _) => {
                 if self.authorize(&mut request).is_err() || self.guard.admit(&request).await.is_err() {
                     return self.to_sign_in(&request, &path);
@@ -104,12 +114,91 @@ impl OperatorPage {
             site: host(&self.site).to_owned(),
             rule: self.rule.to_string(),
             read_rule: self.read_rule.as_deref().map(str::to_owned),
-            providers: Vec::new(),
+            providers: self.sign_in_providers(),
             to: self.own_path(&to),
             version: env!("CARGO_PKG_VERSION"),
             refusal,
         };
         pages::sign_in(code, &page)
+    }
+
+    /// Returns the providers at which a person can sign in.
+    fn sign_in_providers(&self) -> Vec<String> {
+        let state = self.gate.current();
+        let connected = state.authenticator().providers().iter();
+        let able = connected.filter(|connected| connected.provider().sign_in().is_some());
+        able.map(|connected| connected.name().to_string()).collect()
+    }
+
+    /// Returns the connected provider of this name.
+    fn provider(&self, name: &str) -> Option<Arc<dyn Provider>> {
+        let state = self.gate.current();
+        state.authenticator().provider(name).map(|connected| connected.provider().clone())
+    }
+
+    /// The URL to which providers return the browser.
+    fn callback(&self) -> String {
+        format!("{}{}/ui/callback", self.site, self.admin)
+    }
+
+    /// Sends the browser to the provider's sign-in page.
+    async fn begin_sign_in(&self, request: &Request, name: &str) -> Response {
+        let query = request.uri().query().unwrap_or_default();
+        let to = self.own_path(&parameter(query.as_bytes(), "to").unwrap_or_default());
+        let provider = self.provider(name);
+        let Some(able) = provider.as_deref().and_then(Provider::sign_in) else {
+            return status(StatusCode::NOT_FOUND);
+        };
+        let callback = self.callback();
+        let begun = sign_in::begin((name, able), &callback, to, self.scopes.as_ref(), self.clock.now()).await;
+        let (url, pending) = match begun {
+            Ok(begun) => begun,
+            Err(error) => return self.refuse(request, &error.into()),
+        };
+        let sealed = serde_json::to_string(&pending)
+            .ok()
+            .and_then(|pending| self.key.seal(Purpose::SignIn, &pending))
+            .and_then(|sealed| {
+                set_cookie(Purpose::SignIn, &sealed, &self.admin, self.is_secure(), sign_in::LIFETIME)
+            });
+        let Some(cookie) = sealed else { return status(StatusCode::INTERNAL_SERVER_ERROR) };
+        let mut response = redirect(&url);
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+        response
+    }
+
+    /// Takes the provider's answer: exchanges the code, and begins a session if the token may at least look.
+    async fn finish_sign_in(&self, request: Request) -> Response {
+        let answer = request.uri().query().unwrap_or_default().as_bytes().to_vec();
+        let pending: Option<Pending> = cookie(request.headers(), Purpose::SignIn)
+            .and_then(|sealed| self.key.open(Purpose::SignIn, sealed))
+            .and_then(|pending| serde_json::from_str(&pending).ok());
+        let Some(pending) = pending else { return self.refuse(&request, &SignInError::NotPending.into()) };
+        let provider = self.provider(&pending.provider);
+        let Some(able) = provider.as_deref().and_then(Provider::sign_in) else {
+            return self.refuse(&request, &SignInError::NotPending.into());
+        };
+        let to = pending.to.clone();
+        match pending.finish(able, &answer, &self.callback(), self.clock.now()).await {
+            Ok(token) => {
+                let mut response = self.admit(request, token.reveal(), &to).await;
+                if let Some(done) = set_cookie(Purpose::SignIn, "", &self.admin, self.is_secure(), 0) {
+                    response.headers_mut().append(header::SET_COOKIE, done);
+                }
+                response
+            }
+            Err(error) => self.refuse(&request, &error.into()),
+        }
+    }
+
+    /// Returns the sign-in page with the reason why a sign-in failed.
+    fn refuse(&self, request: &Request, problem: &Problem) -> Response {
+        let shown = SignInRefusal {
+            description: problem.description().to_owned(),
+            reason: problem.reason().to_string(),
+            request_id: request.header("x-request-id").unwrap_or_default().to_owned(),
+        };
+        self.sign_in_page(request, problem.status(), Some(shown))
     }
 
     /// Signs in with a pasted token: it is decided by the admin rule, and then kept in the session cookie.
@@ -137,16 +226,7 @@ impl OperatorPage {
                 let expires = permit.principal.as_ref().map(scopegate_provider::Principal::expires_at);
                 self.begin(token, expires, to).unwrap_or_else(|| status(StatusCode::INTERNAL_SERVER_ERROR))
             }
-            Err(refusal) => {
-                let problem = &refusal.problem;
-                let request_id = request.header("x-request-id").unwrap_or_default().to_owned();
-                let shown = SignInRefusal {
-                    description: problem.description().to_owned(),
-                    reason: problem.reason().to_string(),
-                    request_id,
-                };
-                self.sign_in_page(&request, problem.status(), Some(shown))
-            }
+            Err(refusal) => self.refuse(&request, &refusal.problem),
         }
     }
 
@@ -222,9 +302,4 @@ fn redirect(to: &str) -> Response {
         .header(header::LOCATION, to)
         .header(header::CACHE_CONTROL, "no-store")
         .finish()
-}
-
-#[expect(dead_code, reason = "used by the sign-in at a provider")]
-fn pending(headers: &HeaderMap) -> Option<&str> {
-    cookie(headers, Purpose::SignIn)
 }
