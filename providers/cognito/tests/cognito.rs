@@ -1,5 +1,5 @@
 //! Cognito's tokens, as documented, against the kind `cognito`.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed expectation fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failed expectation fails the test")]
 
 use std::sync::Arc;
 

@@ -1,10 +1,5 @@
 //! Entra ID's tokens, keys and metadata, as documented, against the kind `entra`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a failed expectation fails the test"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed expectation fails the test")]
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
 //! Keycloak's tokens and answers, as recorded, against the kind `keycloak`.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed expectation fails the test")]
+#![expect(clippy::unwrap_used, reason = "a failed expectation fails the test")]
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use scopegate_keycloak::Keycloak;
 use scopegate_oidc::Http;
 use scopegate_provider::{
     AuthnError, BearerToken, Context, Credentials, Freshness, HttpClient, Inline, Principal, Provider,
-    ProviderName, Settings,
+    ProviderName, Role, Settings,
 };
 use scopegate_testkit::{Bench, Emulation, MintKey, TestClock, TestIssuer, conforms};
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ async fn realm_and_client_roles_count_by_name_and_other_clients_roles_do_not() {
     claims["resource_access"] =
         json!({ "orders-api": { "roles": ["orders-admin"] }, "account": { "roles": ["manage-account"] } });
     let principal = ask(&claims.to_string()).await.unwrap();
-    let roles: Vec<&str> = principal.roles().iter().map(|role| role.as_str()).collect();
+    let roles: Vec<&str> = principal.roles().iter().map(Role::as_str).collect();
     assert_eq!(roles, ["orders-admin", "staff"]);
     assert_eq!(principal.client().unwrap().as_str(), claims["azp"].as_str().unwrap());
     assert_eq!(principal.session().map(ToString::to_string).as_deref(), claims["sid"].as_str());

@@ -7,7 +7,7 @@ use scopegate_oidc::{
     BearerFile, Common, Endpoint, IssuerSource, Jwt, KindRules, PresetKind, PresetSettings, Settings,
     SettingsError, claim_names,
 };
-use scopegate_provider::{BearerToken, ClientId, Issuer};
+use scopegate_provider::{Audience, BearerToken, ClientId, Issuer};
 use serde::Deserialize;
 use url::Url;
 
@@ -54,7 +54,7 @@ impl PresetKind for Cluster {
         common.token_types.get_or_insert_with(|| ["none", "JWT"].map(str::to_owned).into());
         common.client_claims.get_or_insert_with(|| claim_names(&["client_id"]));
         common.scope_claims.get_or_insert_with(Vec::new);
-        let mut audiences = common.audience.0.iter().map(|audience| audience.as_str());
+        let mut audiences = common.audience.0.iter().map(Audience::as_str);
         let warns = audiences.any(|audience| audience.starts_with("https://kubernetes.default.svc"));
         let rules = KindRules {
             audience_advice: AUDIENCE_ADVICE,

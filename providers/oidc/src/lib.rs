@@ -74,7 +74,7 @@ pub use jwt::{Form, Jwt, MAX_TOKEN_BYTES};
 pub use key_set::{Candidates, KeyParameter, KeyReference, KeySet, KeySetError, SkippedKey};
 pub use metadata::{Metadata, MetadataError};
 pub use provider::OidcProvider;
-pub use rules::{Callers, RequiredClaim, TokenRules, TokenType, TokenUse};
+pub use rules::{Callers, ClaimsTest, RequiredClaim, TokenRules, TokenType, TokenUse};
 pub use settings::{
     AlgorithmName, AnswerMember, ClaimName, ClientAuthenticationMethod, Common, Domain, DomainError,
     Endpoint, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, OpaqueTokens, Preset,

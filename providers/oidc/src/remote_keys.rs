@@ -117,7 +117,7 @@ pub(crate) struct Status {
 }
 
 /// The difference between our clock and the issuer's that is assumed when a token's `iat` is compared with a fetch.
-const CLOCK_SKEW: Duration = Duration::from_secs(60);
+const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 impl RemoteKeySet {
     /// Starts the task that fetches. Must be called within a Tokio runtime.

@@ -84,7 +84,7 @@ pub struct TokenRules {
     /// The accepted callers, where the provider's tokens tell applications from users.
     pub callers: Callers,
     /// Returns `true` for the claims of an application that calls as itself.
-    pub is_application: Option<fn(&Map<String, Value>) -> bool>,
+    pub is_application: Option<ClaimsTest>,
     /// The header parameters by which the key of a token is found, in the order in which they are tried.
     pub key_by: Vec<KeyParameter>,
     /// Values that many tokens share.
@@ -100,6 +100,9 @@ pub enum TokenUse {
     /// ID tokens, of issuers that issue nothing else to machines.
     Id,
 }
+
+/// A test of a token's claims.
+pub type ClaimsTest = fn(&Map<String, Value>) -> bool;
 
 /// The callers whose tokens are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]

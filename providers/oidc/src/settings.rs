@@ -34,7 +34,7 @@ use crate::{
     issuers::IssuerPattern,
     key_set::KeySet,
     remote_keys::KeySource,
-    rules::{Callers, RequiredClaim, TokenRules, TokenType, TokenUse},
+    rules::{Callers, ClaimsTest, RequiredClaim, TokenRules, TokenType, TokenUse},
 };
 
 /// The settings of a provider of the kind `oidc`, and of the kinds that are presets of it. They can only be had by
@@ -111,7 +111,7 @@ pub struct KindRules {
     /// See [`TokenRules::callers`].
     pub callers: Callers,
     /// See [`TokenRules::is_application`].
-    pub is_application: Option<fn(&Map<String, Value>) -> bool>,
+    pub is_application: Option<ClaimsTest>,
     /// Warnings at every start, each beginning with the key.
     pub warnings: Vec<String>,
 }
@@ -515,8 +515,8 @@ fn check_tokens(common: &Common) -> Result<(), SettingsError> {
     if let Some((key, _)) = lists.into_iter().find(|(_, is_empty)| *is_empty == Some(true)) {
         return Err(SettingsError::Empty { key });
     }
-    let types = common.token_types.iter().flatten();
-    match types.filter_map(|name| TokenType::parse(name).foreign()).next() {
+    let mut types = common.token_types.iter().flatten();
+    match types.find_map(|name| TokenType::parse(name).foreign()) {
         Some(found) => Err(SettingsError::ForeignType { found }),
         None => Ok(()),
     }

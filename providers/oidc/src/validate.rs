@@ -345,7 +345,7 @@ fn facts(map: &ClaimMap, binding: Binding) -> Result<Facts, Rejection> {
     })
 }
 
-/// RFC 8693, section 4.1. PingOne has been seen to write a string.
+/// Reads `act` (RFC 8693, section 4.1). `PingOne` has been seen to write a string.
 fn actor(map: &ClaimMap) -> Result<Option<Actor>, Rejection> {
     let expected = "an object with a string `sub` or `client_id`";
     let wrong = Rejection::WrongType { claim: "act".into(), expected };

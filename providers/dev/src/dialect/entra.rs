@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use scopegate_oidc::Signer;
+use scopegate_provider::Scope;
 use serde_json::{Map, Value, json};
 
 use super::{Dialect, Document, Grant, Minting, Operation, Paths};
@@ -80,7 +81,7 @@ impl Dialect for Entra {
     }
 
     fn default_lifetime(&self) -> Duration {
-        Duration::from_secs(3900)
+        Duration::from_mins(65)
     }
 
     /// Accepts `scope=AUDIENCE/.default` only, and grants the application permissions of the client as roles.
@@ -89,10 +90,8 @@ impl Dialect for Entra {
         let resource = asked.strip_suffix("/.default");
         let resource = resource.ok_or_else(|| Refusal::UnknownScope { scopes: asked.to_owned() })?;
         let bare = resource.strip_prefix("api://").unwrap_or(resource);
-        let known = |audience: &&scopegate_provider::Audience| {
-            audience.as_str() == resource || audience.as_str() == bare
-        };
-        let audience = tenant.audiences.iter().find(known).cloned();
+        let mut audiences = tenant.audiences.iter();
+        let audience = audiences.find(|known| [resource, bare].contains(&known.as_str())).cloned();
         let audience = audience.ok_or_else(|| Refusal::UnknownAudience { found: resource.to_owned() })?;
         Ok(Grant { client, audience: Some(vec![audience]), scopes: client.scopes.clone() })
     }
@@ -103,7 +102,7 @@ impl Dialect for Entra {
 
     fn claims(&self, minting: &Minting<'_>) -> Map<String, Value> {
         let client = minting.client.id.as_str();
-        let roles: Vec<&str> = minting.scopes.iter().map(|scope| scope.as_str()).collect();
+        let roles: Vec<&str> = minting.scopes.iter().map(Scope::as_str).collect();
         let mut claims = Map::new();
         for (name, value) in [
             ("aud", minting.audience_claim()),

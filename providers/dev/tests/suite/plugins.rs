@@ -10,7 +10,7 @@ use scopegate_oidc::Http;
 use scopegate_okta::Okta;
 use scopegate_provider::{
     AuthnError, BearerToken, ClientCredentials, ClientId, Context, Credentials, Freshness, Inline, Provider,
-    ProviderName, Rejection, ScopeSet, Secret, Settings, TokenRequest,
+    ProviderName, Rejection, Role, ScopeSet, Secret, Settings, TokenRequest,
 };
 use serde_json::{Value, json};
 
@@ -114,7 +114,7 @@ async fn emulated<S: Settings>(emulate: &str, scope: &str, settings: impl FnOnce
     let token = provider.request_token().unwrap().request_token(request).await.unwrap().access_token;
     let credentials = Credentials::bearer(token);
     let principal = provider.authenticate(&credentials, Freshness::Cached).await.unwrap();
-    let roles: Vec<&str> = principal.roles().iter().map(|role| role.as_str()).collect();
+    let roles: Vec<&str> = principal.roles().iter().map(Role::as_str).collect();
     format!("{} may {} as {}", principal.client().unwrap(), principal.scopes(), roles.join(" "))
 }
 

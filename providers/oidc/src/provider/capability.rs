@@ -21,12 +21,11 @@ use crate::{
 #[async_trait]
 impl RequestToken for OidcProvider {
     async fn request_token(&self, request: TokenRequest) -> Result<TokenResponse, TokenRequestError> {
-        let client = match request.client {
-            Some(caller) => Client::of_caller(caller, self.settings.client_authentication_method()),
-            None => {
-                let configured = self.settings.client().filter(|client| client.can_request_tokens());
-                configured.cloned().ok_or(TokenRequestError::NoClient)?
-            }
+        let client = if let Some(caller) = request.client {
+            Client::of_caller(caller, self.settings.client_authentication_method())
+        } else {
+            let configured = self.settings.client().filter(|client| client.can_request_tokens());
+            configured.cloned().ok_or(TokenRequestError::NoClient)?
         };
         let endpoint = match self.remotes.first() {
             Some(remote) => self.endpoint(remote, Endpoint::Token).await?,
