@@ -1,4 +1,4 @@
-//! What a policy is compiled from.
+//! The source of a policy.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use scopegate_provider::{Audience, ProviderName, Scope};
 
 use super::settings::{RouteSettings, ScopeSettings};
 
-/// What a policy is compiled from: declared scopes and routes, and the names that they may refer to.
+/// The source of a policy: declared scopes and routes, and the names that they may refer to.
 #[derive(Debug, Clone, Default)]
 pub struct Definition {
     /// The configured providers.
@@ -18,14 +18,14 @@ pub struct Definition {
     file_routes: usize,
 }
 
-/// What rules need to know of a provider.
+/// A provider as far as rules refer to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownProvider {
     /// Its name.
     pub name: ProviderName,
     /// The audiences that its settings name.
     pub audiences: Vec<Audience>,
-    /// Whether it can be asked about a token now (`fresh: true`).
+    /// `true` if it can be asked about a token now (`fresh: true`).
     pub introspects: bool,
 }
 
@@ -56,7 +56,7 @@ impl From<String> for KnownUpstream {
     }
 }
 
-/// Where a scope or route was declared.
+/// The place of a declaration.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
     /// The route of this index in the file's `routes`.
@@ -101,7 +101,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Whether the file, or a document that it names, declares it, so that what is stored may not loosen it.
+    /// Returns `true` if the file, or a document that it names, declares it, so that stored entries must not loosen it.
     pub fn is_file(&self) -> bool {
         match self {
             Self::Route { .. }
@@ -169,7 +169,7 @@ impl Definition {
         self.routes.push((Source::StoredRoute { id: id.into() }, settings));
     }
 
-    /// Whether it declares nothing at all.
+    /// Returns `true` if it declares nothing at all.
     pub fn is_empty(&self) -> bool {
         self.providers.is_empty() && self.scopes.is_empty() && self.routes.is_empty()
     }

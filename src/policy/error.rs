@@ -1,4 +1,4 @@
-//! What is wrong with a policy, and what to write instead.
+//! Errors of a policy, with the text to write instead.
 
 use scopegate_provider::{ClaimPathError, Scope};
 
@@ -12,11 +12,11 @@ pub struct PolicyError {
     pub at: Source,
     /// The key in it, such as `match[1]` or `require.any_of[0].all`.
     pub key: String,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: Problem,
 }
 
-/// What is wrong, and what to write instead.
+/// Problems of a definition, with the text to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// Not a pattern.
@@ -44,7 +44,7 @@ pub enum Problem {
     /// A scope that is declared twice.
     #[error("the scope is already declared by {other}")]
     DuplicateScope {
-        /// Where.
+        /// The other place.
         other: Source,
     },
     /// A provider that is not configured.

@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-/// Why the authority of a request or the host of a pattern cannot be used.
+/// Errors of the authority of a request or the host of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum HostError {
     /// There is nothing.
@@ -14,7 +14,7 @@ pub enum HostError {
     /// A name outside of letters, digits, `-`, `_` and `.`, or with an empty or too long label.
     #[error("expected a host name, an IPv4 address or an IPv6 address in brackets")]
     Grammar,
-    /// What follows the host's colon is no port.
+    /// The text behind the host's colon is not a port.
     #[error("expected a port between 0 and 65535 after the host's `:`")]
     Port,
 }

@@ -11,7 +11,7 @@ use super::{Irregularities, Irregularity, TargetError};
 pub(super) struct NormalPath {
     /// The normal form, where it differs from what was sent.
     pub(super) rewritten: Option<Box<str>>,
-    /// What is irregular about it.
+    /// Its irregularities.
     pub(super) irregularities: Irregularities,
 }
 
@@ -30,7 +30,7 @@ pub(super) fn normalise(path: &[u8]) -> Result<NormalPath, TargetError> {
     Ok(NormalPath { rewritten, irregularities })
 }
 
-/// Whether a query can be carried on: it is never matched, so only what could break a line of HTTP is refused.
+/// Checks that a query can be forwarded: it is never matched, so only what could break a line of HTTP is refused.
 pub(super) fn check_query(query: &[u8]) -> Result<(), TargetError> {
     query.iter().filter(|byte| !stands_for_itself(**byte)).try_for_each(|byte| match byte {
         b'#' => Err(TargetError::Fragment),
@@ -46,7 +46,7 @@ pub(super) fn hex_pair(digits: [u8; 2]) -> Option<u8> {
     Some(digit(high)? << 4 | digit(low)?)
 }
 
-/// Whether a path is its own normal form at first sight, as nearly all are.
+/// Returns `true` if a path is its own normal form at first sight, as nearly all are.
 fn is_plain(path: &[u8]) -> bool {
     let mut previous = 0;
     path.iter().all(|byte| {
@@ -59,7 +59,7 @@ fn is_plain(path: &[u8]) -> bool {
     })
 }
 
-/// Whether a byte is a `pchar` (RFC 3986, section 3.3) that needs no second look: not `%`, not `;`.
+/// Returns `true` if a byte is a `pchar` (RFC 3986, section 3.3) that needs no second look: not `%`, not `;`.
 fn stands_for_itself(byte: u8) -> bool {
     PLAIN.get(usize::from(byte)).copied().unwrap_or_default()
 }
@@ -137,7 +137,7 @@ fn push(byte: u8, text: &mut String, irregularities: &mut Irregularities) {
     }
 }
 
-/// What may stand nowhere, neither raw nor encoded, and what may not stand raw.
+/// Refuses bytes that a path must not contain.
 fn check_byte(byte: u8) -> Result<(), TargetError> {
     match byte {
         0 => Err(TargetError::Nul),

@@ -29,7 +29,7 @@ pub struct HostPath {
     pub path: PathPattern,
 }
 
-/// Which hosts. Exact ones come first, then wildcards.
+/// A pattern of hosts. Exact ones come first, then wildcards.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum HostPattern {
     /// This host.
@@ -40,7 +40,7 @@ pub enum HostPattern {
     Any,
 }
 
-/// Which paths.
+/// A pattern of paths.
 #[derive(Debug, Clone)]
 pub struct PathPattern {
     segments: Box<[Segment]>,
@@ -57,7 +57,7 @@ pub enum Segment {
 }
 
 impl Pattern {
-    /// Whether methods, host and path match, HEAD only where it is named.
+    /// Returns `true` if methods, host, path and MCP selector match, `HEAD` only where it is named.
     pub fn matches(&self, target: &Target) -> bool {
         let selected = |mcp: &McpSelector| target.mcp().is_ok_and(|facts| mcp.matches(facts));
         self.methods.contains(target.method())
@@ -73,14 +73,14 @@ impl Pattern {
 }
 
 impl HostPath {
-    /// Whether host and path match.
+    /// Returns `true` if host and path match.
     pub fn matches(&self, target: &Target) -> bool {
         self.host.matches(target.host()) && self.path.matches(target)
     }
 }
 
 impl HostPattern {
-    /// Whether a host in normal form matches.
+    /// Returns `true` if a host in normal form matches.
     pub fn matches(&self, host: &str) -> bool {
         match self {
             Self::Exact(exact) => **exact == *host,
@@ -90,7 +90,7 @@ impl HostPattern {
     }
 }
 
-/// What follows the first label of a host name.
+/// Returns the part of a host name behind its first label.
 pub(super) fn wildcard_suffix(host: &str) -> Option<&str> {
     (!host.starts_with('[')).then(|| host.split_once('.')).flatten().map(|(_, suffix)| suffix)
 }
@@ -108,24 +108,24 @@ impl PathPattern {
         &self.segments
     }
 
-    /// Whether it ends in `**`.
+    /// Returns `true` if it ends in `**`.
     pub fn takes_rest(&self) -> bool {
         self.rest
     }
 
-    /// Whether it matches one path only.
+    /// Returns `true` if it matches one path only.
     pub(super) fn is_literal(&self) -> bool {
         !self.rest && self.segments.iter().all(|segment| matches!(segment, Segment::Literal(_)))
     }
 
-    /// Whether a path matches.
+    /// Returns `true` if a path matches.
     pub fn matches(&self, target: &Target) -> bool {
         let mut given = target.segments();
         let all = self.segments.iter().all(|segment| given.next().is_some_and(|text| segment.matches(text)));
         all && (self.rest || given.next().is_none())
     }
 
-    /// What decides the order: literals before parameters, an end before `**`, and both behind all segments.
+    /// Returns the ranks that decide the order: literals before parameters, an end before `**`, and both behind all segments.
     fn rank(&self) -> impl Iterator<Item = Rank<'_>> {
         let end = if self.rest { Rank::Rest } else { Rank::End };
         self.segments.iter().map(Segment::rank).chain([end])

@@ -37,7 +37,7 @@ pub enum ScopeSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScopeLong {
-    /// What it is for, shown to people.
+    /// Its description, for people.
     #[serde(default)]
     pub description: String,
     /// Patterns that it opens: the same as a route that requires it. Several scopes on one pattern: any of them.
@@ -55,16 +55,16 @@ pub struct RouteSettings {
     /// The pattern, or patterns.
     #[serde(rename = "match")]
     pub matches: MatchSettings,
-    /// What a caller must have. Either this or `allow`.
+    /// The requirement of a caller. Either this or `allow`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require: Option<RequireSettings>,
-    /// Who may pass whatever their token says. Either this or `require`.
+    /// The callers that may pass whatever their token says. Either this or `require`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow: Option<Allow>,
     /// Ask the provider about the token now, whatever is remembered of it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub fresh: bool,
-    /// What may be irregular about the path. It is decided under every reading.
+    /// Irregularities of the path that are accepted. It is decided under every interpretation.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accept: Vec<Irregularity>,
     /// Let what administrators store loosen this route.
@@ -73,16 +73,16 @@ pub struct RouteSettings {
     /// The upstream to which requests are proxied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,
-    /// What is taken off the front of the path before it is proxied.
+    /// The prefix that is taken off the path before it is proxied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strip_prefix: Option<String>,
-    /// What the upstream learns about the caller.
+    /// The identity that the upstream is told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<IdentitySettings>,
     /// Cross-origin requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cors: Option<CorsSettings>,
-    /// Where a token may come from besides `Authorization`.
+    /// A place beside `Authorization` from which a token may come.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accept_token: Vec<TokenSource>,
     /// The requests of the Model Context Protocol that this is about, by their `Mcp-Method` and `Mcp-Name`.
@@ -162,19 +162,19 @@ pub enum Allow {
     Nobody,
 }
 
-/// What upstreams learn about the caller.
+/// The identity that upstreams are told.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IdentitySettings {
     /// Header names, and the claims whose values they carry.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// What becomes of the token.
+    /// The treatment of the token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forward: Option<Forward>,
 }
 
-/// What becomes of the token on the way to an upstream.
+/// The treatment of the token on the way to an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Forward {
@@ -187,7 +187,7 @@ pub enum Forward {
     Mint,
 }
 
-/// Where a token may come from besides `Authorization`.
+/// A place beside `Authorization` from which a token may come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenSource {
@@ -224,7 +224,7 @@ impl IdentitySettings {
 }
 
 impl ScopeSettings {
-    /// What the scope is for.
+    /// Returns the description.
     pub fn description(&self) -> &str {
         match self {
             Self::Description(text) => text,

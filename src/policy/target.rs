@@ -1,4 +1,4 @@
-//! What a request asks for, in its one normal form (invariant 5).
+//! The target of a request in its one normal form (invariant 5).
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::{
     path::{self, NormalPath},
 };
 
-/// How the client reached the service.
+/// The scheme by which the client reached the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scheme {
     /// `http`, `ws`.
@@ -49,7 +49,7 @@ pub struct RawTarget<'a, H> {
     pub path_and_query: &'a [u8],
 }
 
-/// The normal form of what a request asks for. Made here and nowhere else; every gate decides on it.
+/// The normal form of a request's target. Made here and nowhere else; every gate decides on it.
 ///
 /// ```
 /// use http::{HeaderMap, Method};
@@ -82,7 +82,7 @@ pub struct Target {
     mcp: Option<Box<Result<McpFacts, McpError>>>,
 }
 
-/// Why a request is never acceptable, whatever the policy: 400.
+/// Errors of a request that is never acceptable, whatever the policy: 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum TargetError {
     /// HTTP/1 absolute form (RFC 9112, section 3.2.2).
@@ -250,7 +250,7 @@ impl Target {
         self.sent.get(self.path_len..)?.strip_prefix('?')
     }
 
-    /// What is irregular about the path.
+    /// Returns the irregularities of the path.
     pub fn irregularities(&self) -> Irregularities {
         self.irregularities
     }

@@ -7,13 +7,13 @@ use super::{
     HostPath, HostPattern, PathPattern, Pattern, Segment,
 };
 
-/// Why a text is not a pattern, and what to write instead.
+/// Errors of a text that is not a pattern, with the text to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     /// Not one or two words.
     #[error("expected `METHOD[|METHOD] [host]/path`, such as `GET /items/**`, found `{found}`")]
     Shape {
-        /// What was found.
+        /// The text.
         found: Box<str>,
     },
     /// Not a method.
@@ -25,7 +25,7 @@ pub enum PatternError {
     /// Methods are compared with case.
     #[error("methods are written in capitals: write `{}`", found.to_ascii_uppercase())]
     MethodCase {
-        /// What was found.
+        /// The text.
         found: Box<str>,
     },
     /// A word for every method.
@@ -53,21 +53,21 @@ pub enum PatternError {
         "expected a path that begins with `/`: write `/{found}` for a path, `{found}/**` for a whole host"
     )]
     NoPath {
-        /// What was found.
+        /// The text.
         found: Box<str>,
     },
     /// A URL.
     #[error("a pattern holds no scheme: write `{rest}`")]
     Scheme {
-        /// What follows the scheme.
+        /// The text behind the scheme.
         rest: Box<str>,
     },
     /// Not a host.
     #[error("`{found}` is not a host: {source}")]
     Host {
-        /// What was found.
+        /// The text.
         found: Box<str>,
-        /// What is wrong with it.
+        /// The error.
         source: HostError,
     },
     /// `*` elsewhere than as the first label.
@@ -106,7 +106,7 @@ pub enum PatternError {
         "`:{name}`: write `{{{name}}}` for one segment of any text, or `%3A{name}` if it begins with a colon"
     )]
     Colon {
-        /// What follows the colon.
+        /// The text behind the colon.
         name: Box<str>,
     },
     /// An empty segment.
@@ -117,7 +117,7 @@ pub enum PatternError {
     Literal {
         /// The segment.
         found: Box<str>,
-        /// What is wrong with it.
+        /// The error.
         source: TargetError,
     },
     /// A literal with an irregularity.

@@ -44,19 +44,19 @@ pub struct CorsOrigin(Box<str>);
 #[serde(try_from = "String", into = "String")]
 pub struct CorsHeader(HeaderName);
 
-/// Why a string is no origin.
+/// Errors of a text that is not an origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CorsOriginError {
     /// Not a scheme and a host.
     #[error("expected an origin such as `https://app.example.com`, found `{found}`")]
     NotOrigin {
-        /// What was found, without what stands before `@`.
+        /// The text, without the part before `@`.
         found: String,
     },
     /// An origin, but no browser writes it like this.
     #[error("browsers write an origin as scheme, host and port, nothing else: write `{wanted}`")]
     Spelling {
-        /// What to write.
+        /// The text to write.
         wanted: String,
     },
     /// A pattern.
@@ -64,26 +64,26 @@ pub enum CorsOriginError {
         "origins are exact: name each, such as `https://app.example.com`, or write `*` alone for every origin"
     )]
     Pattern,
-    /// What browsers send for every page that has no origin.
+    /// `null`, which browsers send for every page that has no origin.
     #[error("`null` is sent by every page without an origin, so that it would let in anybody: name origins")]
     Null,
 }
 
-/// Why a string is no header that pages may send.
+/// A text that is not the name of a header that pages may send.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected the name of a header such as `content-type`, found `{found}`; each must be named")]
 pub struct CorsHeaderError {
-    /// What was found.
+    /// The text.
     pub found: String,
 }
 
 impl CorsSettings {
-    /// Whether pages of `origin`, the value of a request's `Origin`, may call.
+    /// Returns `true` if pages of `origin`, the value of a request's `Origin`, may call.
     pub fn allows(&self, origin: &[u8]) -> bool {
         self.origins.iter().any(|allowed| allowed.allows(origin))
     }
 
-    /// Whether every page that may call under these may call with the same headers under `other` too.
+    /// Returns `true` if every page that may call under these may call with the same headers under `other` too.
     pub(in crate::policy) fn allows_at_most(&self, other: &Self) -> bool {
         let origin = |ours: &CorsOrigin| other.origins.iter().any(|theirs| theirs.is_any() || ours == theirs);
         self.origins.is_empty()
@@ -104,7 +104,7 @@ fn usual_headers() -> Vec<CorsHeader> {
 }
 
 impl CorsOrigin {
-    /// Whether the value of a request's `Origin` is this one, byte for byte. `null` never is.
+    /// Returns `true` if the value of a request's `Origin` is this one, byte for byte. `null` never is.
     pub fn allows(&self, origin: &[u8]) -> bool {
         if self.is_any() { origin != b"null" } else { self.0.as_bytes() == origin }
     }

@@ -135,7 +135,7 @@ macro_rules! deserialize_by_shape {
 
 deserialize_by_shape!(ScopeSettings MatchSettings RequireSettings ActorSettings DocumentSettings);
 
-/// What is written as one thing or as a list.
+/// A value that is written alone or as a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Several<T>(pub Vec<T>);

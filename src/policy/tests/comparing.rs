@@ -23,7 +23,7 @@ routes:
 - { match: /pages/**, allow: anonymous, cors: { origins: ['https://a', 'https://b'], headers: [x-a] } }
 ";
 
-/// What the stored route would loosen.
+/// Returns the pattern that the stored route would loosen.
 fn loosens(route: &str) -> Option<String> {
     let mut definition = definition(FILE);
     definition.add_stored_route("1", serde_saphyr::from_str(route).unwrap());

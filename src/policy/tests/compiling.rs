@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Where and what is wrong, in words.
+/// The places and texts of errors.
 fn wrong(yaml: &str) -> Vec<(String, String, String)> {
     let errors = compile(yaml).expect_err(yaml);
     errors.iter().map(|error| (error.at.to_string(), error.key.clone(), error.problem.to_string())).collect()

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{finding::host_path, *};
 
-/// What servers do to a path on its way to a handler.
+/// The steps that servers apply to a path on its way to a handler.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Step {
     Decode,
@@ -39,7 +39,7 @@ fn take(step: Step, path: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What an upstream serves once it has taken these steps: the segments, or nothing where it resolves dots, cuts the
+/// Returns the segments that an upstream serves once it has taken these steps, or nothing where it resolves dots, cuts the
 /// path off or fails.
 pub(super) fn served(steps: &[Step], path: &str) -> Option<Vec<Vec<u8>>> {
     let path = steps.iter().fold(path.as_bytes().to_vec(), |path, step| take(*step, &path));
