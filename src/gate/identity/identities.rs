@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
 use super::{
     headers::{IdentityError, IdentityHeaders, Stripped},
@@ -21,10 +21,23 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Identities {
     general: IdentityHeaders,
-    of_routes: Vec<(IdentitySettings, IdentityHeaders)>,
+    of_routes: Vec<RouteIdentity>,
+    /// The names of the general identity and of the file's routes, which no request may carry.
     pub(in crate::gate) stripped: Stripped,
+    /// These, and the names of stored routes.
+    pub(in crate::gate) protected: Stripped,
     forward: Forward,
     mint: Option<Arc<Mint>>,
+}
+
+/// The identity of a route that is not the general one.
+#[derive(Debug, Clone)]
+struct RouteIdentity {
+    settings: IdentitySettings,
+    headers: IdentityHeaders,
+    /// The names of a stored route's identity. They are removed from its own requests only, as an administrator must not
+    /// take headers off the requests of other routes (invariant 15).
+    own: Option<Stripped>,
 }
 
 /// What becomes of a caller's token on the way to a service.
@@ -41,18 +54,26 @@ pub(in crate::gate) enum TokenForwarding {
 impl Identities {
     pub(in crate::gate) fn compile<'a>(
         general: &IdentitySettings,
-        of_routes: impl Iterator<Item = &'a IdentitySettings>,
+        of_routes: impl Iterator<Item = (&'a IdentitySettings, bool)>,
     ) -> Result<Self, IdentityError> {
         let forward = general.forward.unwrap_or_default();
         let general = IdentityHeaders::compile(&general.headers)?;
-        let mut compiled: Vec<(IdentitySettings, IdentityHeaders)> = Vec::new();
-        for settings in of_routes.filter(|settings| !settings.headers.is_empty()) {
-            if !compiled.iter().any(|(known, _)| known == settings) {
-                compiled.push((settings.clone(), IdentityHeaders::compile(&settings.headers)?));
+        let mut compiled: Vec<RouteIdentity> = Vec::new();
+        for (settings, is_file) in of_routes.filter(|(settings, _)| !settings.headers.is_empty()) {
+            match compiled.iter_mut().find(|known| known.settings == *settings) {
+                Some(known) if is_file => known.own = None,
+                Some(_) => {}
+                None => {
+                    let headers = IdentityHeaders::compile(&settings.headers)?;
+                    let own = (!is_file).then(|| Stripped::of([&headers]));
+                    compiled.push(RouteIdentity { settings: settings.clone(), headers, own });
+                }
             }
         }
-        let stripped = Stripped::of(compiled.iter().map(|(_, headers)| headers).chain([&general]));
-        Ok(Self { general, of_routes: compiled, stripped, forward, mint: None })
+        let of_file = compiled.iter().filter(|one| one.own.is_none()).map(|one| &one.headers);
+        let stripped = Stripped::of(of_file.chain([&general]));
+        let protected = Stripped::of(compiled.iter().map(|one| &one.headers).chain([&general]));
+        Ok(Self { general, of_routes: compiled, stripped, protected, forward, mint: None })
     }
 
     /// Where a route wants it, tokens are minted by this one.
@@ -85,7 +106,11 @@ impl Identities {
     /// # Errors
     /// [`IdentityError`].
     pub(crate) fn of_policy(general: &IdentitySettings, policy: &Policy) -> Result<Self, IdentityError> {
-        Self::compile(general, policy.routes().iter().filter_map(|route| route.options().identity.as_ref()))
+        let of_routes = policy
+            .routes()
+            .iter()
+            .filter_map(|route| Some((route.options().identity.as_ref()?, route.source().is_file())));
+        Self::compile(general, of_routes)
     }
 
     /// What a route tells; none if it was not there when the others were compiled.
@@ -93,8 +118,55 @@ impl Identities {
         match route.filter(|settings| !settings.headers.is_empty()) {
             None => Some(&self.general),
             Some(settings) => {
-                self.of_routes.iter().find(|(known, _)| known == settings).map(|(_, headers)| headers)
+                self.of_routes.iter().find(|known| known.settings == *settings).map(|known| &known.headers)
             }
         }
+    }
+
+    /// Removes the names of a stored route's identity from one of its requests, in any spelling.
+    pub(in crate::gate) fn strip_own(&self, route: Option<&IdentitySettings>, headers: &mut HeaderMap) {
+        let own = route.and_then(|settings| self.of_routes.iter().find(|known| known.settings == *settings));
+        if let Some(own) = own.and_then(|own| own.own.as_ref()) {
+            own.strip(headers);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::policy::{Definition, Route};
+
+    /// A9: the header names of a stored route's identity do not affect the requests of other routes.
+    #[test]
+    fn invariant_15_a_stored_routes_identity_names_are_removed_from_its_own_requests_only() {
+        let route = |path: &str, header: &str| {
+            let route = json!({ "match": path, "allow": "authenticated", "identity": { "headers": { header: "sub" } } });
+            serde_json::from_value(route).unwrap()
+        };
+        let mut definition = Definition::default();
+        definition.add_route(route("/file", "X-File"));
+        definition.add_stored_route("1", route("/stored", "X-Tenant"));
+        let policy = Policy::compile(&definition).unwrap().policy;
+        let identities = Identities::of_policy(&IdentitySettings::default(), &policy).unwrap();
+        let request = || -> HeaderMap {
+            let names = ["x-tenant", "x_tenant", "x-file"];
+            names
+                .map(|name| (name.parse().unwrap(), HeaderValue::from_static("forged")))
+                .into_iter()
+                .collect()
+        };
+        let left = |headers: &HeaderMap| headers.keys().map(ToString::to_string).collect::<Vec<_>>();
+
+        let mut headers = request();
+        identities.stripped.strip(&mut headers);
+        assert_eq!(left(&headers), ["x-tenant", "x_tenant"]);
+        let identity_of = |route: &Route| route.options().identity.clone();
+        identities.strip_own(identity_of(&policy.routes()[0]).as_ref(), &mut headers);
+        assert_eq!(left(&headers), ["x-tenant", "x_tenant"]);
+        identities.strip_own(identity_of(&policy.routes()[1]).as_ref(), &mut headers);
+        assert!(headers.is_empty(), "{headers:?}");
     }
 }

@@ -64,7 +64,7 @@ impl<E: Endpoint<Output = Response>> ProxyEndpoint<E> {
         settings: ProxySettings,
         inner: E,
     ) -> Self {
-        let trailers = trailer_filter(settings.identities.stripped.clone());
+        let trailers = trailer_filter(settings.identities.protected.clone());
         Self { gate, upstreams, clock, settings, trailers, inner }
     }
 
@@ -102,6 +102,7 @@ impl<E: Endpoint<Output = Response>> ProxyEndpoint<E> {
         let headers = request.headers_mut();
         // Nothing that is set below can be removed by the caller.
         remove_callers_own(headers, &self.settings.request_id);
+        self.settings.identities.strip_own(options.identity.as_ref(), headers);
         identity.set(permit.principal.as_ref(), headers);
         match self.settings.identities.token_forwarding(&permit)? {
             TokenForwarding::Keep => {}

@@ -60,7 +60,7 @@ impl<E: Endpoint> Authorization<E> {
     /// Where peers of `trusted`, and those with a certificate that was verified, ask `inner`, which must refuse all others
     /// and tell the upstream of `identities`.
     pub(crate) fn new(inner: E, trusted: TrustedProxies, identities: &Identities) -> Self {
-        let stripped = identities.stripped.clone();
+        let stripped = identities.protected.clone();
         let taken_off = stripped.spellings().collect();
         Self { inner, trusted, stripped, taken_off }
     }
