@@ -5,14 +5,23 @@ use std::{io, time::Duration};
 use scopegate_provider::HealthReport;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{App, BuildError, PublicEndpoint, Watch};
+use super::{App, BuildError, PublicEndpoint, Watch, readiness::readiness};
 use crate::{
     config::{Config, ConfigErrors, ConfigSource, Loader},
-    server::{BindError, Bound, Listen, ListenerSettings, Shutdown, raise_descriptor_limit},
+    server::{
+        BindError, Bound, InheritError, InheritedSockets, Listen, ListenerSettings, Notifier, Shutdown, Watchdog,
+        raise_descriptor_limit,
+    },
 };
 
 /// How long the greeting waits for providers, so that it can name their keys.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The interval at which a node that is not ready yet checks whether it is.
+const READY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The time that the end of a node may take beyond `server.shutdown_delay` and `server.shutdown_grace`.
+const STOP_MARGIN: Duration = Duration::from_secs(5);
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -78,6 +87,18 @@ pub enum ServeError {
     /// A listener cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A socket of the service manager cannot be used.
+    #[error(transparent)]
+    Inherit(#[from] InheritError),
+    /// A socket of the service manager would show the built-in configuration to other machines.
+    #[error(
+        "the service manager's socket listens on `{listen}`, but the built-in configuration has secrets that everyone \
+         knows; expected a loopback address or a configuration (`--config`)"
+    )]
+    DevelopmentBeyondLoopback {
+        /// The address.
+        listen: Listen,
+    },
     /// The node cannot be made.
     #[error(transparent)]
     Build(#[from] BuildError),
@@ -99,6 +120,9 @@ pub async fn serve(
     raise_descriptor_limit();
     let mut signals = Signals::new()?;
     let listeners = Listeners::bind(&config).await?;
+    if matches!(source, ConfigSource::BuiltIn) {
+        listeners.require_loopback()?;
+    }
     let (delay, grace) = (config.server.shutdown_delay.get(), config.server.shutdown_grace.get());
     let watch = Watch::new(config.watched.clone());
     let places = listeners.places();
@@ -108,12 +132,17 @@ pub async fn serve(
     let serving = listeners.serve(&app, &shutdown);
     app.wait_until_ready(READY_TIMEOUT).await;
     greet(&greeting(&app, source, &places));
-    let reloading = reload(&app, loader, source, watch, &mut signals.hangup);
+    let notifier = Notifier::default();
+    let reloading = reload(&app, loader, source, watch, &mut signals.hangup, &notifier);
+    let serving_until_the_end = async {
+        tokio::join!(announce_readiness(&app, &notifier), reloading);
+    };
     tokio::select! {
-        () = reloading => {}
+        () = serving_until_the_end => {}
         () = end(&mut signals.terminate, &mut signals.interrupt) => {}
     }
     tracing::info!("ending: requests in flight are finished");
+    notifier.stopping(delay + grace + STOP_MARGIN);
     tokio::select! {
         () = shutdown.run(delay, grace) => {}
         () = serving => {}
@@ -139,7 +168,9 @@ struct Places {
 }
 
 impl Listeners {
-    async fn bind(config: &Config) -> Result<Self, BindError> {
+    /// Adopts the sockets of the service manager, and binds the addresses of the other listeners.
+    async fn bind(config: &Config) -> Result<Self, ServeError> {
+        let mut inherited = InheritedSockets::from_env()?;
         // Administrators are secured as callers are; the operations listener is for the inside.
         let secured = |key: &'static str, listen: &Listen| {
             let (tls, limits) = (config.server.tls.clone(), config.server.limits.clone());
@@ -151,15 +182,34 @@ impl Listeners {
             ..ListenerSettings::default()
         };
         let administration = match config.admin.as_ref().and_then(|admin| admin.listen.as_ref()) {
-            Some(listen) => Some(Bound::bind(&secured("admin.listen", listen)).await?),
+            Some(listen) => {
+                let settings = secured("admin.listen", listen);
+                Some(Bound::adopt_or_bind(&settings, inherited.remove("admin")).await?)
+            },
             None => None,
         };
         let grpc = match config.forward_auth.grpc_listener(&config.server.limits) {
-            Some(settings) => Some(Bound::bind(&settings).await?),
+            Some(settings) => Some(Bound::adopt_or_bind(&settings, inherited.remove("grpc")).await?),
             None => None,
         };
-        let main = Bound::bind(&secured("server.listen", &config.server.listen)).await?;
-        Ok(Self { main, operations: Bound::bind(&operations).await?, administration, grpc })
+        let main = secured("server.listen", &config.server.listen);
+        let main = Bound::adopt_or_bind(&main, inherited.remove("server")).await?;
+        let operations = Bound::adopt_or_bind(&operations, inherited.remove("operations")).await?;
+        for name in inherited.names() {
+            tracing::warn!(name, "ignoring a socket of the service manager: the configuration has no such listener");
+        }
+        Ok(Self { main, operations, administration, grpc })
+    }
+
+    fn require_loopback(&self) -> Result<(), ServeError> {
+        let all = [Some(&self.main), Some(&self.operations), self.administration.as_ref(), self.grpc.as_ref()];
+        for bound in all.into_iter().flatten() {
+            let listen = bound.local_addr();
+            if !listen.is_loopback() {
+                return Err(ServeError::DevelopmentBeyondLoopback { listen: listen.clone() });
+            }
+        }
+        Ok(())
     }
 
     fn places(&self) -> Places {
@@ -182,7 +232,7 @@ impl Listeners {
         let grpc = grpc.map(|grpc| tokio::spawn(grpc.serve(app.grpc(), shutdown.clone())));
         tokio::spawn(self.operations.serve(app.operations(), shutdown.clone()));
         let exempt = app.clone();
-        let main = self.main.exempting(move |peer| exempt.config().server.trusted_proxies.contains(peer));
+        let main = self.main.feeding(Watchdog::from_env()).exempting(move |peer| exempt.config().server.trusted_proxies.contains(peer));
         let main = tokio::spawn(main.serve(app.endpoint(), shutdown.clone()));
         async move {
             for serving in [Some(main), grpc].into_iter().flatten() {
@@ -216,13 +266,43 @@ async fn end(terminate: &mut Signal, interrupt: &mut Signal) {
     }
 }
 
+/// Notifies the service manager once the node can decide: it listens, and has the keys of the providers it requires.
+async fn announce_readiness(app: &App, notifier: &Notifier) {
+    let mut shown = Vec::new();
+    loop {
+        let readiness = readiness(&app.0);
+        if readiness.ready {
+            return notifier.ready(&status(app));
+        }
+        if readiness.reasons != shown {
+            notifier.status(&readiness.reasons.join("; "));
+            shown = readiness.reasons;
+        }
+        tokio::time::sleep(READY_INTERVAL).await;
+    }
+}
+
+/// Returns the line that `systemctl status` shows.
+fn status(app: &App) -> String {
+    let connections = app.0.current().connections.len();
+    format!("serving {}; {connections} providers", app.0.frontend.0.public_endpoint.public_url)
+}
+
 /// Reads the configuration again whenever it should be; a bad one changes nothing and says so.
-async fn reload(app: &App, loader: &Loader, source: &ConfigSource, mut watch: Watch, hangup: &mut Signal) {
+async fn reload(
+    app: &App,
+    loader: &Loader,
+    source: &ConfigSource,
+    mut watch: Watch,
+    hangup: &mut Signal,
+    notifier: &Notifier,
+) {
     loop {
         tokio::select! {
             _ = hangup.recv() => {}
             () = changed(&mut watch) => {}
         }
+        notifier.reloading();
         let bad_reloads = &app.0.runtime.metrics.bad_reloads;
         match read(loader, source, &mut watch).await {
             Ok((config, next)) => {
@@ -231,9 +311,11 @@ async fn reload(app: &App, loader: &Loader, source: &ConfigSource, mut watch: Wa
                     Ok(()) => {
                         tracing::info!(warnings, "the configuration was read again and is in force");
                         watch = next;
+                        notifier.reloaded(&status(app));
                     }
                     Err(error) => {
                         bad_reloads.increment();
+                        notifier.reloaded(&format!("the earlier configuration stays in force: {error}"));
                         tracing::error!(%error, "the earlier configuration stays in force");
                     }
                 }
@@ -241,6 +323,7 @@ async fn reload(app: &App, loader: &Loader, source: &ConfigSource, mut watch: Wa
             Err(errors) => {
                 bad_reloads.increment();
                 app.reload_failed(&errors);
+                notifier.reloaded(&format!("the earlier configuration stays in force: {errors}"));
                 tracing::error!("the earlier configuration stays in force:\n{errors}");
             }
         }

@@ -25,6 +25,7 @@ use super::{
     connection::{ConnectInfo, Listening, http},
     connections::{Connections, Exempt},
     socket::Socket,
+    systemd::{Heartbeat, InheritedSocket, Watchdog},
     tls::{Tls, TlsError},
 };
 
@@ -41,6 +42,9 @@ pub struct Bound {
     limits: Limits,
     tls: Option<Tls>,
     exempt: Exempt,
+    watchdog: Option<Watchdog>,
+    /// The socket belongs to the service manager.
+    is_inherited: bool,
 }
 
 #[derive(Debug)]
@@ -102,16 +106,44 @@ impl Bound {
     /// # Errors
     /// [`BindError`]: the address is in use, is not this machine's, or may not be used.
     pub async fn bind(settings: &ListenerSettings) -> Result<Self, BindError> {
+        Self::adopt_or_bind(settings, None).await
+    }
+
+    /// Adopts the socket that the service manager has opened, or binds the address of the settings if there is none.
+    ///
+    /// # Errors
+    /// [`BindError`], as for [`Bound::bind`].
+    pub async fn adopt_or_bind(
+        settings: &ListenerSettings,
+        inherited: Option<InheritedSocket>,
+    ) -> Result<Self, BindError> {
         let key = settings.key;
         let tls =
             settings.tls.as_ref().map(|own| Tls::new(own, settings.client_ca.as_deref())).transpose()?;
-        if tls.is_some() && matches!(settings.listen, Listen::Unix(_)) {
-            return Err(BindError::TlsOnUnix { key, listen: settings.listen.clone() });
+        let is_inherited = inherited.is_some();
+        let mut address = settings.listen.clone();
+        if let Some(Ok(local)) = inherited.as_ref().map(InheritedSocket::local_addr) {
+            address = local;
         }
-        let listener = listen(&settings.listen).await;
+        if tls.is_some() && matches!(address, Listen::Unix(_)) {
+            return Err(BindError::TlsOnUnix { key, listen: address });
+        }
+        let listener = match inherited {
+            Some(socket) => adopt(socket).map(|listener| (listener, address.clone())),
+            None => listen(&address).await,
+        };
         let (listener, local) =
-            listener.map_err(|source| BindError::Bind { key, listen: settings.listen.clone(), source })?;
-        Ok(Self { listener, local, limits: settings.limits.clone(), tls, exempt: Arc::new(|_| false) })
+            listener.map_err(|source| BindError::Bind { key, listen: address, source })?;
+        let limits = settings.limits.clone();
+        let exempt: Exempt = Arc::new(|_| false);
+        Ok(Self { listener, local, limits, tls, exempt, watchdog: None, is_inherited })
+    }
+
+    /// Feeds a watchdog from the accept loop.
+    #[must_use]
+    pub fn feeding(mut self, watchdog: Option<Watchdog>) -> Self {
+        self.watchdog = watchdog;
+        self
     }
 
     /// Exempts peers from the limits of a peer: proxies that many callers share. It is called once a connection.
@@ -165,11 +197,13 @@ impl Bound {
 
     async fn accept_all<E: Endpoint + 'static>(&self, listening: &Arc<Listening<E>>) {
         let mut is_failing = false;
+        let mut heartbeat = Heartbeat::new(self.watchdog.as_ref());
         loop {
-            let Some(permit) = listening.connections.reserve().await else { return };
-            match self.listener.accept().await {
+            let Some(permit) = heartbeat.during(listening.connections.reserve()).await else { return };
+            match heartbeat.during(self.listener.accept()).await {
                 Ok((socket, info)) => {
                     is_failing = false;
+                    heartbeat.accepted();
                     self.spawn(listening, socket, info, permit);
                 }
                 Err(error) if is_callers(&error) => {}
@@ -246,7 +280,9 @@ impl fmt::Debug for Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if let Listen::Unix(path) = &self.local {
+        if let Listen::Unix(path) = &self.local
+            && !self.is_inherited
+        {
             let _ = fs::remove_file(path);
         }
     }
@@ -305,6 +341,19 @@ fn connect_info(local: Addr, remote: Addr) -> ConnectInfo {
 fn is_callers(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | NotConnected)
+}
+
+fn adopt(socket: InheritedSocket) -> io::Result<Listener> {
+    match socket {
+        InheritedSocket::Tcp(listener) => {
+            listener.set_nonblocking(true)?;
+            Ok(Listener::Tcp(TcpListener::from_std(listener)?))
+        }
+        InheritedSocket::Unix(listener) => {
+            listener.set_nonblocking(true)?;
+            Ok(Listener::Unix(UnixListener::from_std(listener)?))
+        }
+    }
 }
 
 async fn listen(listen: &Listen) -> io::Result<(Listener, Listen)> {

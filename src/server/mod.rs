@@ -54,6 +54,8 @@ mod settings;
 #[cfg(feature = "server")]
 mod socket;
 #[cfg(feature = "server")]
+mod systemd;
+#[cfg(feature = "server")]
 mod timer;
 #[cfg(feature = "server")]
 mod tls;
@@ -73,6 +75,8 @@ pub use listen::{Listen, ListenError};
 #[cfg(feature = "server")]
 pub use request_body::{RequestBodyError, RequestBodyHandle};
 pub use settings::{ClientCertVerified, Limits, ListenerSettings, TlsSettings};
+#[cfg(feature = "server")]
+pub use systemd::{InheritError, InheritedSocket, InheritedSockets, Notifier, Watchdog};
 #[cfg(feature = "server")]
 pub(crate) use timer::Timer;
 #[cfg(feature = "server")]

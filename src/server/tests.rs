@@ -4,6 +4,7 @@ mod http2;
 mod limits;
 mod lockout;
 mod tls;
+mod watchdog;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 

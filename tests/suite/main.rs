@@ -36,6 +36,7 @@ mod secrecy;
 mod staleness;
 mod streams;
 mod support;
+mod systemd;
 mod threats;
 mod tutorial;
 mod websocket;
