@@ -103,7 +103,7 @@ fn readiness_waits_for_the_keys_of_a_required_provider() {
     let config = format!(
         "server: {{ listen: '127.0.0.1:0' }}
 operations: {{ listen: '127.0.0.1:0' }}
-providers: {{ late: {{ kind: oidc, issuer: '{name}', audience: https://api.example, required: true, allow_http: true }} }}
+providers: {{ late: {{ kind: oidc, issuer: '{name}', audience: https://api.example, required: true }} }}
 routes: [ {{ match: /items, allow: authenticated }} ]
 "
     );
@@ -127,10 +127,12 @@ async fn the_watchdog_is_fed_and_stays_silent_at_the_end() {
     assert!(server.wait().await.success());
 }
 
-/// Starts the program as systemd does, with these listeners as its descriptors from 3 on, and waits until it is ready.
+/// Starts the program as systemd does, with these listeners as its descriptors from 3 on.
+///
+/// Descriptors are passed as standard streams: the shell moves them to where systemd would.
 fn activate(folder: &Path, manager: &Manager, listeners: [&TcpListener; 2], names: &str) -> Child {
     let [first, second] = listeners.map(|listener| OwnedFd::from(listener.try_clone().unwrap()));
-    let child = Command::new("sh")
+    Command::new("sh")
         .args(["-c", "LISTEN_PID=$$ LISTEN_FDS=2 exec \"$0\" serve 3<&0 4<&1 0</dev/null 1>/dev/null"])
         .arg(env!("CARGO_BIN_EXE_scopegate"))
         .current_dir(folder)
@@ -141,8 +143,7 @@ fn activate(folder: &Path, manager: &Manager, listeners: [&TcpListener; 2], name
         .stdout(second)
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
-    child
+        .unwrap()
 }
 
 /// Returns the answer to a request for `path`.
@@ -169,7 +170,9 @@ fn terminate(mut child: Child) {
 fn sockets_are_told_apart_by_name_and_a_restart_refuses_no_connection() {
     let folder = tempfile::tempdir().unwrap();
     // The addresses of the configuration are not used.
-    let config = DEVELOPMENT.replace("listen: 127.0.0.1:0 }", "listen: 192.0.2.1:1 }");
+    let config = DEVELOPMENT
+        .replace("server: { listen: 127.0.0.1:0 }", "server: { listen: 192.0.2.1:1 }")
+        .replace("operations: { listen: 127.0.0.1:0 }", "operations: { listen: 192.0.2.1:2 }");
     std::fs::write(folder.path().join("scopegate.yaml"), config).unwrap();
     let manager = Manager::new();
     let (operations, operations_at) = loopback();
@@ -223,10 +226,11 @@ fn the_built_in_configuration_is_not_served_on_a_socket_beyond_loopback() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn starts_where_neither_priorities_nor_limits_can_be_set() {
-    // A filter of seccomp(2): setpriority, setrlimit, prlimit64, sched_setscheduler, sched_setaffinity fail with EPERM.
+    // A filter of seccomp(2): setpriority, setrlimit, sched_setscheduler, sched_setaffinity, mbind, set_mempolicy and
+    // ioprio_set fail with EPERM.
     let filtered = r#"
 import ctypes, os, struct, sys
-calls = [141, 160, 302, 144, 203]
+calls = [141, 160, 144, 203, 237, 238, 251]
 load = struct.pack("HBBI", 0x20, 0, 0, 0)
 tests = [struct.pack("HBBI", 0x15, len(calls) - index, 0, call) for index, call in enumerate(calls)]
 allow, deny = struct.pack("HBBI", 0x06, 0, 0, 0x7FFF0000), struct.pack("HBBI", 0x06, 0, 0, 0x00050001)
