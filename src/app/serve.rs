@@ -9,8 +9,8 @@ use super::{App, BuildError, PublicEndpoint, Watch, readiness::readiness};
 use crate::{
     config::{Config, ConfigErrors, ConfigSource, Loader},
     server::{
-        BindError, Bound, InheritError, InheritedSockets, Listen, ListenerSettings, Notifier, Shutdown, Watchdog,
-        raise_descriptor_limit,
+        BindError, Bound, InheritError, InheritedSockets, Listen, ListenerSettings, Notifier, Shutdown,
+        Watchdog, raise_descriptor_limit,
     },
 };
 
@@ -185,7 +185,7 @@ impl Listeners {
             Some(listen) => {
                 let settings = secured("admin.listen", listen);
                 Some(Bound::adopt_or_bind(&settings, inherited.remove("admin")).await?)
-            },
+            }
             None => None,
         };
         let grpc = match config.forward_auth.grpc_listener(&config.server.limits) {
@@ -196,13 +196,17 @@ impl Listeners {
         let main = Bound::adopt_or_bind(&main, inherited.remove("server")).await?;
         let operations = Bound::adopt_or_bind(&operations, inherited.remove("operations")).await?;
         for name in inherited.names() {
-            tracing::warn!(name, "ignoring a socket of the service manager: the configuration has no such listener");
+            tracing::warn!(
+                name,
+                "ignoring a socket of the service manager: the configuration has no such listener"
+            );
         }
         Ok(Self { main, operations, administration, grpc })
     }
 
     fn require_loopback(&self) -> Result<(), ServeError> {
-        let all = [Some(&self.main), Some(&self.operations), self.administration.as_ref(), self.grpc.as_ref()];
+        let all =
+            [Some(&self.main), Some(&self.operations), self.administration.as_ref(), self.grpc.as_ref()];
         for bound in all.into_iter().flatten() {
             let listen = bound.local_addr();
             if !listen.is_loopback() {
@@ -232,7 +236,10 @@ impl Listeners {
         let grpc = grpc.map(|grpc| tokio::spawn(grpc.serve(app.grpc(), shutdown.clone())));
         tokio::spawn(self.operations.serve(app.operations(), shutdown.clone()));
         let exempt = app.clone();
-        let main = self.main.feeding(Watchdog::from_env()).exempting(move |peer| exempt.config().server.trusted_proxies.contains(peer));
+        let main = self
+            .main
+            .feeding(Watchdog::from_env())
+            .exempting(move |peer| exempt.config().server.trusted_proxies.contains(peer));
         let main = tokio::spawn(main.serve(app.endpoint(), shutdown.clone()));
         async move {
             for serving in [Some(main), grpc].into_iter().flatten() {

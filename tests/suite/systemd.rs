@@ -199,7 +199,10 @@ fn a_socket_without_a_listener_of_its_name_is_refused() {
     let (first, _) = loopback();
     let (second, _) = loopback();
     for (names, message) in [
-        ("server:operation", "a socket named `operation`; expected `FileDescriptorName=` to be one of `server`"),
+        (
+            "server:operation",
+            "a socket named `operation`; expected `FileDescriptorName=` to be one of `server`",
+        ),
         ("server:server", "several sockets named `server`; expected one"),
     ] {
         let refused = activate(folder.path(), &manager, [&first, &second], names).wait_with_output().unwrap();

@@ -11,7 +11,11 @@ use super::*;
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Serves on `listener`; returns how often its watchdog has been fed.
-async fn serve_fed(listener: TcpListener, limits: Limits, endpoint: impl Endpoint + 'static) -> Arc<AtomicU32> {
+async fn serve_fed(
+    listener: TcpListener,
+    limits: Limits,
+    endpoint: impl Endpoint + 'static,
+) -> Arc<AtomicU32> {
     let meals = Arc::new(AtomicU32::new(0));
     let fed = Arc::clone(&meals);
     let settings = ListenerSettings { limits, ..ListenerSettings::default() };
