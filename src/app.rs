@@ -6,6 +6,7 @@ mod denials;
 mod fallback;
 mod metrics;
 mod own_routes;
+mod problem_bodies;
 mod readiness;
 mod restart;
 mod serve;

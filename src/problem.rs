@@ -2,6 +2,8 @@
 
 mod challenge;
 mod grpc;
+#[cfg(feature = "server")]
+mod page;
 
 use std::time::Duration;
 
@@ -12,6 +14,8 @@ use scopegate_provider::{AuthnError, Outage, Rejection, Scope, ScopeSet, Span};
 use serde::Serialize;
 
 use self::challenge::Challenge;
+#[cfg(feature = "server")]
+pub use self::page::{ProblemPage, accepts_html};
 use crate::{
     policy::{Denial, TargetError},
     reason::Reason,
@@ -96,6 +100,8 @@ struct Body<'a> {
     reason: Reason,
     #[serde(skip_serializing_if = "<[Scope]>::is_empty")]
     missing_scopes: &'a [Scope],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
 }
 
 impl Problem {
@@ -231,6 +237,11 @@ impl Problem {
 
     /// Returns the body: problem details (RFC 9457) with OAuth's members.
     pub fn body(&self) -> Vec<u8> {
+        self.body_for(None)
+    }
+
+    /// Returns the body with the id of the request, where it is known.
+    pub fn body_for(&self, request_id: Option<&str>) -> Vec<u8> {
         let body = Body {
             title: self.reason.title(),
             status: self.status.as_u16(),
@@ -238,21 +249,32 @@ impl Problem {
             error_description: &self.description,
             reason: self.reason,
             missing_scopes: &self.missing_scopes,
+            request_id,
         };
         serde_json::to_vec(&body).unwrap_or_default()
     }
 
-    /// Returns the response, for poem.
+    /// Returns the response, for poem, with the problem as its data.
     pub fn response(&self) -> Response {
         let (parts, body) = self.http_response().into_parts();
         let mut response = Response::builder().status(parts.status).body(body);
         *response.headers_mut() = parts.headers;
+        response.set_data(self.clone());
         response
+    }
+
+    /// Returns the response for an error of poem. That of a problem has the problem as its data, which poem drops.
+    pub fn error_response(error: poem::Error) -> Response {
+        match error.downcast_ref::<Self>() {
+            Some(problem) => problem.response(),
+            None => error.into_response(),
+        }
     }
 
     /// Returns the response to a request with these header fields: a status of gRPC to a gRPC call.
     pub fn response_to(&self, request: &HeaderMap) -> Response {
-        let (parts, body) = self.http_response_to(request).into_parts();
+        let Some(content_type) = grpc::content_type(request) else { return self.response() };
+        let (parts, body) = grpc::response(self, content_type).into_parts();
         let mut response = Response::builder().status(parts.status).body(body);
         *response.headers_mut() = parts.headers;
         response

@@ -1,4 +1,4 @@
-//! What is told to operators: logs, each request with its id, and metrics.
+//! Logs, the ids of requests, live decisions, and metrics.
 
 pub mod decisions;
 #[cfg(feature = "server")]
@@ -13,7 +13,9 @@ pub use decisions::{DecisionOutcome, DecisionRecord, LiveDecisions};
 pub use log::TelemetryError;
 pub use metrics::Metrics;
 pub use request_id::{RequestId, RequestIds};
-pub use settings::{AuditSettings, LogFormat, LogLevel, LogLevelError, LogSettings, TelemetrySettings};
+pub use settings::{
+    AuditSettings, Identify, LogFormat, LogLevel, LogLevelError, LogSettings, TelemetrySettings,
+};
 #[cfg(feature = "server")]
 pub(crate) use trace::Restored;
-pub use trace::{Held, Outcome, Trace, TraceEndpoint, Verdict};
+pub use trace::{Held, OriginalTarget, Outcome, Sender, Trace, TraceEndpoint, Verdict};

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::{form::Form, tries::Tries};
 use crate::{
-    gate::{Gate, Guard},
+    gate::{Gate, Guard, Refusal},
     problem::Problem,
     reason::Reason,
     telemetry::Outcome,
@@ -40,12 +40,11 @@ impl IntrospectEndpoint {
         Self { gate, guard, clients, tries, label: label.into() }
     }
 
-    async fn introspect(&self, request: &Request, body: Body) -> Result<Value, Problem> {
-        let malformed = |description: String| Problem::new(Reason::MalformedForm, description);
-        let form = Form::read(request, body).await.map_err(|error| malformed(error.to_string()))?;
+    async fn introspect(&self, request: &Request, body: Body) -> Result<Value, Refusal> {
+        let form = Form::read(request, body).await.map_err(|error| malformed(&error.to_string()))?;
         self.admit(request, &form).await?;
-        let token = form.one("token").map_err(|error| malformed(error.to_string()))?;
-        let token = token.ok_or_else(|| malformed("expected the parameter `token`".to_owned()))?;
+        let token = form.one("token").map_err(|error| malformed(&error.to_string()))?;
+        let token = token.ok_or_else(|| malformed("expected the parameter `token`"))?;
         let state = self.gate.current();
         let Ok(token) = BearerToken::parse(token) else { return Ok(inactive()) };
         if token.as_bytes().len() > state.settings().token_limit {
@@ -54,21 +53,22 @@ impl IntrospectEndpoint {
         match state.authenticator().authenticate(&Credentials::bearer(token), Freshness::Cached).await {
             Ok(principal) => Ok(active(&principal)),
             Err(AuthnError::Rejected(_)) => Ok(inactive()),
-            Err(AuthnError::Unavailable(outage)) => Err(Problem::unavailable(&outage)),
+            Err(AuthnError::Unavailable(outage)) => Err(Refusal::unrouted(Problem::unavailable(&outage))),
         }
     }
 
     /// Lets a caller ask: one of the clients, or one with a token that satisfies the rule.
-    async fn admit(&self, request: &Request, form: &Form) -> Result<(), Problem> {
+    async fn admit(&self, request: &Request, form: &Form) -> Result<(), Refusal> {
         let scheme = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let bearer = scheme
             .is_some_and(|value| value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer ")));
         if let (Some(guard), true) = (&self.guard, bearer) {
-            return guard.admit(request).await.map(drop).map_err(|refusal| refusal.problem);
+            return guard.admit(request).await.map(drop);
         }
         let client = form.client(request.headers()).ok().flatten();
         let caller = self.tries.caller(request, client.as_ref().map(|client| client.id.as_str()));
-        self.tries.check(caller)?;
+        let id = client.as_ref().map(|client| client.id.clone());
+        self.tries.check(caller).map_err(|problem| Refusal::unrouted(problem).of_client(id.clone()))?;
         match client {
             Some(client) if self.knows(&client) => {
                 self.tries.succeeded(caller);
@@ -76,7 +76,7 @@ impl IntrospectEndpoint {
             }
             Some(_) => {
                 self.tries.failed(caller);
-                Err(no_client())
+                Err(no_client().of_client(id))
             }
             None => Err(no_client()),
         }
@@ -97,11 +97,9 @@ impl Endpoint for IntrospectEndpoint {
         let body = request.take_body();
         let answer = match self.introspect(&request, body).await {
             Ok(answer) => answer,
-            Err(problem) => {
-                let mut response = challenged(&problem);
-                if matches!(problem.status().as_u16(), 401 | 403 | 429 | 503) {
-                    response.set_data(Outcome::denied(self.label.clone(), problem.reason()));
-                }
+            Err(refusal) => {
+                let mut response = challenged(&refusal.problem);
+                response.set_data(Outcome { route: Some(self.label.clone()), ..refusal.outcome() });
                 return Ok(response);
             }
         };
@@ -112,9 +110,13 @@ impl Endpoint for IntrospectEndpoint {
     }
 }
 
-fn no_client() -> Problem {
+fn no_client() -> Refusal {
     let description = "expected a client of `introspection.clients`, or a bearer token that may introspect";
-    Problem::new(Reason::NoClient, description)
+    Refusal::unrouted(Problem::new(Reason::NoClient, description))
+}
+
+fn malformed(description: &str) -> Refusal {
+    Refusal::unrouted(Problem::new(Reason::MalformedForm, description))
 }
 
 /// RFC 7662, section 2.3, and RFC 6749, section 5.2: the challenge of the scheme that is expected.

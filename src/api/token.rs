@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, StatusCode, header};
 use poem::{Body, Endpoint, Request, Response, Result};
-use scopegate_provider::{ScopeSet, TokenRequest, TokenRequestError, TokenResponse};
+use scopegate_provider::{ClientId, ScopeSet, TokenRequest, TokenRequestError, TokenResponse};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -27,13 +27,20 @@ impl TokenEndpoint {
         Self { gate, tries, label: label.into() }
     }
 
-    async fn ask(&self, request: &Request, body: Body) -> Result<TokenResponse, TokenError> {
+    /// Requests a token for the client of the form, which is left in `named` for the log.
+    async fn ask(
+        &self,
+        request: &Request,
+        body: Body,
+        named: &mut Option<ClientId>,
+    ) -> Result<TokenResponse, TokenError> {
         let form = Form::read(request, body).await?;
         match form.one("grant_type")? {
             None | Some("client_credentials") => {}
             Some(_) => return Err(TokenError::GrantType),
         }
         let client = form.client(request.headers())?.ok_or(TokenError::NoClient)?;
+        *named = Some(client.id.clone());
         let caller = self.tries.caller(request, Some(client.id.as_str()));
         self.tries.check(caller).map_err(TokenError::TooManyTries)?;
         let scopes = form.one("scope")?.map(ScopeSet::parse).transpose().map_err(|_| TokenError::Scope)?;
@@ -63,12 +70,15 @@ impl Endpoint for TokenEndpoint {
 
     async fn call(&self, mut request: Request) -> Result<Response> {
         let body = request.take_body();
-        let response = match self.ask(&request, body).await {
+        let mut client = None;
+        let response = match self.ask(&request, body, &mut client).await {
             Ok(token) => respond(StatusCode::OK, &granted(&token)),
             Err(error) => {
                 let mut response = refused(&error);
                 if let Some(reason) = error.denial() {
-                    response.set_data(Outcome::denied(self.label.clone(), reason));
+                    let detail = Some(error.to_string().into());
+                    let outcome = Outcome::denied(self.label.clone(), reason);
+                    response.set_data(Outcome { client, detail, ..outcome });
                 }
                 response
             }

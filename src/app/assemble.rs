@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use http::{Method, header};
 use poem::{
-    EndpointExt, IntoEndpoint, Response, Route,
+    EndpointExt, IntoEndpoint, Request, Response, Route,
     endpoint::{BoxEndpoint, make_sync},
     get, post,
 };
@@ -16,6 +16,7 @@ use super::{
     denials::Counted,
     fallback::{Fallback, Sample, error_response},
     own_routes::OwnRoutes,
+    problem_bodies::{ProblemBodies, WithProblemBodies},
 };
 use crate::{
     api::{
@@ -30,7 +31,7 @@ use crate::{
         own_endpoints::{Handler, Reach, ServedEndpoint},
     },
     gate::{
-        GateEndpoint, Guard, IdentityError,
+        GateEndpoint, Guard, IdentityError, TrustedProxies,
         forward_auth::{
             Caddy, CheckService, Envoy, ForwardAuth, Haproxy, Nginx, NginxProblem, Traefik,
             grpc::{Authorization, EnvoyGrpc},
@@ -39,9 +40,9 @@ use crate::{
         mint::{Mint, PreparedKeys, Terms},
         proxy::{ProxyEndpoint, ProxySettings},
     },
-    policy::Rule,
+    policy::{Rule, Scheme},
     runtime::{Connection, Draft},
-    telemetry::{Trace, TraceEndpoint},
+    telemetry::{Sender, Trace, TraceEndpoint},
     upstream::{UpstreamSettings, Upstreams},
 };
 
@@ -56,7 +57,7 @@ type Gated = GateEndpoint<ProxyEndpoint<Fallback>>;
 /// The endpoints of the listeners, and what they were built with.
 pub(super) struct Endpoints {
     /// A type of its own: a boxed endpoint would allocate for each request.
-    pub(super) main: TraceEndpoint<Counted<OwnRoutes<Gated>>>,
+    pub(super) main: TraceEndpoint<WithProblemBodies<Counted<OwnRoutes<Gated>>>>,
     /// The endpoint of Envoy's gRPC checks.
     pub(super) authorization: BoxEndpoint<'static>,
     /// The endpoint of `admin.listen`, which answers 404 where administrators use the main listener.
@@ -91,10 +92,11 @@ struct Assembly<'a> {
 
 impl Assembly<'_> {
     fn endpoints(self) -> Endpoints {
-        let main = self.main().with(self.shared.denials.clone()).with(self.trace());
+        let main =
+            self.main().with(self.shared.denials.clone()).with(self.problem_bodies()).with(self.trace());
         let authorization = self.authorization();
-        let administration =
-            self.administration().with(self.shared.denials.clone()).with(self.trace()).boxed();
+        let administration = self.administration().with(self.shared.denials.clone());
+        let administration = administration.with(self.problem_bodies()).with(self.trace()).boxed();
         Endpoints { main, authorization, administration, upstreams: self.upstreams, keys: None }
     }
 
@@ -103,8 +105,43 @@ impl Assembly<'_> {
     }
 
     fn trace(&self) -> Trace {
-        let header = self.draft.config.server.request_id.0.clone();
-        Trace::new(header, self.draft.runtime.metrics.clone())
+        let Draft { runtime, config, .. } = self.draft;
+        let trusted = config.server.trusted_proxies.clone();
+        Trace::new(config.server.request_id.0.clone(), runtime.metrics.clone())
+            .identifying(config.telemetry.log.identify)
+            .believing(move |request| sender(&trusted, request))
+            .locating(self.rule_places())
+    }
+
+    fn problem_bodies(&self) -> ProblemBodies {
+        let config = self.draft.config;
+        let docs = config.docs.then(|| format!("{}/docs", self.base()).into());
+        ProblemBodies::new(config.server.request_id.0.clone(), docs)
+    }
+
+    /// Returns the places of the rules, by the labels of their routes.
+    fn rule_places(&self) -> HashMap<Arc<str>, Box<str>> {
+        let Draft { gate, config, .. } = self.draft;
+        let state = gate.current();
+        let routes = state.policy().routes().iter().map(|route| {
+            let place = config.rules.place(route.source()).map(ToString::to_string);
+            let place = place.unwrap_or_else(|| route.source().to_string());
+            (route.label().clone(), place.into_boxed_str())
+        });
+        let own = [("admin", self.admin_label()), ("introspection", self.introspection_label())];
+        let own = own.into_iter().filter_map(|(section, label)| {
+            let place = config.rules.own_place(section)?.to_string();
+            Some((label.into(), place.into_boxed_str()))
+        });
+        routes.chain(own).collect()
+    }
+
+    fn admin_label(&self) -> String {
+        format!("{}/admin/**", self.base())
+    }
+
+    fn introspection_label(&self) -> String {
+        format!("POST {}/introspect", self.base())
     }
 
     /// Builds the main listener's endpoint: the table's endpoints, and everything else through the gate.
@@ -187,7 +224,7 @@ impl Assembly<'_> {
         let service = OpenApiService::new(self.admin_api().apis(), "scopegate", env!("CARGO_PKG_VERSION"));
         let service = service.into_endpoint().before(bounded_administration);
         let service = service.catch_all_error(|error| async move { error_response(&error) });
-        let label = format!("{}/admin/**", self.base());
+        let label = self.admin_label();
         let read = self.draft.config.rules.admin_read.as_ref();
         let guard = AdminGuard::new(
             Guard::new(self.draft.gate.clone(), &label, rule.clone()),
@@ -233,7 +270,7 @@ impl Assembly<'_> {
     fn introspection(&self) -> Option<IntrospectEndpoint> {
         let Draft { gate, config, .. } = self.draft;
         let section = config.introspection.as_ref()?;
-        let label = format!("POST {}/introspect", self.base());
+        let label = self.introspection_label();
         let rule = config.rules.introspection.as_ref();
         let guard = rule.map(|rule| Guard::new(gate.clone(), &label, rule.clone()));
         let clients =
@@ -304,6 +341,14 @@ impl Assembly<'_> {
         let facts = Facts { policy: state.policy(), providers: &providers, site: &site, admin: rule };
         overlay(spec, facts).to_string().into()
     }
+}
+
+/// Returns the sender of a request, as far as its headers are believed.
+fn sender(trusted: &TrustedProxies, request: &Request) -> Sender {
+    let is_trusted = trusted.trusts_sender(request);
+    let origin = trusted.origin(request.remote_addr(), Scheme::Http, request.headers());
+    let caller = origin.ok().and_then(|origin| origin.client).filter(|_| is_trusted);
+    Sender { is_trusted, caller }
 }
 
 fn documented(connection: &Connection, config: &Config) -> DocumentedProvider {

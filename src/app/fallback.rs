@@ -10,7 +10,7 @@ use http::{Method, StatusCode};
 use poem::{Endpoint, Request, Response, Result, endpoint::BoxEndpoint};
 use poem_openapi::error::ParseRequestPayloadError;
 
-use crate::{problem::Problem, reason::Reason};
+use crate::{problem::Problem, reason::Reason, telemetry::Outcome};
 
 /// The endpoint of permitted requests whose route has no upstream.
 pub(super) struct Fallback {
@@ -54,13 +54,18 @@ impl Endpoint for Fallback {
                     endpoint.call(request).map(|answer| answer.or_else(|error| Ok(error_response(&error)))),
                 )
             }
-            None => Either::Right(ready(Err(nothing_here().into()))),
+            None => Either::Right(ready(Ok(nothing_here()))),
         }
     }
 }
 
-fn nothing_here() -> Problem {
-    Problem::new(Reason::NothingHere, "the request is permitted, but nothing is served at this path")
+/// Returns 404, with an outcome to which the gate before this endpoint adds its route and caller.
+fn nothing_here() -> Response {
+    let description = "the request is permitted, but nothing is served at this path";
+    let problem = Problem::new(Reason::NothingHere, description);
+    let mut response = problem.response();
+    response.set_data(Outcome { route: None, ..Outcome::denied("".into(), problem.reason()) });
+    response
 }
 
 /// Returns problem details for an error of poem. A handler's own refusal is a problem already.
@@ -75,7 +80,7 @@ pub(super) fn error_response(error: &poem::Error) -> Response {
         return Problem::new(Reason::UnknownMember, error.to_string()).response();
     }
     match error.status() {
-        StatusCode::NOT_FOUND => nothing_here().response(),
+        StatusCode::NOT_FOUND => nothing_here(),
         status if status.is_client_error() => {
             Problem::new(Reason::MalformedRequest, error.to_string()).with_status(status).response()
         }

@@ -1,6 +1,6 @@
 //! The main listener: scopegate's own endpoints by their exact paths, and everything else through the gate.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{
     FutureExt,
@@ -8,15 +8,24 @@ use futures_util::{
 };
 use poem::{Endpoint, EndpointExt, Request, Response, Result, endpoint::BoxEndpoint};
 
-use crate::{gate::check_form, server::Brief};
+use crate::{
+    gate::check_form,
+    problem::Problem,
+    server::Brief,
+    telemetry::{Outcome, Restored},
+};
 
-type Boxed = BoxEndpoint<'static>;
+/// One of scopegate's own endpoints, and its label in logs and metrics.
+struct Own {
+    label: Arc<str>,
+    endpoint: BoxEndpoint<'static>,
+}
 
 /// Scopegate's own endpoints, and the gate for everything else. Own endpoints are found first, by the path as it was sent,
 /// so that no other spelling of it reaches them.
 pub(super) struct OwnRoutes<G> {
-    exact: HashMap<String, Boxed, ahash::RandomState>,
-    below: Vec<(String, Boxed)>,
+    exact: HashMap<String, Own, ahash::RandomState>,
+    below: Vec<(String, Own)>,
     gated: G,
     /// Requests may name any authority or none.
     accepts_any_authority: bool,
@@ -35,17 +44,19 @@ impl<G: Endpoint<Output = Response>> OwnRoutes<G> {
 
     /// Adds an endpoint at this path.
     pub(super) fn at(mut self, path: String, endpoint: impl Endpoint + 'static) -> Self {
-        self.exact.insert(path, Brief(endpoint.map_to_response()).boxed());
+        let label = path.as_str().into();
+        self.exact.insert(path, Own { label, endpoint: Brief(endpoint.map_to_response()).boxed() });
         self
     }
 
     /// Adds an endpoint at this path and all below it.
     pub(super) fn below(mut self, path: String, endpoint: impl Endpoint + 'static) -> Self {
-        self.below.push((path, Brief(endpoint.map_to_response()).boxed()));
+        let label = format!("{path}/**").into();
+        self.below.push((path, Own { label, endpoint: Brief(endpoint.map_to_response()).boxed() }));
         self
     }
 
-    fn own(&self, path: &str) -> Option<&Boxed> {
+    fn own(&self, path: &str) -> Option<&Own> {
         self.exact.get(path).or_else(|| {
             let (_, endpoint) = self.below.iter().find(|(root, _)| is_below(root, path))?;
             Some(endpoint)
@@ -61,13 +72,36 @@ impl<G: Endpoint<Output = Response>> Endpoint for OwnRoutes<G> {
     type Output = Response;
 
     fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {
-        let answer = match self.own(request.uri().path()) {
+        let own = self.own(request.uri().path());
+        let answer = match own {
             Some(own) => Either::Left(match check_form(&request) {
                 Err(problem) if !self.accepts_any_authority => Either::Right(ready(Err(problem.into()))),
-                _ => Either::Left(own.call(request)),
+                _ => Either::Left(own.endpoint.call(request)),
             }),
             None => Either::Right(self.gated.call(request)),
         };
-        answer.map(|answer| Ok(answer.unwrap_or_else(poem::Error::into_response)))
+        answer.map(move |answer| {
+            let mut response = answer.unwrap_or_else(Problem::error_response);
+            if let Some(own) = own {
+                add_outcome(&mut response, &own.label);
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// Adds the outcome to a refusal of an own endpoint that has none yet, so that it is logged, counted and audited.
+fn add_outcome(response: &mut Response, label: &Arc<str>) {
+    if let Some(outcome) = response.extensions_mut().get_mut::<Outcome>() {
+        outcome.route.get_or_insert_with(|| label.clone());
+        return;
+    }
+    let Some(problem) = response.data::<Problem>().filter(|_| response.data::<Restored>().is_none()) else {
+        return;
+    };
+    if matches!(problem.status().as_u16(), 400 | 401 | 403 | 405 | 429 | 503) {
+        let outcome = Outcome::denied(label.clone(), problem.reason());
+        let detail = Some(problem.description().into());
+        response.set_data(Outcome { detail, ..outcome });
     }
 }

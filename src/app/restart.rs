@@ -11,6 +11,7 @@ pub(super) fn waiting(started: &Config, now: &Config) -> Vec<&'static str> {
         limits.token = crate::server::Limits::default().token;
         limits
     };
+    let log = |config: &Config| (config.telemetry.log.level.clone(), config.telemetry.log.format);
     let administrators = |config: &Config| config.admin.as_ref().and_then(|admin| admin.listen.clone());
     let changed = [
         ("server.listen", before.listen != after.listen),
@@ -25,7 +26,7 @@ pub(super) fn waiting(started: &Config, now: &Config) -> Vec<&'static str> {
         ("forward_auth.grpc_tls", started.forward_auth.grpc_tls != now.forward_auth.grpc_tls),
         ("store", started.store != now.store),
         ("cache.tokens", started.cache != now.cache),
-        ("telemetry.log", started.telemetry.log != now.telemetry.log),
+        ("telemetry.log", log(started) != log(now)),
     ];
     changed.into_iter().filter(|(_, is)| *is).map(|(key, _)| key).collect()
 }

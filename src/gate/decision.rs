@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 use poem::Response;
-use scopegate_provider::{ClientId, Credentials, Principal, ProviderName};
+use scopegate_provider::{ClientId, Credentials, Principal, ProviderName, Subject};
 
 use super::{
     cors::{CorsDecision, Preflight},
@@ -48,6 +48,8 @@ pub struct Refusal {
     pub provider: Option<ProviderName>,
     /// The client of the token, if the token was verified, even if it was refused afterwards. Never an unverified claim.
     pub client: Option<ClientId>,
+    /// The subject of the token, if the token was verified.
+    pub subject: Option<Subject>,
     /// The scopes and roles of the token, if it was verified.
     pub held: Option<Box<Held>>,
 }
@@ -102,19 +104,26 @@ impl Permit {
 
 impl Refusal {
     /// A refusal that no route decided.
-    pub(super) fn unrouted(problem: Problem) -> Self {
-        Self { problem, route: None, provider: None, client: None, held: None }
+    pub(crate) fn unrouted(problem: Problem) -> Self {
+        Self { problem, route: None, provider: None, client: None, subject: None, held: None }
+    }
+
+    /// Adds the client that could not be authenticated at one of scopegate's own endpoints.
+    #[cfg(feature = "server")]
+    pub(crate) fn of_client(self, client: Option<ClientId>) -> Self {
+        Self { client, ..self }
     }
 
     /// Adds the verified caller.
     pub(super) fn of(self, caller: Option<&Principal>) -> Self {
         let provider = caller.map(|principal| principal.provider().clone());
         let client = caller.and_then(|principal| principal.client().cloned());
+        let subject = caller.and_then(|principal| principal.subject().cloned());
         let held = caller.map(|principal| {
             let roles = principal.roles().iter().cloned().collect();
             Box::new(Held { scopes: principal.scopes().clone(), roles })
         });
-        Self { provider, client, held, ..self }
+        Self { provider, client, subject, held, ..self }
     }
 
     /// Returns the outcome for log, metrics and audit.
@@ -124,9 +133,12 @@ impl Refusal {
             reason: self.problem.reason(),
             provider: self.provider.clone(),
             client: self.client.clone(),
+            subject: self.subject.clone(),
             passed: false,
             missing: self.problem.missing_scopes().into(),
             held: self.held.clone(),
+            detail: Some(self.problem.description().into()),
+            original: None,
         }
     }
 
@@ -154,6 +166,10 @@ impl From<&Refused<'_>> for Refusal {
 
 impl From<Refusal> for poem::Error {
     fn from(refusal: Refusal) -> Self {
-        poem::Error::from_response(refusal.response())
+        let mut error = poem::Error::from_response(refusal.response());
+        // poem replaces the data of the response by those of the error.
+        error.set_data(refusal.outcome());
+        error.set_data(refusal.problem);
+        error
     }
 }

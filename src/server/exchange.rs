@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::Either;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Version,
-    header::{CONNECTION, CONTENT_TYPE, EXPECT, UPGRADE},
+    header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, UPGRADE},
 };
 use http_body_util::{BodyExt, combinators::BoxBody};
 use hyper::{
@@ -44,6 +44,9 @@ pub(super) fn answer<E: Endpoint + 'static>(
         Err(refused) => {
             tracing::info!(
                 peer = %info.remote.0,
+                method = %request.method(),
+                host = request.headers().get(HOST).and_then(|host| host.to_str().ok()),
+                path = request.uri().path(),
                 status = refused.status().as_u16(),
                 reason = refused.reason().as_str(),
                 "refused a request: {refused}"

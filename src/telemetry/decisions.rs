@@ -15,7 +15,7 @@ use std::{
 };
 
 use http::Method;
-use scopegate_provider::{ClientId, Clock, ProviderName, Scope, Timestamp};
+use scopegate_provider::{ClientId, Clock, ProviderName, Scope, Subject, Timestamp};
 use tokio::sync::{broadcast, mpsc};
 
 use super::{Held, Metrics, metrics::Totals};
@@ -71,16 +71,24 @@ pub struct DecisionRecord {
     pub method: Method,
     /// The host.
     pub host: String,
-    /// The path without the query, cut to 256 bytes.
+    /// The path without the query and without tokens, cut to 256 bytes.
     pub path: String,
     /// The label of the route that decided.
     pub route: Option<Arc<str>>,
+    /// The place of the rule that decided, such as `scopegate.yaml:12`.
+    pub rule: Option<Box<str>>,
     /// The provider of the token, if it was verified.
     pub provider: Option<ProviderName>,
     /// The client of the token, if it was verified.
     pub client: Option<ClientId>,
+    /// The subject of the token, if it was verified and `telemetry.log.identify` is `subject`.
+    pub subject: Option<Subject>,
+    /// The address of the caller.
+    pub peer: String,
     /// The scopes that the token lacks.
     pub missing: Vec<Scope>,
+    /// The description of a refusal.
+    pub detail: Option<Box<str>>,
     /// The scopes and roles of a token that was refused after it was verified.
     pub held: Option<Box<Held>>,
     /// The time that the answer took, in microseconds.
@@ -161,7 +169,6 @@ impl LiveDecisions {
     /// Records a decision. Never waits.
     pub fn record(&self, mut record: DecisionRecord) {
         record.number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        record.path = cut(&record.path).to_owned();
         if self.queue.try_send(record).is_err() {
             self.missed.fetch_add(1, Ordering::Relaxed);
         }
@@ -338,9 +345,57 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn cut(path: &str) -> &str {
+/// Returns a path as it may be shown: without the query, without tokens, and cut to 256 bytes.
+pub(super) fn shown_path(path: &str) -> String {
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    path.get(..path.floor_char_boundary(PATH)).unwrap_or(path)
+    let segments = path.split('/').map(|segment| if holds_token(segment) { "[token]" } else { segment });
+    let mut shown = segments.collect::<Vec<_>>().join("/");
+    shown.truncate(shown.floor_char_boundary(PATH));
+    shown
+}
+
+/// Returns `true` if a segment of a path holds what looks like a JWT.
+fn holds_token(segment: &str) -> bool {
+    segment.contains("eyJ") && segment.len() > 20
+}
+
+/// Logs a record: a macro, as the level of an event is a constant.
+macro_rules! log {
+    ($level:ident, $record:expr, $message:expr) => {{
+        let record: &DecisionRecord = $record;
+        let missing = record.missing.iter().map(Scope::as_str).collect::<Vec<_>>().join(" ");
+        tracing::$level!(
+            request_id = record.request_id,
+            method = %record.method,
+            host = record.host,
+            path = record.path,
+            status = record.status,
+            reason = Some(record.reason.as_str()).filter(|reason| !reason.is_empty()),
+            route = record.route.as_deref(),
+            rule = record.rule.as_deref(),
+            missing = Some(missing.as_str()).filter(|missing| !missing.is_empty()),
+            detail = record.detail.as_deref(),
+            provider = record.provider.as_ref().map(ProviderName::as_str),
+            client = record.client.as_ref().map(ClientId::as_str),
+            subject = record.subject.as_ref().map(Subject::as_str),
+            peer = record.peer,
+            micros = record.micros,
+            "{}",
+            $message
+        );
+    }};
+}
+
+impl DecisionRecord {
+    /// Logs a refusal or failure: one line that explains it.
+    pub(super) fn log_at_info(&self, message: &str) {
+        log!(info, self, message);
+    }
+
+    /// Logs any other answer.
+    pub(super) fn log_at_debug(&self) {
+        log!(debug, self, "answered");
+    }
 }
 
 #[cfg(test)]
@@ -359,11 +414,15 @@ mod tests {
             reason: "insufficient_scope".to_owned(),
             method: Method::GET,
             host: "a".to_owned(),
-            path: format!("/{}?token=secret", "é".repeat(300)),
+            path: shown_path(&format!("/{}?token=secret", "é".repeat(300))),
             route: None,
+            rule: None,
             provider: None,
             client: None,
+            subject: None,
+            peer: "192.0.2.1".to_owned(),
             missing: Vec::new(),
+            detail: None,
             held: None,
             micros: 1,
         }
@@ -382,6 +441,13 @@ mod tests {
         let kept = metrics.live.find("a").unwrap();
         assert_eq!(kept.path.len(), 255);
         assert!(!kept.path.contains("secret"));
+    }
+
+    #[test]
+    fn a_token_in_a_path_is_not_shown() {
+        let token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl";
+        assert_eq!(shown_path(&format!("/items/{token}/x?y")), "/items/[token]/x");
+        assert_eq!(shown_path("/items/eyJ/x"), "/items/eyJ/x");
     }
 
     #[tokio::test(start_paused = true)]

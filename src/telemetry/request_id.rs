@@ -1,4 +1,4 @@
-//! The id of a request, by which log lines, responses and upstreams speak of the same one.
+//! The id of a request, which log lines, responses and upstreams share.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,18 +9,18 @@ use http::HeaderValue;
 pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// The id as a header's value.
+    /// Returns the id as a header's value.
     pub fn header(&self) -> &HeaderValue {
         &self.0
     }
 
-    /// The id's text.
+    /// Returns the id as text.
     pub fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
 }
 
-/// Makes ids: those that a caller brings are kept where they are harmless.
+/// A source of ids. It keeps a harmless id that a trusted proxy has sent.
 #[derive(Debug)]
 pub struct RequestIds {
     /// The first digits, of the process.
@@ -29,7 +29,7 @@ pub struct RequestIds {
 }
 
 impl RequestIds {
-    /// Ids that no other process makes.
+    /// Creates a source whose ids no other process creates.
     pub fn new() -> Self {
         Self {
             process: hexadecimal(ahash::RandomState::new().hash_one(std::process::id())),
@@ -37,7 +37,7 @@ impl RequestIds {
         }
     }
 
-    /// The id of a request that brought `given`.
+    /// Returns the id of a request that a trusted proxy sent with `given`.
     pub fn of(&self, given: Option<&HeaderValue>) -> RequestId {
         given.filter(|value| harmless(value)).cloned().map_or_else(|| self.make(), RequestId)
     }
@@ -57,7 +57,7 @@ impl Default for RequestIds {
     }
 }
 
-/// The digits of a number.
+/// Returns the digits of a number.
 fn hexadecimal(number: u64) -> [u8; 16] {
     let mut digits = [0; 16];
     let [high, low] = [number >> 32, number & 0xFFFF_FFFF].map(eight_digits);
@@ -65,7 +65,7 @@ fn hexadecimal(number: u64) -> [u8; 16] {
     digits
 }
 
-/// The digits of a number of 32 bits: four bits to a byte, all at once.
+/// Returns the digits of a number of 32 bits: four bits to a byte, all at once.
 const fn eight_digits(number: u64) -> [u8; 8] {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let pairs = (number << 16 | number) & 0x0000_FFFF_0000_FFFF;
@@ -77,8 +77,12 @@ const fn eight_digits(number: u64) -> [u8; 8] {
 }
 
 fn harmless(value: &HeaderValue) -> bool {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte);
-    (1..=128).contains(&value.len()) && value.as_bytes().iter().all(allowed)
+    (1..=128).contains(&value.len()) && value.as_bytes().iter().all(is_harmless)
+}
+
+/// Returns `true` if a byte cannot end a word or a line of the log.
+fn is_harmless(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(byte)
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use tracing::level_filters::LevelFilter;
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetrySettings {
-    /// What is logged, to standard error.
+    /// Settings of the log, which is written to standard error.
     pub log: LogSettings,
-    /// What is kept of changes and denials.
+    /// Settings of the records of changes and denials.
     pub audit: AuditSettings,
 }
 
@@ -21,17 +21,19 @@ pub struct TelemetrySettings {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
-    /// How much: `error`, `warn`, `info`, `debug`, `trace`, or by module as in `info,scopegate_oidc=debug`.
+    /// The level: `error`, `warn`, `info`, `debug`, `trace`, or by module as in `info,scopegate_oidc=debug`.
     pub level: LogLevel,
-    /// For people or for machines.
+    /// The format: for people or for machines.
     pub format: LogFormat,
+    /// The caller's identity in the lines about refusals.
+    pub identify: Identify,
 }
 
 /// `telemetry.audit:`
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuditSettings {
-    /// How long audit records are kept.
+    /// The time for which audit records are kept.
     pub retention: Span,
 }
 
@@ -41,7 +43,7 @@ impl Default for AuditSettings {
     }
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -52,14 +54,27 @@ pub enum LogFormat {
     Json,
 }
 
-/// How much is logged: of everything, and of single modules.
+/// The caller's identity in the log: of a token that was verified, even if it was refused afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Identify {
+    /// The client of the token.
+    #[default]
+    Client,
+    /// The client and the subject of the token.
+    Subject,
+    /// Neither.
+    None,
+}
+
+/// The level of the log: of everything, and of single modules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogLevel {
     pub(super) general: Option<LevelFilter>,
     pub(super) modules: Vec<(String, LevelFilter)>,
 }
 
-/// Why a string is no log level.
+/// A string that is not a log level.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "expected a log level (`error`, `warn`, `info`, `debug`, `trace`) or levels by module such as `info,scopegate_oidc=debug`, found `{found}`"

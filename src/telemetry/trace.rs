@@ -1,17 +1,23 @@
 //! A span and a log line for each request.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
-use scopegate_provider::{ClientId, Principal, ProviderName, Role, Scope, ScopeSet, Timestamp};
+use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result, web::RemoteAddr};
+use scopegate_provider::{ClientId, Principal, ProviderName, Role, Scope, ScopeSet, Subject, Timestamp};
 use tracing::Instrument;
 
-use super::{DecisionOutcome, DecisionRecord, Metrics, RequestId, RequestIds};
+use super::{
+    DecisionOutcome, DecisionRecord, Metrics, RequestId, RequestIds, decisions::shown_path,
+    settings::Identify,
+};
 use crate::reason::Reason;
 
-/// What the gate decided, told to the log beside the response.
+/// The header in which proxies name the addresses that a request came from.
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The outcome of a request, which the response carries to log, metrics and audit.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// The pattern of the route that decided, if one did: never the raw path.
@@ -20,27 +26,36 @@ pub struct Outcome {
     pub reason: Reason,
     /// The provider that vouched for the caller.
     pub provider: Option<ProviderName>,
-    /// The client of the token, if one was verified.
+    /// The client of the token, if one was verified; at `/token` and `/introspect` the client that was refused.
     pub client: Option<ClientId>,
-    /// Whether a gate let the request through, whatever became of it behind.
+    /// The subject of the token, if one was verified.
+    pub subject: Option<Subject>,
+    /// Set if a gate let the request through, even if it failed behind the gate.
     pub passed: bool,
     /// The scopes that the token lacks.
     pub missing: Box<[Scope]>,
     /// The scopes and roles of a token that was refused after it was verified.
     pub held: Option<Box<Held>>,
+    /// The description of a refusal.
+    pub detail: Option<Box<str>>,
+    /// The request that a proxy asked about, if one did.
+    pub original: Option<Box<OriginalTarget>>,
 }
 
 impl Outcome {
-    /// A request that was let through by this route.
+    /// Returns the outcome of a request that was let through by this route.
     pub(crate) fn permitted(route: Arc<str>, principal: Option<&Principal>) -> Self {
         Self {
             route: Some(route),
             reason: Reason::Permitted,
             provider: principal.map(|principal| principal.provider().clone()),
             client: principal.and_then(|principal| principal.client().cloned()),
+            subject: principal.and_then(|principal| principal.subject().cloned()),
             passed: true,
             missing: Box::default(),
             held: None,
+            detail: None,
+            original: None,
         }
     }
 
@@ -48,6 +63,17 @@ impl Outcome {
     pub(crate) fn denied(route: Arc<str>, reason: Reason) -> Self {
         Self { reason, passed: false, ..Self::permitted(route, None) }
     }
+}
+
+/// The target of a request that a proxy asked about.
+#[derive(Debug, Clone)]
+pub struct OriginalTarget {
+    /// The method.
+    pub method: Method,
+    /// The host, as it was sent.
+    pub host: Vec<u8>,
+    /// The path and query, as they were sent.
+    pub path_and_query: Vec<u8>,
 }
 
 /// The scopes and roles of a token.
@@ -63,49 +89,107 @@ pub struct Held {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Restored;
 
-/// What a gate decided.
+/// The decision of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// The request was let through.
     Permit,
-    /// It was not.
+    /// The request was refused.
     Deny,
-    /// No gate was asked: scopegate's own endpoints are in no policy.
+    /// The gate could not decide.
+    Unavailable,
+    /// No decision was needed: an endpoint of scopegate's own answered.
     None,
 }
 
 impl Verdict {
-    fn of(response: &Response) -> Self {
-        match response.data::<Outcome>() {
-            Some(outcome) if outcome.passed => Self::Permit,
-            Some(_) => Self::Deny,
+    fn of(outcome: Option<&Outcome>) -> Self {
+        match outcome {
             None => Self::None,
+            Some(outcome) if outcome.passed => Self::Permit,
+            // A refused gRPC call has the status 200, and a proxy may relay another status.
+            Some(outcome) if outcome.reason.status() == StatusCode::SERVICE_UNAVAILABLE => Self::Unavailable,
+            Some(_) => Self::Deny,
         }
     }
 
-    /// Its name in metrics.
+    /// Returns its name in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Permit => "permit",
             Self::Deny => "deny",
+            Self::Unavailable => "unavailable",
             Self::None => "none",
         }
     }
 }
 
+/// The sender of a request, as far as its headers are believed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sender {
+    /// Set if the sender is a trusted proxy.
+    pub is_trusted: bool,
+    /// The address of the caller that a trusted proxy names.
+    pub caller: Option<IpAddr>,
+}
+
 /// Gives each request an id, a span, and a line in the log (refusals at `info`, the rest at `debug`), and counts its
 /// answer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Trace {
     header: HeaderName,
     ids: Arc<RequestIds>,
     metrics: Arc<Metrics>,
+    identify: Identify,
+    sender: Arc<dyn Fn(&Request) -> Sender + Send + Sync>,
+    rules: Arc<HashMap<Arc<str>, Box<str>>>,
 }
 
 impl Trace {
-    /// Reads and writes ids under this header.
+    /// Creates the middleware. Ids are read and written under this header, and read from no sender.
     pub fn new(header: HeaderName, metrics: Arc<Metrics>) -> Self {
-        Self { header, ids: Arc::new(RequestIds::new()), metrics }
+        Self {
+            header,
+            ids: Arc::new(RequestIds::new()),
+            metrics,
+            identify: Identify::default(),
+            sender: Arc::new(|_| Sender::default()),
+            rules: Arc::default(),
+        }
+    }
+
+    /// Names callers in the log by this.
+    #[must_use]
+    pub fn identifying(self, identify: Identify) -> Self {
+        Self { identify, ..self }
+    }
+
+    /// Believes the ids and addresses of senders as `sender` says. It is called only for requests that carry any.
+    #[must_use]
+    pub fn believing(self, sender: impl Fn(&Request) -> Sender + Send + Sync + 'static) -> Self {
+        Self { sender: Arc::new(sender), ..self }
+    }
+
+    /// Names the places of rules in the log, by the labels of their routes.
+    #[must_use]
+    pub fn locating(self, rules: HashMap<Arc<str>, Box<str>>) -> Self {
+        Self { rules: Arc::new(rules), ..self }
+    }
+
+    /// Returns the sender of a request.
+    fn sender(&self, request: &Request) -> Sender {
+        let headers = request.headers();
+        if headers.contains_key(&self.header) || headers.contains_key(FORWARDED_FOR) {
+            (self.sender)(request)
+        } else {
+            Sender::default()
+        }
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trace").field("header", &self.header).finish_non_exhaustive()
     }
 }
 
@@ -124,98 +208,125 @@ pub struct TraceEndpoint<E> {
     trace: Trace,
 }
 
+/// The facts about a request that its line in the log names.
+struct Facts {
+    id: RequestId,
+    method: Method,
+    uri: Uri,
+    host: Option<HeaderValue>,
+    peer: RemoteAddr,
+    caller: Option<IpAddr>,
+    start: Instant,
+}
+
 impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
     type Output = Response;
 
     // Not an `async fn`, which would hold the request twice: whatever a layer holds is copied with every request.
     fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
-        let id = self.trace.ids.of(request.headers().get(&self.trace.header));
-        let method = request.method().clone();
-        let start = Instant::now();
-        let uri = request.uri().clone();
-        let host = request.headers().get(header::HOST).cloned();
-        let span = tracing::debug_span!("request", id = id.as_str(), %method);
-        // Whoever is behind gets the same one, in place of what a caller may have brought.
-        request.headers_mut().insert(self.trace.header.clone(), id.header().clone());
+        let sender = self.trace.sender(&request);
+        let given = request.headers().get(&self.trace.header).filter(|_| sender.is_trusted);
+        let facts = Facts {
+            id: self.trace.ids.of(given),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            host: request.headers().get(header::HOST).cloned(),
+            peer: request.remote_addr().clone(),
+            caller: sender.caller,
+            start: Instant::now(),
+        };
+        let span = tracing::debug_span!("request", id = facts.id.as_str(), method = %facts.method);
+        // Upstreams get the same id, in place of one that the caller may have sent.
+        request.headers_mut().insert(self.trace.header.clone(), facts.id.header().clone());
         self.inner.call(request).instrument(span).map(move |answer| {
             let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
-            response.headers_mut().insert(self.trace.header.clone(), id.header().clone());
+            response.headers_mut().insert(self.trace.header.clone(), facts.id.header().clone());
             if response.data::<Restored>().is_none() {
-                self.trace.metrics.requests.count(response.data(), Verdict::of(&response), response.status());
-                log(&id, &method, &response, start);
-                self.remember(&id, &method, &uri, host.as_ref(), &response, start);
+                self.trace.report(&facts, response.data(), response.status());
             }
             Ok(response)
         })
     }
 }
 
-impl<E> TraceEndpoint<E> {
-    /// Records the decision, if it is a denial or someone watches.
-    fn remember(
-        &self,
-        id: &RequestId,
-        method: &Method,
-        uri: &Uri,
-        host: Option<&HeaderValue>,
-        response: &Response,
-        start: Instant,
-    ) {
-        let live = &self.trace.metrics.live;
-        let Some(outcome) = response.data::<Outcome>() else { return };
-        if outcome.passed && !live.is_watched() {
+impl Trace {
+    /// Counts an answer, logs it, and remembers the decision. Log and memory have the same record of it.
+    fn report(&self, facts: &Facts, outcome: Option<&Outcome>, status: StatusCode) {
+        self.metrics.requests.count(outcome, Verdict::of(outcome), status);
+        let live = &self.metrics.live;
+        let is_remembered = outcome.is_some_and(|outcome| !outcome.passed || live.is_watched());
+        let is_refused = outcome.map_or(is_refusal(status), |outcome| outcome.reason != Reason::Permitted);
+        if !is_refused && !is_remembered && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
-        let status = response.status();
-        let own = uri.authority().map(http::uri::Authority::as_str);
-        let host = own.or_else(|| host.and_then(|host| host.to_str().ok())).unwrap_or_default();
-        live.record(DecisionRecord {
+        let record = self.record(facts, outcome, status);
+        let has_passed = outcome.is_some_and(|outcome| outcome.passed);
+        if is_refused {
+            record.log_at_info(if has_passed { "failed" } else { "refused" });
+        } else {
+            record.log_at_debug();
+        }
+        if is_remembered {
+            live.record(record);
+        }
+    }
+
+    /// Builds the record of a decision.
+    fn record(&self, facts: &Facts, outcome: Option<&Outcome>, status: StatusCode) -> DecisionRecord {
+        let original = outcome.and_then(|outcome| outcome.original.as_deref());
+        let authority = facts.uri.authority().map(http::uri::Authority::as_str);
+        let host = authority.or_else(|| facts.host.as_ref().and_then(|host| host.to_str().ok()));
+        let (method, host, path) = match original {
+            Some(original) => (
+                &original.method,
+                String::from_utf8_lossy(&original.host).into_owned(),
+                shown_path(&String::from_utf8_lossy(&original.path_and_query)),
+            ),
+            None => (&facts.method, host.unwrap_or_default().to_owned(), shown_path(facts.uri.path())),
+        };
+        let route = outcome.and_then(|outcome| outcome.route.clone());
+        let names_client = self.identify != Identify::None;
+        let names_subject = self.identify == Identify::Subject;
+        DecisionRecord {
             number: 0,
-            request_id: id.as_str().to_owned(),
+            request_id: facts.id.as_str().to_owned(),
             at: Timestamp::MAX,
-            outcome: match (outcome.passed, status.is_server_error()) {
-                (true, _) => DecisionOutcome::Permitted,
-                (false, true) => DecisionOutcome::Outage,
-                (false, false) => DecisionOutcome::Denied,
+            outcome: match Verdict::of(outcome) {
+                Verdict::Permit | Verdict::None => DecisionOutcome::Permitted,
+                Verdict::Deny => DecisionOutcome::Denied,
+                Verdict::Unavailable => DecisionOutcome::Outage,
             },
             status: status.as_u16(),
-            reason: outcome.reason.to_string(),
+            reason: outcome.map(|outcome| outcome.reason.to_string()).unwrap_or_default(),
             method: method.clone(),
-            host: host.to_owned(),
-            path: uri.path().to_owned(),
-            route: outcome.route.clone(),
-            provider: outcome.provider.clone(),
-            client: outcome.client.clone(),
-            missing: outcome.missing.to_vec(),
-            held: outcome.held.clone(),
-            micros: micros(start),
-        });
+            host,
+            path,
+            rule: route.as_ref().and_then(|route| self.rules.get(route)).cloned(),
+            route,
+            provider: outcome.and_then(|outcome| outcome.provider.clone()),
+            client: outcome.and_then(|outcome| outcome.client.clone()).filter(|_| names_client),
+            subject: outcome.and_then(|outcome| outcome.subject.clone()).filter(|_| names_subject),
+            peer: facts.peer(),
+            missing: outcome.map(|outcome| outcome.missing.to_vec()).unwrap_or_default(),
+            detail: outcome.and_then(|outcome| outcome.detail.clone()),
+            held: outcome.and_then(|outcome| outcome.held.clone()),
+            micros: u64::try_from(facts.start.elapsed().as_micros()).unwrap_or(u64::MAX),
+        }
     }
 }
 
-fn micros(start: Instant) -> u64 {
-    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
-}
-
-fn log(id: &RequestId, method: &Method, response: &Response, start: Instant) {
-    let outcome = response.data::<Outcome>();
-    // A refused gRPC call has the status 200.
-    let is_refused = refused(response.status()) || outcome.is_some_and(|outcome| !outcome.passed);
-    if !is_refused && !tracing::enabled!(tracing::Level::DEBUG) {
-        return;
-    }
-    let route = outcome.and_then(|outcome| outcome.route.as_deref());
-    let reason = outcome.map(|outcome| outcome.reason.as_str());
-    let provider = outcome.and_then(|outcome| outcome.provider.as_ref()).map(tracing::field::display);
-    let (id, status) = (id.as_str(), response.status().as_u16());
-    let micros = micros(start);
-    if is_refused {
-        tracing::info!(id, %method, status, route, reason, provider, micros, "refused");
-    } else {
-        tracing::debug!(id, %method, status, route, reason, provider, micros, "answered");
+impl Facts {
+    /// Returns the address of the caller: the one that a trusted proxy names, or that of the connection.
+    fn peer(&self) -> String {
+        match (self.caller, self.peer.as_socket_addr()) {
+            (Some(caller), _) => caller.to_string(),
+            (None, Some(address)) => address.ip().to_canonical().to_string(),
+            (None, None) => "unix".to_owned(),
+        }
     }
 }
 
-fn refused(status: StatusCode) -> bool {
-    status.is_server_error() || matches!(status.as_u16(), 400 | 401 | 403 | 405)
+/// Returns `true` if an endpoint that no gate guards has refused a request.
+fn is_refusal(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 400 | 401 | 403 | 405 | 429)
 }

@@ -22,6 +22,7 @@ mod forward_auth;
 mod grpc;
 mod items;
 mod live;
+mod log;
 mod metadata;
 mod metrics;
 mod mint;

@@ -95,7 +95,8 @@ async fn what_is_permitted_reaches_the_service_with_the_callers_identity() {
 #[tokio::test]
 async fn the_service_is_told_the_id_that_the_caller_is_told() {
     let (service, _heads) = service().await;
-    let server = Server::start(&configuration(&service));
+    let trusting = "base_path: /.scopegate, trusted_proxies: [127.0.0.1]";
+    let server = Server::start(&configuration(&service).replace("base_path: /.scopegate", trusting));
     let client = Client::new(&origin(&server));
     let told = |answer: &Answer| format!("x-request-id: {}\r\n", answer.header("x-request-id"));
     let made = client.get("/welcome").await;

@@ -12,13 +12,13 @@ use crate::{
 };
 
 /// The program, writing all that it writes into one file.
-struct Written {
+pub(crate) struct Written {
     child: Child,
     folder: tempfile::TempDir,
 }
 
 impl Written {
-    fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("scopegate.yaml"), config).unwrap();
         let all = File::create(folder.path().join("all")).unwrap();
@@ -33,14 +33,14 @@ impl Written {
         Self { child, folder }
     }
 
-    async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         let all = self.folder.path().join("all");
         let told = eventually(async || read(&all), |told| told.lines().any(|line| line == "ready")).await;
         let line = told.lines().find_map(|line| line.trim().strip_prefix("listening on"));
         Client::new(line.unwrap().trim())
     }
 
-    fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         read(&self.folder.path().join("all"))

@@ -3,7 +3,10 @@
 use http::Method;
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 
-use crate::gate::{Caller, Guard, Permit, Refusal};
+use crate::{
+    gate::{Caller, Guard, Permit, Refusal},
+    problem::Problem,
+};
 
 /// Admits administrators, and callers who may only look. Clones are the same guard.
 #[derive(Debug, Clone)]
@@ -79,7 +82,7 @@ impl<E: Endpoint> Endpoint for AdminGuardEndpoint<E> {
         request.extensions_mut().insert(rights);
         request.extensions_mut().insert(Caller::new(permit.principal));
         let answer = self.inner.call(request).await;
-        let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
+        let mut response = answer.map_or_else(Problem::error_response, IntoResponse::into_response);
         response.set_data(outcome);
         Ok(response)
     }

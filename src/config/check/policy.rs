@@ -32,9 +32,15 @@ pub struct Rules {
     routes: Vec<Location>,
     scopes: HashMap<Scope, Location>,
     operations: HashMap<Source, Location>,
+    own: HashMap<&'static str, Location>,
 }
 
 impl Rules {
+    /// Returns the location of the `require` of this section, such as `admin`.
+    pub fn own_place(&self, section: &str) -> Option<&Location> {
+        self.own.get(section)
+    }
+
     /// Returns the location at which the file declares a route or scope.
     pub fn place(&self, source: &Source) -> Option<&Location> {
         match source {
@@ -80,6 +86,7 @@ pub(super) fn compile(sections: &Sections, findings: &mut Findings<'_>) -> Optio
             let routes = route_places(sections, findings);
             let scopes = scope_places(sections, findings);
             let operations = operation_places(sections);
+            let own = own_places(findings);
             Some(Rules {
                 definition,
                 policy: compiled.policy,
@@ -89,6 +96,7 @@ pub(super) fn compile(sections: &Sections, findings: &mut Findings<'_>) -> Optio
                 routes,
                 scopes,
                 operations,
+                own,
             })
         }
         Err(errors) => {
@@ -130,6 +138,15 @@ fn operation_places(sections: &Sections) -> HashMap<Source, Location> {
         }
     }
     locations
+}
+
+/// Returns the locations of the rules of scopegate's own endpoints.
+fn own_places(findings: &Findings<'_>) -> HashMap<&'static str, Location> {
+    let rules = ["admin", "introspection"].into_iter().filter_map(|section| {
+        let rule = findings.tree.get(section)?.get("require")?;
+        Some((section, rule.location.clone()))
+    });
+    rules.collect()
 }
 
 fn route_places(sections: &Sections, findings: &Findings<'_>) -> Vec<Location> {

@@ -112,7 +112,7 @@ impl<E: Endpoint> Endpoint for GuardEndpoint<E> {
         let outcome = permit.outcome();
         request.extensions_mut().insert(Caller::new(permit.principal));
         let answer = self.inner.call(request).await;
-        let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
+        let mut response = answer.map_or_else(Problem::error_response, IntoResponse::into_response);
         response.set_data(outcome);
         Ok(response)
     }

@@ -123,11 +123,11 @@ fn enter(admitted: Admitted, request: &mut Request) -> Selection {
 
 /// Returns the response of the handler, with the outcome as its data.
 fn finish(answer: Result<impl IntoResponse>, outcome: Outcome, selection: Selection) -> Response {
-    let mut response = answer.map_or_else(poem::Error::into_response, IntoResponse::into_response);
+    let mut response = answer.map_or_else(Problem::error_response, IntoResponse::into_response);
     selection.apply(response.status(), response.headers_mut());
     // A failure behind the gate may have set its own reason.
     match response.extensions_mut().get_mut::<Outcome>() {
-        Some(set) => set.passed = true,
+        Some(set) => *set = Outcome { reason: set.reason, detail: set.detail.take(), ..outcome },
         None => response.set_data(outcome),
     }
     response

@@ -65,10 +65,10 @@ impl Totals {
 
     fn add(&mut self, series: &Series) {
         let count = series.count.count();
-        match (series.decision, class(series.class)) {
-            ("permit", _) => self.permitted += count,
-            ("deny", "5xx") => self.outages += count,
-            ("deny", _) => self.denied += count,
+        match series.decision {
+            "permit" => self.permitted += count,
+            "unavailable" => self.outages += count,
+            "deny" => self.denied += count,
             _ => {}
         }
     }
@@ -223,9 +223,12 @@ mod tests {
             reason,
             provider: None,
             client: None,
+            subject: None,
             passed,
             missing: Box::default(),
             held: None,
+            detail: None,
+            original: None,
         }
     }
 

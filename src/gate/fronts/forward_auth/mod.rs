@@ -15,7 +15,7 @@ mod traefik;
 
 use std::fmt;
 
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use poem::{Endpoint, Request, Response, Result};
 
 pub(crate) use self::check_service::CheckService;
@@ -31,6 +31,7 @@ use crate::{
     gate::{Refusal, TrustedProxies},
     problem::Problem,
     reason::Reason,
+    telemetry::{OriginalTarget, Outcome},
 };
 
 /// How a kind of proxy asks, and what it can relay.
@@ -60,13 +61,16 @@ impl<D: Dialect> ForwardAuth<D> {
         Self { service, trusted, dialect }
     }
 
-    async fn decide(&self, request: &Request) -> Result<Response, Refusal> {
+    /// Returns the request that a trusted proxy asks about.
+    fn original_request(&self, request: &Request) -> Result<OriginalRequest, Refusal> {
         if !self.trusted.trusts_sender(request) {
             return Err(Refusal::unrouted(untrusted()));
         }
-        let asked =
-            self.dialect.original_request(request).map_err(|error| Refusal::unrouted(error.into()))?;
-        let pass = self.service.decide(&asked, request.headers()).await?;
+        self.dialect.original_request(request).map_err(|error| Refusal::unrouted(error.into()))
+    }
+
+    async fn decide(&self, asked: &OriginalRequest, headers: &HeaderMap) -> Result<Response, Refusal> {
+        let pass = self.service.decide(asked, headers).await?;
         let mut response = Response::default();
         *response.headers_mut() = pass.request;
         if !pass.response.is_empty() {
@@ -84,13 +88,25 @@ impl<D: Dialect> Endpoint for ForwardAuth<D> {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        Ok(self.decide(&request).await.unwrap_or_else(|refusal| self.refused(&refusal)))
+        let asked = match self.original_request(&request) {
+            Ok(asked) => asked,
+            Err(refusal) => return Ok(self.refused(&refusal)),
+        };
+        let decided = self.decide(&asked, request.headers()).await;
+        let mut response = decided.unwrap_or_else(|refusal| self.refused(&refusal));
+        if let Some(outcome) = response.extensions_mut().get_mut::<Outcome>() {
+            let OriginalRequest { method, host, path_and_query, .. } = asked;
+            outcome.original = Some(Box::new(OriginalTarget { method, host, path_and_query }));
+        }
+        Ok(response)
     }
 }
 
 impl<D: Dialect> ForwardAuth<D> {
     fn refused(&self, refusal: &Refusal) -> Response {
         let mut response = self.dialect.relay(&refusal.problem);
+        // Proxies relay answers as they are.
+        response.extensions_mut().remove::<Problem>();
         response.set_data(refusal.outcome());
         response
     }
