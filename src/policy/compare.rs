@@ -49,7 +49,7 @@ impl Rule {
 impl Alternative {
     /// Returns `true` if every caller that satisfies this satisfies `other` too. `false` only means that it cannot be
     /// shown.
-    fn asks_at_least(&self, other: &Self, stripped: Stripped) -> bool {
+    pub(super) fn asks_at_least(&self, other: &Self, stripped: Stripped) -> bool {
         other.all.iter().all(|scope| self.includes(other, scope))
             && (other.any.is_empty()
                 || other.any.iter().any(|scope| self.includes(other, scope))
@@ -156,7 +156,7 @@ impl HostPath {
 }
 
 impl HostPattern {
-    fn intersection(&self, other: &Self) -> Option<Self> {
+    pub(super) fn intersection(&self, other: &Self) -> Option<Self> {
         let (narrow, wide) = if self <= other { (self, other) } else { (other, self) };
         let inside = match narrow {
             Self::Exact(host) => wide.matches(host),

@@ -41,6 +41,22 @@ impl Hierarchy {
     pub(super) fn implies(&self, broader: &Scope, narrower: &Scope) -> bool {
         self.0.get(broader).is_some_and(|implied| implied.contains(narrower))
     }
+
+    /// Returns the scopes that imply `narrower`.
+    pub(super) fn broader(&self, narrower: &Scope) -> BTreeSet<&Scope> {
+        let implying = self.0.iter().filter(|(_, implied)| implied.contains(narrower));
+        implying.map(|(broader, _)| broader).collect()
+    }
+
+    /// Returns the scopes that other scopes satisfy in `other` than in this.
+    pub(super) fn changed<'h>(&'h self, other: &'h Self) -> BTreeSet<&'h Scope> {
+        if self == other {
+            return BTreeSet::new();
+        }
+        let mut narrower: BTreeSet<&Scope> = self.0.values().chain(other.0.values()).flatten().collect();
+        narrower.retain(|scope| self.broader(scope) != other.broader(scope));
+        narrower
+    }
 }
 
 /// Closes what `scope` implies, and returns the number of levels below it.

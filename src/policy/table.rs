@@ -245,6 +245,20 @@ impl Policy {
         routes
     }
 
+    /// Returns the routes of each host and path that has any.
+    pub(super) fn by_host_path(&self) -> impl Iterator<Item = (&HostPath, Vec<&Route>)> {
+        self.entries.iter().filter_map(|entry| {
+            let indexes =
+                entry.plain.indexes().chain(entry.by_mcp.iter().flat_map(|(_, slots)| slots.indexes()));
+            let mut indexes: Vec<usize> = indexes.collect();
+            indexes.sort_unstable();
+            indexes.dedup();
+            let routes: Vec<&Route> =
+                indexes.into_iter().filter_map(|index| self.routes.get(index)).collect();
+            Some((&self.routes.get(entry.first)?.pattern.host_path, routes))
+        })
+    }
+
     /// Every declared scope, in the order declared.
     pub fn scopes(&self) -> &[DeclaredScope] {
         &self.scopes
@@ -414,6 +428,11 @@ impl<'p> Resolved<'p> {
 
     fn deciding(&self) -> impl Iterator<Item = &Deciding<'p>> {
         [&self.own].into_iter().chain(&self.others)
+    }
+
+    /// Returns the rules that must all permit, each with the path that it reads.
+    pub(super) fn rules(&self) -> impl Iterator<Item = (&'p Rule, &str)> {
+        self.deciding().map(|deciding| (&*deciding.route.rule, deciding.path.as_deref().unwrap_or_default()))
     }
 
     /// Every route that decides: that of the target's own interpretation first.
