@@ -71,6 +71,11 @@ impl Irregularities {
     /// The empty set.
     pub const NONE: Self = Self(0);
 
+    /// The irregularities that are 400 wherever no route accepts them, also where no route matches: a reader that decodes
+    /// `%23` or `%5C` sees another path altogether.
+    pub(super) const REFUSED_WITHOUT_ROUTE: Self =
+        Self(1 << Irregularity::EncodedHash as u8 | 1 << Irregularity::EncodedBackslash as u8);
+
     /// Adds one.
     pub fn insert(&mut self, irregularity: Irregularity) {
         self.0 |= irregularity.bit();

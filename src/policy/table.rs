@@ -6,8 +6,8 @@ use http::Method;
 use scopegate_provider::Scope;
 
 use super::{
-    CallerAt, Decision, Denial, HostPath, McpError, McpSelector, Methods, Refused, Route, Rule, Source,
-    Target, TargetError, TokenUse,
+    CallerAt, Decision, Denial, HostPath, Irregularities, McpError, McpSelector, Methods, Refused, Route,
+    Rule, Source, Target, TargetError, TokenUse,
     interpretations::interpretations,
     methods,
     settings::{Mode, TokenSource},
@@ -304,7 +304,12 @@ impl Policy {
             }
             Found::MethodNotAllowed { route, allowed } => (Some(route), Denial::MethodNotAllowed { allowed }),
             Found::Mcp { route, error } => (Some(route), Denial::Mcp(error)),
-            Found::NoRoute => (None, Denial::NoRoute),
+            Found::NoRoute => {
+                let refused = target.irregularities().and(Irregularities::REFUSED_WITHOUT_ROUTE);
+                let denial =
+                    if refused.is_empty() { Denial::NoRoute } else { Denial::IrregularPath(refused) };
+                (None, denial)
+            }
         };
         Err(Refused { route, denial })
     }

@@ -55,7 +55,13 @@ struct Writer {
 
 impl Writer {
     async fn start(store: &str) -> Self {
-        let server = Server::start(&config(store));
+        // All writes come from one address, which may have only so many unfinished bodies otherwise.
+        let config = config(store).replacen(
+            "listen: 127.0.0.1:0 }",
+            "listen: 127.0.0.1:0, limits: { bodies_per_peer: 20000 } }",
+            1,
+        );
+        let server = Server::start(&config);
         let client = Client::new(&server.url);
         let user = client.token("", "demo", "demo-secret", "items%20items:write").await;
         let root = client.token("", "root", "root-secret", "scopegate:admin").await;

@@ -1,7 +1,7 @@
 //! The `Authorization` headers of a request.
 
 use http::{HeaderMap, HeaderValue, header};
-use scopegate::gate::bearer;
+use scopegate::gate::{BearerError, bearer};
 use scopegate_provider::BearerToken;
 
 /// Bytes: a value on each line.
@@ -18,17 +18,23 @@ pub fn authorization(data: &[u8]) -> bool {
         assert!(read.is_err(), "{} headers are {read:?}", values.len());
         return false;
     };
-    let scheme = value.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let scheme = value.split(|byte| !is_token_character(*byte)).next().unwrap_or_default();
     let is_bearer = scheme.eq_ignore_ascii_case(b"bearer");
     match read {
         Ok(None) => assert!(!is_bearer && !is_joined(value), "a token is passed over"),
+        Err(BearerError::NoScheme) => assert!(scheme == value && value.starts_with(b"eyJ")),
         Err(_) => assert!(is_bearer || is_joined(value)),
         Ok(Some(ref token)) => check(token, value, is_bearer),
     }
     matches!(read, Ok(Some(_)))
 }
 
-/// Whether a bearer token follows other credentials in the same value.
+/// Returns `true` if the byte may occur in the name of a scheme (RFC 9110, section 5.6.2).
+fn is_token_character(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Returns `true` if a bearer token follows other credentials in the same value.
 fn is_joined(value: &[u8]) -> bool {
     value.split(|byte| *byte == b',').skip(1).any(|next| {
         let next = next.trim_ascii().to_ascii_lowercase();
