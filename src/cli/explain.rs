@@ -98,7 +98,7 @@ struct Unacceptable {
 impl Explain {
     pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
         let mut config = connect::config(task)?;
-        let target = match self.target() {
+        let target = match parse_target(&self.method, &self.url) {
             Ok(target) => target,
             Err(error) => return unacceptable(task, error),
         };
@@ -114,27 +114,6 @@ impl Explain {
         let report = Report::new(&target, &policy, &config.rules, caller, stored.note);
         task.console.show(&report, |out, paint| report.write(out, paint))?;
         Ok(report.explanation.permitted.into())
-    }
-
-    fn target(&self) -> Result<Target, TargetError> {
-        let (scheme, rest) = match self.url.split_once("://") {
-            Some(("https", rest)) => (Scheme::Https, Some(rest)),
-            Some((_, rest)) => (Scheme::Http, Some(rest)),
-            None => (Scheme::Http, None),
-        };
-        // The path is taken as it is written: what is irregular about it matters.
-        let (host, path) = match rest {
-            Some(rest) => rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len())),
-            None => ("localhost", self.url.as_str()),
-        };
-        let path = if path.is_empty() { "/" } else { path };
-        Target::parse(RawTarget {
-            method: &self.method,
-            scheme,
-            authority: None,
-            hosts: [host],
-            path_and_query: path.as_bytes(),
-        })
     }
 
     /// Returns the caller: anonymous by default.
@@ -191,6 +170,28 @@ impl Explain {
             claims: Claims::from_json(*b"{}"),
         }))
     }
+}
+
+/// Parses a URL, or a path for any host.
+pub(super) fn parse_target(method: &Method, url: &str) -> Result<Target, TargetError> {
+    let (scheme, rest) = match url.split_once("://") {
+        Some(("https", rest)) => (Scheme::Https, Some(rest)),
+        Some((_, rest)) => (Scheme::Http, Some(rest)),
+        None => (Scheme::Http, None),
+    };
+    // The path is taken as it is written: its irregularities matter.
+    let (host, path) = match rest {
+        Some(rest) => rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len())),
+        None => ("localhost", url),
+    };
+    let path = if path.is_empty() { "/" } else { path };
+    Target::parse(RawTarget {
+        method,
+        scheme,
+        authority: None,
+        hosts: [host],
+        path_and_query: path.as_bytes(),
+    })
 }
 
 /// Reports a request that scopegate itself answers.

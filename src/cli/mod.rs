@@ -3,6 +3,7 @@
 mod check;
 mod connect;
 mod console;
+mod diff;
 mod explain;
 mod failure;
 mod health;
@@ -17,8 +18,10 @@ mod scope;
 mod serve;
 mod store;
 mod stored;
+mod test;
 mod token;
 mod version;
+mod who;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -53,8 +56,14 @@ enum Command {
     Check(check::Check),
     /// Say which route decides a request, by which rule, and why.
     Explain(explain::Explain),
-    /// Print the compiled routes, the most specific first.
-    Routes,
+    /// Compare two policies: print which requests of which callers are gained and lost. 1 if something was loosened.
+    Diff(diff::Diff),
+    /// Run decision tests against the policy. 1 if one fails.
+    Test(test::Test),
+    /// Print the smallest sets of what a caller needs for a request.
+    Who(who::Who),
+    /// Print the compiled routes, the most specific first, or those that a caller reaches.
+    Routes(routes::Routes),
     /// Ask for a token, or take one apart.
     #[command(subcommand)]
     Token(token::Token),
@@ -119,7 +128,10 @@ async fn run(command: &Command, task: &Task) -> Result<Verdict, Failure> {
         Command::Serve => serve(task).await,
         Command::Check(check) => Box::pin(check.run(task)).await,
         Command::Explain(explain) => explain.run(task).await,
-        Command::Routes => routes::run(task).await,
+        Command::Diff(diff) => Box::pin(diff.run(task)).await,
+        Command::Test(test) => test.run(task),
+        Command::Who(who) => who.run(task).await,
+        Command::Routes(routes) => routes.run(task).await,
         Command::Token(token) => token.run(task).await,
         Command::Issuer(issuer) => issuer.run(task).await,
         Command::Schema => schema(task),

@@ -1,5 +1,7 @@
-//! `scopegate routes`: the compiled table, the most specific first.
+//! `scopegate routes`: the compiled table, the most specific first, or the part of it that a caller reaches.
 
+use clap::Args;
+use scopegate_provider::{ClientId, Clock, ProviderName, Role, Scope, SystemClock};
 use serde::Serialize;
 
 use super::{
@@ -7,7 +9,30 @@ use super::{
     failure::{Failure, Task, Verdict},
     stored::{Ignored, Stored},
 };
-use crate::{config::Rules, policy::Route};
+use crate::{
+    config::Rules,
+    policy::{CallerAt, Route, SupposedCaller},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Routes {
+    /// Only the routes that a caller with these scopes reaches.
+    #[arg(long, num_args = 1..)]
+    scope: Vec<Scope>,
+    /// Only the routes that a caller with these roles reaches.
+    #[arg(long, num_args = 1..)]
+    role: Vec<Role>,
+    /// Only the routes that this client reaches.
+    #[arg(long)]
+    client: Option<ClientId>,
+    /// Only the routes that a caller of this provider reaches.
+    #[arg(long, value_parser = provider_name)]
+    provider: Option<ProviderName>,
+}
+
+fn provider_name(text: &str) -> Result<ProviderName, scopegate_provider::NameError> {
+    ProviderName::parse(text)
+}
 
 #[derive(Debug, Serialize)]
 struct Row {
@@ -73,19 +98,38 @@ impl Entry {
     }
 }
 
-pub(super) async fn run(task: &Task) -> Result<Verdict, Failure> {
-    let config = task.config()?;
-    let stored = Stored::of(&config).await;
-    let effective = stored.effective(&config);
-    let routes = effective.policy.routes_by_precedence();
-    let rows = routes.into_iter().map(|route| Entry::Route(Row::new(route, &config.rules)));
-    let entries: Vec<Entry> = rows.chain(effective.ignored.into_iter().map(Entry::Ignored)).collect();
-    Console::note(stored.note.as_deref());
-    task.console.show(&entries, |out, _| {
-        let heads = ["METHODS", "PATTERN", "RULE", "", "DECLARED AT"].map(str::to_owned);
-        let cells: Vec<[String; 5]> =
-            std::iter::once(heads).chain(entries.iter().map(Entry::cells)).collect();
-        table(out, &cells)
-    })?;
-    Ok(Verdict::Yes)
+impl Routes {
+    pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
+        let config = task.config()?;
+        let stored = Stored::of(&config).await;
+        let effective = stored.effective(&config);
+        let mut routes = effective.policy.routes_by_precedence();
+        if let Some(caller) = self.caller() {
+            let now = SystemClock::new().now();
+            let principal = caller.principal(now).map_err(Failure::other)?;
+            routes.retain(|route| route.rule().decide(Some(CallerAt::new(&principal, now))).is_ok());
+        }
+        let rows = routes.into_iter().map(|route| Entry::Route(Row::new(route, &config.rules)));
+        let entries: Vec<Entry> = rows.chain(effective.ignored.into_iter().map(Entry::Ignored)).collect();
+        Console::note(stored.note.as_deref());
+        task.console.show(&entries, |out, _| {
+            let heads = ["METHODS", "PATTERN", "RULE", "", "DECLARED AT"].map(str::to_owned);
+            let cells: Vec<[String; 5]> =
+                std::iter::once(heads).chain(entries.iter().map(Entry::cells)).collect();
+            table(out, &cells)
+        })?;
+        Ok(Verdict::Yes)
+    }
+
+    /// Returns the caller whose routes are listed; `None` for all routes.
+    fn caller(&self) -> Option<SupposedCaller> {
+        let caller = SupposedCaller {
+            scopes: self.scope.clone(),
+            roles: self.role.clone(),
+            client: self.client.clone(),
+            provider: self.provider.clone(),
+            ..SupposedCaller::default()
+        };
+        (caller != SupposedCaller::default()).then_some(caller)
+    }
 }

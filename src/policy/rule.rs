@@ -6,6 +6,7 @@ use scopegate_provider::{Principal, Scope, ScopeSet, Timestamp};
 
 use super::{
     ActorTest, Alternative, ClaimTest, ClaimValue, Denial,
+    compare::Stripped,
     settings::{DetailSettings, ProofRequirement},
 };
 
@@ -103,6 +104,19 @@ impl Rule {
             Self::Require(alternatives) => alternatives,
             Self::Anonymous | Self::Optional | Self::Authenticated | Self::Nobody => &[],
         }
+    }
+
+    /// Returns the alternatives of `require` without those that ask for at least as much as another one.
+    pub fn least_alternatives(&self) -> Vec<&Alternative> {
+        let mut least: Vec<&Alternative> = Vec::new();
+        for alternative in self.alternatives() {
+            if least.iter().any(|other| alternative.asks_at_least(other, Stripped::default())) {
+                continue;
+            }
+            least.retain(|other| !other.asks_at_least(alternative, Stripped::default()));
+            least.push(alternative);
+        }
+        least
     }
 
     /// The scopes that the rule names.

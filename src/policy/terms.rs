@@ -108,7 +108,7 @@ impl Term<'_> {
     }
 
     /// Returns the values that the term asks for.
-    pub(super) fn needs(&self) -> Value {
+    pub fn needs(&self) -> Value {
         match self {
             Self::Scope(scope) => json!([scope]),
             Self::AnyScope(scopes) => json!(scopes),

@@ -372,3 +372,46 @@ async fn a_server_starts_over_bad_stored_entries_and_reports_them() {
 fn store_in(folder: &std::path::Path) -> String {
     format!("sqlite://{}/gate.db", folder.display())
 }
+
+/// A loosened rule is one gain with both places, and the status is 1 unless it is approved.
+#[test]
+fn a_loosened_policy_is_a_difference_with_both_places() {
+    let old = format!("{OKTA}{ITEMS}");
+    let new = old.replace("require: 'items:write'", "require: items");
+    let line = "gain POST|PUT /items/**: provider okta, scopes [\"items\"]";
+    let files = [("old.yaml", old.as_str()), ("new.yaml", new.as_str()), ("approved.txt", line)];
+    let difference = run(&files, &["diff", "old.yaml", "new.yaml"]);
+    assert_eq!(difference.code, 1, "{difference:?}");
+    for expected in [line, "old.yaml:4", "new.yaml:4", "denied (insufficient_scope)"] {
+        assert!(difference.stdout.contains(expected), "{expected} is not in {difference:?}");
+    }
+    let approved = run(&files, &["diff", "old.yaml", "new.yaml", "--allow", "approved.txt"]);
+    assert_eq!(approved.code, 0, "{approved:?}");
+    let tightened = run(&files, &["diff", "new.yaml", "old.yaml", "--json"]);
+    let answer = json(&tightened.stdout);
+    assert_eq!((tightened.code, &answer["losses"][0]["caller"]["scopes"][0]), (0, &"items".into()));
+    assert_eq!((&answer["exact"], &answer["gains"]), (&true.into(), &serde_json::json!([])));
+}
+
+#[test]
+fn a_test_that_expects_another_decision_fails_with_the_route() {
+    let tests = "- { request: GET /items/1, caller: { scopes: [items] }, expect: permit }
+- { request: PUT /items/1, caller: { scopes: [items] }, expect: permit }\n";
+    let run = run(&[("scopegate.yaml", &okta()), ("tests.yaml", tests)], &["test", "tests.yaml"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    for expected in
+        ["tests.yaml[1]: PUT /items/1", "expected permit, found insufficient_scope", "1 passed, 1 failed"]
+    {
+        assert!(run.stdout.contains(expected), "{expected} is not in {run:?}");
+    }
+}
+
+#[test]
+fn the_needs_of_a_request_and_the_routes_of_a_caller_are_printed() {
+    let who = run(&[("scopegate.yaml", &okta())], &["who", "PUT", "/items/1", "--json"]);
+    assert_eq!(json(&who.stdout)["routes"][0]["sets"][0][0]["needs"], serde_json::json!(["items:write"]));
+    let routes = run(&[("scopegate.yaml", &okta())], &["routes", "--scope", "items", "--json"]);
+    let reached: Vec<Value> =
+        json(&routes.stdout).as_array().unwrap().iter().map(|row| row["match"].clone()).collect();
+    assert_eq!(reached, ["/items/**", "/status"]);
+}
