@@ -176,6 +176,8 @@ reasons! {
         "Send `Authorization: Bearer TOKEN`, with one space.";
     MalformedBody = "malformed_body", BAD_REQUEST, "The body of the request is malformed",
         "Send a body that is framed as HTTP requires.";
+    MalformedCredential = "malformed_credential", BAD_REQUEST, "The token in a header or cookie is malformed",
+        "Put the token alone into the header or cookie that the route accepts (`accept_token`).";
     MalformedForm = "malformed_form", BAD_REQUEST, "The form is malformed",
         "Send the parameters as application/x-www-form-urlencoded, each once.";
     MalformedIfMatch = "malformed_if_match", BAD_REQUEST, "`If-Match` is malformed",

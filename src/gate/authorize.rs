@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use futures_util::future::BoxFuture;
+use http::HeaderMap;
 use scopegate_provider::{Credentials, Freshness, Rejection};
 
 use super::{
@@ -10,8 +11,9 @@ use super::{
     decision::{Answer, Decided, Permit, Refusal},
     request::{
         Incoming,
+        site::is_same_origin,
         subprotocol::{self, Subprotocols},
-        token::{BearerError, RawToken, authorization},
+        token::{BearerError, RawToken, authorization, in_cookie, in_header},
     },
     state::State,
 };
@@ -19,6 +21,7 @@ use crate::{
     authenticator::{Authenticated, Lookup, Unauthenticated},
     policy::{CallerAt, Decision, Denial, Refused, Resolved, Route, Target, TokenUse, settings::TokenSource},
     problem::Problem,
+    reason::Reason,
 };
 
 /// A decision, or one that waits for the provider of the token.
@@ -204,39 +207,71 @@ fn usable<'s>(
     Ok(routes.map_err(|refused| Refusal::from(&refused))?)
 }
 
-/// Finds the one token of a request. It may be among the subprotocols of a `WebSocket` only if the routes say so and the
-/// page that opens it may call them, as browsers let every page open one.
+/// Finds the one token of a request: in `Authorization`, or in one other place that the routes accept. Browsers let every
+/// page open a `WebSocket` and send cookies along, so that such a token counts only if the page may use it.
 fn credentials<'r>(
     state: &State,
-    routes: &Resolved<'_>,
+    routes: &Resolved<'r>,
     request: &'r impl Incoming,
 ) -> Result<Presented<'r>, Box<Refusal>> {
-    let searched = routes.accepts_token_from(TokenSource::WebsocketProtocol) && request.opens_websocket();
-    let cleared = if searched { Subprotocols::Cleared } else { Subprotocols::Untouched };
-    if routes.token_use() == TokenUse::Ignored {
-        return Ok(Presented { token: None, subprotocols: cleared });
-    }
-    let refused = |problem| refuse(state, problem, routes.route());
     let headers = request.headers();
-    let own = authorization(headers).map_err(|error| refused(error.into()))?;
-    let offered =
-        if searched { subprotocol::token(headers).map_err(|error| refused(error.into()))? } else { None };
-    let presented = match (own, offered) {
-        (Some(_), Some(_)) => return Err(refused(BearerError::Several.into())),
-        (token, None) => Presented { token, subprotocols: cleared },
-        (None, Some(offered)) => {
-            state.settings().cors.admits(routes, headers).map_err(refused)?;
-            Presented {
-                token: Some(RawToken::Subprotocol(offered)),
-                subprotocols: Subprotocols::HeldTheToken,
-            }
-        }
-    };
-    let limit = state.settings().token_limit;
-    if presented.token.as_ref().is_some_and(|token| token.as_bytes().len() > limit) {
-        return Err(refused(Problem::rejected(&Rejection::TooLong { limit }, None)));
+    let searched = request.opens_websocket()
+        && routes.token_sources().any(|source| *source == TokenSource::WebsocketProtocol);
+    let subprotocols = if searched { Subprotocols::Cleared } else { Subprotocols::Untouched };
+    if routes.token_use() == TokenUse::Ignored {
+        return Ok(Presented { token: None, subprotocols });
     }
-    Ok(presented)
+    let token = one_token(routes, headers, searched);
+    let token = token.map_err(|error| refuse(state, error.into(), routes.route()))?;
+    let limit = state.settings().token_limit;
+    let checked = match &token {
+        Some(token) if token.as_bytes().len() > limit => {
+            Err(Problem::rejected(&Rejection::TooLong { limit }, None))
+        }
+        Some(RawToken::Subprotocol(_)) => state.settings().cors.admits(routes, headers),
+        Some(RawToken::Cookie(_)) => check_site(state, request),
+        _ => Ok(()),
+    };
+    checked.map_err(|problem| refuse(state, problem, routes.route()))?;
+    let held = matches!(token, Some(RawToken::Subprotocol(_)));
+    Ok(Presented { token, subprotocols: if held { Subprotocols::HeldTheToken } else { subprotocols } })
+}
+
+/// Finds the token in the places that the routes accept.
+fn one_token<'r>(
+    routes: &Resolved<'r>,
+    headers: &'r HeaderMap,
+    opens_websocket: bool,
+) -> Result<Option<RawToken<'r>>, BearerError> {
+    let mut token = authorization(headers)?;
+    for source in routes.token_sources() {
+        let found = match source {
+            TokenSource::WebsocketProtocol if opens_websocket => {
+                subprotocol::token(headers)?.map(RawToken::Subprotocol)
+            }
+            TokenSource::WebsocketProtocol => None,
+            TokenSource::Header(header) => in_header(headers, header)?,
+            TokenSource::Cookie(cookie) => in_cookie(headers, cookie)?,
+        };
+        if found.is_some() && token.is_some() {
+            return Err(BearerError::Several);
+        }
+        token = token.or(found);
+    }
+    Ok(token)
+}
+
+/// Checks that a page of the same origin sends a request with a cookie, if the request may change something or opens a
+/// connection that the page can read.
+fn check_site(state: &State, request: &impl Incoming) -> Result<(), Problem> {
+    let may_come_from_anywhere = request.method().is_safe() && !request.opens_websocket();
+    let authority = request.authority(&state.settings().trusted_proxies);
+    if may_come_from_anywhere || is_same_origin(request.headers(), authority) {
+        return Ok(());
+    }
+    let description = "with the token in a cookie, this is accepted only from a page of the same origin: \
+                       expected `Sec-Fetch-Site: same-origin` or an `Origin` that is this host";
+    Err(Problem::new(Reason::CrossSite, description))
 }
 
 /// Returns the freshness that the routes require of an answer about the token.

@@ -38,7 +38,7 @@ pub use self::{
     state::{Gate, GateSettings, State},
 };
 #[cfg(feature = "server")]
-pub(crate) use self::{fronts::middleware::check_form, identity::identities};
+pub(crate) use self::{fronts::middleware::check_form, identity::identities, request::site::is_same_origin};
 
 #[cfg(test)]
 mod tests;

@@ -274,3 +274,101 @@ async fn refuses_a_cached_token_that_is_longer_than_the_limit() {
     let refused = gate(6).authorize(&target, &headers).await.unwrap_err();
     assert_eq!(refused.problem.reason().as_str(), "token_too_long");
 }
+
+/// Decides about a request with these header fields to a route that accepts a token from a header and from a cookie.
+async fn decide_elsewhere(
+    method: Method,
+    fields: &[(&'static str, &'static str)],
+) -> Result<(), &'static str> {
+    let policy = testing::policy(&json!([{
+        "match": "/orders", "allow": "authenticated",
+        "accept_token": [{ "header": "X-Goog-Iap-Jwt-Assertion" }, { "cookie": "session" }],
+    }]));
+    let gate = testing::gate(policy, testing::principal("items").unwrap()).unwrap().gate();
+    let raw = RawTarget {
+        method: &method,
+        scheme: Scheme::Https,
+        authority: None,
+        hosts: ["a.example"],
+        path_and_query: b"/orders?access_token=a",
+    };
+    let target = Target::parse(raw).unwrap();
+    let mut headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("a.example"))]);
+    for (name, value) in fields {
+        headers.append(*name, HeaderValue::from_static(value));
+    }
+    let decided = gate.authorize(&target, &headers).await;
+    decided.map(drop).map_err(|refusal| refusal.problem.reason().as_str())
+}
+
+/// CASES V4, issue 13.3: a token may come in a header or a cookie that the route names, with its scheme or without.
+#[tokio::test]
+async fn a_token_is_accepted_from_the_header_and_the_cookie_that_the_route_names() {
+    for fields in [
+        ("x-goog-iap-jwt-assertion", "a.b.c"),
+        ("x-goog-iap-jwt-assertion", "Bearer a.b.c"),
+        ("x-goog-iap-jwt-assertion", "bearer  a.b.c"),
+        ("cookie", "session=a.b.c"),
+        ("cookie", "theme=dark; session=a.b.c; x"),
+        ("authorization", "Bearer a.b.c"),
+    ] {
+        assert_eq!(decide_elsewhere(Method::GET, &[fields]).await, Ok(()), "{fields:?}");
+    }
+}
+
+/// CASES V4: neither another header, nor another cookie, nor the query holds a token.
+#[tokio::test]
+async fn a_token_elsewhere_is_no_token() {
+    for fields in [
+        &[][..],
+        &[("x-other", "a.b.c")],
+        &[("cookie", "sessions=a.b.c; Session=a.b.c")],
+        &[("x-goog-iap-jwt-assertion", ""), ("cookie", "session=")],
+    ] {
+        assert_eq!(decide_elsewhere(Method::GET, fields).await, Err("no_token"), "{fields:?}");
+    }
+}
+
+/// Issue 13.3: exactly one place per request.
+#[tokio::test]
+async fn tokens_in_two_places_are_several_even_if_they_are_the_same() {
+    for fields in [
+        [("authorization", "Bearer a.b.c"), ("x-goog-iap-jwt-assertion", "a.b.c")],
+        [("authorization", "Bearer a.b.c"), ("cookie", "session=a.b.c")],
+        [("x-goog-iap-jwt-assertion", "a.b.c"), ("cookie", "session=a.b.c")],
+        [("x-goog-iap-jwt-assertion", "a.b.c"), ("x-goog-iap-jwt-assertion", "a.b.c")],
+        [("x-goog-iap-jwt-assertion", "a.b.c"), ("x_goog_iap_jwt_assertion", "a.b.c")],
+        [("cookie", "session=a.b.c"), ("cookie", "session=a.b.c")],
+    ] {
+        assert_eq!(decide_elsewhere(Method::GET, &fields).await, Err("several_tokens"), "{fields:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_header_or_cookie_that_holds_no_token_is_malformed() {
+    for fields in [
+        ("x-goog-iap-jwt-assertion", "Basic YTpi"),
+        ("x-goog-iap-jwt-assertion", "a.b.c, d.e.f"),
+        ("cookie", "session=\"a.b.c\""),
+    ] {
+        assert_eq!(decide_elsewhere(Method::GET, &[fields]).await, Err("malformed_credential"), "{fields:?}");
+    }
+}
+
+/// Issue 13.3: browsers send cookies with the requests of every page, so that only pages of the same origin may change
+/// something or open a connection with one.
+#[tokio::test]
+async fn a_cookie_changes_nothing_for_the_page_of_another_site() {
+    const COOKIE: (&str, &str) = ("cookie", "session=a.b.c");
+    for page in [("sec-fetch-site", "same-origin"), ("origin", "https://a.example")] {
+        assert_eq!(decide_elsewhere(Method::POST, &[COOKIE, page]).await, Ok(()), "{page:?}");
+    }
+    for page in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example"), ("accept", "*/*")] {
+        assert_eq!(decide_elsewhere(Method::DELETE, &[COOKIE, page]).await, Err("cross_site"), "{page:?}");
+        assert_eq!(decide_elsewhere(Method::GET, &[COOKIE, page]).await, Ok(()), "{page:?}");
+        let upgrade = [COOKIE, page, ("connection", "upgrade"), ("upgrade", "websocket")];
+        assert_eq!(decide_elsewhere(Method::GET, &upgrade).await, Err("cross_site"), "{page:?}");
+        let header = [("x-goog-iap-jwt-assertion", "a.b.c"), page];
+        assert_eq!(decide_elsewhere(Method::POST, &header).await, Ok(()), "{page:?}");
+    }
+}

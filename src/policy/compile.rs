@@ -265,7 +265,7 @@ impl<'d> Compiler<'d> {
             if settings.fresh {
                 self.error(source, "fresh", Problem::NeedsToken);
             }
-            if !settings.accept_token.is_empty() {
+            if settings.accept_token.as_ref().is_some_and(|sources| !sources.is_empty()) {
                 self.error(source, "accept_token", Problem::NeedsToken);
             }
         }
@@ -278,6 +278,10 @@ impl<'d> Compiler<'d> {
             self.error(source, "accept", Problem::AcceptsNothing { pattern: pattern.to_string() });
         }
         self.check_upstream(source, settings);
+        let accept_token = match rule {
+            Some(Rule::Anonymous | Rule::Nobody) => Box::default(),
+            _ => settings.accept_token.as_ref().unwrap_or(&self.definition.accept_token).as_slice().into(),
+        };
         Arc::new(RouteOptions {
             fresh: settings.fresh,
             accept: settings.accept.iter().copied().collect(),
@@ -286,7 +290,7 @@ impl<'d> Compiler<'d> {
             strip_prefix: self.strip_prefix(source, settings, patterns),
             identity: settings.identity.clone(),
             cors: settings.cors.clone(),
-            accept_token: settings.accept_token.as_slice().into(),
+            accept_token,
             mode: settings.mode,
         })
     }

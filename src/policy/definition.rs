@@ -4,7 +4,7 @@ use std::fmt;
 
 use scopegate_provider::{Audience, ProviderName, Scope};
 
-use super::settings::{RouteSettings, ScopeSettings};
+use super::settings::{RouteSettings, ScopeSettings, TokenSource};
 
 /// The source of a policy: declared scopes and routes, and the names that they may refer to.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +13,8 @@ pub struct Definition {
     pub providers: Vec<KnownProvider>,
     /// The configured upstreams.
     pub upstreams: Vec<KnownUpstream>,
+    /// The places from which a token may come on routes that do not say so themselves.
+    pub accept_token: Vec<TokenSource>,
     pub(super) scopes: Vec<(Source, Scope, ScopeSettings)>,
     pub(super) routes: Vec<(Source, RouteSettings)>,
     file_routes: usize,

@@ -5,6 +5,7 @@ mod cors;
 mod document;
 mod require;
 mod shape;
+mod token_source;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ pub use self::{
         RequireSettings,
     },
     shape::Several,
+    token_source::{TokenCookie, TokenHeader, TokenSource, TokenSourceError},
 };
 use super::Irregularity;
 
@@ -82,9 +84,9 @@ pub struct RouteSettings {
     /// Cross-origin requests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cors: Option<CorsSettings>,
-    /// A place beside `Authorization` from which a token may come.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub accept_token: Vec<TokenSource>,
+    /// The places beside `Authorization` from which a token may come, instead of those for all routes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_token: Option<Vec<TokenSource>>,
     /// The requests of the Model Context Protocol that this is about, by their `Mcp-Method` and `Mcp-Name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mcp: Option<McpSettings>,
@@ -187,14 +189,6 @@ pub enum Forward {
     Mint,
 }
 
-/// A place beside `Authorization` from which a token may come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenSource {
-    /// `Sec-WebSocket-Protocol`, for browsers, which cannot send `Authorization` there.
-    WebsocketProtocol,
-}
-
 impl RouteSettings {
     /// A route of which nothing is said but where it is.
     pub fn new(matches: MatchSettings) -> Self {
@@ -209,7 +203,7 @@ impl RouteSettings {
             strip_prefix: None,
             identity: None,
             cors: None,
-            accept_token: Vec::new(),
+            accept_token: None,
             mcp: None,
             mode: Mode::Enforce,
         }

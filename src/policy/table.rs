@@ -408,9 +408,11 @@ impl<'p> Resolved<'p> {
         self.routes().any(|route| route.options.fresh)
     }
 
-    /// Returns `true` if a token may come from `source`.
-    pub fn accepts_token_from(&self, source: TokenSource) -> bool {
-        self.routes().all(|route| route.options.accept_token.contains(&source))
+    /// Returns the places beside `Authorization` from which a token may come: those that every route accepts.
+    pub fn token_sources(&self) -> impl Iterator<Item = &'p TokenSource> {
+        let own: &'p Route = self.own.route;
+        let sources = own.options.accept_token.iter();
+        sources.filter(|source| self.routes().all(|route| route.options.accept_token.contains(source)))
     }
 
     /// Decides about a request of `caller`, `None` for one without a token: all rules must permit.

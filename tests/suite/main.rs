@@ -7,6 +7,7 @@
     reason = "a failed expectation fails the test"
 )]
 
+mod accept_token;
 mod admin;
 mod attacks;
 mod commands;

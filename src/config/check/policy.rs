@@ -178,6 +178,7 @@ fn told(warning: &crate::policy::Warning) -> (&Source, String) {
 
 fn definition(sections: &Sections) -> Definition {
     let mut definition = Definition::default();
+    definition.accept_token.clone_from(&sections.settings.accept_token);
     for provider in &sections.providers {
         let outline = provider.outline();
         definition.providers.push(KnownProvider {

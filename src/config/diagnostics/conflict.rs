@@ -137,6 +137,14 @@ pub enum Conflict {
         "a token is taken from the WebSockets of pages that `cors` names, and none is: name `origins` there"
     )]
     NoOrigins,
+    /// A header would carry the caller's token and identity at once.
+    #[error(
+        "`{header}` carries identity (`identity.headers`), so that it is removed from callers' requests; use another name"
+    )]
+    TokenHeader {
+        /// The header.
+        header: String,
+    },
     /// Minted tokens that live for too short or too long.
     #[error("expected a lifetime of minted tokens from `1s` to `1h`, found `{found}`")]
     MintLifetime {
@@ -187,6 +195,7 @@ impl Conflict {
             Self::Identity(_) => "identity",
             Self::Document(_) => "openapi",
             Self::NoOrigins => "no_origins",
+            Self::TokenHeader { .. } => "token_header",
             Self::MintLifetime { .. } => "mint_lifetime",
             Self::MintRotation { .. } => "mint_rotation",
             Self::MintSeal => "mint_seal",

@@ -11,7 +11,7 @@ use crate::{
     gate::{TrustedProxies, mint::MintSettings},
     policy::settings::{
         CorsSettings, DocumentSettings, Forward, IdentitySettings, RequireSettings, RouteSettings,
-        ScopeSettings,
+        ScopeSettings, TokenSource,
     },
     server::{Limits, Listen, ListenerSettings},
     store::StoreSettings,
@@ -58,6 +58,8 @@ pub(in crate::config) struct SectionSettings {
     pub(in crate::config) forward_auth: ForwardAuthSettings,
     /// Cross-origin requests, unless a route says otherwise; left out, none are answered.
     pub(in crate::config) cors: Option<CorsSettings>,
+    /// The places beside `Authorization` from which a token may come, unless a route says otherwise.
+    pub(in crate::config) accept_token: Vec<TokenSource>,
     /// Sizes of what is kept in memory.
     pub(in crate::config) cache: CacheSettings,
     /// Logs and audit.

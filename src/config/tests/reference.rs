@@ -44,6 +44,7 @@ const FILLED: [(&str, &str); 9] = [
     ("providers: {}", "providers:"),
     ("scopes: {}", "scopes:"),
     ("routes: []", "routes:"),
+    ("accept_token: []", "accept_token:"),
     ("policy_from: []", "policy_from:"),
     ("upstreams: {}", "upstreams:"),
     ("  headers: {}", "  headers:"),

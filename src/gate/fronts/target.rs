@@ -1,6 +1,6 @@
 //! The gate for programs that parse targets themselves.
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method, header};
 
 use crate::{
     gate::{
@@ -32,6 +32,10 @@ impl Incoming for Parsed<'_> {
     /// Returns the target. It has no other method: the program answers preflights itself.
     fn target(&self, method: &Method, _: &TrustedProxies) -> Result<Target, Problem> {
         if method == self.target.method() { Ok(self.target.clone()) } else { Err(misplaced()) }
+    }
+
+    fn authority(&self, _: &TrustedProxies) -> Option<&[u8]> {
+        self.headers.get(header::HOST).map(HeaderValue::as_bytes)
     }
 
     fn opens_websocket(&self) -> bool {

@@ -54,6 +54,16 @@ impl Incoming for Head<'_> {
         Ok(target.received_at(origin.scheme, origin.host.map(HeaderValue::as_bytes))?)
     }
 
+    fn authority(&self, trusted: &TrustedProxies) -> Option<&[u8]> {
+        let origin = self.peer.and_then(|peer| trusted.origin(peer, self.scheme, self.headers).ok());
+        let forwarded = origin.and_then(|origin| origin.host);
+        let own = self.seen.authority().map(|authority| authority.as_str().as_bytes());
+        forwarded
+            .map(HeaderValue::as_bytes)
+            .or(own)
+            .or_else(|| self.headers.get(header::HOST).map(HeaderValue::as_bytes))
+    }
+
     fn opens_websocket(&self) -> bool {
         self.method == Method::GET && upgrade(self.headers).is_some()
     }

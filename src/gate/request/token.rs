@@ -1,12 +1,17 @@
-//! The token of a request: from exactly one `Authorization` header (RFC 6750, section 2.1), never from query or body.
+//! The token of a request: from exactly one `Authorization` header (RFC 6750, section 2.1), or from exactly one other place
+//! that the route accepts. Never from query or body.
 
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use scopegate_provider::{BearerToken, TokenError};
 
-use crate::{problem::Problem, reason::Reason};
+use crate::{
+    policy::settings::{TokenCookie, TokenHeader},
+    problem::Problem,
+    reason::Reason,
+};
 
 /// Why the token of a request cannot be read: 400 `invalid_request`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BearerError {
     /// Two tokens: which one would the upstream take?
     #[error(
@@ -27,6 +32,17 @@ pub enum BearerError {
         "malformed Authorization header: it holds a token without its scheme; write `Bearer` and a space before it"
     )]
     NoScheme,
+    /// The header that the route accepts holds something else than a token.
+    #[error("malformed token in the header `{header}`: {error}")]
+    Header {
+        /// The header.
+        header: HeaderName,
+        /// The fault of the token.
+        error: TokenError,
+    },
+    /// The cookie that the route accepts holds something else than a token.
+    #[error("malformed token in a cookie: {0}")]
+    Cookie(TokenError),
     /// A token among the subprotocols of a `WebSocket` that is none.
     #[error(
         "malformed token in Sec-WebSocket-Protocol: expected base64url, without padding, of a bearer token"
@@ -36,12 +52,13 @@ pub enum BearerError {
 
 impl BearerError {
     /// Returns the reason.
-    pub fn reason(self) -> Reason {
+    pub fn reason(&self) -> Reason {
         match self {
             Self::Several => Reason::SeveralTokens,
             Self::Malformed(_) | Self::Separator | Self::Repeated | Self::NoScheme => {
                 Reason::MalformedAuthorization
             }
+            Self::Header { .. } | Self::Cookie(_) => Reason::MalformedCredential,
             Self::Subprotocol => Reason::MalformedSubprotocol,
         }
     }
@@ -57,7 +74,11 @@ impl From<BearerError> for Problem {
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::gate) enum RawToken<'r> {
     /// The bytes after `Bearer` in `Authorization`.
-    Header(&'r [u8]),
+    Authorization(&'r [u8]),
+    /// The value of another header, without its scheme.
+    Header(&'r [u8], &'r HeaderName),
+    /// The value of a cookie.
+    Cookie(&'r [u8]),
     /// A token among the subprotocols of a `WebSocket`.
     Subprotocol(BearerToken),
 }
@@ -66,7 +87,7 @@ impl RawToken<'_> {
     /// Returns the bytes of the token. They may not be those of a token at all.
     pub(in crate::gate) fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::Header(bytes) => bytes,
+            Self::Authorization(bytes) | Self::Header(bytes, _) | Self::Cookie(bytes) => bytes,
             Self::Subprotocol(token) => token.as_bytes(),
         }
     }
@@ -74,10 +95,13 @@ impl RawToken<'_> {
     /// Parses the token.
     ///
     /// # Errors
-    /// [`BearerError::Malformed`].
+    /// [`BearerError::Malformed`], [`BearerError::Header`], [`BearerError::Cookie`].
     pub(in crate::gate) fn parse(self) -> Result<BearerToken, BearerError> {
         match self {
-            Self::Header(bytes) => Ok(BearerToken::from_bytes(bytes)?),
+            Self::Authorization(bytes) => Ok(BearerToken::from_bytes(bytes)?),
+            Self::Header(bytes, header) => BearerToken::from_bytes(bytes)
+                .map_err(|error| BearerError::Header { header: header.clone(), error }),
+            Self::Cookie(bytes) => BearerToken::from_bytes(bytes).map_err(BearerError::Cookie),
             Self::Subprotocol(token) => Ok(token),
         }
     }
@@ -104,6 +128,46 @@ pub(in crate::gate) fn authorization(headers: &HeaderMap) -> Result<Option<RawTo
     }
 }
 
+/// Finds the token in a header that the route accepts, in any spelling, without parsing it. An empty header holds none.
+///
+/// # Errors
+/// [`BearerError::Several`].
+pub(in crate::gate) fn in_header<'r>(
+    headers: &'r HeaderMap,
+    header: &'r TokenHeader,
+) -> Result<Option<RawToken<'r>>, BearerError> {
+    let fields = headers.iter().filter(|(name, _)| header.is_spelt(name));
+    let value = at_most_one(fields.map(|(_, value)| value.as_bytes()))?;
+    Ok(value.map(|value| RawToken::Header(without_scheme(value), header.name())))
+}
+
+/// Finds the token in a cookie that the route accepts, without parsing it. An empty cookie holds none.
+///
+/// # Errors
+/// [`BearerError::Several`].
+pub(in crate::gate) fn in_cookie<'r>(
+    headers: &'r HeaderMap,
+    cookie: &TokenCookie,
+) -> Result<Option<RawToken<'r>>, BearerError> {
+    Ok(at_most_one(cookie.values(headers))?.map(RawToken::Cookie))
+}
+
+fn at_most_one<'r>(values: impl Iterator<Item = &'r [u8]>) -> Result<Option<&'r [u8]>, BearerError> {
+    let mut values = values.map(<[u8]>::trim_ascii).filter(|value| !value.is_empty());
+    match (values.next(), values.next()) {
+        (value, None) => Ok(value),
+        (_, Some(_)) => Err(BearerError::Several),
+    }
+}
+
+/// Removes `Bearer` and the spaces behind it.
+fn without_scheme(value: &[u8]) -> &[u8] {
+    match value.split_at_checked(7) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => token.trim_ascii_start(),
+        _ => value,
+    }
+}
+
 fn credentials(value: &HeaderValue) -> Result<Option<RawToken<'_>>, BearerError> {
     let bytes = value.as_bytes();
     let scheme = bytes.iter().position(|byte| !is_token_character(*byte)).unwrap_or(bytes.len());
@@ -120,7 +184,7 @@ fn credentials(value: &HeaderValue) -> Result<Option<RawToken<'_>>, BearerError>
     let token = rest.trim_ascii();
     match token.split_at_checked(7) {
         Some((scheme, _)) if scheme.eq_ignore_ascii_case(b"bearer ") => Err(BearerError::Repeated),
-        _ => Ok(Some(RawToken::Header(token))),
+        _ => Ok(Some(RawToken::Authorization(token))),
     }
 }
 

@@ -3,7 +3,7 @@
 --   http-request lua.scopegate URL NAMES
 --
 -- URL is where scopegate answers HAProxy, by address: no name is looked up. NAMES are the headers of scopegate's
--- `identity.headers`, with commas between. A permitted request goes on with these headers as scopegate set them, whatever
+-- `identity.headers` and those of `accept_token`, with commas between. A permitted request goes on with these headers as scopegate set them, whatever
 -- the caller sent, and `txn.scopegate` is `permitted`; a refusal is answered as scopegate says. Whatever goes wrong here,
 -- HAProxy goes on with the request: the configuration must end it unless `txn.scopegate` is `permitted`.
 
@@ -13,7 +13,7 @@ local OVERRIDES = "x-http-method-override,x-http-method,x-method-override,x-orig
 -- What scopegate looks at besides method, scheme, host and path.
 local SHOWN = {
   "authorization", "origin", "access-control-request-method", "access-control-request-headers",
-  "sec-websocket-key", "sec-websocket-protocol", "x-request-id",
+  "sec-websocket-key", "sec-websocket-protocol", "x-request-id", "cookie", "sec-fetch-site",
 }
 
 -- What of an answer belongs to the connection to scopegate.
@@ -47,7 +47,7 @@ local function target(txn)
   return txn.f:pathq()
 end
 
-local function question(txn, headers)
+local function question(txn, names, headers)
   -- A number up to HAProxy 3.0, where 0 is true.
   local secured = txn.f:ssl_fc()
   local said = {
@@ -57,6 +57,11 @@ local function question(txn, headers)
     ["x-scopegate-uri"] = { target(txn) },
   }
   for _, name in ipairs(SHOWN) do
+    if headers[name] then
+      said[name] = values(headers[name])
+    end
+  end
+  for name in names:lower():gmatch("[^,]+") do
     if headers[name] then
       said[name] = values(headers[name])
     end
@@ -78,8 +83,9 @@ local function pass(txn, names, headers, told)
     local value = told[name:lower()]
     txn.http:req_set_header(name, value and value[0] or "")
   end
-  -- The caller's token, nothing, or scopegate's own, as `identity.forward` says; and a WebSocket's subprotocols without it.
-  for _, name in ipairs({ "authorization", "sec-websocket-protocol" }) do
+  -- The caller's token, nothing, or scopegate's own, as `identity.forward` says; cookies and a WebSocket's subprotocols
+  -- without it.
+  for _, name in ipairs({ "authorization", "cookie", "sec-websocket-protocol" }) do
     if told[name] then
       txn.http:req_del_header(name)
       for _, value in ipairs(values(told[name])) do
@@ -106,7 +112,7 @@ end
 
 core.register_action("scopegate", { "http-req" }, function(txn, url, names)
   local headers = txn.http:req_get_headers()
-  local asked = { url = url, headers = question(txn, headers), timeout = PATIENCE }
+  local asked = { url = url, headers = question(txn, names, headers), timeout = PATIENCE }
   local answer = core.httpclient():get(asked)
   local kind = answer.headers and answer.headers["content-type"]
   if answer.status == 200 then

@@ -9,7 +9,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, Method, header};
 use scopegate_provider::Timestamp;
 
-use crate::{problem::Problem, reason::Reason};
+use crate::{gate::is_same_origin, problem::Problem, reason::Reason};
 
 /// The name of the cookie of a session.
 const SESSION: &str = "scopegate_session";
@@ -115,7 +115,7 @@ pub(super) fn authorize(headers: &mut HeaderMap, method: &Method, key: &SessionK
     }
     let sealed = cookie(headers, Purpose::Session);
     let Some(token) = sealed.and_then(|sealed| key.open(Purpose::Session, sealed)) else { return Ok(()) };
-    if !method.is_safe() && !is_same_origin(headers) {
+    if !method.is_safe() && !is_same_origin(headers, headers.get(header::HOST).map(HeaderValue::as_bytes)) {
         let description = "a session may change something only from a page of scopegate itself";
         return Err(Problem::new(Reason::CrossSite, description));
     }
@@ -124,18 +124,6 @@ pub(super) fn authorize(headers: &mut HeaderMap, method: &Method, key: &SessionK
         headers.insert(header::AUTHORIZATION, value);
     }
     Ok(())
-}
-
-/// Returns `true` if a browser says that a page of this origin makes the request: `Sec-Fetch-Site` of the Fetch metadata
-/// specification, or an `Origin` equal to the host of the request.
-fn is_same_origin(headers: &HeaderMap) -> bool {
-    if let Some(site) = headers.get("sec-fetch-site") {
-        return site == "same-origin";
-    }
-    let origin = headers.get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let authority = origin.and_then(|origin| origin.split_once("://")).map(|(_, authority)| authority);
-    authority.is_some() && authority == host
 }
 
 #[cfg(test)]

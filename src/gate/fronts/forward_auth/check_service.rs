@@ -1,6 +1,6 @@
 //! What is answered about a request that a proxy asks about, by whatever protocol it asks.
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::{OriginalRequest, original_request::Relayed};
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         request::subprotocol::{self, Subprotocols},
         state::State,
     },
-    policy::{RouteOptions, Target},
+    policy::{RouteOptions, Target, settings::TokenSource},
     problem::Problem,
     reason::Reason,
     telemetry::Outcome,
@@ -85,7 +85,10 @@ impl CheckService {
     fn judge(&self, permit: Permit, headers: &HeaderMap) -> Result<(HeaderMap, Outcome), Refusal> {
         let mut told = self.told(Some(&permit), &permit.options).ok_or_else(not_ready)?;
         subprotocols(&permit, headers, &mut told);
-        match self.identities.token_forwarding(&permit).map_err(|problem| Refusal::unrouted(problem))? {
+        let forwarding = self.identities.token_forwarding(&permit);
+        let forwarding = forwarding.map_err(|problem| Refusal::unrouted(problem))?;
+        told.extend(token_fields(&permit.options.accept_token, headers, &forwarding));
+        match forwarding {
             TokenForwarding::Keep => {
                 let offered = permit.subprotocol_authorization();
                 let own = || headers.get_all(header::AUTHORIZATION).iter().cloned().collect();
@@ -136,6 +139,20 @@ fn subprotocols(permit: &Permit, headers: &HeaderMap, told: &mut HeaderMap) {
         lines.push(NOTHING);
     }
     told.extend(lines.into_iter().map(|line| (header::SEC_WEBSOCKET_PROTOCOL, line)));
+}
+
+/// Returns the headers and cookies from which the route accepts a token, as they go on: always told where there are any,
+/// so that a proxy's settings need not know which routes accept them.
+fn token_fields(
+    sources: &[TokenSource],
+    headers: &HeaderMap,
+    forwarding: &TokenForwarding,
+) -> Vec<(HeaderName, HeaderValue)> {
+    let fields = match forwarding {
+        TokenForwarding::Keep => TokenSource::fields(sources, headers),
+        TokenForwarding::Strip | TokenForwarding::Replace(_) => TokenSource::without_tokens(sources, headers),
+    };
+    fields.into_iter().map(|(name, value)| (name, value.unwrap_or(NOTHING))).collect()
 }
 
 /// What is not found is not scopegate's to say where another serves: no route is a denial.

@@ -23,6 +23,7 @@ use crate::{
         identity::identities::{Identities, TokenForwarding},
         request::{Incoming, head::contradiction, trust::peer_scheme},
     },
+    policy::settings::TokenSource,
     problem::Problem,
     reason::Reason,
     telemetry::Outcome,
@@ -101,10 +102,17 @@ impl<E: Endpoint<Output = Response>> ProxyEndpoint<E> {
         let upgrade = callers_upgrade(&request);
         let headers = request.headers_mut();
         // Nothing that is set below can be removed by the caller.
-        remove_callers_own(headers, &self.settings.request_id);
+        remove_callers_own(headers, &self.settings.request_id, &options.accept_token);
         self.settings.identities.strip_own(options.identity.as_ref(), headers);
         identity.set(permit.principal.as_ref(), headers);
-        match self.settings.identities.token_forwarding(&permit)? {
+        let forwarding = self.settings.identities.token_forwarding(&permit)?;
+        if forwarding != TokenForwarding::Keep {
+            for (name, left) in TokenSource::without_tokens(&options.accept_token, headers) {
+                headers.remove(&name);
+                headers.extend(left.map(|left| (name, left)));
+            }
+        }
+        match forwarding {
             TokenForwarding::Keep => {}
             TokenForwarding::Strip => drop(headers.remove(header::AUTHORIZATION)),
             TokenForwarding::Replace(ours) => drop(headers.insert(header::AUTHORIZATION, ours)),

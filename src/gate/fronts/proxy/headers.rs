@@ -8,6 +8,7 @@ use http::{
 use super::forwarded::Forwarded;
 use crate::{
     gate::identity::headers::is_about_origin,
+    policy::settings::TokenSource,
     upstream::headers::{contains, remove_matching, remove_request_connection_fields},
 };
 
@@ -17,9 +18,17 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Removes what a caller's headers say about its connection and its origin. A caller cannot have removed, by listing
 /// it in `Connection`, what the message needs, the token that was decided on, and the request's id.
-pub(super) fn remove_callers_own(headers: &mut HeaderMap, request_id: &HeaderName) {
-    remove_request_connection_fields(headers, &[&HOST, &CONTENT_LENGTH, &AUTHORIZATION, request_id]);
-    remove_matching(headers, |name| name.as_str() == "proxy" || is_about_origin(name.as_str()));
+pub(super) fn remove_callers_own(headers: &mut HeaderMap, request_id: &HeaderName, sources: &[TokenSource]) {
+    let tokens = sources.iter().filter_map(|source| match source {
+        TokenSource::Header(header) => Some(header.name()),
+        TokenSource::WebsocketProtocol | TokenSource::Cookie(_) => None,
+    });
+    let kept: Vec<_> =
+        [&HOST, &CONTENT_LENGTH, &AUTHORIZATION, request_id].into_iter().chain(tokens).collect();
+    remove_request_connection_fields(headers, &kept);
+    remove_matching(headers, |name| {
+        name.as_str() == "proxy" || (is_about_origin(name.as_str()) && !kept.contains(&name))
+    });
     join_cookies(headers);
 }
 
@@ -65,7 +74,7 @@ mod tests {
         let mut headers = headers(fields);
         let client = Some("203.0.113.9".parse().unwrap());
         let origin = Origin { client, scheme: Scheme::Https, host: None };
-        remove_callers_own(&mut headers, &HeaderName::from_static("x-request-id"));
+        remove_callers_own(&mut headers, &HeaderName::from_static("x-request-id"), &[]);
         set_forwarded(&mut headers, &Forwarded::new(&origin, HeaderValue::from_static("a.example")));
         headers
     }

@@ -57,7 +57,9 @@ impl Use {
             // They are the caller's own: joined, they would be something else.
             header::AUTHORIZATION if several => Self::Nothing,
             // Set, it would still be there.
-            header::AUTHORIZATION | header::SEC_WEBSOCKET_PROTOCOL if empty => Self::TakenOff,
+            header::AUTHORIZATION | header::COOKIE | header::SEC_WEBSOCKET_PROTOCOL if empty => {
+                Self::TakenOff
+            }
             _ => Self::ToUpstream,
         }
     }
