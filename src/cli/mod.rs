@@ -4,6 +4,8 @@ mod check;
 mod connect;
 mod console;
 mod diff;
+#[cfg(test)]
+mod documentation;
 mod explain;
 mod failure;
 mod health;
