@@ -34,6 +34,7 @@ mod proxy;
 mod reload;
 mod revocation;
 mod secrecy;
+mod signals;
 mod staleness;
 mod streams;
 mod support;
