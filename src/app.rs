@@ -26,7 +26,7 @@ use self::{
 };
 use crate::{
     api::{
-        Tries,
+        SeenSignals, Tries,
         admin::ui::SessionKey,
         grpc_health::{self, GrpcHealth},
         health::{Readyz, healthz},
@@ -74,6 +74,8 @@ struct Shared {
     node_id: String,
     /// The secret of the operator page's sessions where none is configured.
     session_secret: [u8; 32],
+    /// The signals of providers that were handled.
+    seen_signals: SeenSignals,
     /// The error of the last reload, if it failed.
     reload_error: ArcSwapOption<String>,
 }
@@ -193,6 +195,7 @@ impl App {
             tries: Tries::new(runtime.clock.clone()),
             node_id: node_id(),
             session_secret: random()?,
+            seen_signals: SeenSignals::default(),
             reload_error: ArcSwapOption::empty(),
         };
         let node = Node::start(runtime, Server(shared), config, resource_metadata).await?;

@@ -12,6 +12,7 @@ mod items;
 pub mod openapi;
 mod revoke;
 mod sample;
+mod signals;
 mod token;
 mod tries;
 pub mod well_known;
@@ -24,6 +25,7 @@ pub use self::{
     items::ItemsApi,
     revoke::RevokeEndpoint,
     sample::SampleApi,
+    signals::{BackchannelLogout, SeenSignals, SharedSignalsPush, SignalServices},
     token::TokenEndpoint,
     tries::Tries,
 };

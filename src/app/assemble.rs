@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     api::{
-        IntrospectEndpoint, ItemsApi, RevokeEndpoint, SampleApi, TokenEndpoint,
+        BackchannelLogout, IntrospectEndpoint, ItemsApi, RevokeEndpoint, SampleApi, SharedSignalsPush,
+        SignalServices, TokenEndpoint,
         admin::{Admin, AdminGuard, Decisions, Overview, Session, ui::OperatorPage},
         bounded, bounded_administration, docs,
         openapi::{DocumentedProvider, Facts, Site, overlay},
@@ -192,6 +193,14 @@ impl Assembly<'_> {
                 None => return routes,
             },
             Handler::Revoke => post(RevokeEndpoint::new(gate.clone(), runtime.store.clone())).boxed(),
+            Handler::BackchannelLogout => match self.signals(served) {
+                Some(services) => post(BackchannelLogout(services)).boxed(),
+                None => return routes,
+            },
+            Handler::SharedSignals => match self.signals(served) {
+                Some(services) => post(SharedSignalsPush(services)).boxed(),
+                None => return routes,
+            },
             Handler::ForwardAuth(dialect) => self.forward_auth(dialect, &served.path),
             Handler::NginxProblem => {
                 NginxProblem::new(config.server.trusted_proxies.clone()).map_to_response().boxed()
@@ -264,6 +273,17 @@ impl Assembly<'_> {
             read_rule: config.rules.admin_read.as_ref().map(|rule| rule.to_string().into()),
             key: self.shared.session_key(config)?,
             clock: runtime.clock.clone(),
+        })
+    }
+
+    fn signals(&self, served: &ServedEndpoint) -> Option<SignalServices> {
+        let Draft { gate, runtime, .. } = self.draft;
+        Some(SignalServices {
+            gate: gate.clone(),
+            store: runtime.store.clone(),
+            metrics: runtime.metrics.clone(),
+            seen: self.shared.seen_signals.clone(),
+            provider: served.provider.clone()?,
         })
     }
 

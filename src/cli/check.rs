@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use clap::Args;
+use scopegate_provider::Signals;
 use serde::Serialize;
 
 use super::{
@@ -47,6 +48,9 @@ struct ProviderReport {
     reached: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
+    /// The facts about signals by which it withdraws tokens.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    signals: Vec<String>,
 }
 
 impl Check {
@@ -66,13 +70,14 @@ impl Check {
             let name = provider.name().to_string();
             let kind = provider.kind();
             let place = provider.location().map(ToString::to_string);
+            let mut signals = Vec::new();
             let (reached, problem) = if self.online {
                 task.console.progress(&format!("reaching the provider {name} …"));
-                reach(provider).await
+                reach(provider, &mut signals).await
             } else {
                 (None, None)
             };
-            providers.push(ProviderReport { name, kind, issuers, place, reached, problem });
+            providers.push(ProviderReport { name, kind, issuers, place, reached, problem, signals });
         }
         Report {
             good: !stored.is_broken
@@ -88,7 +93,10 @@ impl Check {
     }
 }
 
-async fn reach(provider: crate::config::ProviderConfig) -> (Option<bool>, Option<String>) {
+async fn reach(
+    provider: crate::config::ProviderConfig,
+    signals: &mut Vec<String>,
+) -> (Option<bool>, Option<String>) {
     let connected = match connect::one(provider).await {
         Ok(connected) => connected,
         Err(failure) => return (Some(false), Some(failure.to_string())),
@@ -98,6 +106,9 @@ async fn reach(provider: crate::config::ProviderConfig) -> (Option<bool>, Option
             let problem = report.issuers.into_iter().find_map(|issuer| issuer.last_error);
             if !report.ready {
                 return (Some(false), problem);
+            }
+            if let Some(capability) = connected.provider().signals() {
+                *signals = signal_facts(capability).await;
             }
             let probed = match connected.provider().health() {
                 Some(health) => health.probe().await,
@@ -110,6 +121,37 @@ async fn reach(provider: crate::config::ProviderConfig) -> (Option<bool>, Option
         }
         None => (None, Some("this kind of provider does not say how it is".to_owned())),
     }
+}
+
+/// Returns the facts about a provider's signals: whether it announces them, and by what they match tokens.
+async fn signal_facts(signals: &dyn Signals) -> Vec<String> {
+    let mut facts = Vec::new();
+    if !signals.takes_logout_tokens() && !signals.takes_security_events() {
+        return facts;
+    }
+    let support = match signals.support().await {
+        Ok(support) => support,
+        Err(outage) => return vec![format!("its metadata cannot be had: {outage}")],
+    };
+    if signals.takes_logout_tokens() {
+        let announced = match support.backchannel_logout {
+            Some(true) => "it announces back-channel logout",
+            Some(false) | None => "it does not announce back-channel logout (`backchannel_logout_supported`)",
+        };
+        let matched = match (support.backchannel_logout_session, &support.session_claim) {
+            (Some(true), Some(claim)) => format!(
+                "a logout names the session: it matches access tokens that hold the session's id in `{}`; see \
+                 `revocable by` of `scopegate token inspect`",
+                claim.as_str()
+            ),
+            _ => "a logout names the subject: it matches access tokens by `sub`".to_owned(),
+        };
+        facts.push(format!("{announced}; {matched}"));
+    }
+    if let Some(problem) = support.transmitter_problem {
+        facts.push(format!("the keys of its security events cannot be fetched: {problem}"));
+    }
+    facts
 }
 
 impl Report {
@@ -161,6 +203,7 @@ impl ProviderReport {
             self.kind,
             self.issuers.join(" ")
         );
-        writeln!(out, "{}", line.trim_end())
+        writeln!(out, "{}", line.trim_end())?;
+        self.signals.iter().try_for_each(|fact| writeln!(out, "  signals: {fact}"))
     }
 }

@@ -204,6 +204,7 @@ fn own_endpoint(task: &Task, target: &Target, served: &ServedEndpoint) -> Result
         Access::Holder => ("the holder of the token", None),
         Access::TrustedProxies => ("proxies of `server.trusted_proxies`", None),
         Access::Admin => ("callers that `admin` admits", None),
+        Access::Provider => ("the provider, whose signature is checked", None),
         Access::Policy => ("callers that the policy admits", None),
     };
     let permitted =

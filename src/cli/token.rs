@@ -16,7 +16,7 @@ use super::{
     failure::{Failure, Task, Verdict},
     stored::Stored,
 };
-use crate::config::Config;
+use crate::{config::Config, store::RevocationKey};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
@@ -173,14 +173,8 @@ async fn inspect(token: BearerToken, config: Config, stored: &Stored) -> Result<
 
 /// Returns the properties by which a revocation can match the token.
 fn revocable_by(principal: &Principal) -> Vec<String> {
-    let properties = [
-        ("token_id", principal.token_id().map(ToString::to_string)),
-        ("session", principal.session().map(ToString::to_string)),
-        ("subject", principal.subject().map(ToString::to_string)),
-        ("client", principal.client().map(ToString::to_string)),
-        ("actor", principal.actor().map(|actor| actor.id.to_string())),
-    ];
-    properties.into_iter().filter_map(|(kind, value)| Some(format!("{kind} {}", value?))).collect()
+    let keys = RevocationKey::of_principal(principal);
+    keys.iter().map(|key| format!("{} {}", key.kind(), key.value())).collect()
 }
 
 /// A part of a JWT, unverified.

@@ -79,6 +79,8 @@ pub struct Config {
     pub store: Option<StoreSettings>,
     /// The providers, in the order of the file.
     pub providers: Vec<ProviderConfig>,
+    /// The providers that send signals.
+    pub signals: Vec<own_endpoints::ProviderSignals>,
     /// The policy and the rules of scopegate's own endpoints.
     pub rules: Rules,
     /// The upstreams by name, in the order of the file.
@@ -250,6 +252,7 @@ fn config(parsed: Sections, rules: Rules, watched: Vec<PathBuf>, warnings: Vec<W
         docs: sections.docs,
         sample_api: sections.sample_api,
         store: sections.store,
+        signals: own_endpoints::ProviderSignals::of(&parsed.providers),
         providers: parsed.providers,
         rules,
         upstreams: parsed.upstreams,

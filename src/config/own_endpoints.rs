@@ -4,8 +4,9 @@
 use std::fmt;
 
 use http::Method;
+use scopegate_provider::ProviderName;
 
-use super::{Config, Dialect, sections::settings::SectionSettings};
+use super::{Config, Dialect, ProviderConfig, sections::settings::SectionSettings};
 use crate::{
     gate::definitions::patterns,
     policy::{
@@ -55,6 +56,10 @@ pub enum Handler {
     OpenApi,
     /// The documentation page.
     Docs,
+    /// Logout tokens of a provider.
+    BackchannelLogout,
+    /// Security events of a provider.
+    SharedSignals,
     /// The sample API, behind the policy.
     Sample,
 }
@@ -83,6 +88,8 @@ pub enum Access {
     TrustedProxies,
     /// Callers that `admin` admits.
     Admin,
+    /// The provider, whose signature is checked.
+    Provider,
     /// Callers that the policy admits.
     Policy,
 }
@@ -94,6 +101,16 @@ pub struct ServedEndpoint {
     pub endpoint: &'static OwnEndpoint,
     /// The full path.
     pub path: String,
+    /// The provider that calls it.
+    pub provider: Option<ProviderName>,
+}
+
+/// The signals that a provider sends.
+#[derive(Debug, Clone)]
+pub struct ProviderSignals {
+    name: ProviderName,
+    backchannel_logout: bool,
+    shared_signals: bool,
 }
 
 /// The settings on which it depends which endpoints are served.
@@ -107,7 +124,11 @@ pub(super) struct Conditions<'a> {
     /// Administrators use the main listener.
     admin: bool,
     dialects: &'a [Dialect],
+    signals: &'a [ProviderSignals],
 }
+
+/// The part of a path that stands for the provider's name.
+const NAME: &str = "{name}";
 
 const READ: &[Method] = &[Method::GET, Method::HEAD];
 const POST: &[Method] = &[Method::POST];
@@ -136,6 +157,12 @@ const TABLE: &[OwnEndpoint] = &[
     forward_auth(Dialect::Caddy, "/auth/caddy", |on| on.dialects.contains(&Dialect::Caddy)),
     forward_auth(Dialect::Envoy, "/auth/envoy", |on| on.dialects.contains(&Dialect::Envoy)).below(),
     forward_auth(Dialect::Haproxy, "/auth/haproxy", |on| on.dialects.contains(&Dialect::Haproxy)),
+    row(Handler::BackchannelLogout, "/providers/{name}/backchannel-logout", POST, Access::Provider, |on| {
+        on.signals.iter().any(|signals| signals.backchannel_logout)
+    }),
+    row(Handler::SharedSignals, "/providers/{name}/shared-signals", POST, Access::Provider, |on| {
+        on.signals.iter().any(|signals| signals.shared_signals)
+    }),
     row(Handler::Sample, "/", READ, Access::Policy, |on| on.sample_api),
     row(Handler::Sample, "/api/public", READ, Access::Policy, |on| on.sample_api),
     row(Handler::Sample, "/api/private", READ, Access::Policy, |on| on.sample_api),
@@ -169,7 +196,11 @@ pub(super) fn mints<'a>(
 }
 
 impl<'a> Conditions<'a> {
-    pub(super) fn of_settings(sections: &'a SectionSettings, mints: bool) -> Self {
+    pub(super) fn of_settings(
+        sections: &'a SectionSettings,
+        signals: &'a [ProviderSignals],
+        mints: bool,
+    ) -> Self {
         Self {
             mints,
             token_endpoint: sections.token_endpoint,
@@ -178,6 +209,7 @@ impl<'a> Conditions<'a> {
             sample_api: sections.sample_api,
             admin: sections.admin.as_ref().is_some_and(|admin| admin.listen.is_none()),
             dialects: &sections.forward_auth.dialects,
+            signals,
         }
     }
 
@@ -190,13 +222,42 @@ impl<'a> Conditions<'a> {
             sample_api: config.sample_api,
             admin: config.admin.as_ref().is_some_and(|admin| admin.listen.is_none()),
             dialects: &config.forward_auth.dialects,
+            signals: &config.signals,
         }
     }
 
     /// Returns the endpoints that the main listener serves.
     pub(super) fn served(self, base_path: &str) -> Vec<ServedEndpoint> {
         let rows = TABLE.iter().filter(|endpoint| (endpoint.condition)(&self));
-        rows.map(|endpoint| ServedEndpoint { endpoint, path: endpoint.full_path(base_path) }).collect()
+        rows.flat_map(|endpoint| self.paths(endpoint, endpoint.full_path(base_path))).collect()
+    }
+
+    /// Returns an endpoint at its path, or at one path for each provider that sends such signals.
+    fn paths(self, endpoint: &'static OwnEndpoint, path: String) -> Vec<ServedEndpoint> {
+        let sends: fn(&ProviderSignals) -> bool = match endpoint.handler {
+            Handler::BackchannelLogout => |signals| signals.backchannel_logout,
+            Handler::SharedSignals => |signals| signals.shared_signals,
+            _ => return vec![ServedEndpoint { endpoint, path, provider: None }],
+        };
+        let senders = self.signals.iter().filter(|signals| sends(signals));
+        let served = senders.map(|signals| ServedEndpoint {
+            endpoint,
+            path: path.replace(NAME, signals.name.as_str()),
+            provider: Some(signals.name.clone()),
+        });
+        served.collect()
+    }
+}
+
+impl ProviderSignals {
+    /// Returns the signals of providers, of those that send any.
+    pub(super) fn of(providers: &[ProviderConfig]) -> Vec<Self> {
+        let all = providers.iter().map(|provider| Self {
+            name: provider.name().clone(),
+            backchannel_logout: provider.outline().backchannel_logout,
+            shared_signals: provider.outline().shared_signals,
+        });
+        all.filter(|signals| signals.backchannel_logout || signals.shared_signals).collect()
     }
 }
 
@@ -316,6 +377,7 @@ impl fmt::Display for Access {
             Self::Holder => "the holder of the token",
             Self::TrustedProxies => "proxies of `server.trusted_proxies`",
             Self::Admin => "callers that `admin` admits",
+            Self::Provider => "the provider, whose signature is checked",
             Self::Policy => "callers that the policy admits",
         })
     }
@@ -372,6 +434,17 @@ mod tests {
         ] {
             let text = format!("{DEV}{settings}\nroutes: [ {{ match: '{route}', allow: nobody }} ]");
             assert_eq!(load(&text).err(), None, "{route}");
+        }
+    }
+
+    #[test]
+    fn a_provider_that_sends_signals_has_endpoints_of_its_own() {
+        let keycloak = "providers: { kc: { kind: oidc, issuer: 'https://id.example', audience: a, client_id: c, \
+                        backchannel_logout: true } }\nstore: { url: 'memory:' }\nserver: { base_path: /.gate }";
+        let logout = "/providers/{name}/backchannel-logout";
+        assert_eq!(answers(keycloak, "/.gate/providers/kc/backchannel-logout"), Some(logout));
+        for other in ["/.gate/providers/kc/shared-signals", "/.gate/providers/x/backchannel-logout"] {
+            assert_eq!(answers(keycloak, other), None, "{other}");
         }
     }
 

@@ -76,6 +76,7 @@ impl SupposedCaller {
                 certificate: is_bound_by(ProofRequirement::Certificate),
             },
             groups_omitted: false,
+            aliases: Box::default(),
         };
         // Supposed, not verified: it lives for this question only.
         let verified = Verified {

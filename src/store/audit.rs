@@ -73,11 +73,13 @@ pub enum Action {
     DistrustKey,
     /// A key is trusted again.
     TrustKey,
+    /// A provider's signal had no effect.
+    Signal,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 11] = [
+    pub const ALL: [Action; 12] = [
         Self::PutScope,
         Self::DeleteScope,
         Self::CreateRoute,
@@ -89,6 +91,7 @@ impl Action {
         Self::EnableProvider,
         Self::DistrustKey,
         Self::TrustKey,
+        Self::Signal,
     ];
 
     /// Returns the action's name.
@@ -105,6 +108,7 @@ impl Action {
             Self::EnableProvider => "enable_provider",
             Self::DistrustKey => "distrust_key",
             Self::TrustKey => "trust_key",
+            Self::Signal => "signal",
         }
     }
 
@@ -193,7 +197,7 @@ impl Period {
     }
 }
 
-/// Access to the audit. Records are written with the change itself, so that there is no method to write one.
+/// Access to the audit. Records of changes are written with the change itself.
 #[async_trait]
 pub trait Audit: Send + Sync {
     /// Returns at most `limit` records of a time range in the order of their changes, those after `after`.
@@ -203,6 +207,9 @@ pub trait Audit: Send + Sync {
         after: Option<&RecordId>,
         limit: usize,
     ) -> Result<Page<AuditRecord>, StoreError>;
+
+    /// Records a provider's signal that changed nothing. `name` is the provider's.
+    async fn record_signal(&self, by: &Actor, name: &str, detail: Value) -> Result<(), StoreError>;
 
     /// Adds to the counts of denials.
     async fn count_denials(&self, denials: Vec<DenialCount>) -> Result<(), StoreError>;

@@ -4,7 +4,9 @@ use std::fmt;
 
 use async_trait::async_trait;
 use aws_lc_rs::digest;
-use scopegate_provider::{BearerToken, ClientId, ProviderName, SessionId, Subject, Timestamp, TokenId};
+use scopegate_provider::{
+    BearerToken, ClientId, Principal, ProviderName, SessionId, Subject, Timestamp, TokenId,
+};
 use serde_json::{Value, json};
 
 use super::{Actor, ChangeNumber, Page, RecordId, StoreError};
@@ -107,6 +109,20 @@ impl RevocationKey {
             "token_hash" => TokenHash::parse(value).map(Self::TokenHash),
             _ => None,
         }
+    }
+
+    /// Returns the keys by which a revocation matches the principal's token, beside the token's hash.
+    pub fn of_principal(principal: &Principal) -> Vec<Self> {
+        let actor = principal.actor().and_then(|actor| Subject::parse(&actor.id).ok());
+        let keys = [
+            principal.token_id().cloned().map(Self::TokenId),
+            principal.session().cloned().map(Self::Session),
+            principal.subject().cloned().map(Self::Subject),
+            principal.client().cloned().map(Self::Client),
+            actor.map(Self::Actor),
+        ];
+        let aliases = principal.aliases().iter().cloned().map(Self::Subject);
+        keys.into_iter().flatten().chain(aliases).collect()
     }
 
     /// Returns `true` if it names one token, which is then refused whenever it was issued.

@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -134,10 +135,27 @@ impl RevocationIndex {
                 return Some(found);
             }
         }
+        for alias in principal.aliases().iter().filter(|_| kinds.contain(Kind::Subject)) {
+            if let Some(found) = self.find(principal, Kind::Subject, alias.as_str().as_bytes(), now) {
+                return Some(found);
+            }
+        }
         if kinds.contain(Kind::TokenHash) {
             return self.find(principal, Kind::TokenHash, token_hash().as_bytes(), now);
         }
         None
+    }
+
+    /// Returns `true` if a record of the same key withdraws the same tokens, until a moment that is at most a minute
+    /// earlier.
+    pub fn covers(&self, record: &NewRevocation) -> bool {
+        let fingerprint = self.key_fingerprint(&record.provider, &record.key);
+        let known =
+            self.shards.get(fingerprint.shard()).and_then(|shard| shard.load().get(&fingerprint).copied());
+        known.is_some_and(|known| {
+            known.issued_before >= record.issued_before
+                && known.expires_at + Duration::from_mins(1) >= record.expires_at
+        })
     }
 
     /// Returns the counts of blocks since they were taken last, and sets them to 0.

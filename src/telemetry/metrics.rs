@@ -5,6 +5,7 @@ mod checks;
 mod exposition;
 mod histogram;
 mod requests;
+mod signals;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +14,7 @@ pub use self::{
     exposition::{Exposition, Family, Kind},
     histogram::Histogram,
     requests::{Requests, Totals},
+    signals::{SignalKind, Signals},
 };
 
 /// What a node counts as it works.
@@ -28,6 +30,8 @@ pub struct Metrics {
     pub live: super::LiveDecisions,
     /// Tokens for services behind that were signed.
     pub minted: Counter,
+    /// The signals of providers.
+    pub signals: Signals,
     /// Configurations that were taken over while the node ran.
     pub good_reloads: Counter,
     /// Configurations that were refused while the node ran.
@@ -59,6 +63,7 @@ impl Metrics {
         self.checks.write(page);
         let help = "Tokens for services behind that were signed; one is used again for most of its life.";
         page.single("scopegate_minted_tokens_total", Kind::Counter, help, self.minted.count());
+        self.signals.write(page);
         let help = "Configurations that were read while the node ran; a bad one changes nothing.";
         let mut reloads = page.family("scopegate_config_reloads_total", Kind::Counter, help);
         reloads.sample(&[("outcome", "good")], self.good_reloads.count());

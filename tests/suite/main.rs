@@ -37,6 +37,7 @@ mod public_api;
 mod reload;
 mod revocation;
 mod secrecy;
+mod signals;
 mod staleness;
 mod streams;
 mod support;

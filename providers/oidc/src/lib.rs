@@ -52,12 +52,14 @@ mod json;
 mod jwk;
 mod jwt;
 mod key_set;
+mod logout_token;
 mod metadata;
 mod provider;
 mod refresh;
 mod remote_keys;
 mod retry;
 mod rules;
+mod security_event;
 mod settings;
 mod signer;
 mod token_request;
@@ -77,9 +79,9 @@ pub use provider::OidcProvider;
 pub use rules::{Callers, ClaimsTest, RequiredClaim, TokenRules, TokenType, TokenUse};
 pub use settings::{
     AlgorithmName, AnswerMember, ClaimName, ClientAuthenticationMethod, Common, Domain, DomainError,
-    Endpoint, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, OpaqueTokens, Preset,
-    PresetKind, PresetSettings, ScopeText, Settings, SettingsError, TokenUseSetting, Validate, claim_names,
-    claim_paths,
+    Endpoint, EventEffect, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, OpaqueTokens,
+    Preset, PresetKind, PresetSettings, ScopeText, Settings, SettingsError, SharedSignals, TokenUseSetting,
+    Validate, claim_names, claim_paths,
 };
 pub use signer::{Signer, SignerError, SigningAlgorithm, signing_input};
 pub use validate::RequiredMembers;

@@ -20,6 +20,19 @@ pub struct Metadata {
     pub introspection_endpoint: Option<Url>,
     /// `revocation_endpoint` (RFC 7009).
     pub revocation_endpoint: Option<Url>,
+    /// `backchannel_logout_supported` (OpenID Connect Back-Channel Logout 1.0, section 2.1).
+    pub backchannel_logout: Option<bool>,
+    /// `backchannel_logout_session_supported`: logout tokens name the session.
+    pub backchannel_logout_session: Option<bool>,
+    /// `critical_subject_members` (Shared Signals Framework 1.0, section 7.1): an event whose subject has one of them that
+    /// cannot be processed is discarded.
+    pub critical_subject_members: Vec<Box<str>>,
+}
+
+/// Returns the strings of a list; other values are passed over.
+fn strings(members: &Map<String, Value>, name: &str) -> Vec<Box<str>> {
+    let values = members.get(name).and_then(Value::as_array).into_iter().flatten();
+    values.filter_map(Value::as_str).map(Box::from).collect()
 }
 
 /// An error of bytes that are not metadata.
@@ -63,6 +76,11 @@ impl Metadata {
             token_endpoint,
             introspection_endpoint,
             revocation_endpoint,
+            backchannel_logout: members.get("backchannel_logout_supported").and_then(Value::as_bool),
+            backchannel_logout_session: members
+                .get("backchannel_logout_session_supported")
+                .and_then(Value::as_bool),
+            critical_subject_members: strings(&members, "critical_subject_members"),
         })
     }
 

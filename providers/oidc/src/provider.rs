@@ -1,6 +1,7 @@
 //! The provider: turns a token into a principal, or into the reason against it.
 
 mod capability;
+mod signals;
 
 use std::{
     collections::HashSet,
@@ -17,12 +18,13 @@ use async_trait::async_trait;
 use scopegate_provider::{
     AuthnError, AuthnFailure, BearerToken, Clock, ConnectError, Context, Credentials, Freshness, Health,
     Issuer, KeyControl, Offload, Outage, OutageCause, Outline, Principal, Provider, Rejection, RequestToken,
-    RevokeToken, SignIn, Tell, Timestamp,
+    RevokeToken, SignIn, Signals, Tell, Timestamp,
 };
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
 use url::Url;
 
+use self::signals::{TokensSeen, Transmitter};
 use crate::{
     discovery::Discovery,
     introspection::{AnswerBody, Introspector},
@@ -50,6 +52,8 @@ pub struct OidcProvider {
     remotes: Vec<Arc<RemoteKeySet>>,
     introspector: Option<Introspector>,
     requester: Requester,
+    transmitter: Option<Transmitter>,
+    tokens_seen: TokensSeen,
     clock: Arc<dyn Clock>,
     offload: Arc<dyn Offload>,
     epoch: Arc<AtomicU64>,
@@ -75,6 +79,7 @@ impl OidcProvider {
             let issuer = source.issuer.clone();
             remotes.push(RemoteKeySet::start(issuer, plan, http.clone(), clock.clone(), epoch.clone()));
         }
+        let transmitter = Transmitter::start(&settings, &rules, http.clone(), clock.clone())?;
         let introspector = settings.introspects().then(|| {
             let client = settings.client().cloned();
             Introspector::new(client, &settings.introspection(), http.clone(), clock.clone())
@@ -85,6 +90,8 @@ impl OidcProvider {
             remotes,
             introspector,
             requester: Requester { http, clock: clock.clone() },
+            transmitter,
+            tokens_seen: TokensSeen::default(),
             clock,
             offload,
             epoch,
@@ -118,8 +125,18 @@ impl OidcProvider {
 
     /// Checks the signature of a token on the workers, with the keys of its issuer.
     async fn check_signature(&self, admitted: Admitted) -> Result<Signed, AuthnError> {
+        let remotes = self.remotes_of(admitted.issuer())?;
+        self.check_signature_by(admitted, &remotes).await
+    }
+
+    /// Checks the signature of a token on the workers, with the keys of these key sets.
+    async fn check_signature_by(
+        &self,
+        admitted: Admitted,
+        remotes: &[&Arc<RemoteKeySet>],
+    ) -> Result<Signed, AuthnError> {
         self.check_trust(admitted.key_id())?;
-        let keys = self.find_keys(&admitted).await?;
+        let keys = self.find_keys(&admitted, remotes).await?;
         let overloaded = Outage::new(OutageCause::Overloaded, OVERLOADED);
         let (answer, checked) = oneshot::channel();
         let job = move || -> Tell {
@@ -144,9 +161,13 @@ impl OidcProvider {
         }
     }
 
-    /// Finds the keys that may have signed a token, in all key sets of its issuer. A key set that does not hold the key
+    /// Finds the keys that may have signed a token, in all of these key sets. A key set that does not hold the key
     /// and one that cannot be asked make an outage: the key may be in the latter.
-    async fn find_keys(&self, admitted: &Admitted) -> Result<Candidates, AuthnError> {
+    async fn find_keys(
+        &self,
+        admitted: &Admitted,
+        remotes: &[&Arc<RemoteKeySet>],
+    ) -> Result<Candidates, AuthnError> {
         let lookup = Lookup {
             reference: admitted.key_reference(),
             algorithm: admitted.algorithm(),
@@ -155,7 +176,7 @@ impl OidcProvider {
         };
         let mut found: Option<Candidates> = None;
         let mut failure: Option<AuthnError> = None;
-        for remote in self.remotes_of(admitted.issuer())? {
+        for remote in remotes {
             match (remote.find(lookup).await, &failure) {
                 (Ok(keys), _) => {
                     found = Some(match found.take() {
@@ -344,7 +365,9 @@ impl Provider for OidcProvider {
         }
         let introspected = match (Form::of(credentials)?, self.settings.validate()) {
             (Form::Jwt(jwt), Validate::Jwt | Validate::JwtThenIntrospect) => {
-                return self.verify(credentials, jwt, freshness).await;
+                let principal = self.verify(credentials, jwt, freshness).await?;
+                self.tokens_seen.note(&principal);
+                return Ok(principal);
             }
             (Form::Jwt(jwt), Validate::Introspect) => self.introspect_jwt(credentials, &jwt, freshness).await,
             (Form::Encrypted, _) => {
@@ -352,7 +375,9 @@ impl Provider for OidcProvider {
             }
             (Form::Opaque, _) => self.introspect_opaque(credentials, freshness, Rejection::Opaque).await,
         };
-        Ok(introspected?)
+        let principal = introspected?;
+        self.tokens_seen.note(&principal);
+        Ok(principal)
     }
 
     fn serves(&self, issuer: &str) -> bool {
@@ -392,6 +417,10 @@ impl Provider for OidcProvider {
     }
 
     fn key_control(&self) -> Option<&dyn KeyControl> {
+        Some(self)
+    }
+
+    fn signals(&self) -> Option<&dyn Signals> {
         Some(self)
     }
 }

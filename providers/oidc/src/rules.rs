@@ -77,6 +77,10 @@ pub struct TokenRules {
     pub role_claims: Vec<ClaimPath>,
     /// The claim with the session's id.
     pub session_claim: Option<ClaimPath>,
+    /// The claim with another name of the subject, by which the provider's signals know it.
+    pub alias_claim: Option<ClaimPath>,
+    /// `true` if a verified email address is such a name, too.
+    pub email_alias: bool,
     /// The provider's names of scopes, with ours. A scope that is not named keeps its name.
     pub map_scopes: HashMap<Box<str>, Scope>,
     /// The prefix of the provider's scope names that ours do not have.
@@ -170,6 +174,8 @@ impl TokenRules {
             scope_claims: paths(&["scope", "scp"]),
             role_claims: Vec::new(),
             session_claim: paths(&["sid"]).pop(),
+            alias_claim: None,
+            email_alias: false,
             map_scopes: HashMap::new(),
             scope_prefix: None,
             callers: Callers::Any,

@@ -4,6 +4,7 @@ mod common;
 mod domain;
 mod error;
 mod preset;
+mod signals;
 mod text;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -25,6 +26,7 @@ pub use self::{
     domain::{Domain, DomainError},
     error::SettingsError,
     preset::{Preset, PresetKind, PresetSettings},
+    signals::{EventEffect, SharedSignals},
     text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText, claim_names, claim_paths},
 };
 use crate::{
@@ -162,6 +164,11 @@ impl Settings {
         if common.introspection.as_ref().is_some_and(|settings| settings.signed) && client.is_none() {
             return Err(SettingsError::SignedWithoutClient);
         }
+        if common.backchannel_logout && client.is_none() {
+            let problem = "it needs `client_id`: the client whose logout URL is registered, which logout tokens name in `aud`";
+            return Err(SettingsError::kind("backchannel_logout", problem));
+        }
+        common.shared_signals.as_ref().map_or(Ok(()), SharedSignals::check)?;
         let mut http = None;
         if !common.http.is_default() {
             let own =
@@ -226,6 +233,8 @@ impl Settings {
             Some(client) if client.can_request_tokens() => TokenRequests::ConfiguredClient,
             _ => TokenRequests::CallersClient,
         };
+        outline.backchannel_logout = self.takes_logout_tokens();
+        outline.shared_signals = self.shared_signals().is_some();
         outline.warnings = self.warnings();
         outline
     }
@@ -270,6 +279,13 @@ impl Settings {
         rules.client_claims = claims(common.client_claims.as_deref()).unwrap_or(rules.client_claims);
         rules.scope_claims = claims(common.scope_claims.as_deref()).unwrap_or(rules.scope_claims);
         rules.role_claims = claims(common.role_claims.as_deref()).unwrap_or_default();
+        if let Some(claim) = &common.session_claim {
+            rules.session_claim = Some(claim.0.clone());
+        }
+        if let Some(signals) = &common.shared_signals {
+            rules.alias_claim = signals.subject_claim.as_ref().map(|claim| claim.0.clone());
+            rules.email_alias = signals.email;
+        }
         rules.map_scopes = common
             .map_scopes
             .iter()
@@ -294,6 +310,14 @@ impl Settings {
     /// Returns `true` if the provider can be asked about a token.
     pub(crate) fn introspects(&self) -> bool {
         self.common.wants_introspection()
+    }
+
+    pub(crate) fn takes_logout_tokens(&self) -> bool {
+        self.common.backchannel_logout
+    }
+
+    pub(crate) fn shared_signals(&self) -> Option<&SharedSignals> {
+        self.common.shared_signals.as_ref()
     }
 
     pub(crate) fn max_token_lifetime(&self) -> Duration {
@@ -337,7 +361,10 @@ impl Settings {
     /// Returns the source of the keys.
     pub(crate) fn key_source(&self) -> KeySource {
         let jwks = &self.common.jwks;
-        if self.validate() == Validate::Introspect && !self.introspection().signed {
+        if self.validate() == Validate::Introspect
+            && !self.introspection().signed
+            && !self.takes_logout_tokens()
+        {
             return KeySource::Unneeded;
         }
         match (&jwks.file, &jwks.keys, &self.common.jwks_uri) {
@@ -480,7 +507,8 @@ fn needs_metadata(common: &Common) -> bool {
     let needs_keys_uri = common.jwks_uri.is_none() && !common.jwks.brings_keys();
     if common.validate == Some(Validate::Introspect) {
         let is_signed = common.introspection.as_ref().is_some_and(|settings| settings.signed);
-        return common.introspection_endpoint.is_none() || (is_signed && needs_keys_uri);
+        let verifies = is_signed || common.backchannel_logout;
+        return common.introspection_endpoint.is_none() || (verifies && needs_keys_uri);
     }
     needs_keys_uri
 }

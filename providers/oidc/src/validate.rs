@@ -121,7 +121,7 @@ pub(crate) fn validate(
         cache_until: cache_until.min(expires_at + rules.leeway),
         claims,
     };
-    Ok(Principal::assert_verified_with(verified, facts(map, binding)?))
+    Ok(Principal::assert_verified_with(verified, facts(rules, map, binding)?))
 }
 
 fn check_issuer(
@@ -334,7 +334,7 @@ fn session(rules: &TokenRules, map: &ClaimMap) -> Result<Option<SessionId>, Reje
     rules.session_claim.as_ref().map_or(Ok(None), |path| claims::name_at(map, path, SessionId::parse))
 }
 
-fn facts(map: &ClaimMap, binding: Binding) -> Result<Facts, Rejection> {
+fn facts(rules: &TokenRules, map: &ClaimMap, binding: Binding) -> Result<Facts, Rejection> {
     Ok(Facts {
         acr: claims::text(map, "acr")?.map(Box::from),
         auth_time: claims::date(map, "auth_time")?,
@@ -342,7 +342,17 @@ fn facts(map: &ClaimMap, binding: Binding) -> Result<Facts, Rejection> {
         authorization_details: authorization_details(map)?,
         binding,
         groups_omitted: groups_omitted(map),
+        aliases: aliases(rules, map),
     })
+}
+
+/// Returns further names by which the provider's signals know the subject. An email address counts only if the provider
+/// has verified it.
+fn aliases(rules: &TokenRules, map: &ClaimMap) -> Box<[Subject]> {
+    let claim = rules.alias_claim.as_ref().and_then(|path| path.find(map)).and_then(Value::as_str);
+    let is_verified = rules.email_alias && map.get("email_verified") == Some(&Value::Bool(true));
+    let email = map.get("email").and_then(Value::as_str).filter(|_| is_verified).map(str::to_lowercase);
+    claim.into_iter().chain(email.as_deref()).filter_map(|name| Subject::parse(name).ok()).collect()
 }
 
 /// Reads `act` (RFC 8693, section 4.1). `PingOne` has been seen to write a string.

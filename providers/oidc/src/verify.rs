@@ -152,17 +152,27 @@ impl TokenRules {
 
     /// Checks header and `iss` of a signed introspection answer (RFC 9701, section 5).
     pub(crate) fn admit_answer(&self, jwt: Jwt, issuer: &Issuer) -> Result<Admitted, Rejection> {
-        let header = jwt.header()?;
-        if TokenType::of_header(header.token_type) != TokenType::parse(ANSWER_TYPE) {
-            return Err(Rejection::TypeNotAllowed { found: header.token_type.unwrap_or("none").into() });
-        }
-        let algorithm = self.allowed_algorithm(header.algorithm)?;
         let found = jwt.unverified_issuer()?;
         if found != issuer.as_str() {
             let expected = issuer.as_str().into();
             return Err(Rejection::IssuerMismatch { expected, found: Excerpt::new(found) });
         }
-        Ok(Admitted { jwt: jwt.into(), algorithm, issuer: issuer.clone() })
+        self.admit_typed(jwt, &[TokenType::parse(ANSWER_TYPE)], issuer.clone())
+    }
+
+    /// Checks the header of a JWT of one of `types`, whose `iss` the caller has checked.
+    pub(crate) fn admit_typed(
+        &self,
+        jwt: Jwt,
+        types: &[TokenType],
+        issuer: Issuer,
+    ) -> Result<Admitted, Rejection> {
+        let header = jwt.header()?;
+        if !types.contains(&TokenType::of_header(header.token_type)) {
+            return Err(Rejection::TypeNotAllowed { found: header.token_type.unwrap_or("none").into() });
+        }
+        let algorithm = self.allowed_algorithm(header.algorithm)?;
+        Ok(Admitted { jwt: jwt.into(), algorithm, issuer })
     }
 
     fn allowed_algorithm(&self, name: &str) -> Result<Algorithm, Rejection> {
@@ -231,6 +241,11 @@ impl Signed {
             claim: "token_introspection".into(),
             expected: "an object with a boolean `active`",
         })
+    }
+
+    /// The claims, whose issuer has signed them and which were not checked yet.
+    pub(crate) fn claims(&self) -> &Map<String, Value> {
+        self.jwt.claims()
     }
 
     /// The issuer whose key it is.

@@ -9,7 +9,7 @@ use base64::{
 };
 use serde_json::{Map, Value};
 
-use crate::{Issuer, Timestamp};
+use crate::{Issuer, Subject, Timestamp};
 
 /// Base64url without padding. Bits after the last byte are ignored: the sample of RFC 8705, section 3.1, has some.
 const BASE64URL: GeneralPurpose =
@@ -31,6 +31,8 @@ pub struct Facts {
     /// `true` if the provider left the groups out and pointed to another place instead (Entra ID above 200 groups), so
     /// that a missing role or group says nothing about the caller.
     pub groups_omitted: bool,
+    /// Further names by which the provider's signals know the subject. A revocation of one of them matches the token.
+    pub aliases: Box<[Subject]>,
 }
 
 /// The party that acts on behalf of a token's subject (RFC 8693, section 4.1).

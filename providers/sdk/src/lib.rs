@@ -105,6 +105,7 @@ mod offload;
 mod principal;
 mod provider;
 mod scope;
+mod signals;
 mod token;
 mod units;
 
@@ -125,5 +126,9 @@ pub use provider::{
     ConnectError, Context, DEFAULT_MAX_TOKEN_LIFETIME, Outline, Provider, Settings, TokenRequests,
 };
 pub use scope::{Scope, ScopeError, ScopeSet};
+pub use signals::{
+    NoEffect, Signal, SignalEffect, SignalError, SignalSupport, SignalTarget, Signals, StreamStatus,
+    Withdrawal,
+};
 pub use token::{BearerToken, Secret, SecretError, TokenError};
 pub use units::{ByteSize, Span, UnitError};

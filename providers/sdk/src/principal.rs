@@ -72,6 +72,11 @@ impl Principal {
         self.0.facts.as_deref()
     }
 
+    /// Further names by which the provider's signals know the subject.
+    pub fn aliases(&self) -> &[Subject] {
+        self.facts().map_or(&[], |facts| &facts.aliases)
+    }
+
     /// The provider that vouches for it.
     pub fn provider(&self) -> &ProviderName {
         &self.0.verified.provider

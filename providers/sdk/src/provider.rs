@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Audience, AuthnFailure, Clock, Credentials, Freshness, HttpClient, Issuer, NameError, Offload, Principal,
-    ProviderName,
+    ProviderName, Signals,
     capability::{Health, KeyControl, RequestToken, RevokeToken, SignIn},
 };
 
@@ -92,6 +92,11 @@ pub trait Provider: Send + Sync + fmt::Debug {
     fn key_control(&self) -> Option<&dyn KeyControl> {
         self.inner()?.key_control()
     }
+
+    /// The provider's signals, if it takes any.
+    fn signals(&self) -> Option<&dyn Signals> {
+        self.inner()?.signals()
+    }
 }
 
 /// The leeway of a provider that does not state one.
@@ -139,6 +144,10 @@ pub struct Outline {
     pub opaque_tokens: bool,
     /// The support for token requests, and the client that they use.
     pub token_requests: TokenRequests,
+    /// `true` if it takes logout tokens (OpenID Connect Back-Channel Logout 1.0).
+    pub backchannel_logout: bool,
+    /// `true` if it takes security events that are pushed (RFC 8935).
+    pub shared_signals: bool,
     /// Settings that are allowed but deserve a warning at every start.
     pub warnings: Vec<String>,
 }

@@ -16,6 +16,7 @@ use crate::{
     policy::{CallerAt, RawTarget, Scheme, Target, TokenUse},
     problem::Problem,
     reason::Reason,
+    store::RevocationKey,
     telemetry::DecisionOutcome,
 };
 
@@ -179,6 +180,9 @@ fn token(principal: &Principal, verified: bool) -> Value {
         "scopes": principal.scopes(),
         "roles": principal.roles(),
         "revoked": false,
+        "revocable_by": RevocationKey::of_principal(principal).iter().map(|key| {
+            json!({ "kind": key.kind(), "value": key.value() })
+        }).collect::<Vec<_>>(),
     })
 }
 

@@ -4,7 +4,7 @@
 use super::{Conflict, Findings, Sections};
 use crate::{
     config::{
-        own_endpoints::{Conditions, hiding, mints},
+        own_endpoints::{Conditions, ProviderSignals, hiding, mints},
         sections::DeclaredRoute,
     },
     yaml::Step,
@@ -14,7 +14,8 @@ pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
     let base = sections.settings.server.base_path.as_str();
     let identities = sections.routes.iter().filter_map(|(_, route)| route.identity.as_ref());
     let mints = mints(sections.settings.identity.forward, identities);
-    let own = Conditions::of_settings(&sections.settings, mints).served(base);
+    let signals = ProviderSignals::of(&sections.providers);
+    let own = Conditions::of_settings(&sections.settings, &signals, mints).served(base);
     for DeclaredRoute { at, route } in sections.declared_routes() {
         if let Some(endpoint) = hiding(&own, base, route) {
             let endpoint = endpoint.path.clone();

@@ -27,6 +27,12 @@ pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
                 None => opaque = Some(name),
             }
         }
+        if (outline.backchannel_logout || outline.shared_signals) && sections.settings.store.is_none() {
+            findings.warning(
+                &at(&["providers", name]),
+                "its signals cannot take effect without `store`: they are answered with 503",
+            );
+        }
         for warning in &outline.warnings {
             findings.warning(&at(&["providers", name]), warning.clone());
         }

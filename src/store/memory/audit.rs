@@ -2,9 +2,12 @@
 
 use async_trait::async_trait;
 use scopegate_provider::Timestamp;
+use serde_json::Value;
 
-use super::MemoryStore;
-use crate::store::{Audit, AuditRecord, DenialCount, Page, Period, RecordId, StoreError};
+use super::{Entry, MemoryStore};
+use crate::store::{
+    Action, Actor, Audit, AuditRecord, DenialCount, Page, Period, RecordId, Stamp, StoreError, changes::Part,
+};
 
 #[async_trait]
 impl Audit for MemoryStore {
@@ -18,6 +21,14 @@ impl Audit for MemoryStore {
         let found = state.audit.values().filter(|found| period.contains(found.at));
         let found = found.filter(|found| after.is_none_or(|after| found.id > *after));
         Ok(Page::cut(found.take(limit.saturating_add(1)).cloned().collect(), limit))
+    }
+
+    async fn record_signal(&self, by: &Actor, name: &str, detail: Value) -> Result<(), StoreError> {
+        let at = self.clock.now();
+        let mut state = self.write()?;
+        let change = state.heads.advance(Part::Revocations, Stamp::random()?);
+        state.record(change, 0, Entry { at, by, action: Action::Signal, name, detail });
+        Ok(())
     }
 
     async fn count_denials(&self, denials: Vec<DenialCount>) -> Result<(), StoreError> {

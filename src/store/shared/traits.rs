@@ -144,6 +144,15 @@ impl Audit for Store {
         self.0.backend.audit(period, after, limit).await
     }
 
+    async fn record_signal(
+        &self,
+        by: &Actor,
+        name: &str,
+        detail: serde_json::Value,
+    ) -> Result<(), StoreError> {
+        self.noted(self.0.backend.record_signal(by, name, detail).await)
+    }
+
     async fn count_denials(&self, denials: Vec<DenialCount>) -> Result<(), StoreError> {
         self.noted(self.0.backend.count_denials(denials).await)
     }

@@ -6,7 +6,9 @@ use serde_json::Value;
 use sqlx::AnyConnection;
 
 use super::{
-    SqlStore, corrupt, one_more, text,
+    Dialect, SqlStore,
+    changes::advance,
+    corrupt, one_more, text,
     writer::{Failure, Write},
 };
 use crate::store::{
@@ -50,6 +52,27 @@ pub(super) async fn record(
         .bind(change.0);
     query.execute(connection).await?;
     Ok(())
+}
+
+struct RecordSignal {
+    by: Actor,
+    name: String,
+    detail: Value,
+    at: Timestamp,
+    dialect: &'static Dialect,
+}
+
+#[async_trait]
+impl Write for RecordSignal {
+    type Output = ();
+    const NUMBERED: bool = true;
+
+    async fn run(&self, connection: &mut AnyConnection) -> Result<(), Failure> {
+        let change = advance(connection, self.dialect.advance.revocations).await?;
+        let detail = self.detail.clone();
+        let entry = Entry { at: self.at, by: &self.by, action: Action::Signal, name: &self.name, detail };
+        Ok(record(connection, change, 0, entry).await?)
+    }
 }
 
 type Row = (String, i64, Option<String>, Option<String>, Option<String>, String, String, String, i64);
@@ -106,6 +129,13 @@ impl Audit for SqlStore {
         // A record that cannot be read, such as one of a newer scopegate, does not hide the others.
         let records = rows.into_iter().take(limit).flat_map(audit_record);
         Ok(Page { items: records.collect(), more })
+    }
+
+    async fn record_signal(&self, by: &Actor, name: &str, detail: Value) -> Result<(), StoreError> {
+        let at = self.clock.now();
+        let record =
+            RecordSignal { by: by.clone(), name: name.to_owned(), detail, at, dialect: self.dialect };
+        self.writer.write(record).await
     }
 
     async fn count_denials(&self, denials: Vec<DenialCount>) -> Result<(), StoreError> {

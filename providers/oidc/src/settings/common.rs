@@ -7,7 +7,10 @@ use scopegate_provider::{Audience, ClientId, Issuer, Scope, Secret, Span};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText};
+use super::{
+    signals::SharedSignals,
+    text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText},
+};
 use crate::{http::HttpSettings, key_set::KeyParameter, validate::RequiredMembers};
 
 /// The keys that every kind of provider takes, as they are written. A preset fills in the values that its provider fixes,
@@ -42,6 +45,13 @@ pub struct Common {
     pub role_claims: Option<Vec<ClaimName>>,
     /// The claims with the client's id, of which the first that is present counts: `[client_id, azp]` by default.
     pub client_claims: Option<Vec<ClaimName>>,
+    /// The claim with the id of the session at the provider, by which a logout is matched: `sid` by default.
+    pub session_claim: Option<ClaimName>,
+    /// `true` if the provider's logout tokens are taken (OpenID Connect Back-Channel Logout 1.0), at
+    /// `/providers/NAME/backchannel-logout`. Needs `client_id`.
+    pub backchannel_logout: bool,
+    /// The security events that are taken at `/providers/NAME/shared-signals`.
+    pub shared_signals: Option<SharedSignals>,
     /// The provider's names of scopes, with ours.
     pub map_scopes: BTreeMap<String, Scope>,
     /// The scope of a token request whose caller names none. It grants nothing.
@@ -251,6 +261,10 @@ impl Common {
             ("introspection_endpoint", &self.introspection_endpoint),
             ("revocation_endpoint", &self.revocation_endpoint),
         ];
-        all.into_iter().filter_map(|(key, endpoint)| endpoint.as_ref().map(|endpoint| (key, endpoint)))
+        let signals = self.shared_signals.as_ref().and_then(|signals| signals.jwks_uri.as_ref());
+        let signals = signals.map(|endpoint| ("shared_signals.jwks_uri", endpoint));
+        all.into_iter()
+            .filter_map(|(key, endpoint)| endpoint.as_ref().map(|endpoint| (key, endpoint)))
+            .chain(signals)
     }
 }

@@ -1,0 +1,196 @@
+//! Signals of the provider: logout tokens and security events.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use scopegate_provider::{
+    BearerToken, Clock, ConnectError, HttpClient, Issuer, NoEffect, Outage, OutageCause, Principal, Signal,
+    SignalEffect, SignalError, SignalSupport, SignalTarget, Signals, Span,
+};
+use url::Url;
+
+use super::{DISABLED, OidcProvider};
+use crate::{
+    discovery::Discovery,
+    jwt::Jwt,
+    remote_keys::{KeySource, Plan, RemoteKeySet},
+    rules::TokenRules,
+    security_event::Receiver,
+    settings::{Settings, SharedSignals},
+};
+
+/// The transmitter of security events.
+#[derive(Debug)]
+pub(super) struct Transmitter {
+    settings: SharedSignals,
+    issuer: Issuer,
+    keys: Arc<RemoteKeySet>,
+}
+
+/// The properties of the tokens that were verified so far.
+#[derive(Debug, Default)]
+pub(super) struct TokensSeen {
+    any: AtomicBool,
+    with_session: AtomicBool,
+}
+
+impl TokensSeen {
+    /// Notes the properties of a token.
+    pub(super) fn note(&self, principal: &Principal) {
+        for (flag, holds) in [(&self.any, true), (&self.with_session, principal.session().is_some())] {
+            // Most tokens are like those before, and a load keeps the cache line shared.
+            if holds && !flag.load(Ordering::Relaxed) {
+                flag.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn name_session(&self) -> bool {
+        self.with_session.load(Ordering::Relaxed)
+    }
+
+    /// Returns `true` if tokens were seen and none named its session.
+    fn lack_session(&self) -> bool {
+        self.any.load(Ordering::Relaxed) && !self.name_session()
+    }
+}
+
+impl Transmitter {
+    /// Starts to fetch the transmitter's keys, if the settings name one.
+    pub(super) fn start(
+        settings: &Settings,
+        rules: &TokenRules,
+        http: Arc<dyn HttpClient>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Option<Self>, ConnectError> {
+        let Some(signals) = settings.shared_signals() else { return Ok(None) };
+        let Some(issuer) = signals.issuer.clone() else { return Ok(None) };
+        let metadata = metadata_url(&issuer).and_then(|url| Discovery::new(issuer.clone(), Some(url)).ok());
+        let keys = match &signals.jwks_uri {
+            Some(endpoint) => KeySource::Url(endpoint.0.clone()),
+            None => KeySource::Discovery,
+        };
+        if metadata.is_none() && signals.jwks_uri.is_none() {
+            return Err(ConnectError::Setting {
+                key: "shared_signals.issuer".to_owned(),
+                problem: "expected a URL, or `shared_signals.jwks_uri`".to_owned(),
+            });
+        }
+        let plan = Plan {
+            pattern: None,
+            discovery: metadata.filter(|_| signals.jwks_uri.is_none()),
+            keys,
+            needs_metadata: false,
+            algorithms: rules.algorithms.clone(),
+            key_by: rules.key_by.clone(),
+            jwks: settings.jwks().clone(),
+            fetch_timeout: settings.fetch_timeout(),
+        };
+        // A key that the transmitter withdraws says nothing about access tokens.
+        let keys = RemoteKeySet::start(issuer.clone(), plan, http, clock, Arc::new(AtomicU64::new(0)));
+        Ok(Some(Self { settings: signals.clone(), issuer, keys }))
+    }
+}
+
+/// Returns the place of a transmitter's metadata: inserted before the path (Shared Signals Framework 1.0, section 7.2.1).
+fn metadata_url(issuer: &Issuer) -> Option<Url> {
+    let mut url = Url::parse(issuer.as_str()).ok()?;
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("/.well-known/ssf-configuration{path}"));
+    Some(url)
+}
+
+#[async_trait]
+impl Signals for OidcProvider {
+    fn takes_logout_tokens(&self) -> bool {
+        self.settings.takes_logout_tokens()
+    }
+
+    async fn logout(&self, token: &BearerToken) -> Result<Signal, SignalError> {
+        let client = self.settings.client().filter(|_| self.settings.takes_logout_tokens());
+        let client = client.ok_or_else(|| Outage::new(OutageCause::Provider, DISABLED))?;
+        let admitted = self.rules.admit_logout(Jwt::parse(token)?)?;
+        let signed = self.check_signature(admitted).await?;
+        let mut signal = self.rules.validate_logout(&signed, client.id.as_str(), self.clock.now())?;
+        if self.tokens_seen.lack_session() && names_sessions_only(&signal) {
+            signal.doubt = Some(NoEffect::NoSessionInTokens);
+        }
+        Ok(signal)
+    }
+
+    fn takes_security_events(&self) -> bool {
+        self.transmitter.is_some()
+    }
+
+    fn admits_push(&self, authorization: Option<&[u8]>) -> bool {
+        let expected = self.transmitter.as_ref().and_then(|from| from.settings.authorization.as_ref());
+        match (expected, authorization) {
+            (None, _) => true,
+            (Some(expected), Some(found)) => {
+                verify_slices_are_equal(expected.reveal().as_bytes(), found).is_ok()
+            }
+            (Some(_), None) => false,
+        }
+    }
+
+    async fn security_event(&self, token: &BearerToken) -> Result<Signal, SignalError> {
+        let Some(transmitter) = &self.transmitter else {
+            return Err(Outage::new(OutageCause::Provider, DISABLED).into());
+        };
+        let metadata = transmitter.keys.metadata.load_full();
+        let receiver = Receiver {
+            rules: &self.rules,
+            settings: &transmitter.settings,
+            issuer: &transmitter.issuer,
+            critical: metadata.as_ref().map_or(&[], |metadata| &metadata.critical_subject_members),
+            tokens_name_session: self.tokens_seen.name_session(),
+        };
+        let admitted = receiver.admit(Jwt::parse(token)?)?;
+        let signed = self.check_signature_by(admitted, &[&transmitter.keys]).await?;
+        let mut signal = receiver.validate(&signed, self.clock.now())?;
+        if self.tokens_seen.lack_session() && names_sessions_only(&signal) {
+            signal.doubt = Some(NoEffect::NoSessionInTokens);
+        }
+        Ok(signal)
+    }
+
+    fn silent_after(&self) -> Option<Duration> {
+        self.transmitter.as_ref()?.settings.silent_after.map(Span::get)
+    }
+
+    async fn support(&self) -> Result<SignalSupport, Outage> {
+        let metadata = match self.remotes.first() {
+            Some(remote) => remote.metadata().await,
+            None => None,
+        };
+        let mut transmitter_problem = None;
+        if let Some(transmitter) = &self.transmitter
+            && transmitter.keys.refresh().await.is_err()
+        {
+            transmitter_problem = transmitter.keys.status.load().last_error.clone();
+        }
+        Ok(SignalSupport {
+            backchannel_logout: metadata.as_ref().and_then(|metadata| metadata.backchannel_logout),
+            backchannel_logout_session: metadata.and_then(|metadata| metadata.backchannel_logout_session),
+            session_claim: self.rules.session_claim.clone(),
+            transmitter_problem,
+        })
+    }
+}
+
+/// Returns `true` if a signal withdraws sessions and nothing else.
+fn names_sessions_only(signal: &Signal) -> bool {
+    match &signal.effect {
+        SignalEffect::Withdraw(withdrawals) => {
+            withdrawals.iter().all(|withdrawal| matches!(withdrawal.target, SignalTarget::Session(_)))
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,210 @@
+//! Signals by which a provider withdraws tokens: logout tokens and security events.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::{AuthnError, BearerToken, ClaimPath, Outage, Rejection, SessionId, Subject, Timestamp, TokenId};
+
+/// Verifies signals of a provider. Each kind of signal has a validator of its own: a logout token is never taken as a
+/// security event, nor the reverse.
+#[async_trait]
+pub trait Signals: Send + Sync {
+    /// Returns `true` if logout tokens are taken (OpenID Connect Back-Channel Logout 1.0).
+    fn takes_logout_tokens(&self) -> bool;
+
+    /// Verifies a logout token.
+    ///
+    /// # Errors
+    /// The first check that fails, or an outage if the provider's keys cannot be had.
+    async fn logout(&self, token: &BearerToken) -> Result<Signal, SignalError>;
+
+    /// Returns `true` if security events are taken (RFC 8417, Shared Signals Framework 1.0).
+    fn takes_security_events(&self) -> bool;
+
+    /// Returns `true` if a push with this `Authorization` header comes from the transmitter, as far as the settings ask
+    /// for one.
+    fn admits_push(&self, authorization: Option<&[u8]>) -> bool;
+
+    /// Verifies a security event token.
+    ///
+    /// # Errors
+    /// The first check that fails, or an outage if the transmitter's keys cannot be had.
+    async fn security_event(&self, token: &BearerToken) -> Result<Signal, SignalError>;
+
+    /// Returns the longest time without an event after which the stream of security events counts as silent.
+    fn silent_after(&self) -> Option<Duration>;
+
+    /// Returns the facts of the provider's metadata about signals, for checks of a configuration.
+    async fn support(&self) -> Result<SignalSupport, Outage>;
+}
+
+/// A verified signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signal {
+    /// `jti`.
+    pub id: Box<str>,
+    /// `iat`.
+    pub issued_at: Timestamp,
+    /// `exp`, which security events do not have.
+    pub expires_at: Option<Timestamp>,
+    /// The type of the event: a URI.
+    pub event: Box<str>,
+    /// The effect.
+    pub effect: SignalEffect,
+    /// The reason why the effect probably matches no token.
+    pub doubt: Option<NoEffect>,
+}
+
+/// The effect of a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignalEffect {
+    /// Tokens are withdrawn.
+    Withdraw(Vec<Withdrawal>),
+    /// The transmitter shows that the stream works (Shared Signals Framework 1.0, section 8.1.4).
+    Verification {
+        /// The state of the receiver's request.
+        state: Option<Box<str>>,
+    },
+    /// The state of the stream has changed (section 8.1.5).
+    StreamUpdated(StreamStatus),
+    /// None.
+    Nothing(NoEffect),
+}
+
+/// The tokens that a signal withdraws.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Withdrawal {
+    /// The property by which they are matched.
+    pub target: SignalTarget,
+    /// The moment before which they were issued; nothing blocks the target until an administrator lifts the block.
+    pub issued_before: Option<Timestamp>,
+}
+
+/// The property by which a signal matches tokens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SignalTarget {
+    /// The token of this id.
+    TokenId(TokenId),
+    /// The tokens of a session.
+    Session(SessionId),
+    /// The tokens of a subject, by its `sub` or one of its aliases.
+    Subject(Subject),
+}
+
+/// The state of a stream of security events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamStatus {
+    /// Events are sent.
+    Enabled,
+    /// Events are kept, and sent later.
+    Paused,
+    /// Events are neither sent nor kept.
+    Disabled,
+}
+
+impl StreamStatus {
+    /// Returns the name that the standard uses.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// The reason why a verified signal has no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NoEffect {
+    /// The type of the event is unknown.
+    UnknownEvent,
+    /// The settings only record events of this type.
+    AuditOnly,
+    /// The event's values call for no effect, such as a credential that was created.
+    Harmless,
+    /// The subject belongs to another issuer.
+    ForeignSubject,
+    /// No token can be matched by the subject's format.
+    UnsupportedSubject,
+    /// Subjects are named by email addresses, which the settings do not take.
+    EmailNotEnabled,
+    /// The subject has a member that the transmitter declares critical and that cannot be matched.
+    CriticalMember,
+    /// The signal names a session only, and no token seen so far names its session.
+    NoSessionInTokens,
+}
+
+impl NoEffect {
+    /// Returns the reason's name in metrics and the audit.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownEvent => "unknown_event",
+            Self::AuditOnly => "audit_only",
+            Self::Harmless => "harmless",
+            Self::ForeignSubject => "foreign_subject",
+            Self::UnsupportedSubject => "unsupported_subject",
+            Self::EmailNotEnabled => "email_not_enabled",
+            Self::CriticalMember => "critical_member",
+            Self::NoSessionInTokens => "no_session_in_tokens",
+        }
+    }
+}
+
+/// The facts about signals in a provider's metadata and settings.
+#[derive(Debug, Clone, Default)]
+pub struct SignalSupport {
+    /// `backchannel_logout_supported`.
+    pub backchannel_logout: Option<bool>,
+    /// `backchannel_logout_session_supported`: logout tokens name the session.
+    pub backchannel_logout_session: Option<bool>,
+    /// The claim that names the session in access tokens.
+    pub session_claim: Option<ClaimPath>,
+    /// The error of the transmitter's metadata or keys, if they could not be fetched.
+    pub transmitter_problem: Option<String>,
+}
+
+/// An error of a signal.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SignalError {
+    /// It does not hold.
+    #[error("{0}")]
+    Rejected(Rejection),
+    /// The keys that verify it cannot be had now.
+    #[error(transparent)]
+    Unavailable(#[from] Outage),
+}
+
+impl From<Rejection> for SignalError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl From<AuthnError> for SignalError {
+    fn from(error: AuthnError) -> Self {
+        match error {
+            AuthnError::Rejected(rejection) => Self::Rejected(rejection),
+            AuthnError::Unavailable(outage) => Self::Unavailable(outage),
+        }
+    }
+}
+
+impl SignalError {
+    /// Returns the error code of RFC 8935, section 2.4, of a rejection.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Unavailable(_) => None,
+            Self::Rejected(Rejection::IssuerMismatch { .. }) => Some("invalid_issuer"),
+            Self::Rejected(Rejection::AudienceMismatch { .. }) => Some("invalid_audience"),
+            Self::Rejected(
+                Rejection::UnknownKey
+                | Rejection::AmbiguousKey
+                | Rejection::SignatureInvalid
+                | Rejection::KeyDistrusted
+                | Rejection::AlgorithmNotAllowed { .. },
+            ) => Some("invalid_key"),
+            Self::Rejected(_) => Some("invalid_request"),
+        }
+    }
+}
