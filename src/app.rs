@@ -13,12 +13,16 @@ mod serve;
 mod signing;
 mod watch;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::{digest, rand};
 use poem::{Endpoint, EndpointExt, Request, Response, Result, Route, endpoint::BoxEndpoint, get};
 use scopegate_provider::{Clock, SystemClock, Timestamp};
+use tokio::time::MissedTickBehavior;
 
 use self::{
     admin_handle::AdminHandle, assemble::Endpoints, denials::Denials, metrics::Scrape, own_routes::OwnRoutes,
@@ -198,6 +202,7 @@ impl App {
         let node = Node::start(runtime, Server(shared), config, resource_metadata).await?;
         node.frontend.0.admin_handle.bind(&node);
         tokio::spawn(signing::rotate(Arc::downgrade(&node), node.runtime.clock.clone()));
+        tokio::spawn(note_keys(Arc::downgrade(&node)));
         Ok(Self(node))
     }
 
@@ -271,6 +276,22 @@ impl App {
     /// Waits until every provider is ready, for at most `timeout`.
     pub async fn wait_until_ready(&self, timeout: Duration) {
         runtime::wait_until_ready(&self.0.current().connections, timeout).await;
+    }
+}
+
+/// Notes the state of the providers' keys once a second, for as long as the node exists.
+async fn note_keys(node: Weak<Node>) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        second.tick().await;
+        let Some(node) = node.upgrade() else { return };
+        let now = node.runtime.clock.now();
+        for connection in &node.current().connections {
+            if let Some(health) = connection.connected.provider().health() {
+                node.runtime.metrics.keys.note(connection.name(), &health.report(), now);
+            }
+        }
     }
 }
 

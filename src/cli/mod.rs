@@ -18,6 +18,7 @@ mod serve;
 mod store;
 mod stored;
 mod token;
+mod trace;
 mod version;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -55,6 +56,8 @@ enum Command {
     Explain(explain::Explain),
     /// Print the compiled routes, the most specific first.
     Routes,
+    /// Follow the decisions of a running node, with an administrator's token in `$SCOPEGATE_ADMIN_TOKEN`.
+    Trace(trace::Trace),
     /// Ask for a token, or take one apart.
     #[command(subcommand)]
     Token(token::Token),
@@ -120,6 +123,7 @@ async fn run(command: &Command, task: &Task) -> Result<Verdict, Failure> {
         Command::Check(check) => Box::pin(check.run(task)).await,
         Command::Explain(explain) => explain.run(task).await,
         Command::Routes => routes::run(task).await,
+        Command::Trace(trace) => Box::pin(trace.run(task)).await,
         Command::Token(token) => token.run(task).await,
         Command::Issuer(issuer) => issuer.run(task).await,
         Command::Schema => schema(task),

@@ -55,7 +55,7 @@ impl Endpoint for Overview {
     async fn call(&self, _: Request) -> Result<Response> {
         let status = self.0.node.status();
         status.metrics.live.watch(self.0.now());
-        Ok(fresh(overview::overview(&self.0, &status)))
+        Ok(fresh(overview::overview(&self.0, &status).await))
     }
 }
 
