@@ -4,6 +4,7 @@ mod admin_handle;
 mod assemble;
 mod denials;
 mod fallback;
+mod landing;
 mod metrics;
 mod own_routes;
 mod problem_bodies;
@@ -25,8 +26,14 @@ use scopegate_provider::{Clock, SystemClock, Timestamp};
 use tokio::time::MissedTickBehavior;
 
 use self::{
-    admin_handle::AdminHandle, assemble::Endpoints, denials::Denials, metrics::Scrape, own_routes::OwnRoutes,
-    readiness::NodeReport, signing::Signing,
+    admin_handle::AdminHandle,
+    assemble::Endpoints,
+    denials::Denials,
+    landing::{LandingAssets, LandingPage},
+    metrics::Scrape,
+    own_routes::OwnRoutes,
+    readiness::NodeReport,
+    signing::Signing,
 };
 use crate::{
     api::{
@@ -260,6 +267,8 @@ impl App {
         let readyz = Readyz(Arc::new(NodeReport(Arc::downgrade(&self.0))));
         let metrics = get(Scrape(Arc::downgrade(&self.0)));
         let health = Route::new().at("/healthz", get(healthz)).at("/readyz", get(readyz));
+        let landing = get(LandingPage(Arc::downgrade(&self.0)));
+        let health = health.at("/", landing).at("/assets/*path", get(LandingAssets));
         health.at("/metrics", metrics).before(checked_form).map_to_response()
     }
 

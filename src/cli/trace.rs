@@ -78,7 +78,9 @@ enum End {
 impl Trace {
     pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
         let Some(token) = &self.token else {
-            return Err(Failure::Usage("put the token of an administrator into $SCOPEGATE_ADMIN_TOKEN".to_owned()));
+            return Err(Failure::Usage(
+                "put the token of an administrator into $SCOPEGATE_ADMIN_TOKEN".to_owned(),
+            ));
         };
         let url = self.decisions(task)?;
         let client = Client::builder().connect_timeout(PATIENCE).build().map_err(Failure::other)?;
@@ -99,7 +101,9 @@ impl Trace {
                     }
                 }
                 Ok(Ok(response)) => return Err(refused(response).await),
-                Ok(Err(error)) if !has_answered => return Err(Failure::other(Unreachable(url, error.to_string()))),
+                Ok(Err(error)) if !has_answered => {
+                    return Err(Failure::other(Unreachable(url, error.to_string())));
+                }
                 Err(_) if !has_answered => {
                     return Err(Failure::other(Unreachable(url, "no answer in time".to_owned())));
                 }
@@ -259,8 +263,11 @@ fn line(decision: &Value, paint: Paint) -> String {
     let lacks = if missing.is_empty() { String::new() } else { format!(" lacks {}", missing.join(" ")) };
     let reason = text(decision, "reason");
     let reason = if reason == "permitted" { String::new() } else { format!("  {reason}{lacks}") };
-    let caller: Vec<_> =
-        ["client", "provider"].iter().map(|name| text(decision, name)).filter(|text| !text.is_empty()).collect();
+    let caller: Vec<_> = ["client", "provider"]
+        .iter()
+        .map(|name| text(decision, name))
+        .filter(|text| !text.is_empty())
+        .collect();
     let caller = if caller.is_empty() { String::new() } else { format!("  by {}", caller.join(" of ")) };
     let rule = decision.pointer("/route/place").or(decision.pointer("/route/match"));
     let rule = rule.and_then(Value::as_str).unwrap_or("no route");
@@ -300,7 +307,10 @@ mod tests {
     #[test]
     fn an_event_is_read_from_its_lines() {
         let event = Event::parse("id: n.7\nevent: decision\ndata: {\"a\":1}\n\n");
-        assert_eq!(event, Event { id: Some("n.7".to_owned()), name: "decision".to_owned(), data: json!({ "a": 1 }) });
+        assert_eq!(
+            event,
+            Event { id: Some("n.7".to_owned()), name: "decision".to_owned(), data: json!({ "a": 1 }) }
+        );
         assert_eq!(Event::parse(": still here\n\n"), Event::default());
     }
 

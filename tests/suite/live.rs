@@ -7,7 +7,8 @@ use crate::{
     support::eventually,
 };
 
-fn watched() -> String {
+/// Returns the configuration of a site with an operator page and a client that may only look.
+pub(crate) fn watched() -> String {
     config("memory:")
         .replace(
             "admin: { require: scopegate:admin }",
@@ -418,4 +419,47 @@ async fn an_explanation_shows_the_challenge_and_the_smallest_addition() {
         json!({ "url": "/fresh", "provider": "local", "scopes": ["items"], "claims": { "tenant": "other" } });
     let told = site.client.json("POST", "/admin/explain", &site.root, &asked).await.json();
     assert_eq!(told["least"]["conditions"], json!(["tenant = \"acme\""]), "{told}");
+}
+
+/// Issue 12: `trace` follows a running node, filtered, and prints one line a decision.
+#[tokio::test]
+async fn the_command_trace_follows_the_denials_of_a_running_node() {
+    let site = site_of(&watched()).await;
+    let url = site.server.url.clone();
+    let arguments =
+        ["--json", "trace", "--url", &url, "--outcome", "denied", "--path", "/items", "--count", "1"];
+    let mut trace = site.server.spawn(&arguments, ("SCOPEGATE_ADMIN_TOKEN", &site.root));
+    let status = eventually(
+        async || {
+            site.client.json("POST", "/items", &site.user, &json!({ "name": "x" })).await;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            trace.try_wait().unwrap()
+        },
+        Option::is_some,
+    )
+    .await;
+    assert!(status.unwrap().success());
+    let mut printed = String::new();
+    std::io::Read::read_to_string(&mut trace.stdout.take().unwrap(), &mut printed).unwrap();
+    let decision: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((&decision["path"], &decision["reason"]), (&json!("/items"), &json!("insufficient_scope")));
+    assert_eq!(printed.lines().count(), 1, "{printed}");
+}
+
+/// Issue 12: `/` of the operations listener links to what is there.
+#[tokio::test]
+async fn the_operations_listener_links_to_what_it_serves() {
+    let site = site_of(&watched()).await;
+    let operations = crate::support::Client::new(&site.server.operations);
+    let page = operations.get("/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-security-policy").contains("default-src 'none'"));
+    for link in ["/readyz", "/healthz", "/metrics"] {
+        assert!(page.text.contains(&format!("href=\"{link}\"")), "{link}: {}", page.text);
+        assert_eq!(operations.get(link).await.status, 200);
+    }
+    assert!(page.text.contains(&format!("{}/admin/ui", site.server.url)), "{}", page.text);
+    for style in page.text.split('"').filter(|text| text.starts_with("/assets/") && !text.contains('#')) {
+        assert_eq!(operations.get(style).await.status, 200, "{style}");
+    }
 }
