@@ -93,6 +93,8 @@ pub struct DecisionRecord {
     pub held: Option<Box<Held>>,
     /// The time that the answer took, in microseconds.
     pub micros: u64,
+    /// Set if a proxy asked about the request, which did not pass through the node itself.
+    pub is_check: bool,
 }
 
 /// The rates of one second.
@@ -449,6 +451,7 @@ mod tests {
             detail: None,
             held: None,
             micros: 1,
+            is_check: false,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The effect that a change would have, for `dry_run=true`: the requests and streams that depend on the tokens which the
 //! change refuses, as far as this node has seen them.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use poem_openapi::Object;
@@ -9,7 +9,10 @@ use scopegate_provider::{BearerToken, Principal, ProviderName};
 use serde_json::Value;
 
 use super::{Admin, Rights};
-use crate::store::{NewRevocation, RevocationKey, TokenHash};
+use crate::{
+    store::{NewRevocation, RevocationKey, TokenHash},
+    telemetry::DecisionRecord,
+};
 
 /// The time over which requests are counted.
 const HOUR: Duration = Duration::from_hours(1);
@@ -22,6 +25,10 @@ pub(super) struct Effect {
     #[oai(skip_serializing_if_is_none)]
     #[serde(skip_serializing_if = "Option::is_none")]
     requests_1h: Option<u64>,
+    /// The addresses that these requests came from; left out where they are not remembered.
+    #[oai(skip_serializing_if_is_none)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    addresses: Option<usize>,
     /// The open streams that it would end.
     streams: u64,
     /// `true` if it would end the session of the caller.
@@ -47,33 +54,45 @@ impl Admin {
             holders.iter().filter(|holder| change.refuses(&holder.principal, &holder.credentials.token));
         let streams = u64::try_from(cut.count()).unwrap_or(u64::MAX);
         let own = rights.token.as_ref();
+        let (requests_1h, addresses) = self.requests(change);
         Effect {
-            requests_1h: self.requests(change),
+            requests_1h,
+            addresses,
             streams,
             own_session: own.is_some_and(|token| change.refuses(principal, token)),
         }
     }
 
-    fn requests(&self, change: &Change<'_>) -> Option<u64> {
+    /// Returns the requests of the last hour that the change would refuse, and the number of addresses that they came from.
+    fn requests(&self, change: &Change<'_>) -> (Option<u64>, Option<usize>) {
         let metrics = self.node.status().metrics;
-        match change {
-            Change::Disable(name) => {
-                let hour = metrics.live.last_hour(&metrics);
-                Some(hour.providers.get(*name).map_or(0, |totals| totals.permitted + totals.denied))
-            }
-            Change::Revoke(NewRevocation { provider, key: RevocationKey::Client(client), .. }) => {
-                let now = self.now();
-                let recent = metrics.live.recent();
-                let of_client = recent.iter().filter(|record| {
-                    record.provider.as_ref() == Some(provider)
-                        && record.client.as_ref() == Some(client)
-                        && now.since(record.at) < HOUR
-                });
-                u64::try_from(of_client.count()).ok()
-            }
-            Change::Revoke(_) | Change::Distrust(..) => None,
+        if let Change::Disable(name) = change {
+            let hour = metrics.live.last_hour(&metrics);
+            let requests = hour.providers.get(*name).map_or(0, |totals| totals.permitted + totals.denied);
+            return (Some(requests), None);
         }
+        let Change::Revoke(record) = change else { return (None, None) };
+        if !matches!(record.key, RevocationKey::Client(_) | RevocationKey::Subject(_)) {
+            return (None, None);
+        }
+        let now = self.now();
+        let recent = metrics.live.recent();
+        let refused =
+            recent.iter().filter(|seen| now.since(seen.at) < HOUR && is_remembered_as(seen, record));
+        let peers: Vec<&str> = refused.map(|seen| seen.peer.as_str()).collect();
+        let addresses: HashSet<&str> = peers.iter().copied().collect();
+        (u64::try_from(peers.len()).ok(), Some(addresses.len()))
     }
+}
+
+/// Returns `true` if a remembered decision is about a token of the client or subject that is to be revoked.
+fn is_remembered_as(seen: &DecisionRecord, record: &NewRevocation) -> bool {
+    let matches = match &record.key {
+        RevocationKey::Client(client) => seen.client.as_ref() == Some(client),
+        RevocationKey::Subject(subject) => seen.subject.as_ref() == Some(subject),
+        _ => false,
+    };
+    matches && seen.provider.as_ref() == Some(&record.provider)
 }
 
 impl Change<'_> {
