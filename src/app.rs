@@ -4,6 +4,7 @@ mod admin_handle;
 mod assemble;
 mod denials;
 mod fallback;
+mod landing;
 mod metrics;
 mod own_routes;
 mod problem_bodies;
@@ -13,16 +14,26 @@ mod serve;
 mod signing;
 mod watch;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::{digest, rand};
 use poem::{Endpoint, EndpointExt, Request, Response, Result, Route, endpoint::BoxEndpoint, get};
 use scopegate_provider::{Clock, SystemClock, Timestamp};
+use tokio::time::MissedTickBehavior;
 
 use self::{
-    admin_handle::AdminHandle, assemble::Endpoints, denials::Denials, metrics::Scrape, own_routes::OwnRoutes,
-    readiness::NodeReport, signing::Signing,
+    admin_handle::AdminHandle,
+    assemble::Endpoints,
+    denials::Denials,
+    landing::{LandingAssets, LandingPage},
+    metrics::Scrape,
+    own_routes::OwnRoutes,
+    readiness::NodeReport,
+    signing::Signing,
 };
 use crate::{
     api::{
@@ -201,6 +212,7 @@ impl App {
         let node = Node::start(runtime, Server(shared), config, resource_metadata).await?;
         node.frontend.0.admin_handle.bind(&node);
         tokio::spawn(signing::rotate(Arc::downgrade(&node), node.runtime.clock.clone()));
+        tokio::spawn(note_keys(Arc::downgrade(&node)));
         Ok(Self(node))
     }
 
@@ -258,6 +270,8 @@ impl App {
         let readyz = Readyz(Arc::new(NodeReport(Arc::downgrade(&self.0))));
         let metrics = get(Scrape(Arc::downgrade(&self.0)));
         let health = Route::new().at("/healthz", get(healthz)).at("/readyz", get(readyz));
+        let landing = get(LandingPage(Arc::downgrade(&self.0)));
+        let health = health.at("/", landing).at("/assets/*path", get(LandingAssets));
         health.at("/metrics", metrics).before(checked_form).map_to_response()
     }
 
@@ -274,6 +288,22 @@ impl App {
     /// Waits until every provider is ready, for at most `timeout`.
     pub async fn wait_until_ready(&self, timeout: Duration) {
         runtime::wait_until_ready(&self.0.current().connections, timeout).await;
+    }
+}
+
+/// Notes the state of the providers' keys once a second, for as long as the node exists.
+async fn note_keys(node: Weak<Node>) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        second.tick().await;
+        let Some(node) = node.upgrade() else { return };
+        let now = node.runtime.clock.now();
+        for connection in &node.current().connections {
+            if let Some(health) = connection.connected.provider().health() {
+                node.runtime.metrics.keys.note(connection.name(), &health.report(), now);
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/docs`: Swagger UI on a page of our own. No script stands in the page, and the browser runs and asks nothing from
+//! `/docs`: Swagger UI on a page of our own. The page holds no script, and the browser loads and calls nothing from
 //! anywhere else (Content Security Policy Level 3).
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -13,8 +13,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 
 const PAGE: &str = include_str!("docs/index.html");
 const SCRIPT: &str = include_str!("docs/docs.js");
+const OWN_STYLE: &str = include_str!("docs/docs.css");
 
-/// The page at `/docs` and all that it loads, save the document that it shows.
+/// Returns the page at `/docs` and all that it loads, except the document that it shows.
 pub fn docs() -> Route {
     let page = PAGE.replace("SWAGGER_UI_VERSION", SWAGGER_UI_VERSION);
     let file = |name, kind, packed| (format!("/docs/{SWAGGER_UI_VERSION}/{name}"), Packed { kind, packed });
@@ -31,7 +32,8 @@ pub fn docs() -> Route {
     let own = Route::new()
         .at("/docs", Plain { kind: HTML, body: page })
         .at("/docs/", make_sync(|_| to_the_page()))
-        .at("/docs/docs.js", Plain { kind: JAVASCRIPT, body: SCRIPT.to_owned() });
+        .at("/docs/docs.js", Plain { kind: JAVASCRIPT, body: SCRIPT.to_owned() })
+        .at("/docs/docs.css", Plain { kind: STYLE, body: OWN_STYLE.to_owned() });
     files.into_iter().fold(own, |route, (path, file)| route.at(path, file))
 }
 
@@ -40,7 +42,7 @@ const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// A file of ours: asked for again each time, since its address does not change with it.
+/// A file of our own: validated each time, since its address does not change with its content.
 struct Plain {
     kind: &'static str,
     body: String,
@@ -80,7 +82,7 @@ impl Endpoint for Packed {
     }
 }
 
-/// The refusal of what is not reading.
+/// Returns the refusal of a method that does not read.
 fn refused(request: &Request) -> Option<Response> {
     if [Method::GET, Method::HEAD].contains(request.method()) {
         return None;
@@ -98,7 +100,7 @@ fn secured(kind: &'static str, cache: &'static str) -> poem::ResponseBuilder {
         .header(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"))
 }
 
-/// Whether gzip may be answered: who says nothing takes everything (RFC 9110, section 12.5.3).
+/// Returns `true` if gzip may be answered: a client that names no coding takes every one (RFC 9110, section 12.5.3).
 pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     let mut said = headers.get_all(header::ACCEPT_ENCODING).iter().peekable();
     if said.peek().is_none() {
@@ -119,7 +121,7 @@ pub(crate) fn takes_gzip(headers: &HeaderMap) -> bool {
     any
 }
 
-/// The page's own addresses are relative to `/docs`.
+/// Redirects to the page, whose own addresses are relative to `/docs`.
 fn to_the_page() -> Response {
     Response::builder().status(StatusCode::PERMANENT_REDIRECT).header(header::LOCATION, "../docs").finish()
 }
@@ -156,7 +158,7 @@ mod tests {
         let client = TestClient::new(docs());
         let page = client.get("/docs").send().await.0.into_body().into_string().await.unwrap();
         let names: Vec<&str> = page.split('"').filter(|text| text.starts_with("docs/")).collect();
-        assert_eq!(names.len(), 3);
+        assert_eq!(names.len(), 4);
         for name in names {
             let response = client.get(format!("/{name}")).send().await;
             response.assert_status_is_ok();

@@ -43,6 +43,12 @@ impl Administered for AdminHandle {
         node.current().config.own_endpoint_at(node.gate().current().policy(), path)
     }
 
+    fn own_endpoints(&self) -> Vec<ServedEndpoint> {
+        let node = self.node();
+        node.map(|node| node.current().config.own_endpoints(node.gate().current().policy()))
+            .unwrap_or_default()
+    }
+
     fn hidden_by(&self, route: &RouteSettings) -> Option<String> {
         let node = self.node()?;
         node.current().config.hidden_by(node.gate().current().policy(), route)
@@ -76,7 +82,8 @@ fn status(node: &Node) -> NodeStatus {
         reload_error: shared.reload_error.load().as_deref().cloned(),
         rejected: generation.rejected.clone(),
         cached_tokens: node.runtime.tokens.count(),
-        streams: 0,
+        streams: node.runtime.metrics.streams.count(),
+        behind_since: node.behind_since(),
         store: generation.config.store.as_ref().map(|store| store.url.clone()),
         kinds: kinds.collect(),
         metrics: node.runtime.metrics.clone(),

@@ -38,6 +38,18 @@ impl Console {
         out.flush()
     }
 
+    /// Prints a value as one line: JSON for machines, or `text` for people.
+    pub(super) fn line<T: Serialize>(self, value: &T, text: impl FnOnce(Paint) -> String) -> io::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            serde_json::to_writer(&mut out, value)?;
+            writeln!(out)?;
+        } else {
+            writeln!(out, "{}", text(self.paint))?;
+        }
+        out.flush()
+    }
+
     /// Prints the progress of a command that takes time, to people only.
     pub(super) fn progress(self, text: &str) {
         if !self.json && io::stderr().is_terminal() {
@@ -61,6 +73,12 @@ impl Console {
 }
 
 impl Paint {
+    /// Returns no colour.
+    #[cfg(test)]
+    pub(super) fn plain() -> Self {
+        Self(false)
+    }
+
     fn with(self, code: &str, text: &str) -> String {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }

@@ -22,6 +22,7 @@ mod store;
 mod stored;
 mod test;
 mod token;
+mod trace;
 mod version;
 mod who;
 
@@ -66,6 +67,8 @@ enum Command {
     Who(who::Who),
     /// Print the compiled routes, the most specific first, or those that a caller reaches.
     Routes(routes::Routes),
+    /// Follow the decisions of a running node, with an administrator's token in `$SCOPEGATE_ADMIN_TOKEN`.
+    Trace(trace::Trace),
     /// Ask for a token, or take one apart.
     #[command(subcommand)]
     Token(token::Token),
@@ -134,6 +137,7 @@ async fn run(command: &Command, task: &Task) -> Result<Verdict, Failure> {
         Command::Test(test) => test.run(task),
         Command::Who(who) => who.run(task).await,
         Command::Routes(routes) => routes.run(task).await,
+        Command::Trace(trace) => Box::pin(trace.run(task)).await,
         Command::Token(token) => token.run(task).await,
         Command::Issuer(issuer) => issuer.run(task).await,
         Command::Schema => schema(task),

@@ -5,7 +5,11 @@ use std::{any::Any, fmt, sync::Arc, time::Instant};
 use arc_swap::ArcSwap;
 
 use super::{cors::Cors, decision::Refusal, request::trust::TrustedProxies};
-use crate::{authenticator::Authenticator, policy::Policy, telemetry::Metrics};
+use crate::{
+    authenticator::Authenticator,
+    policy::Policy,
+    telemetry::{Metrics, metrics::OpenStreams},
+};
 
 /// Admits requests or refuses them. Clones share their state.
 ///
@@ -92,6 +96,11 @@ impl State {
             Some(url) => Refusal { problem: refusal.problem.with_resource_metadata(url), ..refusal },
             None => refusal,
         }
+    }
+
+    /// Returns the streams that are open, if the node counts them.
+    pub(crate) fn streams(&self) -> Option<&Arc<OpenStreams>> {
+        self.metrics.as_ref().map(|metrics| &metrics.streams)
     }
 
     /// Returns the start of a decision, if decisions are timed.

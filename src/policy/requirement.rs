@@ -97,9 +97,7 @@ const LAST_SIGN_IN: Timestamp = Timestamp::from_seconds(253_402_300_799);
 impl Alternative {
     /// Returns `true` if the caller satisfies every term.
     pub fn permits(&self, caller: CallerAt<'_>) -> bool {
-        let held = caller.principal.scopes();
-        self.all.iter().all(|scope| self.grants(held, scope))
-            && (self.any.is_empty() || self.any.iter().any(|scope| self.grants(held, scope)))
+        self.is_granted_by(caller.principal.scopes())
             && self.obstacle(caller).is_none()
             && self.is_signed_in(caller)
     }
@@ -108,6 +106,12 @@ impl Alternative {
     pub(super) fn granting<'h>(&self, held: &'h ScopeSet, scope: &Scope) -> Option<&'h Scope> {
         let same = held.iter().find(|one| *one == scope);
         same.or_else(|| held.iter().find(|one| self.hierarchy.implies(one, scope)))
+    }
+
+    /// Returns `true` if `held` satisfies the scopes.
+    pub(super) fn is_granted_by(&self, held: &ScopeSet) -> bool {
+        self.all.iter().all(|scope| self.grants(held, scope))
+            && (self.any.is_empty() || self.any.iter().any(|scope| self.grants(held, scope)))
     }
 
     fn grants(&self, held: &ScopeSet, scope: &Scope) -> bool {

@@ -119,6 +119,15 @@ impl Rule {
         least
     }
 
+    /// Returns `true` if a caller with just these scopes satisfies the scopes of the rule. Its other terms are ignored.
+    pub fn is_reached_with(&self, held: &ScopeSet) -> bool {
+        match self {
+            Self::Anonymous | Self::Optional | Self::Authenticated => true,
+            Self::Nobody => false,
+            Self::Require(alternatives) => alternatives.iter().any(|one| one.is_granted_by(held)),
+        }
+    }
+
     /// The scopes that the rule names.
     pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
         self.alternatives().iter().flat_map(Alternative::scopes)

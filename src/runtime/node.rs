@@ -8,7 +8,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -78,6 +81,8 @@ pub(crate) struct Node<F: Frontend> {
     current: ArcSwap<Generation<F::Endpoints>>,
     /// Held while a configuration or a change of the store is taken over, so that none is lost.
     reload_lock: tokio::sync::Mutex<()>,
+    /// The moment from which a change of the store cannot be put in force, in milliseconds; 0 if it can.
+    behind_since: AtomicI64,
 }
 
 impl<F: Frontend> Node<F> {
@@ -115,7 +120,9 @@ impl<F: Frontend> Node<F> {
         let since = runtime.clock.now();
         let current = ArcSwap::from_pointee(Generation { connections, config, rejected, since, endpoints });
         let reload_lock = tokio::sync::Mutex::default();
-        let node = Arc::new(Self { runtime, frontend, gate, boot_config, current, reload_lock });
+        let behind_since = AtomicI64::new(0);
+        let node =
+            Arc::new(Self { runtime, frontend, gate, boot_config, current, reload_lock, behind_since });
         tokio::spawn(follow_store(Arc::downgrade(&node), changes));
         Ok(node)
     }
@@ -133,6 +140,12 @@ impl<F: Frontend> Node<F> {
     /// Returns the generation in force.
     pub(crate) fn current(&self) -> Arc<Generation<F::Endpoints>> {
         self.current.load_full()
+    }
+
+    /// Returns the moment from which a change of the store cannot be put in force, while that is so.
+    pub(crate) fn behind_since(&self) -> Option<Timestamp> {
+        let since = self.behind_since.load(Ordering::Relaxed);
+        (since != 0).then(|| Timestamp::from_millis(since))
     }
 
     /// Replaces the configuration. Providers whose settings have not changed keep their keys; requests in flight end as
@@ -224,11 +237,13 @@ async fn follow_store<F: Frontend>(node: Weak<Node<F>>, mut changes: watch::Rece
                 if failing {
                     tracing::info!("a change of the store that had failed is in force");
                 }
+                node.behind_since.store(0, Ordering::Relaxed);
                 (applied, failing) = (found, false);
             }
             Err(error) => {
                 if !failing {
                     tracing::error!(%error, "cannot put a change of the store in force; will retry");
+                    node.behind_since.store(node.runtime.clock.now().millis(), Ordering::Relaxed);
                 }
                 failing = true;
             }

@@ -7,7 +7,7 @@ use std::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
@@ -40,6 +40,8 @@ struct Shared {
     seen: tokio::sync::Mutex<Heads>,
     /// The uptime, in milliseconds, at which the last answered question was asked.
     heard: AtomicU64,
+    /// The time that the last answered question took, in microseconds.
+    latency: AtomicU64,
     /// Held while the remaining records of a key are read: what is recorded meanwhile must not be overwritten.
     reconciling: tokio::sync::Mutex<()>,
     changed: watch::Sender<Heads>,
@@ -108,6 +110,7 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let store = Self(Arc::new(Shared {
             heard: AtomicU64::new(millis(clock.uptime())),
+            latency: AtomicU64::new(0),
             backend,
             clock,
             max_staleness,
@@ -182,6 +185,27 @@ impl Store {
         self.0.clock.uptime().saturating_sub(heard)
     }
 
+    /// Returns the time that the last answered question took.
+    pub fn latency(&self) -> Duration {
+        Duration::from_micros(self.0.latency.load(Ordering::Relaxed))
+    }
+
+    /// Returns the time that is left until this node may no longer decide without an answer of the store; `None` if that
+    /// is unlimited.
+    pub fn holds_for(&self) -> Option<Duration> {
+        let MaxStaleness { policy, revocations } = self.0.max_staleness;
+        let limits = [policy, revocations].into_iter().filter_map(|tolerance| match tolerance {
+            Tolerance::Limited(limit) => Some(limit.get()),
+            Tolerance::Unlimited => None,
+        });
+        limits.min().map(|limit| limit.saturating_sub(self.silence()))
+    }
+
+    /// Returns the last changes that this node has in memory.
+    pub fn known_heads(&self) -> Heads {
+        *self.0.changed.borrow()
+    }
+
     /// Returns `true` if this node may no longer let tokens pass, as it may not know of revocations
     /// (`store.max_staleness.revocations`).
     pub fn revocations_are_stale(&self) -> bool {
@@ -239,7 +263,9 @@ impl Shared {
     async fn refresh(&self) -> Result<(), StoreError> {
         let mut seen = self.seen.lock().await;
         let asked = millis(self.clock.uptime());
+        let start = Instant::now();
         let mut heads = Heads { rereads: seen.rereads, ..self.backend.heads().await? };
+        self.latency.store(u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
         if heads != *seen {
             match self.break_in_history(&seen, &heads).await? {
                 None => self.read_news(&seen, &heads).await?,

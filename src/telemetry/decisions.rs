@@ -93,6 +93,8 @@ pub struct DecisionRecord {
     pub held: Option<Box<Held>>,
     /// The time that the answer took, in microseconds.
     pub micros: u64,
+    /// Set if a proxy asked about the request, which did not pass through the node itself.
+    pub is_check: bool,
 }
 
 /// The rates of one second.
@@ -115,8 +117,10 @@ pub struct Rates {
 pub struct Minutes {
     /// The requests of each minute.
     pub totals: Vec<Totals>,
-    /// The requests of each route since the memory began.
+    /// The requests of each route in the last hour.
     pub routes: Vec<(Arc<str>, Totals)>,
+    /// The requests with tokens of each provider in the last hour.
+    pub providers: HashMap<ProviderName, Totals>,
 }
 
 /// The live decisions of a node.
@@ -142,8 +146,24 @@ struct Memory {
     minute: i64,
     rates: Rates,
     buckets: Vec<u64>,
-    /// The totals of each route when the hour began, by five minutes.
-    routes: VecDeque<HashMap<Arc<str>, Totals>>,
+    /// The totals of routes and providers at the start of each five minutes of the hour.
+    snapshots: VecDeque<Snapshot>,
+}
+
+/// The totals at one moment.
+#[derive(Debug)]
+struct Snapshot {
+    routes: HashMap<Arc<str>, Totals>,
+    providers: HashMap<ProviderName, Totals>,
+}
+
+impl Snapshot {
+    fn of(metrics: &Metrics) -> Self {
+        Self {
+            routes: metrics.requests.totals_by_route().into_iter().collect(),
+            providers: metrics.requests.totals_by_provider(),
+        }
+    }
 }
 
 impl LiveDecisions {
@@ -213,12 +233,18 @@ impl LiveDecisions {
         let mut totals: Vec<_> = memory.minutes.iter().copied().chain([running]).collect();
         let missing = MINUTES.saturating_sub(totals.len());
         totals.splice(0..0, std::iter::repeat_n(Totals::default(), missing));
-        let earlier = memory.routes.front();
-        let routes = metrics.requests.totals_by_route().into_iter().map(|(route, totals)| {
-            let before = earlier.and_then(|earlier| earlier.get(&route)).copied().unwrap_or_default();
+        let earlier = memory.snapshots.front();
+        let now = Snapshot::of(metrics);
+        let routes = now.routes.into_iter().map(|(route, totals)| {
+            let before = earlier.and_then(|earlier| earlier.routes.get(&route)).copied().unwrap_or_default();
             (route, totals.since(before))
         });
-        Minutes { totals, routes: routes.collect() }
+        let providers = now.providers.into_iter().map(|(name, totals)| {
+            let before =
+                earlier.and_then(|earlier| earlier.providers.get(&name)).copied().unwrap_or_default();
+            (name, totals.since(before))
+        });
+        Minutes { totals, routes: routes.collect(), providers: providers.collect() }
     }
 }
 
@@ -295,11 +321,11 @@ impl Memory {
             self.minutes.pop_front();
         }
         (self.minute, self.minute_start) = (minute, totals);
-        if minute % 5 == 0 || self.routes.is_empty() {
-            self.routes.push_back(metrics.requests.totals_by_route().into_iter().collect());
+        if minute % 5 == 0 || self.snapshots.is_empty() {
+            self.snapshots.push_back(Snapshot::of(metrics));
         }
-        while self.routes.len() > MINUTES / 5 {
-            self.routes.pop_front();
+        while self.snapshots.len() > MINUTES / 5 {
+            self.snapshots.pop_front();
         }
     }
 }
@@ -425,6 +451,7 @@ mod tests {
             detail: None,
             held: None,
             micros: 1,
+            is_check: false,
         }
     }
 

@@ -1,40 +1,52 @@
-//! What is counted and timed, for Prometheus. Counting takes no lock and allocates nothing; what something else knows
-//! already is asked for when somebody scrapes.
+//! Counts and times, for Prometheus. Counting takes no lock and allocates nothing. Values that another part keeps already
+//! are read when the page is scraped.
 
 mod checks;
 mod exposition;
 mod histogram;
+mod key_history;
 mod requests;
 mod signals;
+mod streams;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 pub use self::{
     checks::{Checks, TimedOffload},
     exposition::{Exposition, Family, Kind},
     histogram::Histogram,
+    key_history::{Fetch, IssuerHistory, KeyHistory, KeySeen},
     requests::{Requests, Totals},
     signals::{SignalKind, Signals},
+    streams::{Holder, OpenStream, OpenStreams},
 };
 
-/// What a node counts as it works.
+/// The counts of a node.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// Answers.
     pub requests: Requests,
-    /// How long decisions take, whatever was waited for meanwhile included.
+    /// The times of decisions, waiting included.
     pub decisions: Histogram,
     /// Checks of signatures.
     pub checks: Checks,
-    /// The last decisions, and those that are made now.
+    /// The live decisions.
     pub live: super::LiveDecisions,
-    /// Tokens for services behind that were signed.
+    /// The history of the providers' keys.
+    pub keys: KeyHistory,
+    /// The streams that are open.
+    pub streams: Arc<OpenStreams>,
+    /// The tokens for upstreams that were signed.
     pub minted: Counter,
     /// The signals of providers.
     pub signals: Signals,
     /// Configurations that were taken over while the node ran.
+    /// The configurations that were put in force while the node ran.
     pub good_reloads: Counter,
-    /// Configurations that were refused while the node ran.
+    /// The configurations that were refused while the node ran.
     pub bad_reloads: Counter,
 }
 
@@ -43,24 +55,26 @@ pub struct Metrics {
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// One more.
+    /// Adds one.
     pub fn increment(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many so far.
+    /// Returns the count so far.
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl Metrics {
-    /// Writes what was counted.
+    /// Writes the counts.
     pub fn write(&self, page: &mut Exposition) {
         self.requests.write(page);
         let help = "Time to decide about a request, what was waited for included.";
         page.family("scopegate_decision_seconds", Kind::Histogram, help).histogram(&[], &self.decisions);
         self.checks.write(page);
+        let help = "Streams that are open: answers of upstreams that have gone on for half a second.";
+        page.single("scopegate_open_streams", Kind::Gauge, help, self.streams.count());
         let help = "Tokens for services behind that were signed; one is used again for most of its life.";
         page.single("scopegate_minted_tokens_total", Kind::Counter, help, self.minted.count());
         self.signals.write(page);

@@ -307,6 +307,7 @@ impl Trace {
             client: outcome.and_then(|outcome| outcome.client.clone()).filter(|_| names_client),
             subject: outcome.and_then(|outcome| outcome.subject.clone()).filter(|_| names_subject),
             peer: facts.peer(),
+            is_check: original.is_some(),
             missing: outcome.map(|outcome| outcome.missing.to_vec()).unwrap_or_default(),
             detail: outcome.and_then(|outcome| outcome.detail.clone()),
             held: outcome.and_then(|outcome| outcome.held.clone()),

@@ -110,3 +110,28 @@ async fn page_document_and_addresses_move_with_the_base_path() {
     assert_eq!(document["paths"]["/items"]["get"]["security"], json!([{ "local": ["items"] }]));
     assert_eq!(client.get("/docs").await.status, 404);
 }
+
+/// CASES O10: a pasted token authorizes requests of the page, and clearing it ends that.
+#[tokio::test]
+async fn a_pasted_token_authorizes() {
+    let server = Server::start(DEVELOPMENT);
+    let token = Client::new(&server.url).token("", "demo", "demo-secret", "items").await;
+    let browser = Browser::at_docs(&server).await;
+    browser.write("#pasted", &token).await;
+    browser.try_out(LIST).await;
+    browser.execute(LIST, "200").await;
+    browser.click("#pasted-clear").await;
+    browser.execute(LIST, "401").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn docs_follow_the_theme_of_the_operator_page() {
+    let server = Server::start(DEVELOPMENT);
+    let browser = Browser::at_docs(&server).await;
+    browser.run("localStorage.setItem('theme', 'dark')").await;
+    browser.open(&format!("{}/docs", server.url)).await;
+    browser.text(".own-token").await;
+    assert_eq!(browser.run("return document.documentElement.className").await, json!("dark-mode"));
+    browser.close().await;
+}

@@ -7,7 +7,8 @@ use crate::{
     support::eventually,
 };
 
-fn watched() -> String {
+/// Returns the configuration of a site with an operator page and a client that may only look.
+pub(crate) fn watched() -> String {
     config("memory:")
         .replace(
             "admin: { require: scopegate:admin }",
@@ -272,4 +273,193 @@ async fn an_ignored_entry_is_listed_with_its_reason_and_deleted() {
     let id = ignored[0]["id"].as_str().unwrap();
     let gone = site.client.json("DELETE", &format!("/admin/routes/{id}"), &site.root, &json!(null)).await;
     assert_eq!(gone.status, 204, "{gone:?}");
+}
+
+/// Issue 12: a dry run shows an effect and changes nothing, and lets a reader do nothing else.
+#[tokio::test]
+async fn a_dry_run_tells_the_effect_and_a_reader_cannot_change_anything_by_it() {
+    let site = site_of(&watched()).await;
+    let reader = site.client.token("", "looker", "looker-secret", "scopegate:read").await;
+    let block = json!({ "provider": "local", "client": "looker", "until_lifted": true });
+    let told = site.client.json("POST", "/admin/revocations?dry_run=true", &reader, &block).await;
+    assert_eq!((told.status, &told.json()["own_session"]), (200, &json!(true)), "{told:?}");
+    let told =
+        site.client.json("POST", "/admin/providers/local/disable?dry_run=true", &site.root, &json!({})).await;
+    assert_eq!((told.status, &told.json()["own_session"]), (200, &json!(true)), "{told:?}");
+    assert!(told.json()["requests_1h"].is_u64() && told.json()["streams"] == 0, "{told:?}");
+    let key = "/admin/providers/local/distrust?kid=another&dry_run=true";
+    let told = site.client.json("POST", key, &reader, &json!({})).await;
+    assert_eq!((told.status, &told.json()["own_session"]), (200, &json!(false)), "{told:?}");
+    let listed = site.client.get_with("/admin/revocations", &site.root).await.json();
+    assert_eq!(listed["items"], json!([]));
+    assert_eq!(site.client.get_with("/admin/providers/local", &site.root).await.json()["disabled"], false);
+    let route = json!({ "match": "GET /z", "require": "items" });
+    for (path, body) in [
+        ("/admin/revocations", &block),
+        ("/admin/revocations?dry_run=false&dry_run=true", &block),
+        ("/admin/revocations?dry_run=true&dry_run=false", &block),
+        ("/admin/revocations/import?dry_run=true", &block),
+        ("/admin/routes?dry_run=true", &route),
+        ("/admin/providers/local/enable?dry_run=true", &route),
+        ("/admin/providers/local/refresh?dry_run=true", &route),
+        ("/admin/providers/local/keys/x/trust?dry_run=true", &route),
+    ] {
+        let refused = site.client.json("POST", path, &reader, body).await;
+        let reason = refused.json()["reason"].clone();
+        assert_eq!((refused.status, reason), (403, json!("insufficient_scope")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn routes_are_listed_by_their_parts_and_by_the_scopes_that_reach_them() {
+    let config = watched()
+        .replace("items: Read items", "items: Read items\n  wide: { description: All, implies: [items] }")
+        .replace(
+            "routes:\n",
+            "routes:\n  - { match: \"GET shop.example/orders/{id}\", require: { all: items, roles: [clerk], claims: { \
+             tenant: { prefix: acme/ } }, max_age: 5m } }\n",
+        );
+    let site = site_of(&config).await;
+    let listed = site.client.get_with("/admin/routes?q=orders", &site.root).await.json();
+    let route = &listed["items"][0];
+    assert_eq!(
+        (&route["host"], &route["path"]),
+        (&json!("shop.example"), &json!("/orders/{id}")),
+        "{listed}"
+    );
+    assert_eq!((&route["methods"], &route["own"]), (&json!(["GET"]), &json!(false)));
+    let require = json!({ "all": ["items"], "roles": ["clerk"], "claims": { "tenant": [{ "prefix": "acme/" }] },
+                          "max_age": "5m" });
+    assert_eq!(route["require"], require);
+    let reached = site.client.get_with("/admin/routes?with=wide", &site.root).await.json();
+    let patterns: Vec<_> =
+        reached["items"].as_array().unwrap().iter().map(|route| route["match"].as_str().unwrap()).collect();
+    assert_eq!(patterns, ["GET shop.example/orders/{id}", "GET /api/private", "GET /items/**"]);
+    let scopes = site.client.get_with("/admin/scopes?name=wide", &site.root).await.json();
+    assert_eq!(scopes["items"][0]["implies"], json!(["items"]));
+    let own = site.client.get_with("/admin/routes?q=/admin", &site.root).await.json();
+    assert_eq!(
+        (&own["items"][0]["own"], &own["items"][0]["match"].as_str().unwrap().ends_with("/admin/**")),
+        (&json!(true), &true),
+        "{own}"
+    );
+}
+
+#[tokio::test]
+async fn the_audit_is_filtered_ordered_and_exported() {
+    let site = site_of(&watched()).await;
+    for name in ["one", "two", "three"] {
+        let scope = json!({ "routes": [format!("GET /{name}")] });
+        assert_eq!(
+            site.client.json("PUT", &format!("/admin/scopes/{name}"), &site.root, &scope).await.status,
+            201
+        );
+    }
+    let block = json!({ "provider": "local", "client": "gone", "until_lifted": true });
+    assert_eq!(site.client.json("POST", "/admin/revocations", &site.root, &block).await.status, 201);
+    let names = async |query: &str| -> Vec<String> {
+        let page = site.client.get_with(&format!("/admin/audit?{query}"), &site.root).await.json();
+        page["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|record| record["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names("action=put_scope&order=desc").await, ["three", "two", "one"]);
+    assert_eq!(names("q=TWO").await, ["two"]);
+    assert_eq!(names("action=put_scope&actor=local/root").await, ["one", "two", "three"]);
+    assert_eq!(names("actor=local/other").await, [] as [String; 0]);
+    let first =
+        site.client.get_with("/admin/audit?action=put_scope&order=desc&limit=2", &site.root).await.json();
+    let rest = format!("action=put_scope&order=desc&before={}", first["next"].as_str().unwrap());
+    assert_eq!(names(&rest).await, ["one"]);
+    let lines = site.client.get_with("/admin/audit?format=ndjson&action=put_scope", &site.root).await;
+    assert_eq!(
+        (lines.header("content-type"), lines.text.lines().count()),
+        ("application/x-ndjson", 3),
+        "{lines:?}"
+    );
+    let refused = site.client.get_with("/admin/audit?action=nothing", &site.root).await;
+    assert_eq!((refused.status, refused.json()["reason"].clone()), (422, json!("invalid_filter")));
+}
+
+#[tokio::test]
+async fn a_provider_tells_the_history_of_its_keys() {
+    let site = site_of(&watched()).await;
+    let provider = eventually(
+        async || site.client.get_with("/admin/providers/local", &site.root).await.json(),
+        |provider| provider["keys"][0]["first_seen"].is_string(),
+    )
+    .await;
+    assert_eq!(
+        (&provider["fetches"][0]["ok"], &provider["ready"]),
+        (&json!(true), &json!(true)),
+        "{provider}"
+    );
+    assert!(provider["stale_at"].is_string(), "{provider}");
+    let overview = site.client.get_with("/admin/overview", &site.root).await.json();
+    assert!(overview["providers"][0]["stale_at"].is_string(), "{overview}");
+    assert!(overview["store"]["latency_ms"].is_number(), "{overview}");
+}
+
+#[tokio::test]
+async fn an_explanation_shows_the_challenge_and_the_smallest_addition() {
+    let config = watched().replace(
+        "routes:\n",
+        "routes:\n  - { match: GET /fresh, require: { all: items, claims: { tenant: acme } } }\n",
+    );
+    let site = site_of(&config).await;
+    let asked = json!({ "url": "/items/%31?x=1", "method": "POST", "token": site.user });
+    let told = site.client.json("POST", "/admin/explain", &site.root, &asked).await.json();
+    assert!(told["challenge"].as_str().unwrap().contains("insufficient_scope"), "{told}");
+    assert_eq!(told["token"]["algorithm"], "ES256");
+    assert!(told["curl"].as_str().unwrap().contains("curl -X POST"));
+    let asked =
+        json!({ "url": "/fresh", "provider": "local", "scopes": ["items"], "claims": { "tenant": "other" } });
+    let told = site.client.json("POST", "/admin/explain", &site.root, &asked).await.json();
+    assert_eq!(told["least"]["conditions"], json!(["tenant = \"acme\""]), "{told}");
+}
+
+/// Issue 12: `trace` follows a running node, filtered, and prints one line a decision.
+#[tokio::test]
+async fn the_command_trace_follows_the_denials_of_a_running_node() {
+    let site = site_of(&watched()).await;
+    let url = site.server.url.clone();
+    let arguments =
+        ["--json", "trace", "--url", &url, "--outcome", "denied", "--path", "/items", "--count", "1"];
+    let mut trace = site.server.spawn(&arguments, ("SCOPEGATE_ADMIN_TOKEN", &site.root));
+    let status = eventually(
+        async || {
+            site.client.json("POST", "/items", &site.user, &json!({ "name": "x" })).await;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            trace.try_wait().unwrap()
+        },
+        Option::is_some,
+    )
+    .await;
+    assert!(status.unwrap().success());
+    let mut printed = String::new();
+    std::io::Read::read_to_string(&mut trace.stdout.take().unwrap(), &mut printed).unwrap();
+    let decision: Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!((&decision["path"], &decision["reason"]), (&json!("/items"), &json!("insufficient_scope")));
+    assert_eq!(printed.lines().count(), 1, "{printed}");
+}
+
+/// Issue 12: `/` of the operations listener links to what is there.
+#[tokio::test]
+async fn the_operations_listener_links_to_what_it_serves() {
+    let site = site_of(&watched()).await;
+    let operations = crate::support::Client::new(&site.server.operations);
+    let page = operations.get("/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-security-policy").contains("default-src 'none'"));
+    for link in ["/readyz", "/healthz", "/metrics"] {
+        assert!(page.text.contains(&format!("href=\"{link}\"")), "{link}: {}", page.text);
+        assert_eq!(operations.get(link).await.status, 200);
+    }
+    assert!(page.text.contains(&format!("{}/admin/ui", site.server.url)), "{}", page.text);
+    for style in page.text.split('"').filter(|text| text.starts_with("/assets/") && !text.contains('#')) {
+        assert_eq!(operations.get(style).await.status, 200, "{style}");
+    }
 }

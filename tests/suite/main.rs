@@ -30,6 +30,7 @@ mod metrics;
 mod mint;
 mod nodes;
 mod openapi;
+mod operator_page;
 mod parity;
 mod provider_examples;
 mod proxy;

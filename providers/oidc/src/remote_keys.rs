@@ -232,6 +232,11 @@ impl RemoteKeySet {
         }
     }
 
+    /// Returns the moment from which the keys are too old to be used, if there are any.
+    pub(crate) fn stale_at(&self) -> Option<Timestamp> {
+        self.held.load().as_ref().map(|held| held.fetched_at + self.plan.jwks.stale_if_error.get())
+    }
+
     /// Calls `f` with the key set, if there is one.
     pub(crate) fn with_keys<T>(&self, f: impl FnOnce(&KeySet) -> T) -> Option<T> {
         self.held.load().as_ref().map(|held| f(&held.set))

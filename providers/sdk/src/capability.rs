@@ -171,6 +171,8 @@ pub struct IssuerHealth {
     pub last_refresh: Option<Timestamp>,
     /// The moment of the next fetch.
     pub next_refresh: Option<Timestamp>,
+    /// The moment from which the keys are too old to be used, unless they are fetched again before.
+    pub stale_at: Option<Timestamp>,
     /// The number of fetches since the provider was connected.
     pub refreshes: u64,
     /// The number of fetches that failed.

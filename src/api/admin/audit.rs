@@ -1,12 +1,20 @@
 //! `/admin/audit`: who changed what and when, and what was denied.
 
-use poem_openapi::{Object, OpenApi, param::Query, payload::Json};
+use std::collections::VecDeque;
+
+use poem_openapi::{
+    ApiResponse, Object, OpenApi,
+    param::{Header, Query},
+    payload::{Binary, Json},
+    types::ToJSON,
+};
 use serde_json::Value;
 
-use super::{Admin, bodies::List, moment, rfc3339};
+use super::{Admin, bodies::List, moment, rfc3339, unprocessable};
 use crate::{
     problem::Problem,
-    store::{Audit, AuditRecord, DenialCount, Period, RecordId},
+    reason::Reason,
+    store::{Action, Audit, AuditRecord, DenialCount, Period, RecordId},
 };
 
 /// The endpoints.
@@ -49,10 +57,103 @@ struct DenialBody {
     count: u64,
 }
 
+/// The media type of one JSON object a line.
+const NDJSON: &str = "application/x-ndjson";
+
+/// The most records of an export.
+const EXPORT: usize = 100_000;
+
+/// The number of records that are read from the store at once.
+const BATCH: usize = 1000;
+
+#[derive(ApiResponse)]
+enum AuditResponse {
+    /// The changes. For the next page, `next` goes into `after`, or into `before` if the newest come first.
+    #[oai(status = 200)]
+    Page(Json<List<AuditBody>>),
+    /// The changes, one JSON object a line, 100,000 at most.
+    #[oai(status = 200, content_type = "application/x-ndjson")]
+    Lines(Binary<Vec<u8>>),
+}
+
+/// The filter of a list of changes.
+struct Filter {
+    period: Period,
+    after: Option<RecordId>,
+    before: Option<RecordId>,
+    actor: Option<String>,
+    action: Option<Action>,
+    text: String,
+}
+
+impl Filter {
+    fn selects(&self, record: &AuditRecord) -> bool {
+        self.actor.as_ref().is_none_or(|actor| record.actor.to_string() == *actor)
+            && self.action.is_none_or(|action| record.action == action)
+            && (self.text.is_empty() || mentions(record, &self.text))
+    }
+}
+
+fn mentions(record: &AuditRecord, text: &str) -> bool {
+    let shown = [record.name.clone(), record.actor.to_string(), record.detail.to_string()];
+    record.action.as_str().contains(text) || shown.iter().any(|shown| shown.to_lowercase().contains(text))
+}
+
+fn parse_action(text: &str) -> Result<Action, Problem> {
+    Action::parse(text).map_err(|_| {
+        let known: Vec<_> = Action::ALL.iter().map(|action| action.as_str()).collect();
+        let description = format!("expected `action` as one of `{}`, found `{text}`", known.join("`, `"));
+        unprocessable(Reason::InvalidFilter, description)
+    })
+}
+
+impl AuditApi {
+    /// Returns at most `limit` records, and `true` if there are more.
+    async fn find(
+        &self,
+        filter: &Filter,
+        newest_first: bool,
+        limit: usize,
+    ) -> Result<(Vec<AuditRecord>, bool), Problem> {
+        let mut found = VecDeque::new();
+        let mut after = filter.after.clone();
+        loop {
+            let page = self.0.store.audit(filter.period, after.as_ref(), BATCH).await?;
+            after = page.items.last().map(|last| last.id.clone());
+            let mut is_over = !page.more || after.is_none();
+            for record in page.items {
+                if filter.before.as_ref().is_some_and(|before| record.id >= *before) {
+                    is_over = true;
+                    break;
+                }
+                if filter.selects(&record) {
+                    found.push_back(record);
+                }
+                // The newest are wanted: older ones make room, up to one that tells that there are more.
+                if newest_first && found.len() > limit + 1 {
+                    found.pop_front();
+                }
+            }
+            if is_over || !newest_first && found.len() > limit {
+                break;
+            }
+        }
+        let more = found.len() > limit;
+        let mut records = Vec::from(found);
+        if newest_first {
+            records.reverse();
+        }
+        records.truncate(limit);
+        Ok((records, more))
+    }
+}
+
 #[OpenApi]
 impl AuditApi {
-    /// List who changed what, in the order of the changes.
+    /// List the changes, with their actors: in the order of the changes, or the newest first. With `Accept:
+    /// application/x-ndjson` or `format=ndjson`, one JSON object a line.
     #[oai(path = "/admin/audit", method = "get", operation_id = "list_audit")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the query")]
     async fn audit(
         &self,
         /// From this moment on (RFC 3339).
@@ -63,12 +164,56 @@ impl AuditApi {
         Query(limit): Query<Option<usize>>,
         /// Only records after the one of this id.
         Query(after): Query<Option<String>>,
-    ) -> poem::Result<Json<List<AuditBody>>> {
-        let (period, limit) = (period(from.as_deref(), to.as_deref())?, super::limit(limit)?);
-        let after = after.map(|after| RecordId::from_text(&after));
-        let page = self.0.store.audit(period, after.as_ref(), limit).await.map_err(Problem::from)?;
-        let next = page.items.last().filter(|_| page.more).map(|last| last.id.to_string());
-        Ok(List::new(page.items.into_iter().map(body).collect(), next))
+        /// Only records before the one of this id.
+        Query(before): Query<Option<String>>,
+        /// `asc` (the order of the changes) or `desc` (the newest first).
+        Query(order): Query<Option<String>>,
+        /// Only changes of this actor, such as `okta/ops-lead`.
+        Query(actor): Query<Option<String>>,
+        /// Only changes of this kind, such as `revoke`.
+        Query(action): Query<Option<String>>,
+        /// Only changes in which this text occurs, in any case.
+        Query(q): Query<Option<String>>,
+        /// `json` or `ndjson`; else as `Accept` says.
+        Query(format): Query<Option<String>>,
+        /// `application/json` or `application/x-ndjson`.
+        #[oai(name = "Accept")]
+        Header(accept): Header<Option<String>>,
+    ) -> poem::Result<AuditResponse> {
+        let filter = Filter {
+            period: period(from.as_deref(), to.as_deref())?,
+            after: after.as_deref().map(RecordId::from_text),
+            before: before.as_deref().map(RecordId::from_text),
+            actor,
+            action: action.map(|action| parse_action(&action)).transpose()?,
+            text: q.unwrap_or_default().to_lowercase(),
+        };
+        let limit = super::limit(limit)?;
+        let newest_first = match order.as_deref() {
+            None | Some("asc") => false,
+            Some("desc") => true,
+            Some(other) => {
+                let description = format!("expected `order` as `asc` or `desc`, found `{other}`");
+                return Err(unprocessable(Reason::InvalidFilter, description).into());
+            }
+        };
+        let is_lines = match format.as_deref() {
+            None => accept.is_some_and(|accept| accept.contains(NDJSON)),
+            Some("json") => false,
+            Some("ndjson") => true,
+            Some(other) => {
+                let description = format!("expected `format` as `json` or `ndjson`, found `{other}`");
+                return Err(unprocessable(Reason::InvalidFilter, description).into());
+            }
+        };
+        if is_lines {
+            let (records, _) = self.find(&filter, newest_first, EXPORT).await?;
+            let lines = records.into_iter().map(|record| format!("{}\n", body(record).to_json_string()));
+            return Ok(AuditResponse::Lines(Binary(lines.collect::<String>().into_bytes())));
+        }
+        let (records, more) = self.find(&filter, newest_first, limit).await?;
+        let next = records.last().filter(|_| more).map(|last| last.id.to_string());
+        Ok(AuditResponse::Page(List::new(records.into_iter().map(body).collect(), next)))
     }
 
     /// List what was denied, the latest minutes first.

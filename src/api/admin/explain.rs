@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::Method;
 use poem_openapi::{Object, OpenApi, payload::Json};
 use scopegate_provider::{
@@ -13,7 +14,9 @@ use serde_json::{Value, json};
 use super::{Admin, NodeStatus, rfc3339, unprocessable};
 use crate::{
     authenticator::Connected,
-    policy::{CallerAt, RawTarget, Scheme, Target, TokenUse},
+    policy::{
+        AlternativeFacts, CallerAt, Decision, Explanation, RawTarget, Scheme, Target, TermFacts, TokenUse,
+    },
     problem::Problem,
     reason::Reason,
     store::RevocationKey,
@@ -132,13 +135,18 @@ impl ExplainApi {
         let mut answer = json!(explanation);
         let Some(members) = answer.as_object_mut() else { return Ok(answer) };
         members.insert("sent".to_owned(), json!(url));
+        if let Some(shown) = members.get_mut("target").and_then(Value::as_object_mut) {
+            shown.insert("sent".to_owned(), json!(url));
+            shown.insert("notes".to_owned(), json!(explanation.target.irregularities));
+        }
         if let Some(resolved) = &resolved {
             let route = resolved.route();
             members.insert("place".to_owned(), json!(self.0.node.place(route.source())));
             members.insert("clients_with".to_owned(), json!(clients_with(&status, route.label())));
         }
         if !explanation.permitted {
-            members.insert("least".to_owned(), json!({ "scopes": explanation.missing_scopes }));
+            members.insert("least".to_owned(), least(&explanation));
+            members.insert("challenge".to_owned(), json!(self.challenge(&target, principal)));
             let curl = format!(
                 "curl -X {} '{}{}' \\\n  -H \"Authorization: Bearer $TOKEN\"",
                 target.method(),
@@ -148,7 +156,12 @@ impl ExplainApi {
             members.insert("curl".to_owned(), json!(curl));
         }
         if let Some(principal) = principal {
-            members.insert("token".to_owned(), token(principal, question.token.is_some()));
+            let mut facts = token(principal, question.token.is_some());
+            if let Some((key, algorithm)) = question.token.as_deref().and_then(signature) {
+                facts["key"] = json!(key);
+                facts["algorithm"] = json!(algorithm);
+            }
+            members.insert("token".to_owned(), facts);
         }
         if let (Err(error), true) = (&caller, uses_token) {
             // The token is at fault, so that its reason is the headline.
@@ -161,6 +174,51 @@ impl ExplainApi {
         }
         Ok(answer)
     }
+}
+
+impl ExplainApi {
+    /// Returns the challenge of the response that the policy gives now.
+    fn challenge(&self, target: &Target, principal: Option<&Principal>) -> Option<String> {
+        let state = self.0.gate.current();
+        let caller = principal.map(|principal| CallerAt::new(principal, state.authenticator().now()));
+        let Decision::Deny(refused) = state.policy().decide(target, caller) else { return None };
+        let problem = Problem::from(&refused.denial);
+        let problem = match &state.settings().resource_metadata {
+            Some(url) => problem.with_resource_metadata(url),
+            None => problem,
+        };
+        problem.response().header(http::header::WWW_AUTHENTICATE).map(str::to_owned)
+    }
+}
+
+/// Returns the smallest addition with which the caller would pass: scopes where they would do, else the terms that are
+/// missing from the alternative that lacks the fewest.
+fn least(explanation: &Explanation) -> Value {
+    if let Some(scopes) = &explanation.missing_scopes {
+        return json!({ "scopes": scopes });
+    }
+    let unmet =
+        |alternative: &&AlternativeFacts| alternative.requirements.iter().filter(|term| !term.met).count();
+    let Some(nearest) = explanation.alternatives.iter().min_by_key(unmet) else { return json!({}) };
+    let missing = || nearest.requirements.iter().filter(|term| !term.met);
+    let scopes: Vec<_> = missing().filter(|term| term.kind == "all_scopes").flat_map(needed).collect();
+    let roles: Vec<_> = missing().filter(|term| term.kind == "roles").flat_map(needed).collect();
+    let conditions: Vec<_> = missing()
+        .filter(|term| !matches!(term.kind, "all_scopes" | "roles"))
+        .map(|term| term.term.as_str())
+        .collect();
+    json!({ "scopes": scopes, "roles": roles, "conditions": conditions })
+}
+
+fn needed(term: &TermFacts) -> Vec<Value> {
+    term.needs.as_array().cloned().unwrap_or_default()
+}
+
+/// Returns key id and algorithm in the header of a verified JWT.
+fn signature(token: &str) -> Option<(Value, Value)> {
+    let (header, _) = token.split_once('.')?;
+    let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;
+    Some((header.get("kid").cloned().unwrap_or_default(), header.get("alg").cloned().unwrap_or_default()))
 }
 
 fn explained_target(target: &Target) -> Value {

@@ -55,7 +55,7 @@ impl Endpoint for Overview {
     async fn call(&self, _: Request) -> Result<Response> {
         let status = self.0.node.status();
         status.metrics.live.watch(self.0.now());
-        Ok(fresh(overview::overview(&self.0, &status)))
+        Ok(fresh(overview::overview(&self.0, &status).await))
     }
 }
 
@@ -273,13 +273,14 @@ impl Places {
         Self(routes.collect())
     }
 
-    fn json(&self, label: Option<&Arc<str>>) -> Value {
-        let Some(label) = label else { return Value::Null };
+    /// Returns the route that decided. The place is that of today, or of then for a route that is not there any more.
+    fn json(&self, record: &DecisionRecord) -> Value {
+        let Some(label) = &record.route else { return Value::Null };
         let found = self.0.get(label);
         json!({
             "id": found.map(|(id, _)| id),
             "match": **label,
-            "place": found.and_then(|(_, place)| place.as_deref()),
+            "place": found.and_then(|(_, place)| place.as_deref()).or(record.rule.as_deref()),
         })
     }
 }
@@ -295,13 +296,14 @@ fn decision(record: &DecisionRecord, status: &NodeStatus, places: &Places) -> Va
         "method": record.method.as_str(),
         "host": record.host,
         "path": record.path,
-        "route": places.json(record.route.as_ref()),
+        "route": places.json(record),
         "provider": record.provider,
         "client": record.client,
-        "subject": null,
+        "subject": record.subject,
         "missing": { "scopes": record.missing },
         "shadow": null,
         "micros": record.micros,
+        "front": if record.is_check { "forward_auth" } else { "proxy" },
     })
 }
 
@@ -365,7 +367,7 @@ fn group_json(group: &Group<'_>, status: &NodeStatus, places: &Places) -> Value 
     json!({
         "outcome": newest.outcome.as_str(),
         "reason": newest.reason,
-        "route": places.json(newest.route.as_ref()),
+        "route": places.json(newest),
         "provider": newest.provider,
         "client": newest.client,
         "missing": { "scopes": newest.missing },

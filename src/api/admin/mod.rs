@@ -3,6 +3,7 @@
 mod audit;
 mod bodies;
 mod edit;
+mod effect;
 mod explain;
 mod guard;
 mod live;
@@ -59,6 +60,11 @@ pub trait Administered: Send + Sync {
         None
     }
 
+    /// Returns the endpoints of scopegate itself that are served.
+    fn own_endpoints(&self) -> Vec<ServedEndpoint> {
+        Vec::new()
+    }
+
     /// Returns the path of scopegate's own endpoint that would answer in place of a route.
     fn hidden_by(&self, _route: &RouteSettings) -> Option<String> {
         None
@@ -85,6 +91,8 @@ pub struct NodeStatus {
     pub generation: u64,
     /// The moment from which the configuration is in force.
     pub since: Option<Timestamp>,
+    /// The moment from which a change of the store cannot be put in force, while that is so.
+    pub behind_since: Option<Timestamp>,
     /// The error of the last reload, if it failed.
     pub reload_error: Option<String>,
     /// Stored entries that are ignored because they conflict with the configuration.

@@ -2,14 +2,14 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use scopegate_provider::Timestamp;
+use scopegate_provider::{IssuerHealth, ProviderName, Timestamp};
 use serde_json::{Value, json};
 
 use super::{Admin, NodeStatus, rfc3339};
 use crate::{
     authenticator::Connected,
-    store::{ProviderState, StoreUrl},
-    telemetry::{DecisionOutcome, DecisionRecord},
+    store::{ChangeNumber, ProviderState, RecordId, Revocations, StoreUrl},
+    telemetry::{DecisionOutcome, DecisionRecord, decisions::Minutes, metrics::Totals},
 };
 
 /// The number of entries in the list of what needs attention.
@@ -21,26 +21,28 @@ const BUSIEST: usize = 10;
 /// The time without an answer after which the store needs attention.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// The time before the end of old keys from which they need attention as expiring.
+const EXPIRING: Duration = Duration::from_hours(1);
+
 const HOUR: Duration = Duration::from_hours(1);
 
 /// Returns the overview.
-pub(super) fn overview(admin: &Admin, status: &NodeStatus) -> Value {
+pub(super) async fn overview(admin: &Admin, status: &NodeStatus) -> Value {
     let now = admin.now();
     let live = &status.metrics.live;
     let hour = live.last_hour(&status.metrics);
     let rates = live.rates();
-    let count =
-        |of: fn(&crate::telemetry::metrics::Totals) -> u64| hour.totals.iter().map(of).collect::<Vec<_>>();
+    let minutes = |of: fn(&Totals) -> u64| hour.totals.iter().map(of).collect::<Vec<_>>();
     let states = admin.store.providers();
     let state = admin.gate.current();
-    let share = shares(status);
     let providers: Vec<_> = state
         .authenticator()
         .providers()
         .iter()
-        .map(|connected| provider(connected, &states, status, &share))
+        .map(|connected| provider(connected, &states, status, share(&hour, connected.name())))
         .collect();
     let silence = admin.store.silence();
+    let is_stored = status.store.is_some();
     json!({
         "at": rfc3339(now),
         "site": status.site,
@@ -57,9 +59,9 @@ pub(super) fn overview(admin: &Admin, status: &NodeStatus) -> Value {
         "attention": attention(admin, status),
         "rates": {
             "start": rfc3339(now - HOUR),
-            "permitted": count(|totals| totals.permitted),
-            "denied": count(|totals| totals.denied),
-            "outages": count(|totals| totals.outages),
+            "permitted": minutes(|totals| totals.permitted),
+            "denied": minutes(|totals| totals.denied),
+            "outages": minutes(|totals| totals.outages),
         },
         "latency_us": { "p50": rates.p50_us, "p99": rates.p99_us },
         "streams": status.streams,
@@ -68,15 +70,15 @@ pub(super) fn overview(admin: &Admin, status: &NodeStatus) -> Value {
         "store": {
             "kind": status.store.as_ref().map_or("none", store_kind),
             "state": if silence > SILENCE { "failed" } else { "good" },
-            "latency_ms": null,
+            "latency_ms": is_stored.then(|| millis(admin.store.latency())),
             "change": admin.store.policy().change,
             "heard_at": rfc3339(now - silence),
-            "stale_at": null,
+            "stale_at": admin.store.holds_for().map(|left| rfc3339(now + left)),
         },
         "revocations": {
             "in_force": admin.store.revocation_index().len(),
             "denied_1h": denied_as_revoked(status, now),
-            "latest": null,
+            "latest": latest_revocation(admin).await.map(rfc3339),
         },
         "permitted": busiest(admin, status, &hour.routes, now),
     })
@@ -88,7 +90,11 @@ pub(super) fn attention(admin: &Admin, status: &NodeStatus) -> Value {
     let mut list = Vec::new();
     let silence = admin.store.silence();
     if status.store.is_some() && silence > SILENCE {
-        list.push(entry("store_silent", "store", now - silence));
+        let until = admin.store.holds_for().map(|left| now + left);
+        list.push(lasting("store_silent", "store", now - silence, until));
+    }
+    if let Some(since) = status.behind_since {
+        list.push(entry("node_behind", &status.id, since));
     }
     if let Some(error) = &status.reload_error {
         list.push(entry("reload_failed", error, status.since.unwrap_or(now)));
@@ -99,15 +105,21 @@ pub(super) fn attention(admin: &Admin, status: &NodeStatus) -> Value {
         let failed =
             report.iter().flat_map(|report| &report.issuers).find(|issuer| issuer.last_error.is_some());
         if let Some(issuer) = failed {
-            list.push(entry(
-                "keys_not_fetched",
-                connected.name().as_str(),
-                issuer.last_refresh.unwrap_or(now),
-            ));
+            let is_short = issuer.stale_at.is_some_and(|stale_at| stale_at.since(now) < EXPIRING);
+            let kind = if is_short { "keys_expiring" } else { "keys_not_fetched" };
+            let since = first_failure(status, connected, issuer).or(issuer.last_refresh).unwrap_or(now);
+            let mut found = lasting(kind, connected.name().as_str(), since, issuer.stale_at);
+            if let Some(share) = share(&status.metrics.live.last_hour(&status.metrics), connected.name()) {
+                found["share"] = json!(share);
+            }
+            list.push(found);
         }
     }
     for error in &status.rejected {
         list.push(entry("left_out", &error.to_string(), status.since.unwrap_or(now)));
+    }
+    for unreadable in admin.store.unreadable() {
+        list.push(entry("left_out", &unreadable.to_string(), status.since.unwrap_or(now)));
     }
     list.extend(rising(status, now));
     list.truncate(ATTENTION);
@@ -115,8 +127,32 @@ pub(super) fn attention(admin: &Admin, status: &NodeStatus) -> Value {
 }
 
 fn entry(kind: &str, subject: &str, since: Timestamp) -> Value {
-    json!({ "kind": kind, "subject": subject, "since": rfc3339(since), "until": null, "share": null,
+    lasting(kind, subject, since, None)
+}
+
+fn lasting(kind: &str, subject: &str, since: Timestamp, until: Option<Timestamp>) -> Value {
+    json!({ "kind": kind, "subject": subject, "since": rfc3339(since), "until": until.map(rfc3339), "share": null,
             "per_minute": null, "missing": null, "request_id": null })
+}
+
+/// Returns the moment of the first of the fetches that failed since the last good one.
+fn first_failure(status: &NodeStatus, connected: &Connected, issuer: &IssuerHealth) -> Option<Timestamp> {
+    let history = status.metrics.keys.of(connected.name(), issuer.issuer.as_str());
+    let failed = history.fetches.iter().rev().take_while(|fetch| fetch.error.is_some());
+    failed.last().map(|fetch| fetch.at)
+}
+
+/// Returns the moment of the last revocation, if the last change of revocations was one.
+async fn latest_revocation(admin: &Admin) -> Option<Timestamp> {
+    let last = admin.store.known_heads().revocations;
+    let before = RecordId::of(ChangeNumber(last.0.checked_sub(1)?), usize::MAX >> 40);
+    let page = admin.store.revocations(Some(&before), 1).await.ok()?;
+    page.items.first().map(|latest| latest.created_at)
+}
+
+/// Returns a duration in milliseconds, with one decimal.
+fn millis(duration: Duration) -> f64 {
+    rounded(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), 1000)
 }
 
 /// Returns the clients whose denials of the last minute are three times their mean, and at least five.
@@ -150,21 +186,18 @@ fn rising(status: &NodeStatus, now: Timestamp) -> Vec<Value> {
         .collect()
 }
 
-/// Returns the share of each provider in the remembered decisions.
-fn shares(status: &NodeStatus) -> HashMap<String, f64> {
-    let recent = status.metrics.live.recent();
-    let mut counts: HashMap<String, u32> = HashMap::new();
-    let named = recent.iter().filter_map(|record| record.provider.as_ref());
-    named.for_each(|provider| *counts.entry(provider.to_string()).or_default() += 1);
-    let all: u32 = counts.values().sum();
-    counts.into_iter().map(|(name, count)| (name, f64::from(count) / f64::from(all.max(1)))).collect()
+/// Returns the share of a provider in the requests of the last hour that carried a verified token.
+pub(super) fn share(hour: &Minutes, provider: &ProviderName) -> Option<f64> {
+    let all: u64 = hour.providers.values().map(|totals| totals.permitted + totals.denied).sum();
+    let own = hour.providers.get(provider).map(|totals| totals.permitted + totals.denied)?;
+    Some(rounded(own.saturating_mul(1000), all) / 1000.0)
 }
 
 fn provider(
     connected: &Connected,
     states: &[ProviderState],
     status: &NodeStatus,
-    shares: &HashMap<String, f64>,
+    share: Option<f64>,
 ) -> Value {
     let name = connected.name();
     let report = connected.provider().health().map(scopegate_provider::Health::report);
@@ -183,9 +216,9 @@ fn provider(
         "state": state,
         "keys_at": issuers().filter_map(|issuer| issuer.last_refresh).min().map(rfc3339),
         "next_fetch": issuers().filter_map(|issuer| issuer.next_refresh).min().map(rfc3339),
-        "stale_at": null,
+        "stale_at": issuers().filter_map(|issuer| issuer.stale_at).min().map(rfc3339),
         "last_error": last_error,
-        "share": shares.get(name.as_str()),
+        "share": share,
         "introspection_ms": report.as_ref().and_then(|report| report.introspection_latency_ms),
     })
 }
@@ -207,7 +240,7 @@ fn denied_as_revoked(status: &NodeStatus, now: Timestamp) -> usize {
 fn busiest(
     admin: &Admin,
     status: &NodeStatus,
-    routes: &[(std::sync::Arc<str>, crate::telemetry::metrics::Totals)],
+    routes: &[(std::sync::Arc<str>, Totals)],
     now: Timestamp,
 ) -> Vec<Value> {
     let seconds = status.since.map_or(3600, |since| now.since(since).as_secs().clamp(1, 3600));
@@ -234,8 +267,6 @@ fn busiest(
                 "place": route.and_then(|route| admin.node.place(route.source())),
                 "per_s": rounded(totals.permitted, seconds),
                 "denied_share": rounded(denied * 1000, totals.permitted + denied) / 1000.0,
-                "p50_us": null,
-                "p99_us": null,
                 "clients": clients.len(),
             })
         })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use poem::Body;
+use poem::{Body, web::Data};
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
     param::{Path, Query},
@@ -14,8 +14,9 @@ use scopegate_provider::{
 };
 
 use super::{
-    Admin,
+    Admin, Rights,
     bodies::{Deleted, List},
+    effect::{Change, Effect},
     moment, rfc3339, unprocessable,
 };
 use crate::{
@@ -101,6 +102,9 @@ enum Created {
     /// It is in force, on this node at once and on every other within a second.
     #[oai(status = 201)]
     Revocation(Json<RevocationBody>),
+    /// The effect that it would have. Nothing is changed (`dry_run=true`).
+    #[oai(status = 200)]
+    Effect(Json<Effect>),
 }
 
 /// What was imported.
@@ -147,9 +151,16 @@ impl RevocationsApi {
     async fn create(
         &self,
         principal: Principal,
+        Data(rights): Data<&Rights>,
         Json(new): Json<NewRevocationBody>,
+        /// `true`: change nothing, and answer the effect that it would have.
+        Query(dry_run): Query<Option<bool>>,
     ) -> poem::Result<Created> {
         let record = self.record(new).await?;
+        if rights.dry_run(dry_run)? {
+            let effect = self.0.effect(&principal, rights, &Change::Revoke(&record));
+            return Ok(Created::Effect(Json(effect)));
+        }
         let made =
             self.0.store.revoke(&Actor::from(&*principal), vec![record]).await.map_err(Problem::from)?;
         let made = made.into_iter().next().ok_or_else(super::scopes::unexpected)?;

@@ -1,4 +1,4 @@
-//! `/admin/routes`: the table by which is decided, and the routes of the store in it.
+//! `/admin/routes`: the table of routes in force, and the routes of the store in it.
 
 #![expect(clippy::unused_async, reason = "poem-openapi asks for async functions")]
 
@@ -7,21 +7,24 @@ use poem_openapi::{
     param::{Header, Path, Query},
     payload::Json,
 };
-use serde_json::Value;
+use scopegate_provider::{Scope, ScopeSet};
+use serde_json::{Map, Value, json};
 
 use super::{
     Admin,
     bodies::{Deleted, List},
     expected,
     scopes::unexpected,
+    unprocessable,
 };
 use crate::{
     api::etag::etag,
+    config::own_endpoints::{Reach, ServedEndpoint},
     gate::Principal,
-    policy::{Route, Source},
+    policy::{ActorTest, Alternative, ClaimValue, HostPattern, Route, Rule, Source},
     problem::Problem,
     reason::Reason,
-    store::{Actor, Edit, Edited, EntryKind, RecordId, StoredRoute},
+    store::{Actor, Edit, Edited, EntryKind, RecordId, StoredPolicy, StoredRoute},
 };
 
 /// The endpoints.
@@ -49,6 +52,63 @@ struct RouteBody {
     /// Where in the file.
     #[oai(skip_serializing_if_is_none)]
     place: Option<String>,
+    /// The requirement of its rule: scopes (`all`, `any`), `roles`, `claims`, `clients`, `providers`, `audience`, `acr`,
+    /// `max_age`, `proof`, `actor` and `details`, or `any_of` several of these.
+    #[oai(skip_serializing_if_is_none)]
+    require: Option<Value>,
+    /// `anonymous`, `optional`, `authenticated` or `nobody`, in place of a requirement.
+    #[oai(skip_serializing_if_is_none)]
+    allow: Option<String>,
+    /// Its methods; empty for every method.
+    methods: Vec<String>,
+    /// Its host, unless it is any.
+    #[oai(skip_serializing_if_is_none)]
+    host: Option<String>,
+    /// Its path.
+    #[oai(skip_serializing_if_is_none)]
+    path: Option<String>,
+    /// `shadow` if it is logged and counted without effect.
+    #[oai(skip_serializing_if_is_none)]
+    mode: Option<String>,
+    /// Its requests of the Model Context Protocol.
+    #[oai(skip_serializing_if_is_none)]
+    mcp: Option<Value>,
+    /// `true` for an endpoint of scopegate itself, which answers before the policy.
+    own: bool,
+    /// The version of a stored route.
+    #[oai(skip_serializing_if_is_none)]
+    version: Option<i64>,
+}
+
+impl RouteBody {
+    /// Returns a body with nothing but an id.
+    fn new(id: String, source: &str, declared_by: String) -> Self {
+        Self {
+            id,
+            pattern: String::new(),
+            rule: String::new(),
+            source: source.to_owned(),
+            declared_by,
+            ignored: None,
+            place: None,
+            require: None,
+            allow: None,
+            methods: Vec::new(),
+            host: None,
+            path: None,
+            mode: None,
+            mcp: None,
+            own: false,
+            version: None,
+        }
+    }
+
+    /// Returns `true` if a text occurs in what the table shows of the route, in any case.
+    fn mentions(&self, text: &str) -> bool {
+        let place = self.place.as_deref().unwrap_or_default();
+        let shown = [&self.pattern, &self.rule, &self.id, place, &self.declared_by];
+        shown.iter().any(|shown| shown.to_lowercase().contains(text))
+    }
 }
 
 /// A route of the store.
@@ -90,14 +150,28 @@ impl RoutesApi {
         Query(limit): Query<Option<usize>>,
         /// Where the page before ended.
         Query(after): Query<Option<usize>>,
+        /// Only routes in whose pattern, rule, id or place this text occurs.
+        Query(q): Query<Option<String>>,
+        /// Only routes that a caller with just these scopes, separated by spaces, reaches; other terms aside.
+        Query(with): Query<Option<String>>,
     ) -> poem::Result<Json<List<RouteBody>>> {
-        let (limit, from) = (super::limit(limit)?, after.unwrap_or(0));
+        let limit = super::limit(limit)?;
+        let from = after.unwrap_or(0);
+        let held: Option<ScopeSet> = with.map(|with| parse_scopes(&with)).transpose()?;
+        let text = q.unwrap_or_default().to_lowercase();
         let state = self.0.gate.current();
-        let routes = state.policy().routes_by_precedence();
-        let ignored = self.ignored();
-        let all = routes.len() + ignored.len();
-        let in_force = routes.iter().map(|route| self.body(route));
-        let page: Vec<_> = in_force.chain(ignored).skip(from).take(limit).collect();
+        let stored = self.0.store.policy();
+        let routes = state.policy().routes_by_precedence().into_iter();
+        let reached =
+            routes.filter(|route| held.as_ref().is_none_or(|held| route.rule().is_reached_with(held)));
+        let mut bodies: Vec<RouteBody> = reached.map(|route| self.body(route, &stored)).collect();
+        if held.is_none() {
+            bodies.extend(self.ignored());
+            bodies.extend(self.0.node.own_endpoints().iter().map(own));
+        }
+        bodies.retain(|body| text.is_empty() || body.mentions(&text));
+        let all = bodies.len();
+        let page: Vec<_> = bodies.into_iter().skip(from).take(limit).collect();
         let end = from.saturating_add(page.len());
         Ok(List::new(page, (end < all).then(|| end.to_string())))
     }
@@ -188,40 +262,132 @@ impl RoutesApi {
             let route = stored.routes.get(&RecordId::from_text(id));
             let pattern = route.and_then(|route| route.definition.get("match")).cloned().unwrap_or_default();
             bodies.push(RouteBody {
-                id: id.to_string(),
                 pattern: pattern.as_str().map_or_else(|| pattern.to_string(), str::to_owned),
-                rule: String::new(),
-                source: "store".to_owned(),
-                declared_by: error.at.to_string(),
-                place: None,
                 ignored: Some(format!("`{}`: {}", error.key, error.problem)),
+                version: route.map(|route| route.version.0),
+                ..RouteBody::new(id.to_string(), "store", error.at.to_string())
             });
         }
         let unreadable = stored.unreadable.values().filter(|entry| entry.kind == EntryKind::Route);
         bodies.extend(unreadable.map(|entry| RouteBody {
-            id: entry.name.clone(),
-            pattern: String::new(),
-            rule: String::new(),
-            source: "store".to_owned(),
-            declared_by: format!("stored route {}", entry.name),
-            place: None,
             ignored: Some(entry.reason.clone()),
+            ..RouteBody::new(entry.name.clone(), "store", format!("stored route {}", entry.name))
         }));
         bodies
     }
 
-    fn body(&self, route: &Route) -> RouteBody {
+    fn body(&self, route: &Route, stored: &StoredPolicy) -> RouteBody {
         let source = route.source();
+        let pattern = route.pattern();
+        let require = requirement(route.rule());
+        let version = match source {
+            Source::StoredRoute { id } => {
+                stored.routes.get(&RecordId::from_text(id)).map(|route| route.version.0)
+            }
+            _ => None,
+        };
+        let name = if source.is_file() { "file" } else { "store" };
         RouteBody {
-            id: id(source),
-            pattern: route.pattern().to_string(),
+            pattern: pattern.to_string(),
             rule: route.rule().to_string(),
-            source: if source.is_file() { "file" } else { "store" }.to_owned(),
-            declared_by: source.to_string(),
             place: self.0.node.place(source),
-            ignored: None,
+            allow: require.is_none().then(|| route.rule().to_string()),
+            require,
+            methods: pattern
+                .methods
+                .named()
+                .iter()
+                .filter(|method| pattern.methods.contains(method))
+                .map(ToString::to_string)
+                .collect(),
+            host: (pattern.host_path.host != HostPattern::Any).then(|| pattern.host_path.host.to_string()),
+            path: Some(pattern.host_path.path.to_string()),
+            mode: route.is_shadow().then(|| "shadow".to_owned()),
+            mcp: pattern.mcp.as_ref().map(|mcp| json!({ "method": mcp.method, "name": mcp.name })),
+            version,
+            ..RouteBody::new(id(source), name, source.to_string())
         }
     }
+}
+
+/// Returns the row of an endpoint of scopegate itself.
+fn own(served: &ServedEndpoint) -> RouteBody {
+    let methods: Vec<String> = served.endpoint.methods.iter().map(ToString::to_string).collect();
+    let path = match served.endpoint.reach {
+        Reach::Exact => served.path.clone(),
+        Reach::Below => format!("{}/**", served.path),
+    };
+    RouteBody {
+        pattern: format!("{} {path}", methods.join("|")),
+        rule: served.endpoint.access.to_string(),
+        methods,
+        path: Some(path),
+        own: true,
+        ..RouteBody::new(format!("own:{}", served.path), "own", "scopegate".to_owned())
+    }
+}
+
+/// Returns the requirement of a rule as the configuration would write it, or `None` if it names none.
+fn requirement(rule: &Rule) -> Option<Value> {
+    match rule.alternatives() {
+        [] => None,
+        [one] => Some(alternative(one)),
+        several => Some(json!({ "any_of": several.iter().map(alternative).collect::<Vec<_>>() })),
+    }
+}
+
+fn alternative(one: &Alternative) -> Value {
+    let mut members = Map::new();
+    let lists = [
+        ("all", json!(one.all)),
+        ("any", json!(one.any)),
+        ("roles", json!(one.roles)),
+        ("clients", json!(one.clients)),
+        ("providers", json!(one.providers)),
+        ("audience", json!(one.audience)),
+        ("acr", json!(one.acr)),
+        ("details", json!(one.details)),
+    ];
+    members.extend(
+        lists
+            .into_iter()
+            .filter(|(_, value)| *value != json!([]))
+            .map(|(name, value)| (name.to_owned(), value)),
+    );
+    if !one.claims.is_empty() {
+        let claims = one.claims.iter().map(|test| {
+            (test.path.as_str().to_owned(), test.values.iter().map(claim_value).collect::<Value>())
+        });
+        members.insert("claims".to_owned(), Value::Object(claims.collect()));
+    }
+    let others = [
+        ("max_age", one.max_age.map(|max_age| json!(max_age.to_string()))),
+        ("proof", one.proof.map(|proof| json!(proof))),
+        ("actor", one.actor.as_ref().map(actor)),
+    ];
+    members.extend(others.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    Value::Object(members)
+}
+
+fn claim_value(value: &ClaimValue) -> Value {
+    match value {
+        ClaimValue::Equals(value) => value.clone(),
+        ClaimValue::Prefix(prefix) => json!({ "prefix": prefix }),
+        ClaimValue::Segment { name, .. } => json!({ "path": name }),
+    }
+}
+
+fn actor(test: &ActorTest) -> Value {
+    match test {
+        ActorTest::Absent => json!("none"),
+        ActorTest::Present => json!("any"),
+        ActorTest::OneOf(ids) => json!(ids),
+    }
+}
+
+fn parse_scopes(text: &str) -> Result<ScopeSet, Problem> {
+    let scopes = text.split_whitespace().map(Scope::parse);
+    scopes.collect::<Result<_, _>>().map_err(|error| unprocessable(Reason::InvalidScope, error.to_string()))
 }
 
 /// A route of the file and one that a scope opens is known by what declares it.

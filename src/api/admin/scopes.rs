@@ -17,7 +17,7 @@ use super::{
 use crate::{
     api::etag::etag,
     gate::Principal,
-    policy::settings::ScopeSettings,
+    policy::{Definition, settings::ScopeSettings},
     problem::Problem,
     reason::Reason,
     store::{Actor, Edit, Edited, EntryKind, StoredScope},
@@ -37,6 +37,8 @@ struct ScopeBody {
     description: String,
     /// The patterns of the routes that it opens.
     routes: Vec<String>,
+    /// The narrower scopes that a holder of this one has as well, directly or through others.
+    implies: Vec<String>,
     /// Where it is declared: `file` or `store`. What the file declares is changed there.
     source: String,
 }
@@ -193,7 +195,7 @@ impl ScopesApi {
     fn all(&self) -> Vec<ScopeBody> {
         let (definition, stored) = (self.0.node.definition(), self.0.store.policy());
         let mut scopes: Vec<_> =
-            definition.scopes().map(|(_, name, settings)| of_file(name, settings)).collect();
+            definition.scopes().map(|(_, name, settings)| of_file(name, settings, &definition)).collect();
         scopes.extend(stored.scopes.values().map(|scope| of_store(scope)));
         // Stable: of two with one name the file's stays.
         scopes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -215,8 +217,25 @@ pub(super) fn unexpected() -> Problem {
     Problem::new(Reason::InternalError, "something went wrong here")
 }
 
-fn of_file(name: &Scope, settings: &ScopeSettings) -> ScopeBody {
+/// Returns the scopes that a scope implies, directly or through others.
+fn implied(name: &Scope, definition: &Definition) -> Vec<String> {
+    let mut found: Vec<&Scope> = Vec::new();
+    let mut open = vec![name];
+    while let Some(next) = open.pop() {
+        let settings = definition.scopes().filter(|(_, declared, _)| *declared == next);
+        for narrower in settings.flat_map(|(.., settings)| settings.implies()) {
+            if !found.contains(&narrower) {
+                found.push(narrower);
+                open.push(narrower);
+            }
+        }
+    }
+    found.into_iter().map(ToString::to_string).collect()
+}
+
+fn of_file(name: &Scope, settings: &ScopeSettings, definition: &Definition) -> ScopeBody {
     ScopeBody {
+        implies: implied(name, definition),
         name: name.to_string(),
         description: settings.description().to_owned(),
         routes: settings.routes().to_vec(),
@@ -229,6 +248,7 @@ fn of_store(scope: &StoredScope) -> ScopeBody {
         name: scope.name.to_string(),
         description: scope.description.clone(),
         routes: scope.routes.clone(),
+        implies: Vec::new(),
         source: "store".to_owned(),
     }
 }

@@ -15,6 +15,27 @@ function encoded(authorization) {
   return "Basic " + btoa(parts.map(encodeURIComponent).join(":"));
 }
 
+// Dark as the operator page is, or as the system is.
+const system = window.matchMedia("(prefers-color-scheme: dark)");
+function theme() {
+  let chosen = null;
+  try {
+    chosen = window.localStorage.getItem("theme");
+  } catch {
+    chosen = null;
+  }
+  document.documentElement.classList.toggle("dark-mode", chosen ? chosen === "dark" : system.matches);
+}
+theme();
+system.addEventListener("change", theme);
+
+// A pasted token is in this field and nowhere else.
+const pasted = document.getElementById("pasted");
+document.getElementById("pasted-clear").addEventListener("click", () => {
+  pasted.value = "";
+  pasted.focus();
+});
+
 window.ui = SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#swagger-ui",
@@ -31,6 +52,10 @@ window.ui = SwaggerUIBundle({
     const authorization = request.headers && request.headers.Authorization;
     if (typeof authorization === "string" && authorization.startsWith("Basic ")) {
       request.headers.Authorization = encoded(authorization);
+    }
+    const token = pasted.value.trim().replace(/^Bearer /i, "");
+    if (authorization === undefined && token !== "" && !request.loadSpec) {
+      request.headers = { ...request.headers, Authorization: `Bearer ${token}` };
     }
     return request;
   },

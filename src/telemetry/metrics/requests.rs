@@ -125,6 +125,17 @@ impl Requests {
         routes.into_iter().collect()
     }
 
+    /// Returns the numbers of requests so far by provider.
+    pub fn totals_by_provider(&self) -> HashMap<ProviderName, Totals> {
+        let mut providers: HashMap<ProviderName, Totals> = HashMap::new();
+        for series in self.places.iter().filter_map(OnceLock::get) {
+            if let Some(provider) = &series.provider {
+                providers.entry(provider.clone()).or_default().add(series);
+            }
+        }
+        providers
+    }
+
     /// Writes what was counted.
     pub fn write(&self, page: &mut Exposition) {
         let help = "Answers, by the pattern of the route that decided, what was decided and why.";

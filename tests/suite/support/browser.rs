@@ -96,17 +96,56 @@ impl Browser {
         }
     }
 
-    /// What the browser has written to its console since the last call.
+    /// Presses keys without going to an element first.
+    pub(crate) async fn press(&self, keys: &str) {
+        let focused = self.page.active_element().await.unwrap();
+        focused.send_keys(keys).await.unwrap();
+    }
+
+    /// Returns the value of a script.
+    pub(crate) async fn run(&self, script: &str) -> Value {
+        self.page.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// Waits until the address holds `wanted`.
+    pub(crate) async fn wait_for_address(&self, wanted: &str) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let address = self.page.current_url().await.unwrap();
+            if address.as_str().contains(wanted) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "the address stayed {address}, without {wanted}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Shows the page as a screen of this size does.
+    pub(crate) async fn resize(&self, width: u32, height: u32) {
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        let command = json!({ "cmd": "Emulation.setDeviceMetricsOverride", "params": metrics });
+        self.command("goog/cdp/execute", &command).await;
+    }
+
+    /// Returns a picture of the page as PNG.
+    pub(crate) async fn picture(&self) -> Vec<u8> {
+        self.page.screenshot().await.unwrap()
+    }
+
+    /// Returns the entries of the browser's console since the last call.
     pub(crate) async fn console(&self) -> Vec<String> {
-        let session = self.page.session_id().await.unwrap().unwrap();
-        let url = format!("{}/session/{session}/se/log", self.driver.url);
-        let body = json!({ "type": "browser" }).to_string();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let answer =
-            http.post(url).header("content-type", "application/json").body(body).send().await.unwrap();
-        let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        let answer = self.command("se/log", &json!({ "type": "browser" })).await;
         let entries = answer["value"].as_array().unwrap();
         entries.iter().map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Sends a command of the driver that the client does not know.
+    async fn command(&self, path: &str, body: &Value) -> Value {
+        let session = self.page.session_id().await.unwrap().unwrap();
+        let url = format!("{}/session/{session}/{path}", self.driver.url);
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = http.post(url).header("content-type", "application/json").body(body.to_string());
+        serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap()
     }
 
     /// Ends the browser; one that a failed test leaves behind ends with its driver.

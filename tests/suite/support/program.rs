@@ -72,6 +72,11 @@ impl Server {
         }
     }
 
+    /// Starts another command in its folder, with a variable of the environment.
+    pub(crate) fn spawn(&self, arguments: &[&str], (name, value): (&str, &str)) -> Child {
+        command(self.folder.path()).args(arguments).env(name, value).stdout(Stdio::piped()).spawn().unwrap()
+    }
+
     /// Sends it a signal, such as `HUP`.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();

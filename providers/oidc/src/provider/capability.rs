@@ -209,6 +209,7 @@ impl OidcProvider {
                 .unwrap_or_default(),
             last_refresh: status.last_refresh,
             next_refresh: status.next_refresh,
+            stale_at: remote.stale_at(),
             refreshes: status.refreshes,
             failed_refreshes: status.failed_refreshes,
             last_error: status.last_error.clone(),

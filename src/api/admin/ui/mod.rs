@@ -7,19 +7,24 @@ mod sign_in;
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::{Body, Endpoint, Request, Response, Result};
 use scopegate_provider::{Clock, Provider, ScopeSet, Timestamp};
 
-pub use self::session::SessionKey;
 use self::{
     assets::ASSETS,
     pages::{SignIn, SignInRefusal},
     session::{Purpose, cookie, lifetime, set_cookie},
     sign_in::{Pending, SignInError},
 };
+pub use self::{pages::Landing, session::SessionKey};
 use super::AdminGuard;
 use crate::{gate::Gate, problem::Problem};
+
+/// Returns a file of the page at `version/name`, or 404.
+pub fn asset(path: &str, request: &HeaderMap) -> Response {
+    ASSETS.response(path, request)
+}
 
 /// The longest form that the sign-in reads, in bytes: a token and a path.
 const FORM_LIMIT: usize = 64 * 1024;

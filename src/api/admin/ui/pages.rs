@@ -102,6 +102,65 @@ struct SignedIn {
     to: String,
 }
 
+/// The state of a node, for the page at `/` of the operations listener.
+#[derive(Debug)]
+pub struct Landing {
+    /// Set if the node can decide.
+    pub ready: bool,
+    /// The reasons for which it cannot.
+    pub reasons: Vec<String>,
+    /// The faults that do not keep it from deciding.
+    pub degraded: Vec<String>,
+    /// The name of the node.
+    pub node: String,
+    /// The number of the configuration in force.
+    pub generation: u64,
+    /// The time since the node started, in words.
+    pub uptime: String,
+    /// The address of the operator page, if it is served.
+    pub administration: Option<String>,
+    /// The address of the documentation, if it is served.
+    pub docs: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "landing.html")]
+struct LandingTemplate {
+    page: Page,
+    ready: bool,
+    reasons: Vec<String>,
+    degraded: Vec<String>,
+    node: String,
+    version: &'static str,
+    generation: u64,
+    uptime: String,
+    administration: Option<String>,
+    docs: Option<String>,
+}
+
+impl Landing {
+    /// Returns the page.
+    pub fn response(self) -> Response {
+        let assets = format!("/assets/{}", ASSETS.version);
+        let page = Page { admin: String::new(), assets, title: "Operations", module: "" };
+        let Self { ready, reasons, degraded, node, generation, uptime, administration, docs } = self;
+        let version = env!("CARGO_PKG_VERSION");
+        let template = LandingTemplate {
+            page,
+            ready,
+            reasons,
+            degraded,
+            node,
+            version,
+            generation,
+            uptime,
+            administration,
+            docs,
+        };
+        html(StatusCode::OK, template.render())
+    }
+}
+
 /// Returns the screen at `path` below `/admin/ui`, or `None`.
 pub(super) fn screen(admin: &str, path: &str) -> Option<Response> {
     let first = path.split('/').nth(1).unwrap_or_default();

@@ -12,6 +12,7 @@ use scopegate_provider::{Clock, Credentials, Principal, Timestamp};
 use crate::{
     gate::{Gate, Permit, State},
     policy::{CallerAt, Decision, Policy, Target},
+    telemetry::metrics::{Holder, OpenStream},
     upstream::{AbortSignal, Aborted},
 };
 
@@ -71,6 +72,7 @@ impl StreamGuard {
     /// Completes when the stream has to end.
     async fn ended(&self) -> StreamEnd {
         let mut checked = Weak::new();
+        let mut counted = None;
         loop {
             let now = self.clock.now();
             if let Some(end) = self.stream.end(&self.gate.current(), now, &mut checked) {
@@ -78,7 +80,20 @@ impl StreamGuard {
             }
             let left = self.stream.caller.as_ref().map(|caller| caller.ends_at.since(now));
             self.clock.sleep(left.map_or(CHECK_INTERVAL, |left| left.min(CHECK_INTERVAL))).await;
+            // Most answers have ended by now: they are no streams.
+            if counted.is_none() {
+                counted = self.count();
+            }
         }
+    }
+
+    /// Counts the stream among the open ones.
+    fn count(&self) -> Option<OpenStream> {
+        let holder = self.stream.caller.as_ref().map(|caller| Holder {
+            principal: caller.principal.clone(),
+            credentials: caller.credentials.clone(),
+        });
+        self.gate.current().streams().map(|streams| streams.enter(holder))
     }
 }
 

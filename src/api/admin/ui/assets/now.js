@@ -33,6 +33,7 @@ function attention(list) {
   const total = overview.rates.permitted.at(-2) ?? 0;
   $("#sentence").textContent = list.length > 0 ? `${NUMBERS[Math.min(5, list.length)]} ${list.length === 1 ? "thing needs" : "things need"} attention.` : total + sum(overview.rates.permitted) + sum(overview.rates.denied) === 0 ? "Ready. No requests yet." : "All is well.";
 }
+const micros = (value) => (value === undefined || value === null ? "–" : value < 10000 ? `${count(value)} µs` : `${count(Math.round(value / 1000))} ms`);
 const sum = (values) => values.reduce((a, b) => a + b, 0);
 const perSecond = (perMinute) => (perMinute >= 600 ? Math.round(perMinute / 60) : Math.round(perMinute / 6) / 10);
 
@@ -45,7 +46,7 @@ function figures(rates) {
   const n = (value, unit) => [value, h("small", {}, unit)];
   const latency = rates ?? { p50_us: overview.latency_us.p50, p99_us: overview.latency_us.p99 };
   const permitted = rates?.permitted ?? perSecond(overview.rates.permitted.at(-2) ?? 0), denied = rates?.denied ?? perSecond(overview.rates.denied.at(-2) ?? 0);
-  const all = [["Permitted", n(count(permitted), "/s")], ["Denied", n(count(denied), "/s")], ["Median decision", latency.p50_us ? n(latency.p50_us, "µs") : "–"], ["99th percentile", latency.p99_us ? n(latency.p99_us, "µs") : "–"], ["Open streams", count(rates?.streams ?? overview.streams)], ["Cached tokens", count(overview.cached_tokens)]];
+  const all = [["Permitted", n(count(permitted), "/s")], ["Denied", n(count(denied), "/s")], ["Median decision", micros(latency.p50_us || null)], ["99th percentile", micros(latency.p99_us || null)], ["Open streams", count(rates?.streams ?? overview.streams)], ["Cached tokens", count(overview.cached_tokens)]];
   put($("#figures"), all.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 function strip() {
@@ -64,9 +65,11 @@ function strip() {
 }
 function passes() {
   const rows = overview.permitted ?? [];
+  const timed = rows.some((r) => r.p50_us !== undefined && r.p50_us !== null);
+  const heads = ["", "Per second", "Route", "Denied", ...(timed ? ["Median", "99th percentile"] : []), "Clients", "Declared in"];
   $("#passing").hidden = rows.length === 0;
-  put($("#allowed"), h("table", { class: "fold" }, h("caption", { class: "vh" }, "The busiest routes of the last hour"), h("thead", {}, h("tr", {}, ["", "Per second", "Route", "Denied", "Median", "99th percentile", "Clients", "Declared in"].map((name, n) => h("th", { class: [1, 3, 4, 5, 6].includes(n) ? "num" : "", scope: "col" }, name || h("span", { class: "vh" }, "Decision"))))),
-    h("tbody", {}, rows.map((r) => h("tr", {}, h("td", {}, glyph("permit")), h("td", { class: "num strong inl" }, count(r.per_s)), h("td", { class: "inl" }, lit(r.route)), h("td", { class: "num inl", "data-name": "denied" }, `${(r.denied_share * 100).toFixed(1)} %`), h("td", { class: "num drop" }, `${r.p50_us} µs`), h("td", { class: "num inl", "data-name": "p99" }, `${r.p99_us} µs`), h("td", { class: "num drop" }, count(r.clients)), h("td", { class: "dim drop" }, r.place ?? "–"))))));
+  put($("#allowed"), h("table", { class: "fold" }, h("caption", { class: "vh" }, "The busiest routes of the last hour"), h("thead", {}, h("tr", {}, heads.map((name) => h("th", { class: ["", "Route", "Declared in"].includes(name) ? "" : "num", scope: "col" }, name || h("span", { class: "vh" }, "Decision"))))),
+    h("tbody", {}, rows.map((r) => h("tr", {}, h("td", {}, glyph("permit")), h("td", { class: "num strong inl" }, count(r.per_s)), h("td", { class: "inl" }, lit(r.route)), h("td", { class: "num inl", "data-name": "denied" }, `${(r.denied_share * 100).toFixed(1)} %`), timed && [h("td", { class: "num drop" }, micros(r.p50_us)), h("td", { class: "num inl", "data-name": "p99" }, micros(r.p99_us))], h("td", { class: "num drop" }, count(r.clients)), h("td", { class: "dim drop" }, r.place ?? "–"))))));
 }
 
 const reasonCell = (d) => h("td", {}, words(d.reason), lacking(d.missing).map((name) => [" ", scope(name, "lack")]));
@@ -95,7 +98,7 @@ const ROWS = 14;
 let running = true, kind = "all", waiting = 0, kept = [];
 const row = (d, cls = "") => {
   const outcome = d.shadow && d.outcome === "permitted" && d.shadow.outcome !== "permitted" ? "shadow" : OUTCOME[d.outcome];
-  return h("tr", { class: cls }, h("td", {}, glyph(outcome)), h("td", { class: "dim side" }, time(d.at)), h("td", { class: "one" }, lit(`${d.method} ${d.path}`)), h("td", { class: "inl" }, d.outcome === "permitted" ? h("span", { class: "dim" }, "permitted") : words(d.reason)), h("td", { class: "inl" }, d.client && lit(d.client), " ", h("span", { class: "dim" }, d.provider ?? "")), h("td", { class: "num dim drop" }, `${d.micros} µs`), h("td", { class: "num drop" }, h("a", { class: "lit dim", href: why(d.request_id) }, d.request_id.slice(0, 12))));
+  return h("tr", { class: cls }, h("td", {}, glyph(outcome)), h("td", { class: "dim side" }, time(d.at)), h("td", { class: "one" }, lit(`${d.method} ${d.path}`)), h("td", { class: "inl" }, d.outcome === "permitted" ? h("span", { class: "dim" }, "permitted") : words(d.reason)), h("td", { class: "inl" }, d.client && lit(d.client), " ", h("span", { class: "dim" }, d.provider ?? "")), h("td", { class: "num dim drop" }, micros(d.micros)), h("td", { class: "num drop" }, h("a", { class: "lit dim", href: why(d.request_id) }, d.request_id.slice(0, 12))));
 };
 const wanted = (d) => kind === "all" || OUTCOME[d.outcome] === kind;
 function drawLive() {

@@ -132,8 +132,7 @@ async function sheet(route) {
   let was = "", etag = null, base = null, checked = null;
   if (!route.isNew) {
     const { data, etag: tag } = await read(`/routes/${encodeURIComponent(route.id)}`);
-    const { id: _, source: __, ...definition } = data;
-    was = pretty(definition);
+    was = pretty(data.route);
     etag = tag;
   }
   const area = h("textarea", { id: "definition", class: "lit", rows: 8, spellcheck: "false", value: was || '{\n  "match": "GET /reports/**",\n  "require": "reports"\n}', "aria-describedby": "definition-hint", oninput: () => { checked = null; save.disabled = true; put(result); hint.textContent = "Changed since the last check."; } });

@@ -21,7 +21,7 @@ async function effect() {
   try {
     const found = await send("POST", "/revocations?dry_run=true", body());
     if (mine !== asking) return;
-    put($("#effect"), h("p", {}, icon("deny", "is-deny"), " This affects ", h("b", {}, `${count(found.requests_1h)} requests of the last hour`), found.addresses !== undefined && found.addresses !== null && ` from ${count(found.addresses)} addresses`, " and ends ", h("b", {}, `${count(found.streams)} open streams`), "."), found.own_session && h("p", { class: "err-text" }, icon("warn"), " Your own session ends too."), later);
+    put($("#effect"), h("p", {}, icon("deny", "is-deny"), " This ", found.requests_1h !== undefined && ["affects ", h("b", {}, `${count(found.requests_1h)} remembered requests of the last hour`)], found.addresses !== undefined && found.addresses !== null && ` from ${count(found.addresses)} addresses`, found.requests_1h !== undefined && " and ", "ends ", h("b", {}, `${count(found.streams)} open streams`), "."), found.own_session && h("p", { class: "err-text" }, icon("warn"), " Your own session ends too."), later);
   } catch (error) {
     if (mine === asking) put($("#effect"), h("p", { class: "err-text" }, icon("warn"), ` ${error.message}`), later);
   }

@@ -34,7 +34,7 @@ function headline(a) {
 
 function stations(a) {
   const route = a.route, decided = a.decided_by ?? a.route;
-  const way = [step("", "check", "The request", a.target?.notes?.length ? "normalized" : "is regular", facts([["As sent", a.target?.sent && lit(a.target.sent)], ["Decided on", lit(typeof a.target === "string" ? a.target : [a.target?.method, a.target?.host, a.target?.path].filter(Boolean).join(" "))], ["Notes", a.target?.notes?.length > 0 && a.target.notes.map((note) => h("div", {}, note))]]))];
+  const way = [step("", "check", "The request", a.target?.notes?.length ? "normalized" : "is regular", facts([["As sent", a.target?.sent && lit(a.target.sent)], ["Decided on", lit(typeof a.target === "string" ? a.target : [a.target?.method, a.target?.host, a.target?.path].filter(Boolean).join(" "))], ["Notes", a.target?.notes?.length > 0 && a.target.notes.map((note) => h("div", {}, words(note)))]]))];
   way.push(route
     ? step("", "check", "The route", "the most specific match", facts([["Pattern", lit(route.match ?? route)], ["Declared in", (route.place ?? a.place) && h("a", { class: "lit", href: `${UI}/policy?q=${encodeURIComponent(route.match ?? route)}` }, route.place ?? a.place)], ["Requires", (route.rule ?? a.rule) && lit(route.rule ?? a.rule)]]), others(a))
     : step("stop", "deny", "The route", "no pattern matches", a.nearest && h("p", {}, "Nearest route: ", lit(a.nearest.match ?? a.nearest)), others(a)));
@@ -48,7 +48,7 @@ function stations(a) {
     way.push(step(a.permitted ? "" : "stop", a.permitted ? "check" : "deny", "The rule", a.permitted ? "holds" : "denied the request here", alternatives.map((alternative, n) => [alternatives.length > 1 && h("h3", {}, n > 0 ? "or else" : "either"), requirements(alternative.requirements)]), decided?.note && h("p", { class: "soft" }, decided.note)));
   }
   if (!a.permitted) {
-    const least = [...(a.least?.scopes ?? []).map((name) => scope(name, "lack")), ...(a.least?.roles ?? []).map((name) => [" role ", lit(name)])];
+    const least = [...(a.least?.scopes ?? []).map((name) => scope(name, "lack")), ...(a.least?.roles ?? []).map((name) => [" role ", lit(name)]), ...(a.least?.conditions ?? []).map((term) => [" ", lit(term)])];
     way.push(step("todo", "right", "What would pass", "the smallest change", facts([["Missing", least.length > 0 && least], ["Clients that pass here", a.clients_with?.length > 0 && plain(a.clients_with)], ["What to do", a.advice]]),
       a.curl && [h("p", {}, "With such a token this passes:"), code(a.curl)], a.challenge && h("details", {}, h("summary", {}, "The challenge that the caller got"), code(`WWW-Authenticate: ${a.challenge}`)),
       h("p", { class: "acts" }, route && h("a", { class: "btn", href: `${UI}/policy?q=${encodeURIComponent(route.match ?? route)}` }, "Open the route"), " ", a.token?.client && h("a", { class: "btn", href: `${UI}/revocations?kind=client&value=${encodeURIComponent(a.token.client)}&provider=${encodeURIComponent(a.token.provider ?? "")}` }, "Revoke this client"))));
@@ -56,8 +56,8 @@ function stations(a) {
   return [headline(a), h("ol", { class: "way" }, way)];
 }
 function others(a) {
-  const list = (a.considered ?? []).filter((other) => !other.decides);
-  return list.length > 0 && h("details", {}, h("summary", {}, `${list.length} other ${list.length === 1 ? "route was" : "routes were"} considered`), h("table", {}, h("tbody", {}, list.map((other) => h("tr", {}, h("td", {}, lit(other.match ?? other.route ?? other.pattern ?? "")), h("td", { class: "dim" }, other.place ?? ""), h("td", { class: "soft" }, words(other.why ?? other.reason ?? "")))))));
+  const list = (a.readings?.[0]?.considered ?? []).filter((other) => other.outcome !== "decides");
+  return list.length > 0 && h("details", {}, h("summary", {}, `${list.length} other ${list.length === 1 ? "route was" : "routes were"} considered`), h("table", {}, h("tbody", {}, list.map((other) => h("tr", {}, h("td", {}, lit(other.match ?? other.route ?? other.pattern ?? "")), h("td", { class: "dim" }, other.source ?? ""), h("td", { class: "soft" }, words(other.outcome)))))));
 }
 
 const unknown = () => [h("h1", { class: "vh" }, "Why"), empty("why", "No decision with this id is remembered", "A node remembers its last 10,000 denials and 1,000 permits until it restarts. The log has them all. You can ask about the request itself instead.", code(`scopegate explain --request-id ${query.get("id") ?? "ID"}`))];

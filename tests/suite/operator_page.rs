@@ -1,0 +1,205 @@
+//! The operator page in a browser.
+
+use std::{fs, path::PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::{
+    admin::{Site, site_of},
+    live::watched,
+    support::Browser,
+};
+
+const ESCAPE: &str = "\u{e00c}";
+const ENTER: &str = "\u{e007}";
+
+const SCREENS: [(&str, &str, &str); 6] = [
+    ("", "now", "#sentence"),
+    ("/why", "why", "#ask"),
+    ("/policy", "policy", "#matrix tbody tr"),
+    ("/providers", "providers", ".prov h2"),
+    ("/revocations", "revocations", "#sentence input"),
+    ("/audit", "audit", "#list"),
+];
+
+impl Browser {
+    /// Signs in with a pasted token.
+    async fn signed_in(site: &Site, token: &str) -> Self {
+        let browser = Self::start().await;
+        browser.resize(1440, 1000).await;
+        browser.open(&format!("{}/admin/ui", site.server.url)).await;
+        if browser.run("return document.querySelector('details').open").await == json!(false) {
+            browser.click("summary").await;
+        }
+        browser.write("#token", token).await;
+        browser.click("form button").await;
+        browser.wait_for_text("#sentence", ".").await;
+        browser
+    }
+
+    /// Asserts that the browser has reported neither an error nor a violation of the content security policy.
+    async fn assert_quiet(&self, screen: &str) {
+        let console = self.console().await;
+        assert!(console.is_empty(), "{screen}: {console:#?}");
+    }
+}
+
+/// Makes the requests that a busy site has.
+async fn traffic(site: &Site) -> String {
+    let Site { client, user, root, .. } = site;
+    for number in 1..=4 {
+        client.get_with(&format!("/items/{number}"), user).await;
+    }
+    client.get_with("/nothing/here?with=a-query", user).await;
+    client.get("/items").await;
+    client.get_with("/items", "not-a-token").await;
+    let scope = json!({ "description": "Read reports", "routes": ["GET /reports/**"] });
+    client.json("PUT", "/admin/scopes/reports", root, &scope).await;
+    let route = json!({ "match": "GET /reports/finance/**", "require": { "all": ["reports"], "roles": ["analyst"] } });
+    client.json("POST", "/admin/routes", root, &route).await;
+    let block =
+        json!({ "provider": "local", "client": "old-job", "until_lifted": true, "reason": "replaced" });
+    client.json("POST", "/admin/revocations", root, &block).await;
+    for _ in 0..3 {
+        client.json("PUT", "/items/1", user, &json!({ "name": "x" })).await;
+    }
+    client.json("POST", "/items", user, &json!({ "name": "x" })).await.header("x-request-id").to_owned()
+}
+
+/// Issue 12: from a call that is denied to the rule with file and line, and to a revocation, by keyboard.
+#[tokio::test]
+async fn a_denial_appears_is_explained_with_its_place_and_its_caller_is_revoked_by_keyboard() {
+    let site = site_of(&watched()).await;
+    let browser = Browser::signed_in(&site, &site.root).await;
+    let denied = site.client.json("POST", "/items", &site.user, &json!({ "name": "x" })).await;
+    assert_eq!(denied.status, 403);
+    let id = denied.header("x-request-id").to_owned();
+    browser.wait_for_text("#live tbody", "POST /items").await;
+    browser.wait_for_text("#groups", "insufficient scope").await;
+
+    browser.press("/").await;
+    browser.press(&format!("{id}{ENTER}")).await;
+    browser.wait_for_address(&format!("/admin/ui/why?id={id}")).await;
+    browser.wait_for_text("#answer h1", "items:write").await;
+    let answer = browser.text("#answer").await;
+    assert!(answer.contains("scopegate.yaml:") && answer.contains("demo"), "{answer}");
+
+    browser.press("5").await;
+    browser.wait_for_address("/admin/ui/revocations").await;
+    browser.write("#sentence input.lit", "demo").await;
+    browser.wait_for_text("#effect", "of the last hour").await;
+    browser.press(ENTER).await;
+    browser.wait_for_text("#list", "blocked until lifted").await;
+    let refused = site.client.get_with("/items", &site.user).await;
+    assert_eq!((refused.status, refused.json()["reason"].clone()), (401, json!("revoked")));
+    browser.assert_quiet("the way from a denial to a revocation").await;
+    browser.close().await;
+}
+
+#[tokio::test]
+async fn keys_open_screens_help_and_the_other_theme() {
+    let site = site_of(&watched()).await;
+    let browser = Browser::signed_in(&site, &site.root).await;
+    for (number, (path, ..)) in SCREENS.iter().enumerate().rev() {
+        browser.press(&(number + 1).to_string()).await;
+        browser.wait_for_address(&format!("/admin/ui{path}")).await;
+        browser.text("#main, main").await;
+    }
+    browser.wait_for_text("#sentence", ".").await;
+    let before = browser.run("return getComputedStyle(document.body).backgroundColor").await;
+    browser.press("t").await;
+    assert_ne!(browser.run("return getComputedStyle(document.body).backgroundColor").await, before);
+    browser.press("?").await;
+    browser.wait_for_text("dialog", "Keyboard shortcuts").await;
+    browser.press(ESCAPE).await;
+    assert_eq!(browser.run("return document.querySelector('dialog[open]') === null").await, json!(true));
+    browser.assert_quiet("keys").await;
+    browser.close().await;
+}
+
+/// Issue 12: a caller who may only look has no control that changes anything.
+#[tokio::test]
+async fn a_reader_finds_every_change_disabled() {
+    let site = site_of(&watched()).await;
+    let reader = site.client.token("", "looker", "looker-secret", "scopegate:read").await;
+    let browser = Browser::signed_in(&site, &reader).await;
+    browser.open(&format!("{}/admin/ui/providers", site.server.url)).await;
+    browser.wait_for_text(".prov h2", "local").await;
+    let script = "return [...document.querySelectorAll('.prov .btn')].every((button) => button.disabled)";
+    assert_eq!(browser.run(script).await, json!(true));
+    browser.open(&format!("{}/admin/ui/revocations", site.server.url)).await;
+    browser.text("#sentence button[type=submit]").await;
+    assert_eq!(
+        browser.run("return document.querySelector('#sentence button[type=submit]').disabled").await,
+        json!(true)
+    );
+    browser.assert_quiet("a reader's screens").await;
+    browser.close().await;
+}
+
+/// Texts that callers send stay texts.
+#[tokio::test]
+async fn markup_in_a_path_is_shown_as_text() {
+    let site = site_of(&watched()).await;
+    let browser = Browser::signed_in(&site, &site.root).await;
+    site.client.get_with("/items/%3Cimg%20src=x%20onerror=alert(1)%3E", &site.root).await;
+    browser.wait_for_text("#live tbody", "onerror").await;
+    assert_eq!(browser.run("return document.querySelectorAll('main img').length").await, json!(0));
+    browser.assert_quiet("markup").await;
+    browser.close().await;
+}
+
+/// Every screen in both themes, wide and narrow: no error, nothing wider than the screen. With
+/// `SCOPEGATE_SCREENSHOTS`, a folder, the pictures of the manual are written there.
+#[tokio::test]
+async fn every_screen_fits_in_both_themes_and_reports_nothing() {
+    let site = site_of(&watched()).await;
+    let browser = Browser::signed_in(&site, &site.root).await;
+    let id = traffic(&site).await;
+    let why = format!("/why?id={id}");
+    let mut screens = SCREENS.to_vec();
+    screens.push((&why, "why-denied", "#answer .way"));
+    let pictures = std::env::var_os("SCOPEGATE_SCREENSHOTS").map(PathBuf::from);
+    for theme in ["light", "dark"] {
+        browser.run(&format!("localStorage.setItem('theme', '{theme}')")).await;
+        for (width, height) in [(1440, 900), (390, 844)] {
+            browser.resize(width, height).await;
+            for (path, name, shown) in &screens {
+                browser.open(&format!("{}/admin/ui{path}", site.server.url)).await;
+                browser.text(shown).await;
+                if *name == "now" {
+                    browser.wait_for_text("#groups", "insufficient scope").await;
+                }
+                let wide =
+                    browser.run("return document.documentElement.scrollWidth - window.innerWidth").await;
+                let is_wide = wide.as_i64().is_none_or(|wide| wide > 0);
+                if let Some(folder) = &pictures {
+                    let file = folder.join(format!("{name}-{theme}-{width}.png"));
+                    fs::write(file, browser.picture().await).unwrap();
+                }
+                assert!(!is_wide, "{name} at {width} is {wide} px too wide");
+                let text = browser.text("body").await;
+                let bad = ["null", "undefined", "NaN", "[object"].iter().find(|bad| text.contains(**bad));
+                assert_eq!(bad, None, "{name}: {text}");
+                browser.assert_quiet(name).await;
+            }
+        }
+    }
+    browser.close().await;
+}
+
+/// No token and no query string is on any screen or in any address.
+#[tokio::test]
+async fn no_token_is_in_the_page_or_its_storage() {
+    let site = site_of(&watched()).await;
+    let browser = Browser::signed_in(&site, &site.root).await;
+    traffic(&site).await;
+    browser.wait_for_text("#live tbody", "POST /items").await;
+    let script = "return document.documentElement.outerHTML + JSON.stringify(localStorage) + \
+                  JSON.stringify(sessionStorage) + document.cookie + location.href";
+    let Value::String(everything) = browser.run(script).await else { panic!("the script returns a text") };
+    for secret in [&site.root, &site.user, "a-query"] {
+        assert!(!everything.contains(secret), "{secret}");
+    }
+    browser.close().await;
+}
