@@ -8,18 +8,37 @@ use http::{
 use super::forwarded::Forwarded;
 use crate::{
     gate::identity::headers::is_about_origin,
-    upstream::headers::{contains, remove_matching, remove_request_connection_fields},
+    upstream::headers::{contains, is_misspelt, is_same_field, remove_matching, remove_request_connection_fields},
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
+/// The fields that describe the message itself. A service that reads one of them in another spelling would read another
+/// message than was sent.
+const FRAMING: [&str; 9] = [
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "keep-alive",
+    "http2-settings",
+    "proxy-authorization",
+    "proxy-authenticate",
+    "proxy-connection",
+];
+
 /// Removes what a caller's headers say about its connection and its origin. A caller cannot have removed, by listing
 /// it in `Connection`, what the message needs, the token that was decided on, and the request's id.
 pub(super) fn remove_callers_own(headers: &mut HeaderMap, request_id: &HeaderName) {
     remove_request_connection_fields(headers, &[&HOST, &CONTENT_LENGTH, &AUTHORIZATION, request_id]);
-    remove_matching(headers, |name| name.as_str() == "proxy" || is_about_origin(name.as_str()));
+    remove_matching(headers, |name| {
+        name.as_str() == "proxy"
+            || is_about_origin(name.as_str())
+            || is_misspelt(name, &FRAMING)
+            || (name != request_id && is_same_field(name, request_id))
+    });
     join_cookies(headers);
 }
 
