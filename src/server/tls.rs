@@ -16,7 +16,10 @@ use rustls::{
     RootCertStore, ServerConfig, ServerConnection,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
+    server::{
+        ClientHello, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier,
+        danger::ClientCertVerifier,
+    },
     sign::CertifiedKey,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -127,7 +130,10 @@ impl Tls {
     }
 
     /// Returns the certificate that a client presented in its handshake, if it did.
-    pub(super) fn client_certificate(self: &Arc<Self>, session: &ServerConnection) -> Option<ClientCertificate> {
+    pub(super) fn client_certificate(
+        self: &Arc<Self>,
+        session: &ServerConnection,
+    ) -> Option<ClientCertificate> {
         let chain: Vec<_> =
             session.peer_certificates()?.iter().map(|certificate| certificate.clone().into_owned()).collect();
         Some(ClientCertificate { tls: Arc::clone(self), chain: chain.into(), verified: AtomicU64::default() })

@@ -16,6 +16,7 @@ mod docs;
 mod durability;
 mod emulation;
 mod examples;
+mod exchanges;
 mod faults;
 mod floods;
 mod forward_auth;

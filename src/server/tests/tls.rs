@@ -121,6 +121,8 @@ async fn a_certificate_whose_authority_was_removed_is_not_verified_on_an_open_co
     let certificate = side.client_certificate(server.get_ref().1).unwrap();
     assert!(certificate.is_verified() && certificate.is_verified());
     let removing = async {
+        // The files have been seen as they are.
+        tokio::time::sleep(Duration::from_secs(1)).await;
         std::fs::copy(tls("authority").certificate, &authorities).unwrap();
         tokio::time::sleep(Duration::from_secs(11)).await;
         assert!(!certificate.is_verified());

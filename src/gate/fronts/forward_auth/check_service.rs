@@ -10,16 +10,12 @@ use crate::{
         decision::{Answer, Decided},
         identity::identities::{Identities, TokenForwarding},
         request::subprotocol::{self, Subprotocols},
-        state::State,
     },
-    policy::{RouteOptions, Target},
+    policy::RouteOptions,
     problem::Problem,
     reason::Reason,
     telemetry::Outcome,
 };
-
-/// The path of the resource's metadata (RFC 9728, section 3).
-const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 
 /// What takes a caller's header off where a proxy copies what it is told.
 const NOTHING: HeaderValue = HeaderValue::from_static("");
@@ -73,7 +69,11 @@ impl CheckService {
             Answer::Permitted(permit) => self.judge(permit, headers),
             Answer::Refused(refusal) => {
                 let refusal = elsewhere(*refusal);
-                Err(with_metadata_of_host(refusal, &self.gate.load(), target.as_ref(), asked))
+                // A host that is not valid has no target.
+                Err(match target {
+                    Some(_) => self.gate.load().with_metadata_at(refusal, asked.scheme, &asked.host),
+                    None => refusal,
+                })
             }
         };
         match permitted {
@@ -105,20 +105,6 @@ impl CheckService {
         identity.set(permit.and_then(|permit| permit.principal.as_ref()), &mut headers);
         Some(headers)
     }
-}
-
-/// Adds the URL of the resource's metadata to a challenge, at the host that the caller used, unless another is
-/// configured: the proxy, which is trusted, routes it here.
-fn with_metadata_of_host(
-    refusal: Refusal,
-    state: &State,
-    target: Option<&Target>,
-    original: &OriginalRequest,
-) -> Refusal {
-    let host = str::from_utf8(&original.host).ok().filter(|_| target.is_some());
-    let Some(host) = host.filter(|_| state.settings().resource_metadata.is_none()) else { return refusal };
-    let url = format!("{}://{host}{RESOURCE_METADATA}", original.scheme.as_str());
-    Refusal { problem: refusal.problem.with_resource_metadata(&url), ..refusal }
 }
 
 /// The subprotocols of a `WebSocket` that go on: always told where any were offered, so that a proxy's settings need not

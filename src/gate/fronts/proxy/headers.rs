@@ -8,7 +8,9 @@ use http::{
 use super::forwarded::Forwarded;
 use crate::{
     gate::identity::headers::is_about_origin,
-    upstream::headers::{contains, is_misspelt, is_same_field, remove_matching, remove_request_connection_fields},
+    upstream::headers::{
+        contains, is_misspelt, is_same_field, remove_matching, remove_request_connection_fields,
+    },
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

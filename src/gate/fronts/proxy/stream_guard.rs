@@ -83,7 +83,9 @@ impl StreamGuard {
             let left = self.stream.caller.as_ref().map(|caller| caller.ends_at.since(now));
             self.clock.sleep(left.map_or(CHECK_INTERVAL, |left| left.min(CHECK_INTERVAL))).await;
             let state = self.gate.current();
-            if let Some(caller) = self.stream.caller.as_ref().filter(|caller| caller.has_to_be_verified(&state, standing)) {
+            if let Some(caller) =
+                self.stream.caller.as_ref().filter(|caller| caller.has_to_be_verified(&state, standing))
+            {
                 // Boxed: this is seldom needed, and streams wait for a long time.
                 match Box::pin(caller.verify(&state)).await {
                     Ok(verified) => standing = verified,
@@ -103,7 +105,8 @@ impl Caller {
     /// Verifies the token again: its provider may have been disabled or removed, or its key withdrawn. A provider that
     /// gives no answer changes nothing yet, and is asked again.
     async fn verify(&self, state: &State) -> Result<Option<Standing>, StreamEnd> {
-        let standing = state.authenticator().standing(self.principal.provider()).ok_or(StreamEnd::Withdrawn)?;
+        let standing =
+            state.authenticator().standing(self.principal.provider()).ok_or(StreamEnd::Withdrawn)?;
         match state.authenticator().reverify(&self.credentials).await {
             // The stream itself ends at its own time.
             Ok(()) | Err(AuthnError::Rejected(Rejection::Expired { .. })) => Ok(Some(standing)),
