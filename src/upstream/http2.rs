@@ -81,7 +81,7 @@ pub(super) struct Http2 {
     /// The number of streams that the upstream allows.
     limit: Arc<AtomicUsize>,
     streams: AtomicUsize,
-    /// What is left of [`UPLOAD_WINDOW`].
+    /// The rest of [`UPLOAD_WINDOW`].
     upload_window: AtomicUsize,
     resets: AtomicUsize,
     begun: Instant,

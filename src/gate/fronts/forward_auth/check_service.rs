@@ -17,7 +17,7 @@ use crate::{
     telemetry::Outcome,
 };
 
-/// What takes a caller's header off where a proxy copies what it is told.
+/// The value that removes a caller's header where a proxy copies the response's headers.
 const NOTHING: HeaderValue = HeaderValue::from_static("");
 
 /// Answers proxies.
@@ -30,9 +30,9 @@ pub(crate) struct CheckService {
 /// A request may pass.
 #[derive(Debug)]
 pub(crate) struct Permitted {
-    /// What is to be set on it, in place of whatever it holds under these names; empty is to be set, too.
+    /// The headers to set on the request, in place of those of the same names; empty ones are set, too.
     pub(crate) request: HeaderMap,
-    /// Whose pages may read the answer, for proxies that can tell them.
+    /// The CORS headers of the response, for proxies that can set them.
     pub(crate) response: HeaderMap,
     /// For the log.
     pub(crate) outcome: Outcome,
@@ -98,7 +98,7 @@ impl CheckService {
         Ok((told, Outcome::permitted(permit.route, permit.principal.as_ref())))
     }
 
-    /// What the service is told about the caller; none if the policy is newer than this endpoint.
+    /// Returns the identity headers for the service; none if the policy is newer than this endpoint.
     fn told(&self, permit: Option<&Permit>, options: &RouteOptions) -> Option<HeaderMap> {
         let identity = self.identities.find(options.identity.as_ref())?;
         let mut headers = HeaderMap::new();
@@ -124,7 +124,7 @@ fn subprotocols(permit: &Permit, headers: &HeaderMap, told: &mut HeaderMap) {
     told.extend(lines.into_iter().map(|line| (header::SEC_WEBSOCKET_PROTOCOL, line)));
 }
 
-/// What is not found is not scopegate's to say where another serves: no route is a denial.
+/// Makes a denial of "no route": another server answers, so that 404 is not for scopegate to say.
 fn elsewhere(refusal: Refusal) -> Refusal {
     match refusal.problem.status() {
         StatusCode::NOT_FOUND => {

@@ -26,7 +26,7 @@ pub(super) struct StreamGuard {
     stream: Arc<Stream>,
 }
 
-/// What a stream depends on.
+/// The facts that a stream depends on.
 struct Stream {
     caller: Option<Caller>,
     target: Target,
