@@ -8,7 +8,7 @@ use scopegate_provider::{Secret, Span};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::headers::{is_connection_field, is_same_field};
+use super::headers::{folded, is_connection_field, is_same_field};
 use crate::policy::KnownUpstream;
 
 /// An upstream: where it is, and how it is spoken to.
@@ -187,7 +187,7 @@ impl TryFrom<BTreeMap<String, Secret>> for UpstreamHeaders {
             let Ok(name) = found.parse::<HeaderName>() else {
                 return Err(UpstreamHeadersError::Name { found });
             };
-            if let Some(instead) = reserved(name.as_str()) {
+            if let Some(instead) = reserved(&folded(name.as_str())) {
                 return Err(UpstreamHeadersError::Reserved { found, instead });
             }
             if let Some((first, _)) = headers.iter().find(|(known, _)| is_same_field(known, &name)) {
@@ -390,13 +390,14 @@ mod tests {
         }
     }
 
-    /// P8: headers that HTTP or scopegate sets are refused, and so are two spellings of one header.
+    /// P8, A4: headers that HTTP or scopegate sets are refused, and so are two spellings of one header.
     #[test]
     fn headers_of_http_and_of_scopegate_are_refused() {
         for (name, message) in [
             ("Host", "host: NAME"),
             ("Content-Length", "HTTP sets it"),
             ("X-Forwarded-For", "scopegate sets it"),
+            ("X.Forwarded_For", "scopegate sets it"),
             ("Connection", "one connection"),
             ("a b", "expected the name of a header"),
         ] {

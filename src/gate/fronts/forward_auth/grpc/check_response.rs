@@ -66,7 +66,8 @@ impl Use {
 /// The request may not pass; the caller gets this response.
 pub(super) async fn denied(mut response: Response) -> CheckResponse {
     let body = response.take_body().into_string().await.unwrap_or_default();
-    let (status, headers) = (response.status(), response.headers());
+    let status = response.status();
+    let headers = response.headers();
     let reason = response.data::<Outcome>().map_or("", |outcome| outcome.reason.as_str());
     let set = headers.keys().filter(|name| *name != header::CONTENT_LENGTH);
     let told = DeniedHttpResponse {

@@ -114,8 +114,12 @@ struct Sender {
 
 impl Sender {
     fn of(request: &Request) -> Self {
-        let (local, remote) = (request.local_addr().clone(), request.remote_addr().clone());
-        Self { local, remote, scheme: request.scheme().clone(), certified: request.data().copied() }
+        Self {
+            local: request.local_addr().clone(),
+            remote: request.remote_addr().clone(),
+            scheme: request.scheme().clone(),
+            certified: request.data().copied(),
+        }
     }
 
     /// The request that it asks about, as if it came from this sender.
