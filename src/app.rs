@@ -195,7 +195,7 @@ impl App {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BuildError> {
         let runtime = Runtime::open(&config, clock).await?;
-        let resource_metadata = assemble::resource_metadata(&public_endpoint);
+        let resource_metadata = assemble::resource_metadata(&public_endpoint, &config);
         let shared = Shared {
             public_endpoint,
             shutdown,

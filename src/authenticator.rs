@@ -334,6 +334,24 @@ impl Authenticator {
         self.revocations.recheck(principal, credentials, self.clock.now())
     }
 
+    /// Returns the connection of a provider and the epoch of its answers: an open stream is verified again when either
+    /// changes. None if the provider is no longer configured.
+    pub(crate) fn standing(&self, provider: &ProviderName) -> Option<(u64, u64)> {
+        let connected = self.provider(provider.as_str())?;
+        Some((connected.id, connected.provider.epoch()))
+    }
+
+    /// Verifies the token of an open stream again, as its provider is now. The cache answers where it can.
+    ///
+    /// # Errors
+    /// As [`Authenticator::authenticate`].
+    pub(crate) async fn reverify(&self, credentials: &Credentials) -> Result<(), AuthnError> {
+        if self.cached(credentials.token.as_bytes(), self.clock.now()).is_some() {
+            return Ok(());
+        }
+        self.verify(credentials, Freshness::Cached).await.map(drop).map_err(|refused| refused.error)
+    }
+
     /// Checks the revocations, on every request, whether or not the token was cached.
     fn check_revocations(
         &self,

@@ -56,7 +56,7 @@ where
     poem_response(Grpc::new(Proto::new()).server_streaming(Answering(answer), request).await)
 }
 
-/// Where no method is.
+/// The response where no method is.
 pub(crate) struct Unimplemented;
 
 impl poem::Endpoint for Unimplemented {
@@ -70,7 +70,7 @@ impl poem::Endpoint for Unimplemented {
     }
 }
 
-/// Whether the request is gRPC's, which is spoken over HTTP/2 with bodies of one type (gRPC over HTTP2, "Requests").
+/// Checks that a request is gRPC: over HTTP/2, with the media type of gRPC (gRPC over HTTP2, "Requests").
 fn speaks_grpc(request: &Request) -> Result<(), StatusCode> {
     if request.version() != Version::HTTP_2 {
         return Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED);
@@ -81,7 +81,7 @@ fn speaks_grpc(request: &Request) -> Result<(), StatusCode> {
     if is_proto { Ok(()) } else { Err(StatusCode::UNSUPPORTED_MEDIA_TYPE) }
 }
 
-/// What answers a call, in the shape that tonic wants.
+/// A handler of calls as tonic's service.
 struct Answering<A>(A);
 
 impl<I, O, A, F> UnaryService<Received<I>> for Answering<A>

@@ -71,8 +71,6 @@ reasons! {
         "Request a token for the audience that the rule of the route names.";
     Backslash = "backslash", BAD_REQUEST, "The path contains a backslash",
         "Send a path without backslashes.";
-    BodyBrokenOff = "body_broken_off", BAD_REQUEST, "The body of the request ended early",
-        "Send the whole body.";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The body of the request is too long",
         "Send a shorter body.";
     ClaimMismatch = "claim_mismatch", FORBIDDEN, "A claim of the token does not have the required value",

@@ -18,7 +18,7 @@ pub(crate) use self::{
 use crate::{
     authenticator::{Authenticator, AuthenticatorError, VerifiedTokens},
     config::{Config, ProviderConfig},
-    gate::{Cors, GateSettings, State, fit},
+    gate::{Cors, GateSettings, MetadataPlace, State, fit},
     policy::PolicyError,
     store::{OpenError, Store},
     telemetry::{LiveDecisions, Metrics, metrics::TimedOffload},
@@ -104,7 +104,7 @@ impl Runtime {
         &self,
         connections: &[Connection],
         config: &Config,
-        resource_metadata: Option<Box<str>>,
+        resource_metadata: MetadataPlace,
     ) -> Result<(State, Vec<PolicyError>), AuthenticatorError> {
         let connected = connections.iter().map(|connection| connection.connected.clone()).collect();
         let store = Arc::new(self.store.clone());

@@ -2,7 +2,7 @@
 
 use poem::{Request, Result, error::ReadBodyError};
 
-use crate::{problem::Problem, reason::Reason};
+use crate::{problem::Problem, reason::Reason, server::RequestBodyError};
 
 /// The longest body in bytes: no JSON that these operations take is nearly as long.
 const MOST: usize = 256 << 10;
@@ -21,7 +21,7 @@ pub async fn bounded_administration(request: Request) -> Result<Request> {
 /// The request with its body read, so that whoever reads it after this reads no more than may come.
 ///
 /// # Errors
-/// [`Problem`]: 413 if the body is longer, 400 if it broke off.
+/// [`Problem`]: 413 if the body is longer, 408 if it is slow, 400 if it is malformed or incomplete.
 pub async fn bounded(mut request: Request) -> Result<Request> {
     let body = request.take_body();
     if !body.is_empty() {
@@ -36,8 +36,13 @@ fn refused(error: &ReadBodyError) -> Problem {
             let description = format!("the body is longer than {MOST} bytes");
             Problem::new(Reason::BodyTooLarge, description)
         }
-        _ => Problem::new(Reason::BodyBrokenOff, "the body broke off"),
+        error => body_error(error).problem(),
     }
+}
+
+/// Returns the reason why a body could not be read, as the listener answers it.
+pub(super) fn body_error(error: &ReadBodyError) -> RequestBodyError {
+    RequestBodyError::find(error).unwrap_or(RequestBodyError::Incomplete)
 }
 
 #[cfg(test)]

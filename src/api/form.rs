@@ -2,8 +2,11 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header};
-use poem::{Body, Request};
+use poem::{Body, Request, error::ReadBodyError};
 use scopegate_provider::{ClientCredentials, ClientId, Secret};
+
+use super::body::body_error;
+use crate::{problem::Problem, reason::Reason, server::RequestBodyError};
 
 /// A token of 16 KiB and what belongs to it fit; nothing larger is a form of OAuth.
 const LIMIT: usize = 32 * 1024;
@@ -16,8 +19,10 @@ pub(super) struct Form(Vec<(String, String)>);
 pub(super) enum FormError {
     #[error("expected a body of the type application/x-www-form-urlencoded")]
     ContentType,
-    #[error("the form is longer than {LIMIT} bytes, or broke off")]
-    Unreadable,
+    #[error("the form is longer than {LIMIT} bytes")]
+    TooLong,
+    #[error(transparent)]
+    Body(#[from] RequestBodyError),
     #[error("the parameter `{name}` stands more than once (RFC 6749, section 3.2)")]
     Twice { name: &'static str },
 }
@@ -31,10 +36,22 @@ pub(super) enum ClientError {
     Twice,
 }
 
+impl From<FormError> for Problem {
+    fn from(error: FormError) -> Self {
+        match error {
+            FormError::Body(error) => error.problem(),
+            _ => Self::new(Reason::MalformedForm, error.to_string()),
+        }
+    }
+}
+
 impl Form {
     /// Reads a form; an empty body is an empty form.
     pub(super) async fn read(request: &Request, body: Body) -> Result<Self, FormError> {
-        let bytes = body.into_bytes_limit(LIMIT).await.map_err(|_| FormError::Unreadable)?;
+        let bytes = body.into_bytes_limit(LIMIT).await.map_err(|error| match error {
+            ReadBodyError::PayloadTooLarge => FormError::TooLong,
+            error => FormError::Body(body_error(&error)),
+        })?;
         let kind = request.content_type().and_then(|kind| kind.split(';').next()).map(str::trim);
         let is_form = kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/x-www-form-urlencoded"));
         if !bytes.is_empty() && !is_form {

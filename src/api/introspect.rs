@@ -41,7 +41,7 @@ impl IntrospectEndpoint {
     }
 
     async fn introspect(&self, request: &Request, body: Body) -> Result<Value, Refusal> {
-        let form = Form::read(request, body).await.map_err(|error| malformed(&error.to_string()))?;
+        let form = Form::read(request, body).await.map_err(|error| Refusal::unrouted(error.into()))?;
         self.admit(request, &form).await?;
         let token = form.one("token").map_err(|error| malformed(&error.to_string()))?;
         let token = token.ok_or_else(|| malformed("expected the parameter `token`"))?;

@@ -4,10 +4,7 @@ use http::{StatusCode, header};
 use poem::{Body, Endpoint, Request, Response, Result};
 use scopegate_provider::{AuthnError, BearerToken, Credentials, Freshness};
 
-use super::{
-    form::{Form, FormError},
-    withdraw,
-};
+use super::{form::Form, withdraw};
 use crate::{
     gate::Gate,
     problem::Problem,
@@ -29,8 +26,8 @@ impl RevokeEndpoint {
     }
 
     async fn revoke(&self, request: &Request, body: Body) -> Result<(), Problem> {
-        let form = Form::read(request, body).await.map_err(malformed)?;
-        let token = form.one("token").map_err(malformed)?;
+        let form = Form::read(request, body).await?;
+        let token = form.one("token")?;
         let token =
             token.ok_or_else(|| Problem::new(Reason::MalformedForm, "expected the parameter `token`"))?;
         // What is no token is withdrawn already (RFC 7009, section 2.2).
@@ -66,9 +63,4 @@ impl Endpoint for RevokeEndpoint {
         self.revoke(&request, body).await?;
         Ok(Response::builder().status(StatusCode::OK).header(header::CACHE_CONTROL, "no-store").finish())
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err gives")]
-fn malformed(error: FormError) -> Problem {
-    Problem::new(Reason::MalformedForm, error.to_string())
 }

@@ -73,6 +73,8 @@ impl Endpoint for TokenEndpoint {
         let mut client = None;
         let response = match self.ask(&request, body, &mut client).await {
             Ok(token) => respond(StatusCode::OK, &granted(&token)),
+            // The listener's own answer: the client did not send what the endpoint would judge.
+            Err(TokenError::Form(FormError::Body(error))) => return Err(error.problem().into()),
             Err(error) => {
                 let mut response = refused(&error);
                 if let Some(reason) = error.denial() {

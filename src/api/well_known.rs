@@ -10,14 +10,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    gate::{Gate, State, mint::KeyRing},
+    gate::{Gate, RESOURCE_METADATA, State, mint::KeyRing},
     policy::{PathPattern, RawTarget, Route, Scheme, Segment, Target, TokenUse},
     problem::Problem,
     reason::Reason,
 };
-
-/// Path of the metadata, at the root whatever the base path is (RFC 9728, section 3; RFC 8615, section 3).
-pub const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 
 /// Path of the keys of minted tokens.
 pub const KEYS: &str = "/.well-known/jwks.json";

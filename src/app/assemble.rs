@@ -32,7 +32,7 @@ use crate::{
         own_endpoints::{Handler, Reach, ServedEndpoint},
     },
     gate::{
-        GateEndpoint, Guard, IdentityError, TrustedProxies,
+        GateEndpoint, Guard, IdentityError, MetadataPlace, RESOURCE_METADATA, TrustedProxies,
         forward_auth::{
             Caddy, CheckService, Envoy, ForwardAuth, Haproxy, Nginx, NginxProblem, Traefik,
             grpc::{Authorization, EnvoyGrpc},
@@ -48,8 +48,9 @@ use crate::{
 };
 
 /// Returns the URL of the protected resource's metadata, if callers certainly reach it.
-pub(super) fn resource_metadata(public: &PublicEndpoint) -> Option<Box<str>> {
-    public.is_certain.then(|| format!("{}{}", public.public_url, well_known::RESOURCE_METADATA).into())
+pub(super) fn resource_metadata(public: &PublicEndpoint, config: &Config) -> MetadataPlace {
+    let url = public.is_certain.then(|| format!("{}{RESOURCE_METADATA}", public.public_url).into());
+    MetadataPlace { url, at_callers_host: config.server.public_url.is_none() }
 }
 
 /// The endpoint behind scopegate's own ones on the main listener.

@@ -78,6 +78,7 @@ pub(super) fn check<'a>(sections: &Sections, tree: &'a Node) -> (Option<Rules>, 
         listeners::check(&sections.settings, &mut findings);
         if !sections.embedded {
             hidden::check(sections, &mut findings);
+            listeners::metadata_host(&sections.settings, &mut findings);
         }
         store::check(sections, &mut findings);
         identity::check(sections, &mut findings);

@@ -35,7 +35,7 @@ pub use self::{
         token::{BearerError, bearer},
         trust::{ForwardedError, Network, NetworkError, Origin, TrustedProxies},
     },
-    state::{Gate, GateSettings, State},
+    state::{Gate, GateSettings, MetadataPlace, RESOURCE_METADATA, State},
 };
 #[cfg(feature = "server")]
 pub(crate) use self::{fronts::middleware::check_form, identity::identities, request::site::is_same_origin};

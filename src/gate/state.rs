@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use super::{cors::Cors, decision::Refusal, request::trust::TrustedProxies};
 use crate::{
     authenticator::Authenticator,
-    policy::Policy,
+    policy::{Policy, Scheme},
     telemetry::{Metrics, metrics::OpenStreams},
 };
 
@@ -33,13 +33,26 @@ pub struct State {
     metrics: Option<Arc<Metrics>>,
 }
 
+/// Path of the protected resource's metadata, at the root whatever the base path is (RFC 9728, section 3; RFC 8615,
+/// section 3).
+pub const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
+
+/// The place of the protected resource's metadata.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MetadataPlace {
+    /// The URL, if it is known.
+    pub url: Option<Box<str>>,
+    /// The host that a trusted proxy names takes precedence: no `server.public_url` is configured.
+    pub at_callers_host: bool,
+}
+
 /// Settings of a gate.
 #[derive(Debug, Clone)]
 pub struct GateSettings {
     /// The longest token in bytes (`server.limits.token`).
     pub token_limit: usize,
-    /// The URL of the protected resource's metadata, for challenges (RFC 9728).
-    pub resource_metadata: Option<Box<str>>,
+    /// The place of the protected resource's metadata, for challenges (RFC 9728).
+    pub resource_metadata: MetadataPlace,
     /// The CORS settings of routes that have none of their own.
     pub cors: Cors,
     /// The proxies whose forwarded headers are believed (`server.trusted_proxies`).
@@ -50,7 +63,7 @@ impl Default for GateSettings {
     fn default() -> Self {
         Self {
             token_limit: 16 * 1024,
-            resource_metadata: None,
+            resource_metadata: MetadataPlace::default(),
             cors: Cors::default(),
             trusted_proxies: TrustedProxies::default(),
         }
@@ -92,7 +105,7 @@ impl State {
 
     /// Adds the URL of the resource's metadata to the challenge of a refusal.
     pub(super) fn with_metadata(&self, refusal: Refusal) -> Refusal {
-        match &self.settings.resource_metadata {
+        match &self.settings.resource_metadata.url {
             Some(url) => Refusal { problem: refusal.problem.with_resource_metadata(url), ..refusal },
             None => refusal,
         }
@@ -101,6 +114,15 @@ impl State {
     /// Returns the streams that are open, if the node counts them.
     pub(crate) fn streams(&self) -> Option<&Arc<OpenStreams>> {
         self.metrics.as_ref().map(|metrics| &metrics.streams)
+    }
+
+    /// Adds the URL of the resource's metadata at the host that the caller used, as a trusted proxy names it, unless a
+    /// public URL is configured. The proxy routes the URL here.
+    pub(super) fn with_metadata_at(&self, refusal: Refusal, scheme: Scheme, host: &[u8]) -> Refusal {
+        let host = str::from_utf8(host).ok().filter(|_| self.settings.resource_metadata.at_callers_host);
+        let Some(host) = host else { return refusal };
+        let url = format!("{}://{host}{RESOURCE_METADATA}", scheme.as_str());
+        Refusal { problem: refusal.problem.with_resource_metadata(&url), ..refusal }
     }
 
     /// Returns the start of a decision, if decisions are timed.

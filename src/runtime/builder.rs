@@ -7,7 +7,7 @@ use scopegate_provider::{Clock, Settings, SystemClock};
 use super::{Draft, Frontend, Generation, Node, Runtime, RuntimeError, wait_until_ready};
 use crate::{
     config::{ConfigErrors, ConfigSource, Loader, Operations},
-    gate::Gate,
+    gate::{Gate, MetadataPlace},
     providers::Kinds,
 };
 
@@ -155,7 +155,7 @@ impl GateBuilder {
         let config = loader.load_aside(&self.source).await?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let runtime = Runtime::open(&config, clock).await?;
-        let node = Node::start(runtime, Embedded, config, None).await?;
+        let node = Node::start(runtime, Embedded, config, MetadataPlace::default()).await?;
         wait_until_ready(&node.current().connections, READY_TIMEOUT).await;
         Ok(node.gate().clone().with_owner(node))
     }

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use super::{Connection, Runtime, RuntimeError};
 use crate::{
     config::{Config, ProviderConfig},
-    gate::Gate,
+    gate::{Gate, MetadataPlace},
     policy::PolicyError,
     store::Heads,
 };
@@ -94,7 +94,7 @@ impl<F: Frontend> Node<F> {
         runtime: Runtime,
         frontend: F,
         mut config: Config,
-        resource_metadata: Option<Box<str>>,
+        resource_metadata: MetadataPlace,
     ) -> Result<Arc<Self>, F::Error> {
         // Subscribes before anything is read: later changes are noticed.
         let changes = runtime.store.subscribe();

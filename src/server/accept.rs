@@ -40,7 +40,7 @@ pub struct Bound {
     listener: Listener,
     local: Listen,
     limits: Limits,
-    tls: Option<Tls>,
+    tls: Option<Arc<Tls>>,
     exempt: Exempt,
     watchdog: Option<Watchdog>,
     /// The socket belongs to the service manager.
@@ -118,8 +118,10 @@ impl Bound {
         inherited: Option<InheritedSocket>,
     ) -> Result<Self, BindError> {
         let key = settings.key;
-        let tls =
-            settings.tls.as_ref().map(|own| Tls::new(own, settings.client_ca.as_deref())).transpose()?;
+        let tls = match &settings.tls {
+            Some(own) => Some(Arc::new(Tls::new(own, settings.client_ca.as_deref())?)),
+            None => None,
+        };
         let is_inherited = inherited.is_some();
         let mut address = settings.listen.clone();
         if let Some(Ok(local)) = inherited.as_ref().map(InheritedSocket::local_addr) {
@@ -248,6 +250,7 @@ impl Bound {
             (Socket::Tcp(stream), Some(tls)) => {
                 info.scheme = Scheme::HTTPS;
                 let handshake = timeout(listening.limits.header_timeout.get(), tls.accept(stream));
+                let tls = Arc::clone(tls);
                 tokio::spawn(async move {
                     let handshake = tokio::select! {
                         handshake = handshake => handshake,
@@ -256,7 +259,8 @@ impl Bound {
                     match handshake {
                         Ok(Ok(stream)) => {
                             // The handshake fails if the certificate is not issued by one of the authorities.
-                            info.client_cert_verified = stream.get_ref().1.peer_certificates().is_some();
+                            info.client_certificate =
+                                tls.client_certificate(stream.get_ref().1).map(Arc::new);
                             let socket = Socket::Tls(Box::new(stream));
                             listening.serve(socket, info, place, activity).await;
                         }
@@ -333,7 +337,7 @@ fn connect_info(local: Addr, remote: Addr) -> ConnectInfo {
         local: LocalAddr(local),
         remote: RemoteAddr(remote),
         scheme: Scheme::HTTP,
-        client_cert_verified: false,
+        client_certificate: None,
     }
 }
 

@@ -25,6 +25,7 @@ use super::{
     connections::{Connections, Place},
     exchange::answer,
     response_body::{ExchangeExecutor, Sending},
+    tls::ClientCertificate,
 };
 
 /// The time that a silent connection is kept when it shall end: a request that is on its way is still answered.
@@ -56,7 +57,7 @@ pub(super) struct ConnectInfo {
     pub(super) local: LocalAddr,
     pub(super) remote: RemoteAddr,
     pub(super) scheme: Scheme,
-    pub(super) client_cert_verified: bool,
+    pub(super) client_certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// A reason to end a connection that does not come from the connection itself.

@@ -131,7 +131,7 @@ fn into_poem(
         && request.body().size_hint().upper().is_none_or(|length| length <= SMALL);
     let mut request: poem::Request =
         (request, info.local.clone(), info.remote.clone(), info.scheme.clone()).into();
-    if info.client_cert_verified {
+    if info.client_certificate.as_ref().is_some_and(|certificate| certificate.is_verified()) {
         request.set_data(ClientCertVerified);
     }
     if !has_body {

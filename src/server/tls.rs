@@ -1,19 +1,25 @@
 //! TLS towards callers. Its files are read again when they change.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use arc_swap::ArcSwap;
 use rustls::{
-    RootCertStore, ServerConfig,
+    RootCertStore, ServerConfig, ServerConnection,
     crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier},
+    pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
+    server::{
+        ClientHello, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier,
+        danger::ClientCertVerifier,
+    },
     sign::CertifiedKey,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -78,7 +84,24 @@ pub enum AuthorityError {
 pub(super) struct Tls {
     files: Files,
     provider: Arc<CryptoProvider>,
-    current: ArcSwap<ServerConfig>,
+    current: ArcSwap<Loaded>,
+}
+
+/// The files of a listener as they were read.
+struct Loaded {
+    config: Arc<ServerConfig>,
+    /// Verifies clients' certificates, if clients are asked for one.
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+    /// The number of times that the files have changed.
+    generation: u32,
+}
+
+/// The certificate chain that a client has presented on a connection.
+pub(super) struct ClientCertificate {
+    tls: Arc<Tls>,
+    chain: Box<[CertificateDer<'static>]>,
+    /// The generation of the files and the minute for which the chain was verified last.
+    verified: AtomicU64,
 }
 
 /// The files of a listener.
@@ -97,13 +120,23 @@ impl Tls {
     pub(super) fn new(own: &TlsSettings, client_ca: Option<&Path>) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let files = Files { own: own.clone(), client_ca: client_ca.map(Path::to_owned) };
-        let current = ArcSwap::from_pointee(load(&files, &provider)?);
+        let current = ArcSwap::from_pointee(load(&files, &provider, 0)?);
         Ok(Self { files, provider, current })
     }
 
     /// Begins the handshake with the files as they are now.
     pub(super) fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Accept<S> {
-        TlsAcceptor::from(self.current.load_full()).accept(stream)
+        TlsAcceptor::from(Arc::clone(&self.current.load().config)).accept(stream)
+    }
+
+    /// Returns the certificate that a client presented in its handshake, if it did.
+    pub(super) fn client_certificate(
+        self: &Arc<Self>,
+        session: &ServerConnection,
+    ) -> Option<ClientCertificate> {
+        let chain: Vec<_> =
+            session.peer_certificates()?.iter().map(|certificate| certificate.clone().into_owned()).collect();
+        Some(ClientCertificate { tls: Arc::clone(self), chain: chain.into(), verified: AtomicU64::default() })
     }
 
     /// Reads the files again whenever they change. Files that cannot be used change nothing. Sessions from before a
@@ -117,7 +150,7 @@ impl Tls {
                 continue;
             }
             seen = now;
-            match load(&self.files, &self.provider) {
+            match load(&self.files, &self.provider, self.current.load().generation.wrapping_add(1)) {
                 Ok(renewed) => {
                     self.current.store(Arc::new(renewed));
                     let certificate = self.files.own.certificate.display();
@@ -126,6 +159,34 @@ impl Tls {
                 Err(error) => tracing::error!(%error, "the earlier certificate stays in force"),
             }
         }
+    }
+}
+
+impl ClientCertificate {
+    /// Returns `true` if the authorities that are in force now verify the certificate. The files may have changed since
+    /// the handshake, and the certificate may have expired: the chain is verified again for each change, and each minute.
+    pub(super) fn is_verified(&self) -> bool {
+        let current = self.tls.current.load();
+        let now = UnixTime::now();
+        // One more than the minute, which is never 0: nothing has been verified at first.
+        let minute = (now.as_secs() / 60).wrapping_add(1) & u64::from(u32::MAX);
+        let key = u64::from(current.generation) << 32 | minute;
+        if self.verified.load(Relaxed) == key {
+            return true;
+        }
+        let verified = current.clients.as_ref().zip(self.chain.split_first()).is_some_and(
+            |(clients, (certificate, issuers))| clients.verify_client_cert(certificate, issuers, now).is_ok(),
+        );
+        if verified {
+            self.verified.store(key, Relaxed);
+        }
+        verified
+    }
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCertificate").finish_non_exhaustive()
     }
 }
 
@@ -151,23 +212,25 @@ impl ResolvesServerCert for Always {
     }
 }
 
-fn load(files: &Files, provider: &Arc<CryptoProvider>) -> Result<ServerConfig, TlsError> {
+fn load(files: &Files, provider: &Arc<CryptoProvider>, generation: u32) -> Result<Loaded, TlsError> {
     let certificate = certificate(&files.own, provider)?;
     let versions =
         ServerConfig::builder_with_provider(Arc::clone(provider)).with_safe_default_protocol_versions();
     let versions = versions.map_err(|source| pair(&files.own, source))?;
-    let clients = match &files.client_ca {
+    let mut clients = None;
+    if let Some(path) = &files.client_ca {
+        let roots = Arc::new(authorities(path)?);
+        let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
+        let verifier = verifier.allow_unauthenticated().build().map_err(|source| unable(path, source))?;
+        clients = Some(verifier);
+    }
+    let config = match &clients {
         None => versions.with_no_client_auth(),
-        Some(path) => {
-            let roots = Arc::new(authorities(path)?);
-            let verifier = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(provider));
-            let verifier = verifier.allow_unauthenticated().build();
-            versions.with_client_cert_verifier(verifier.map_err(|source| unable(path, source))?)
-        }
+        Some(verifier) => versions.with_client_cert_verifier(Arc::clone(verifier)),
     };
-    let mut config = clients.with_cert_resolver(Arc::new(Always(Arc::new(certificate))));
+    let mut config = config.with_cert_resolver(Arc::new(Always(Arc::new(certificate))));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok(Loaded { config: Arc::new(config), clients, generation })
 }
 
 fn certificate(settings: &TlsSettings, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {

@@ -67,7 +67,8 @@ impl Address {
         if let Some(running) = attempt.as_ref().filter(|attempt| attempt.peek().is_none()) {
             return running.clone();
         }
-        let (address, connector) = (Arc::clone(self), Arc::clone(connector));
+        let address = Arc::clone(self);
+        let connector = Arc::clone(connector);
         let connecting = async move {
             match address.connect(&connector).await? {
                 Connection::Http1(connection) => address.pool.put(connection),

@@ -32,7 +32,7 @@ pub enum ExchangeError {
     InvalidResponse {
         /// The upstream's name.
         upstream: Box<str>,
-        /// What was wrong.
+        /// The cause.
         source: hyper::Error,
     },
     /// The upstream changed to another protocol than the one that was asked for.
@@ -138,7 +138,7 @@ pub enum UpstreamError {
         upstream: Box<str>,
         /// The file.
         path: PathBuf,
-        /// What was wrong.
+        /// The cause.
         detail: String,
     },
     /// TLS cannot be set up.
@@ -146,7 +146,7 @@ pub enum UpstreamError {
     Tls {
         /// The upstream's name.
         upstream: Box<str>,
-        /// What was wrong.
+        /// The cause.
         source: rustls::Error,
     },
 }

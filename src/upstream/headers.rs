@@ -1,5 +1,7 @@
 //! Header fields that belong to one connection (RFC 9110, section 7.6.1), and what they say about it.
 
+use std::borrow::Cow;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, Version,
     header::{CONNECTION, CONTENT_TYPE, TE, UPGRADE},
@@ -88,16 +90,33 @@ fn has_media_type(headers: &HeaderMap, wanted: &str) -> bool {
         && rest.first().is_none_or(|next| matches!(next, b';' | b'+' | b'-' | b' ' | b'\t'))
 }
 
-/// Returns `true` if two names are the same field to some service: CGI and what follows it compare names without case
-/// and with every character that is neither a letter nor a digit as `_`.
+/// Folds a byte of a field's name as the laxest gateways do: CGI, FastCGI and SCGI make one character of all that are
+/// not alphanumeric. This is the one definition of the same field: for heads and trailers, in every front.
+pub(crate) const fn fold(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
+}
+
+/// Folds a field's name, so that two names that some service takes for the same field are equal.
+pub(crate) fn folded(name: &str) -> Cow<'_, str> {
+    if name.bytes().all(|byte| fold(byte) == byte) {
+        return name.into();
+    }
+    name.bytes().map(|byte| char::from(fold(byte))).collect::<String>().into()
+}
+
+/// Returns `true` if some service takes two names for the same field.
 pub(crate) fn is_same_field(left: &HeaderName, right: &HeaderName) -> bool {
     let left = left.as_str().bytes();
     let right = right.as_str().bytes();
-    left.len() == right.len() && left.zip(right).all(|(left, right)| folded(left) == folded(right))
+    left.len() == right.len() && left.map(fold).eq(right.map(fold))
 }
 
-fn folded(byte: u8) -> u8 {
-    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'_' }
+/// Returns `true` if a field has one of `names`, which are folded, in a spelling of its own.
+pub(crate) fn is_misspelt(field: &HeaderName, names: &[&str]) -> bool {
+    match folded(field.as_str()) {
+        Cow::Borrowed(_) => false,
+        Cow::Owned(folded) => names.contains(&folded.as_str()),
+    }
 }
 
 /// Removes all fields whose name matches.
@@ -125,6 +144,18 @@ fn listed(headers: &HeaderMap) -> Vec<HeaderName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A4: names are the same field if they differ in characters that are not alphanumeric.
+    #[test]
+    fn every_character_that_is_not_alphanumeric_is_the_same_in_a_name() {
+        let name = HeaderName::from_static;
+        for spelling in ["x-api-key", "x_api_key", "x.api!key", "x~api|key", "x*api`key"] {
+            assert!(is_same_field(&name(spelling), &name("x-api-key")), "{spelling}");
+            assert_eq!(is_misspelt(&name(spelling), &["x-api-key"]), spelling != "x-api-key", "{spelling}");
+        }
+        assert!(!is_same_field(&name("x-api-keys"), &name("x-api-key")));
+        assert!(!is_misspelt(&name("x.api.keys"), &["x-api-key"]));
+    }
 
     fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         let fields = fields.iter();

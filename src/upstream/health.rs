@@ -23,7 +23,8 @@ pub(super) fn watch(upstream: &Arc<Upstream>, settings: &UpstreamSettings) {
     let idle = settings.idle_timeout.get();
     for address in &upstream.addresses {
         let upstream = Arc::downgrade(upstream);
-        let (address, health) = (Arc::clone(address), settings.health.clone());
+        let address = Arc::clone(address);
+        let health = settings.health.clone();
         tokio::spawn(async move {
             while let Some(upstream) = upstream.upgrade() {
                 address.pool.sweep();
@@ -53,7 +54,8 @@ fn note(upstream: &Upstream, address: &Address, found: &io::Result<StatusCode>) 
     if is_healthy == address.is_healthy() {
         return;
     }
-    let (name, authority) = (&*upstream.name, &*address.authority);
+    let name = &*upstream.name;
+    let authority = &*address.authority;
     if is_healthy {
         tracing::info!(upstream = name, address = authority, "an address is healthy again");
         address.mark_healthy();

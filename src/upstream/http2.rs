@@ -81,7 +81,7 @@ pub(super) struct Http2 {
     /// The number of streams that the upstream allows.
     limit: Arc<AtomicUsize>,
     streams: AtomicUsize,
-    /// What is left of [`UPLOAD_WINDOW`].
+    /// The rest of [`UPLOAD_WINDOW`].
     upload_window: AtomicUsize,
     resets: AtomicUsize,
     begun: Instant,
@@ -137,21 +137,23 @@ impl Http2 {
         if self.sender.is_closed() || self.resets.load(Relaxed) >= MAX_RESETS {
             return None;
         }
-        let one_more = |streams: usize| (streams < limit).then_some(streams + 1);
-        self.streams.fetch_update(AcqRel, Acquire, one_more).ok()?;
+        self.streams
+            .fetch_update(AcqRel, Acquire, |streams| (streams < limit).then_some(streams + 1))
+            .ok()?;
         let bytes = match size {
             UploadSize::None => 0,
             UploadSize::Known(bytes) => bytes.min(UPLOAD_WINDOW),
             UploadSize::Unbounded => UPLOAD_WINDOW,
         };
-        let rest = |window: usize| window.checked_sub(bytes);
-        if self.upload_window.fetch_update(AcqRel, Acquire, rest).is_err() {
+        if self.upload_window.fetch_update(AcqRel, Acquire, |window| window.checked_sub(bytes)).is_err() {
             self.streams.fetch_sub(1, AcqRel);
             return None;
         }
-        let connection = Arc::clone(self);
-        let (reserved, is_complete) = (AtomicUsize::new(bytes), AtomicBool::new(false));
-        Some(Arc::new(StreamPermit { connection, reserved, is_complete }))
+        Some(Arc::new(StreamPermit {
+            connection: Arc::clone(self),
+            reserved: AtomicUsize::new(bytes),
+            is_complete: AtomicBool::new(false),
+        }))
     }
 
     fn is_expired(&self, idle: Duration) -> bool {

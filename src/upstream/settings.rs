@@ -8,38 +8,38 @@ use scopegate_provider::{Secret, Span};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::headers::{is_connection_field, is_same_field};
+use super::headers::{folded, is_connection_field, is_same_field};
 use crate::policy::KnownUpstream;
 
 /// An upstream: where it is, and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpstreamSettings {
-    /// Where it is: scheme, host and port. A path would be another than the one decided on, so there is none.
+    /// Its scheme, host and port. A path would be another than the one decided on, so there is none.
     pub url: UpstreamUrl,
     /// The addresses to connect to, `host:port`, in turn; left out: the URL's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<String>,
-    /// Whom minted tokens for it are meant for (`forward: mint`); its URL unless said.
+    /// The audience of tokens that are minted for it (`forward: mint`); its URL by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// Which HTTP it is spoken to in.
+    /// The version of HTTP.
     #[serde(default)]
     pub protocol: Protocol,
     /// A PEM file with certificate authorities that are trusted besides the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", extend("format" = "path"))]
     pub ca: Option<PathBuf>,
-    /// How long a connection may take to be made, TLS included.
+    /// The longest time for making a connection, TLS included.
     #[serde(default = "connect_timeout")]
     pub connect_timeout: Span,
-    /// How long the head of an answer may take once the request is on its way. Its body may take as long as it wants.
+    /// The longest time until the head of the response, from when the request was sent. The body has no limit.
     #[serde(default = "response_timeout")]
     pub response_timeout: Span,
-    /// How long a connection is kept for the next request; shorter than the upstream's own limit.
+    /// The time that an idle connection is kept; shorter than the upstream's own limit.
     #[serde(default = "idle_timeout")]
     pub idle_timeout: Span,
-    /// How many connections to one address are kept for the next request.
+    /// The number of idle connections that are kept for each address.
     #[serde(default = "idle_connections")]
     pub idle_connections: usize,
     /// The `Host` that it gets: a name, or `caller` for the one that the caller asked for.
@@ -55,25 +55,25 @@ pub struct UpstreamSettings {
     pub health: Option<HealthSettings>,
 }
 
-/// How an upstream's addresses are asked how they are: `GET`, and any status below 400 is good.
+/// Health checks of an upstream's addresses: `GET`; any status below 400 is healthy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HealthSettings {
     /// The path to ask for.
     pub path: String,
-    /// How often.
+    /// The time between two checks.
     #[serde(default = "health_every")]
     pub every: Span,
-    /// How long the answer may take.
+    /// The longest time for a response.
     #[serde(default = "health_timeout")]
     pub timeout: Span,
 }
 
-/// Which HTTP an upstream is spoken to in.
+/// The version of HTTP of an upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Protocol {
-    /// What TLS negotiates; HTTP/1.1 without TLS.
+    /// The version that TLS negotiates; HTTP/1.1 without TLS.
     #[default]
     Auto,
     /// HTTP/1.1.
@@ -187,7 +187,7 @@ impl TryFrom<BTreeMap<String, Secret>> for UpstreamHeaders {
             let Ok(name) = found.parse::<HeaderName>() else {
                 return Err(UpstreamHeadersError::Name { found });
             };
-            if let Some(instead) = reserved(name.as_str()) {
+            if let Some(instead) = reserved(&folded(name.as_str())) {
                 return Err(UpstreamHeadersError::Reserved { found, instead });
             }
             if let Some((first, _)) = headers.iter().find(|(known, _)| is_same_field(known, &name)) {
@@ -220,13 +220,13 @@ fn reserved(name: &str) -> Option<&'static str> {
 #[serde(try_from = "String", into = "String")]
 pub struct UpstreamUrl(Url);
 
-/// Why a string is no upstream's URL.
+/// Errors of an upstream's URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamUrlError {
     /// Not a URL with a host.
     #[error("expected a URL such as `http://127.0.0.1:9001` or `https://orders.internal`, found `{found}`")]
     Url {
-        /// What was found, without what stands before `@`.
+        /// The URL, without what precedes `@`.
         found: String,
     },
     /// More than scheme, host and port.
@@ -234,13 +234,13 @@ pub enum UpstreamUrlError {
         "expected only scheme, host and port: the upstream gets the path that was decided on; write `{wanted}`, and `strip_prefix` on the route where it expects another path"
     )]
     More {
-        /// What to write.
+        /// The form to write.
         wanted: String,
     },
 }
 
 impl UpstreamUrl {
-    /// Whether TLS is spoken.
+    /// Returns `true` if the scheme is `https`.
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
@@ -390,13 +390,14 @@ mod tests {
         }
     }
 
-    /// P8: headers that HTTP or scopegate sets are refused, and so are two spellings of one header.
+    /// P8, A4: headers that HTTP or scopegate sets are refused, and so are two spellings of one header.
     #[test]
     fn headers_of_http_and_of_scopegate_are_refused() {
         for (name, message) in [
             ("Host", "host: NAME"),
             ("Content-Length", "HTTP sets it"),
             ("X-Forwarded-For", "scopegate sets it"),
+            ("X.Forwarded_For", "scopegate sets it"),
             ("Connection", "one connection"),
             ("a b", "expected the name of a header"),
         ] {

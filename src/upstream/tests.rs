@@ -1,5 +1,6 @@
 mod callers;
 mod chaos;
+mod chaos_http2;
 mod isolation;
 mod streams;
 pub(crate) mod support;

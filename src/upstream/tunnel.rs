@@ -40,7 +40,10 @@ pub(super) async fn open(
 ) -> Result<Response<RelayBody>, ExchangeError> {
     upstream.set_headers(request.headers_mut());
     set_upgrade(request.headers_mut());
-    let mut sender = handshake(upstream).await?;
+    // A tunnel has its connection to itself.
+    let handshake = http1::Builder::new().handshake(connect(upstream).await?).await;
+    let (mut sender, connection) = handshake.map_err(|source| upstream.invalid_response(source))?;
+    tokio::spawn(connection.with_upgrades());
     let timeout = ResponseTimeout::new(&upstream.name, upstream.response_timeout, None);
     let request = request.map(|_| RelayBody::empty());
     let asked = timeout.apply(Instant::now(), &mut timeout.timer(), sender.send_request(request)).await?;
@@ -68,15 +71,7 @@ fn set_upgrade(headers: &mut http::HeaderMap) {
     headers.insert(header::UPGRADE, const { HeaderValue::from_static("websocket") });
 }
 
-/// Connects for a tunnel, which has its connection to itself.
-async fn handshake(upstream: &Upstream) -> Result<http1::SendRequest<RelayBody>, ExchangeError> {
-    let io = connect(upstream).await?;
-    let handshake = http1::Builder::new().handshake(io).await;
-    let (sender, connection) = handshake.map_err(|source| upstream.invalid_response(source))?;
-    tokio::spawn(connection.with_upgrades());
-    Ok(sender)
-}
-
+/// Connects to the first address that takes the connection.
 async fn connect(upstream: &Upstream) -> Result<Io, ExchangeError> {
     let mut last = None;
     for address in upstream.candidates().iter() {

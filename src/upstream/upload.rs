@@ -71,6 +71,8 @@ pub(super) struct Upload {
     body: CallerBody,
     /// Frames that were read before a connection was chosen.
     read_ahead: VecDeque<Frame<Bytes>>,
+    /// The error that ended reading ahead: the body must not seem to be complete.
+    failure: Option<BodyError>,
     bytes: usize,
     is_complete: bool,
     state: Arc<UploadState>,
@@ -83,18 +85,26 @@ impl Upload {
     const READ_AHEAD: usize = 16 * 1024;
 
     pub(super) fn new(body: CallerBody, state: Arc<UploadState>) -> Self {
-        Self { body, read_ahead: VecDeque::new(), bytes: 0, is_complete: false, state, permit: None }
+        Self {
+            body,
+            read_ahead: VecDeque::new(),
+            failure: None,
+            bytes: 0,
+            is_complete: false,
+            state,
+            permit: None,
+        }
     }
 
     /// Reads what has arrived already, and returns the size of the body.
     pub(super) fn read_ahead(&mut self) -> UploadSize {
         let mut cx = Context::from_waker(Waker::noop());
-        while !self.is_complete && self.bytes <= Self::READ_AHEAD {
+        while !self.is_complete && self.failure.is_none() && self.bytes <= Self::READ_AHEAD {
             match self.poll_body(&mut cx) {
                 Poll::Ready(Some(Ok(frame))) => self.read_ahead.push_back(frame),
-                // A fault is reported by the next poll: bodies stay at their end.
-                Poll::Ready(Some(Err(_))) | Poll::Pending => break,
+                Poll::Ready(Some(Err(error))) => self.failure = Some(error),
                 Poll::Ready(None) => {}
+                Poll::Pending => break,
             }
         }
         if self.is_complete { UploadSize::Known(self.bytes) } else { UploadSize::Unbounded }
@@ -116,7 +126,9 @@ impl Upload {
     }
 
     pub(super) fn is_end_stream(&self) -> bool {
-        self.read_ahead.is_empty() && (self.is_complete || self.body.is_end_stream())
+        self.read_ahead.is_empty()
+            && self.failure.is_none()
+            && (self.is_complete || self.body.is_end_stream())
     }
 
     pub(super) fn size_hint(&self) -> SizeHint {
@@ -137,6 +149,9 @@ impl Upload {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(frame) = self.read_ahead.pop_front() {
             return Poll::Ready(Some(Ok(frame)));
+        }
+        if let Some(error) = self.failure.take() {
+            return Poll::Ready(Some(Err(error)));
         }
         if self.is_complete {
             return Poll::Ready(None);
@@ -164,5 +179,30 @@ impl Upload {
             }
         }
         Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Caller)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use http_body_util::{BodyExt, StreamBody};
+
+    use super::*;
+
+    /// CASES P6, P7: a body that failed while it was read ahead does not seem to be complete to the upstream.
+    #[test]
+    fn a_body_that_fails_while_it_is_read_ahead_is_not_complete() {
+        let frames = [Ok(Frame::data(Bytes::from_static(b"half"))), Err(io::Error::other("broken off"))];
+        let body: CallerBody = StreamBody::new(futures_util::stream::iter(frames)).boxed();
+        let mut upload = Upload::new(body, Arc::default());
+        assert_eq!(upload.read_ahead(), UploadSize::Unbounded);
+        assert!(!upload.is_end_stream() && upload.try_clone().is_none());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut next = || match upload.poll_frame(&mut cx) {
+            Poll::Ready(Some(frame)) => frame.map(|frame| frame.into_data().unwrap()).ok(),
+            _ => panic!("the body seems to be complete"),
+        };
+        assert_eq!((next(), next()), (Some(Bytes::from_static(b"half")), None));
     }
 }

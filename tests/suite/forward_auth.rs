@@ -138,7 +138,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn configuration(dialect: &str) -> String {
+pub(crate) fn configuration(dialect: &str) -> String {
     let rest = format!(
         r"
 forward_auth: {{ dialects: [{dialect}] }}
@@ -331,8 +331,12 @@ async fn no_proxy_passes_a_spelling_of_an_identity_header() {
     for kind in [&NGINX, &CADDY, &HAPROXY] {
         let scene = Scene::of(kind);
         for separator in "_.!~#$%&'*+^`|".chars() {
-            let forged =
+            let mut forged =
                 format!("X{separator}Auth{separator}Subject: root\r\nX-HTTP{separator}Method: PURGE\r\n");
+            for name in ["X-Original-URL", "X-HTTP-Method-Override", "X-Forwarded-For", "X-Forwarded-Prefix"]
+            {
+                forged += &format!("{}: root\r\n", name.replace('-', &separator.to_string()));
+            }
             let head =
                 format!("GET /public/x HTTP/1.1\r\nHost: api.example\r\n{forged}Connection: close\r\n\r\n");
             let answer = raw(&scene.proxy.address, head.as_bytes());

@@ -76,6 +76,10 @@ impl Envoy {
             headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             ..HttpRequest::default()
         };
+        self.check(http).await
+    }
+
+    async fn check(&mut self, http: HttpRequest) -> Answer {
         let request = Some(RequestAttributes { http: Some(http) });
         let check = CheckRequest { attributes: Some(AttributeContext { request }) };
         Answer::of(self.call(CHECK, check).await.unwrap())
@@ -240,6 +244,34 @@ async fn invariant_7_over_grpc_a_client_s_certificate_is_trusted_if_it_is_vouche
             let codec = ProstCodec::<HealthCheckRequest, HealthCheckResponse>::default();
             assert!(forged.0.unary(request, path, codec).await.is_err());
         }
+    }
+}
+
+/// A4: Envoy is told to remove every spelling of a protected header that it shows.
+#[tokio::test]
+async fn envoy_removes_every_spelling_of_a_protected_header() {
+    let server = start();
+    let mut envoy = Envoy::of(&server).await;
+    let spellings =
+        ["x.forwarded.for", "x!original!url", "x.http.method.override", "x~auth~subject", "x_auth_scopes"];
+    let answer = envoy.ask("GET", "/public/x", &spellings.map(|name| (name, "forged"))).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    for spelling in spellings {
+        assert!(answer.taken_off.iter().any(|name| name == spelling), "{spelling}: {answer:?}");
+    }
+}
+
+/// CASES F5: gRPC's own client of the protocol sends no scheme.
+#[tokio::test]
+async fn a_check_without_a_scheme_is_decided() {
+    let server = start();
+    let mut envoy = Envoy::of(&server).await;
+    let method = "GET".to_owned();
+    for (path, status) in [("/public/x", 200), ("/items/1", 401)] {
+        let (path, host) = (path.to_owned(), "api.example".to_owned());
+        let answer =
+            envoy.check(HttpRequest { method: method.clone(), path, host, ..HttpRequest::default() }).await;
+        assert_eq!(answer.status, status, "{answer:?}");
     }
 }
 

@@ -18,6 +18,7 @@ mod documentation;
 mod durability;
 mod emulation;
 mod examples;
+mod exchanges;
 mod faults;
 mod floods;
 mod forward_auth;

@@ -5,6 +5,10 @@ use std::time::{Duration, Instant};
 use scopegate_testkit::Postgres;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
     admin::config,
@@ -13,13 +17,16 @@ use crate::{
 
 /// Two servers on one store, whose tokens both take: the second trusts the issuer of the first.
 async fn two(store: &str) -> (Server, Client, Server, Client, String, String) {
-    let first = Server::start(&config(store));
+    two_of(&config(store)).await
+}
+
+async fn two_of(written: &str) -> (Server, Client, Server, Client, String, String) {
+    let first = Server::start(written);
     let client = Client::new(&first.url);
     let user = client.token("", "demo", "demo-secret", "items%20reports").await;
     let root = client.token("", "root", "root-secret", "scopegate:admin").await;
     let health = client.get_with("/admin/providers/local", &root).await.json();
     let issuer = health["issuers"][0].as_str().unwrap().to_owned();
-    let written = config(store);
     let (before, rest) = written.split_once("  local:\n").unwrap();
     let (_, after) = rest.split_once("\nscopes:").unwrap();
     let second = format!(
@@ -65,6 +72,48 @@ async fn invariant_14_two_servers_on_one_sqlite_file_hold_to_each_others_changes
     let folder = TempDir::new().unwrap();
     let url = format!("sqlite://{}", folder.path().join("gate.db").display());
     what_is_done_at_one_node_holds_at_the_other(&url).await;
+}
+
+/// Opens a `WebSocket` at a node.
+async fn websocket(server: &Server, token: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let head = format!(
+        "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&answer));
+    stream
+}
+
+/// A10: open streams end on every node within a second, once their provider is disabled or their key distrusted.
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_17_streams_end_on_every_node_when_their_provider_is_disabled_or_their_key_distrusted() {
+    let (service, _heads) = crate::proxy::service().await;
+    for disables in [true, false] {
+        let folder = TempDir::new().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("gate.db").display());
+        let chat = format!(
+            "{}  - {{ match: GET /chat, allow: authenticated, upstream: chat }}\nupstreams: {{ chat: {{ url: \"http://{service}\" }} }}\n",
+            config(&url)
+        );
+        let (first, one, second, _other, user, root) = two_of(&chat).await;
+        let listed = one.get_with("/admin/providers/local", &root).await.json();
+        let kid = listed["health"]["issuers"][0]["keys"][0]["id"].as_str().unwrap();
+        let path = if disables { "disable" } else { &format!("keys/{kid}/distrust") };
+        let mut open = [websocket(&first, &user).await, websocket(&second, &user).await];
+        let answer = one.json("POST", &format!("/admin/providers/local/{path}"), &root, &json!(null)).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        for stream in &mut open {
+            // A build without optimisation, among other tests, is not what is promised.
+            let promised = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
+            let ended = tokio::time::timeout(promised, stream.read_u8()).await;
+            assert!(ended.expect("it was to be cut").is_err(), "{path}");
+        }
+    }
 }
 
 #[tokio::test]

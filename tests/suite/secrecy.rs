@@ -33,11 +33,20 @@ impl Written {
         Self { child, folder }
     }
 
-    pub(crate) async fn client(&self) -> Client {
-        let all = self.folder.path().join("all");
-        let told = eventually(async || read(&all), |told| told.lines().any(|line| line == "ready")).await;
+    /// Waits until it listens, and returns its URL.
+    pub(crate) async fn url(&self) -> String {
+        let told = eventually(async || self.text(), |told| told.lines().any(|line| line == "ready")).await;
         let line = told.lines().find_map(|line| line.trim().strip_prefix("listening on"));
-        Client::new(line.unwrap().trim())
+        line.unwrap().trim().to_owned()
+    }
+
+    /// Returns what has been written so far.
+    pub(crate) fn text(&self) -> String {
+        read(&self.folder.path().join("all"))
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::new(&self.url().await)
     }
 
     pub(crate) fn end(mut self) -> String {

@@ -25,6 +25,21 @@ pub(super) fn check(sections: &SectionSettings, findings: &mut Findings<'_>) {
     }
 }
 
+/// A challenge names the protected resource's metadata at a host that is known: `public_url`, the host that a trusted
+/// proxy says, or the address that is listened on.
+pub(super) fn metadata_host(sections: &SectionSettings, findings: &mut Findings<'_>) {
+    let server = &sections.server;
+    let is_any = matches!(&server.listen, Listen::Tcp(address) if address.ip().is_unspecified());
+    if is_any && server.public_url.is_none() && server.trusted_proxies.is_empty() {
+        findings.warning(
+            &at(&["server", "listen"]),
+            "no host is known by which callers reach this, so challenges cannot name the metadata of the protected \
+             resource (RFC 9728); set `server.public_url`, or `server.trusted_proxies` for proxies that send \
+             X-Forwarded-Host",
+        );
+    }
+}
+
 /// The built-in configuration has secrets that everyone knows.
 fn development(sections: &SectionSettings, findings: &mut Findings<'_>) {
     if *findings.tree.location.origin() != Origin::BuiltIn {

@@ -188,6 +188,21 @@ fn a_configuration_without_routes_is_warned_of() {
     assert_eq!(warnings("store: { url: 'memory:' }", &[]), [""; 0], "routes may be stored");
 }
 
+/// CASES F4: without a host by which callers reach scopegate, challenges cannot name the metadata.
+#[test]
+fn an_address_that_stands_for_all_is_warned_of_unless_the_host_is_known() {
+    let said = |server: &str| {
+        let text = format!("server: {{ {server} }}\nroutes: [ {{ match: /**, allow: anonymous }} ]");
+        let warnings = warnings(&text, &[]);
+        warnings.iter().any(|warning| warning.starts_with("no host is known"))
+    };
+    assert!(said("listen: '0.0.0.0:8080'") && said("listen: '[::]:8080'"));
+    for known in ["public_url: 'https://api.example'", "trusted_proxies: [10.0.0.0/8]"] {
+        assert!(!said(&format!("listen: '0.0.0.0:8080', {known}")), "{known}");
+    }
+    assert!(!said("listen: '127.0.0.1:8080'"));
+}
+
 /// CASES C10: an issuer without its scheme.
 #[test]
 fn an_issuer_without_a_scheme_is_told_that_the_scheme_is_missing() {

@@ -7,6 +7,8 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use scopegate_provider::{ClaimPath, ClaimPathError, Principal, Role, Scope};
 use serde_json::Value;
 
+use crate::upstream::headers::{fold, folded};
+
 /// By which some frameworks let a caller change the method or the path after the gate has decided on them.
 const OVERRIDES: [&str; 5] =
     ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
@@ -202,20 +204,6 @@ fn joined<T: AsRef<str>>(values: impl Iterator<Item = T>, separator: &str) -> St
 
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
-}
-
-/// Folds a byte of a header's name as the laxest gateways do: CGI, FastCGI and SCGI make one character of all that are
-/// not alphanumeric.
-const fn fold(byte: u8) -> u8 {
-    if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }
-}
-
-/// Folds a header's name, so that two names that some service takes for the same header are equal.
-pub(in crate::gate) fn folded(name: &str) -> Cow<'_, str> {
-    if name.bytes().all(|byte| fold(byte) == byte) {
-        return name.into();
-    }
-    name.bytes().map(|byte| char::from(fold(byte))).collect::<String>().into()
 }
 
 /// Returns `true` if a header says where a request came from, in any spelling that some service reads as such.

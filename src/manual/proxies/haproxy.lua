@@ -75,7 +75,8 @@ local function pass(txn, names, headers, told)
     taken_off[normal(name)] = true
   end
   for name in pairs(headers) do
-    if taken_off[normal(name)] then
+    -- To many services `X_Forwarded_For` and `X.Auth.Subject` are `X-Forwarded-For` and `X-Auth-Subject`.
+    if name:find("[^%w-]") or taken_off[normal(name)] then
       txn.http:req_del_header(name)
     end
   end

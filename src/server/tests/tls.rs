@@ -106,6 +106,36 @@ async fn only_a_client_with_a_certificate_of_the_authority_is_verified() {
     assert_eq!(ask(Some("other")).await, "");
 }
 
+/// A24: the certificate of a connection that is open counts only for as long as its authority does.
+#[tokio::test(start_paused = true)]
+async fn a_certificate_whose_authority_was_removed_is_not_verified_on_an_open_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let authorities = folder.path().join("clients.pem");
+    std::fs::copy(tls("clients").certificate, &authorities).unwrap();
+    let side = Arc::new(Tls::new(&tls("server"), Some(&authorities)).unwrap());
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let connector = TlsConnector::from(Arc::new(tls_config(Some("client"))));
+    let (client, server) =
+        tokio::join!(connector.connect("localhost".try_into().unwrap(), near), side.accept(far));
+    let (_client, server) = (client.unwrap(), server.unwrap());
+    let certificate = side.client_certificate(server.get_ref().1).unwrap();
+    assert!(certificate.is_verified() && certificate.is_verified());
+    let removing = async {
+        // The files have been seen as they are.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        std::fs::copy(tls("authority").certificate, &authorities).unwrap();
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        assert!(!certificate.is_verified());
+        std::fs::copy(tls("clients").certificate, &authorities).unwrap();
+        tokio::time::sleep(Duration::from_secs(11)).await;
+        assert!(certificate.is_verified());
+    };
+    tokio::select! {
+        () = side.renew() => unreachable!("it looks for ever"),
+        () = removing => {}
+    }
+}
+
 #[tokio::test]
 async fn a_file_without_authorities_stops_the_start() {
     let settings = ListenerSettings {

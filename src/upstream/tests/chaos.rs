@@ -35,7 +35,7 @@ const WAYS: [&str; 18] = [
 const WHOLE: usize = 5;
 
 /// How long an upstream may take to begin an answer, and how long a caller waits for its end.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 async fn misbehave(mut stream: TcpStream) {
     while let Some(head) = read_head(&mut stream).await {
@@ -97,14 +97,14 @@ async fn misbehave(mut stream: TcpStream) {
 
 /// How a caller behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Manner {
+pub(super) enum Manner {
     Well,
     HalfCloses,
     Resets,
 }
 
 /// Asks, and returns what came; none if the connection was left hanging.
-async fn ask(front: SocketAddr, way: &str, id: &str, manner: Manner) -> Option<String> {
+pub(super) async fn ask(front: SocketAddr, way: &str, id: &str, manner: Manner) -> Option<String> {
     let stream = TcpStream::connect(front).await.unwrap();
     if manner == Manner::Resets {
         stream.set_zero_linger().unwrap();
@@ -137,8 +137,8 @@ async fn ask(front: SocketAddr, way: &str, id: &str, manner: Manner) -> Option<S
     (ended.is_ok() || !answer.is_empty()).then(|| String::from_utf8_lossy(&answer).into_owned())
 }
 
-/// Whether everything in an answer is for this caller.
-fn is_own(answer: &str, id: &str) -> bool {
+/// Returns `true` if everything in an answer is for this caller.
+pub(super) fn is_own(answer: &str, id: &str) -> bool {
     answer.match_indices("id-").all(|(at, _)| {
         let found = answer.get(at..).unwrap_or_default();
         found.starts_with(id) || id.starts_with(found)

@@ -225,6 +225,19 @@ pub(super) async fn nodes_restart(world: Arc<World>) {
     }
 }
 
+/// One node or the other is frozen for seconds, and goes on.
+pub(super) async fn nodes_freeze(world: Arc<World>, mut chance: Chance) {
+    const FROZEN: Duration = Duration::from_secs(5);
+    while world.rest(&mut chance, 9.0..15.0).await {
+        // It is there again at the end.
+        if world.length.saturating_sub(world.begun.elapsed()) < FROZEN * 5 {
+            return;
+        }
+        world.slots[chance.of(0..2)].freeze(&world, FROZEN).await;
+        world.ledger.event("a node was frozen and went on");
+    }
+}
+
 /// The database is asked by the way of each node, all the time.
 pub(super) async fn the_database_is_observed(world: Arc<World>, slot: usize) {
     world.slots[slot].observe(&world).await;

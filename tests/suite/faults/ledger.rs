@@ -38,7 +38,8 @@ struct Counts {
 }
 
 /// Everything that must have happened at least once.
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 17] = [
+    "a node was frozen and went on",
     "a key was published",
     "a key was withdrawn",
     "an issuer hung",

@@ -85,9 +85,17 @@ impl World {
             ledger,
             starting,
         });
-        for slot in &world.slots {
-            slot.start(&world, true).await;
+        world.slots[0].start(&world, true).await;
+        // Entries that no node can use: nodes start all the same, and follow later changes.
+        for entry in [
+            "INSERT INTO routes VALUES ('broken', '{\"match\":', 1)",
+            "INSERT INTO routes VALUES ('unknown', '{\"match\": \"GTE /x\", \"require\": \"items\"}', 1)",
+            "INSERT INTO scopes VALUES ('two words', 'x', '[]', 1)",
+        ] {
+            let name = url.rsplit_once('/').unwrap().1.split('?').next().unwrap();
+            assert!(world.database.psql(name, entry), "{entry}");
         }
+        world.slots[1].start(&world, true).await;
         world
     }
 
@@ -166,6 +174,7 @@ async fn run(world: &Arc<World>, mut chance: Chance) {
     tasks.spawn_local(events::configurations_change(world.clone(), next()));
     tasks.spawn_local(events::the_database_fails(world.clone(), next()));
     tasks.spawn_local(events::nodes_restart(world.clone()));
+    tasks.spawn_local(events::nodes_freeze(world.clone(), next()));
     tasks.spawn_local(events::memory_is_looked_at(world.clone()));
     for slot in 0..world.slots.len() {
         tasks.spawn_local(events::the_database_is_observed(world.clone(), slot));

@@ -101,11 +101,12 @@ scopes:
   scopegate:admin: Administer
 routes:
   - {{ match: GET /fast/**, require: items, upstream: api }}
-  - {{ match: GET /slow/**, require: items, upstream: api }}
+  - {{ match: GET /slow/**, require: items, upstream: http2 }}
   - {{ match: GET /guarded/**, require: guarded, upstream: api }}
   - {{ match: GET /open, allow: {open}, upstream: api }}
 upstreams:
   api: {{ url: "{upstream}" }}
+  http2: {{ url: "{upstream}", protocol: http2 }}
 "#,
             store = self.database,
             staleness = STALENESS.as_secs(),
@@ -154,6 +155,22 @@ upstreams:
             world.ledger.wrong(Wrong::Other, format!("a node ended with {ended:?}"));
         }
         self.start(world, true).await;
+    }
+
+    /// Freezes the node as a paused machine is, once the balancer has taken it out and it has answered what it was asked.
+    /// It is listed again when it says that it is ready.
+    pub(super) async fn freeze(&self, world: &World, time: Duration) {
+        let _changing = self.changing.lock().await;
+        let _database_is_there = world.starting.lock().await;
+        let Some(life) = self.listed.lock().unwrap().take() else { return };
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        self.loses_database(Source::Event, Instant::now());
+        life.server.lock().unwrap().signal("STOP");
+        tokio::time::sleep(time).await;
+        life.server.lock().unwrap().signal("CONT");
+        self.finds_database(Source::Event);
+        eventually(async || life.operations.get("/readyz").await.status, |status| *status == 200).await;
+        *self.listed.lock().unwrap() = Some(life);
     }
 
     /// The database cannot be reached from here, from then on.

@@ -1,38 +1,34 @@
-//! The API that is guarded: answers whatever it is asked, below `/slow` after a while.
+//! The API that is guarded, over HTTP/1.1 and HTTP/2: answers whatever it is asked, below `/slow` after a while.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
+use http_body_util::Full;
+use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
 };
+use tokio::net::TcpListener;
 
-/// Starts it; its URL. It ends with the test.
+/// Starts it, and returns its URL. It ends with the test.
 pub(super) async fn start() -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream));
+            tokio::spawn(async move {
+                let http = auto::Builder::new(TokioExecutor::new());
+                // A node that goes away ends it.
+                let _ = http.serve_connection(TokioIo::new(stream), service_fn(answer)).await;
+            });
         }
     });
     url
 }
 
-async fn answer(stream: TcpStream) {
-    let mut stream = BufReader::new(stream);
-    loop {
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") {
-            if stream.read_line(&mut head).await.unwrap_or(0) == 0 {
-                return;
-            }
-        }
-        if head.starts_with("GET /slow") {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-        }
-        if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.is_err() {
-            return;
-        }
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<&'static [u8]>>, Infallible> {
+    if request.uri().path().starts_with("/slow") {
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
+    Ok(Response::new(Full::new(&b"ok"[..])))
 }

@@ -1,6 +1,14 @@
 //! What requests are sent through.
 
+use std::{convert::Infallible, net::SocketAddr};
+
 use http::{HeaderMap, Method, Uri, Version};
+use http_body_util::BodyExt;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
 use poem::{
     EndpointExt, Request, Response, handler,
     listener::{Acceptor, Listener, TcpListener},
@@ -135,6 +143,64 @@ pub(super) fn proxy(scene: &Scene, prefix: &'static str) -> Box<dyn Front> {
     ));
     let address = server.url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
     Box::new(At { address, prefix, log, own_ways: &[], serves: true, _running: Box::new(server) })
+}
+
+/// scopegate as the proxy of an upstream with which it speaks HTTP/2.
+pub(super) fn proxy_over_http2(scene: &Scene) -> Box<dyn Front> {
+    let runtime = Runtime::new().unwrap();
+    let log = Log::default();
+    let service = runtime.block_on(http2_service(log.clone()));
+    let server = Server::start(&format!(
+        "server: {{ listen: 127.0.0.1:0, base_path: /.scopegate }}\noperations: {{ listen: 127.0.0.1:0 }}\n\
+         upstreams: {{ it: {{ url: 'http://{service}', protocol: http2 }} }}\n{}",
+        scene.configuration("", ", upstream: it")
+    ));
+    let address = server.url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
+    Box::new(At {
+        address,
+        prefix: "",
+        log,
+        own_ways: &[],
+        serves: true,
+        _running: Box::new((server, runtime)),
+    })
+}
+
+/// Starts a service that notes what reaches it over HTTP/2, as a service over HTTP/1.1 would have it.
+async fn http2_service(log: Log) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let log = log.clone();
+            tokio::spawn(async move {
+                let noting = service_fn(move |request| note_of_hyper(request, log.clone()));
+                // A front that goes away ends it.
+                let http = auto::Builder::new(TokioExecutor::new());
+                let _ = http.serve_connection(TokioIo::new(stream), noting).await;
+            });
+        }
+    });
+    address
+}
+
+async fn note_of_hyper(
+    request: http::Request<Incoming>,
+    log: Log,
+) -> Result<http::Response<String>, Infallible> {
+    let (head, body) = request.into_parts();
+    let fields = head.headers.iter().map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()));
+    let host = head.uri.authority().map(|host| ("host".to_owned(), host.as_str().as_bytes().to_vec()));
+    let message = Message {
+        method: head.method.to_string(),
+        target: head.uri.path_and_query().unwrap().as_str().as_bytes().to_vec(),
+        version: format!("{:?}", head.version),
+        fields: fields.chain(host).collect(),
+    };
+    // A body that breaks off has been acted on, as over HTTP/1.1.
+    let _ = body.collect().await;
+    let place = log.note(Seen::Request(message));
+    Ok(http::Response::builder().header("x-seen", place).body("ok".to_owned()).unwrap())
 }
 
 /// A real proxy that asks scopegate, configured as the manual shows.

@@ -32,7 +32,7 @@ use tokio::runtime::Runtime;
 use self::{
     case::{Case, Oddity},
     driven::{ENVOY, TRAEFIK, driven},
-    front::{Front, Outcome, middleware, proxy, real, tower},
+    front::{Front, Outcome, middleware, proxy, proxy_over_http2, real, tower},
     generate::Tokens,
     over_grpc::envoy_over_grpc,
     service::Seen,
@@ -49,6 +49,7 @@ type Start = fn(&Scene) -> Box<dyn Front>;
 const FRONTS: &[(&str, Start)] = &[
     ("reverse proxy", |scene| proxy(scene, "")),
     ("reverse proxy that strips", |scene| proxy(scene, "/p")),
+    ("reverse proxy over HTTP/2", proxy_over_http2),
     ("middleware", middleware),
     ("tower layer", tower),
     ("nginx", |scene| real(scene, &NGINX, NGINX_WAYS)),

@@ -10,18 +10,14 @@ use crate::{
         decision::{Answer, Decided},
         identity::identities::{Identities, TokenForwarding},
         request::subprotocol::{self, Subprotocols},
-        state::State,
     },
-    policy::{RouteOptions, Target, settings::TokenSource},
+    policy::{RouteOptions, settings::TokenSource},
     problem::Problem,
     reason::Reason,
     telemetry::Outcome,
 };
 
-/// The path of the resource's metadata (RFC 9728, section 3).
-const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
-
-/// What takes a caller's header off where a proxy copies what it is told.
+/// The value that removes a caller's header where a proxy copies the response's headers.
 const NOTHING: HeaderValue = HeaderValue::from_static("");
 
 /// Answers proxies.
@@ -34,9 +30,9 @@ pub(crate) struct CheckService {
 /// A request may pass.
 #[derive(Debug)]
 pub(crate) struct Permitted {
-    /// What is to be set on it, in place of whatever it holds under these names; empty is to be set, too.
+    /// The headers to set on the request, in place of those of the same names; empty ones are set, too.
     pub(crate) request: HeaderMap,
-    /// Whose pages may read the answer, for proxies that can tell them.
+    /// The CORS headers of the response, for proxies that can set them.
     pub(crate) response: HeaderMap,
     /// For the log.
     pub(crate) outcome: Outcome,
@@ -73,7 +69,11 @@ impl CheckService {
             Answer::Permitted(permit) => self.judge(permit, headers),
             Answer::Refused(refusal) => {
                 let refusal = elsewhere(*refusal);
-                Err(with_metadata_of_host(refusal, &self.gate.load(), target.as_ref(), asked))
+                // A host that is not valid has no target.
+                Err(match target {
+                    Some(_) => self.gate.load().with_metadata_at(refusal, asked.scheme, &asked.host),
+                    None => refusal,
+                })
             }
         };
         match permitted {
@@ -101,27 +101,13 @@ impl CheckService {
         Ok((told, Outcome::permitted(permit.route, permit.principal.as_ref())))
     }
 
-    /// What the service is told about the caller; none if the policy is newer than this endpoint.
+    /// Returns the identity headers for the service; none if the policy is newer than this endpoint.
     fn told(&self, permit: Option<&Permit>, options: &RouteOptions) -> Option<HeaderMap> {
         let identity = self.identities.find(options.identity.as_ref())?;
         let mut headers = HeaderMap::new();
         identity.set(permit.and_then(|permit| permit.principal.as_ref()), &mut headers);
         Some(headers)
     }
-}
-
-/// Adds the URL of the resource's metadata to a challenge, at the host that the caller used, unless another is
-/// configured: the proxy, which is trusted, routes it here.
-fn with_metadata_of_host(
-    refusal: Refusal,
-    state: &State,
-    target: Option<&Target>,
-    original: &OriginalRequest,
-) -> Refusal {
-    let host = str::from_utf8(&original.host).ok().filter(|_| target.is_some());
-    let Some(host) = host.filter(|_| state.settings().resource_metadata.is_none()) else { return refusal };
-    let url = format!("{}://{host}{RESOURCE_METADATA}", original.scheme.as_str());
-    Refusal { problem: refusal.problem.with_resource_metadata(&url), ..refusal }
 }
 
 /// The subprotocols of a `WebSocket` that go on: always told where any were offered, so that a proxy's settings need not
@@ -155,7 +141,7 @@ fn token_fields(
     fields.into_iter().map(|(name, value)| (name, value.unwrap_or(NOTHING))).collect()
 }
 
-/// What is not found is not scopegate's to say where another serves: no route is a denial.
+/// Makes a denial of "no route": another server answers, so that 404 is not for scopegate to say.
 fn elsewhere(refusal: Refusal) -> Refusal {
     match refusal.problem.status() {
         StatusCode::NOT_FOUND => {

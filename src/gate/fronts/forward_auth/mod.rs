@@ -34,15 +34,15 @@ use crate::{
     telemetry::{OriginalTarget, Outcome},
 };
 
-/// How a kind of proxy asks, and what it can relay.
+/// The protocol of a kind of proxy: the form of its checks, and of the responses that it can relay.
 pub trait Dialect: Send + Sync + fmt::Debug + 'static {
-    /// What is asked about.
+    /// Returns the request that the proxy checks.
     ///
     /// # Errors
     /// [`MetadataError`] names what is missing or contradicts itself.
     fn original_request(&self, request: &Request) -> Result<OriginalRequest, MetadataError>;
 
-    /// The refusal, as the proxy is to relay it.
+    /// Returns the refusal in the form that the proxy relays.
     fn relay(&self, problem: &Problem) -> Response {
         problem.response()
     }
@@ -56,7 +56,7 @@ pub struct ForwardAuth<D> {
 }
 
 impl<D: Dialect> ForwardAuth<D> {
-    /// An endpoint where proxies of `trusted` ask.
+    /// Returns the endpoint for proxies of `trusted`.
     pub(crate) fn new(service: CheckService, trusted: TrustedProxies, dialect: D) -> Self {
         Self { service, trusted, dialect }
     }

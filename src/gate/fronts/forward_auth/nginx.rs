@@ -19,6 +19,9 @@ use super::{
 };
 use crate::{gate::TrustedProxies, policy::Scheme, problem::Problem, reason::Reason, telemetry::Restored};
 
+const URL: &str = "x-original-url";
+const URI: &str = "x-original-uri";
+const HOST: &str = "x-original-host";
 const STATUS: HeaderName = HeaderName::from_static("x-scopegate-status");
 const PROBLEM: HeaderName = HeaderName::from_static("x-scopegate-problem");
 
@@ -30,13 +33,12 @@ impl Dialect for Nginx {
     fn original_request(&self, request: &Request) -> Result<OriginalRequest, MetadataError> {
         let headers = request.headers();
         let method = method(headers, "x-original-method")?;
-        let (url, uri, host) = ("x-original-url", "x-original-uri", "x-original-host");
-        match optional(headers, url)? {
+        match optional(headers, URL)? {
             Some(value) => {
                 let original = whole_url(value, method)?;
-                for (second, said) in [(uri, &original.path_and_query), (host, &original.host)] {
+                for (second, said) in [(URI, &original.path_and_query), (HOST, &original.host)] {
                     if optional(headers, second)?.is_some_and(|value| value != said) {
-                        return Err(MetadataError::Contradicted { first: url, second });
+                        return Err(MetadataError::Contradicted { first: URL, second });
                     }
                 }
                 Ok(original)
@@ -45,8 +47,8 @@ impl Dialect for Nginx {
                 method,
                 scheme: optional(headers, "x-forwarded-proto")?
                     .map_or(Ok(Scheme::Http), |value| scheme(value, "x-forwarded-proto"))?,
-                host: one(headers, host)?.to_vec(),
-                path_and_query: one(headers, uri)?.to_vec(),
+                host: one(headers, HOST)?.to_vec(),
+                path_and_query: one(headers, URI)?.to_vec(),
             }),
         }
     }

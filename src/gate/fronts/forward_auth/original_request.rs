@@ -1,4 +1,4 @@
-//! What a proxy asks about.
+//! The request that a proxy checks.
 
 use http::{HeaderMap, Method, header::SEC_WEBSOCKET_KEY};
 
@@ -9,7 +9,7 @@ use crate::{
     reason::Reason,
 };
 
-/// The request that a proxy asks about, as it told it.
+/// The request that a proxy checks, as the proxy describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginalRequest {
     /// Its method.
@@ -23,7 +23,7 @@ pub struct OriginalRequest {
 }
 
 impl OriginalRequest {
-    /// The pieces from which a target is parsed.
+    /// Returns the parts that a target is parsed from.
     pub fn raw(&self) -> RawTarget<'_, [&[u8]; 1]> {
         RawTarget {
             method: &self.method,
@@ -73,7 +73,7 @@ pub enum MetadataError {
         /// The header.
         header: &'static str,
     },
-    /// A header stands several times: one may be the caller's.
+    /// A header occurs more than once: one may be the caller's.
     #[error("the proxy must send `{header}` once, and it is there several times")]
     Several {
         /// The header.
@@ -84,7 +84,7 @@ pub enum MetadataError {
     Malformed {
         /// The header.
         header: &'static str,
-        /// What was expected.
+        /// The expected form.
         expected: &'static str,
     },
     /// Two headers say the same thing in two ways.
@@ -113,12 +113,12 @@ impl From<MetadataError> for Problem {
     }
 }
 
-/// The one value of a header.
+/// Returns the one value of a header.
 pub(super) fn one<'a>(headers: &'a HeaderMap, header: &'static str) -> Result<&'a [u8], MetadataError> {
     optional(headers, header)?.ok_or(MetadataError::Missing { header })
 }
 
-/// The one value of a header, if there is one.
+/// Returns the one value of a header, if there is one.
 pub(super) fn optional<'a>(
     headers: &'a HeaderMap,
     header: &'static str,
@@ -131,13 +131,13 @@ pub(super) fn optional<'a>(
     }
 }
 
-/// A method.
+/// Parses a method.
 pub(super) fn method(headers: &HeaderMap, header: &'static str) -> Result<Method, MetadataError> {
     Method::from_bytes(one(headers, header)?)
         .map_err(|_| MetadataError::Malformed { header, expected: "a method" })
 }
 
-/// `http` or `https`; `ws` and `wss` are the same on the wire.
+/// Parses `http` or `https`; `ws` and `wss` are the same on the wire.
 pub(super) fn scheme(value: &[u8], header: &'static str) -> Result<Scheme, MetadataError> {
     match value.to_ascii_lowercase().as_slice() {
         b"http" | b"ws" => Ok(Scheme::Http),
@@ -146,7 +146,7 @@ pub(super) fn scheme(value: &[u8], header: &'static str) -> Result<Scheme, Metad
     }
 }
 
-/// The `X-Forwarded-…` family, all of it, as Traefik and Caddy send it.
+/// Reads the `X-Forwarded-…` headers, all of them, as Traefik and Caddy send them.
 pub(super) fn forwarded(headers: &HeaderMap) -> Result<OriginalRequest, MetadataError> {
     Ok(OriginalRequest {
         method: method(headers, "x-forwarded-method")?,

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     authenticator::{Authenticator, NoRevocations, VerifiedTokens},
-    gate::{Cors, Gate, GateSettings, State, identities::Identities},
+    gate::{Cors, Gate, GateSettings, MetadataPlace, State, identities::Identities},
     policy::{Policy, settings::IdentitySettings},
     testing,
 };
@@ -26,7 +26,8 @@ fn gate() -> (Gate, Policy) {
         Authenticator::new(Vec::new(), tokens, std::sync::Arc::new(NoRevocations), clock).unwrap();
     let cors = serde_json::from_value(json!({ "origins": [APP] })).unwrap();
     let cors = Cors::new(Some(cors), &http::HeaderName::from_static("x-request-id"));
-    let settings = GateSettings { cors, ..GateSettings::default() };
+    let resource_metadata = MetadataPlace { url: None, at_callers_host: true };
+    let settings = GateSettings { cors, resource_metadata, ..GateSettings::default() };
     let state = State::new(std::sync::Arc::new(policy.clone()), authenticator, settings);
     (Gate::new(state), policy)
 }

@@ -9,12 +9,28 @@ use super::forwarded::Forwarded;
 use crate::{
     gate::identity::headers::is_about_origin,
     policy::settings::TokenSource,
-    upstream::headers::{contains, remove_matching, remove_request_connection_fields},
+    upstream::headers::{
+        contains, is_misspelt, is_same_field, remove_matching, remove_request_connection_fields,
+    },
 };
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// The fields that describe the message itself. A service that reads one of them in another spelling would read another
+/// message than was sent.
+const FRAMING: [&str; 9] = [
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "keep-alive",
+    "http2-settings",
+    "proxy-authorization",
+    "proxy-authenticate",
+    "proxy-connection",
+];
 
 /// Removes what a caller's headers say about its connection and its origin. A caller cannot have removed, by listing
 /// it in `Connection`, what the message needs, the token that was decided on, and the request's id.
@@ -27,7 +43,10 @@ pub(super) fn remove_callers_own(headers: &mut HeaderMap, request_id: &HeaderNam
         [&HOST, &CONTENT_LENGTH, &AUTHORIZATION, request_id].into_iter().chain(tokens).collect();
     remove_request_connection_fields(headers, &kept);
     remove_matching(headers, |name| {
-        name.as_str() == "proxy" || (is_about_origin(name.as_str()) && !kept.contains(&name))
+        name.as_str() == "proxy"
+            || (is_about_origin(name.as_str()) && !kept.contains(&name))
+            || is_misspelt(name, &FRAMING)
+            || (name != request_id && is_same_field(name, request_id))
     });
     join_cookies(headers);
 }

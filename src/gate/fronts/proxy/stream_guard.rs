@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use scopegate_provider::{Clock, Credentials, Principal, Timestamp};
+use scopegate_provider::{AuthnError, Clock, Credentials, OutageCause, Principal, Rejection, Timestamp};
 
 use crate::{
     gate::{Gate, Permit, State},
@@ -27,13 +27,16 @@ pub(super) struct StreamGuard {
     stream: Arc<Stream>,
 }
 
-/// What a stream depends on.
+/// The facts that a stream depends on.
 struct Stream {
     caller: Option<Caller>,
     target: Target,
     upstream: Option<Box<str>>,
     opened_at: Timestamp,
 }
+
+/// The connection of a provider, and the epoch of its answers.
+type Standing = (u64, u64);
 
 struct Caller {
     principal: Principal,
@@ -73,6 +76,7 @@ impl StreamGuard {
     async fn ended(&self) -> StreamEnd {
         let mut checked = Weak::new();
         let mut counted = None;
+        let mut standing = None;
         loop {
             let now = self.clock.now();
             if let Some(end) = self.stream.end(&self.gate.current(), now, &mut checked) {
@@ -84,6 +88,16 @@ impl StreamGuard {
             if counted.is_none() {
                 counted = self.count();
             }
+            let state = self.gate.current();
+            if let Some(caller) =
+                self.stream.caller.as_ref().filter(|caller| caller.has_to_be_verified(&state, standing))
+            {
+                // Boxed: this is seldom needed, and streams wait for a long time.
+                match Box::pin(caller.verify(&state)).await {
+                    Ok(verified) => standing = verified,
+                    Err(end) => return end,
+                }
+            }
         }
     }
 
@@ -94,6 +108,29 @@ impl StreamGuard {
             credentials: caller.credentials.clone(),
         });
         self.gate.current().streams().map(|streams| streams.enter(holder))
+    }
+}
+
+impl Caller {
+    /// Returns `true` if the provider is not as it was when it verified the token last.
+    fn has_to_be_verified(&self, state: &State, standing: Option<Standing>) -> bool {
+        standing.is_none() || state.authenticator().standing(self.principal.provider()) != standing
+    }
+
+    /// Verifies the token again: its provider may have been disabled or removed, or its key withdrawn. A provider that
+    /// gives no answer changes nothing yet, and is asked again.
+    async fn verify(&self, state: &State) -> Result<Option<Standing>, StreamEnd> {
+        let standing =
+            state.authenticator().standing(self.principal.provider()).ok_or(StreamEnd::Withdrawn)?;
+        match state.authenticator().reverify(&self.credentials).await {
+            // The stream itself ends at its own time.
+            Ok(()) | Err(AuthnError::Rejected(Rejection::Expired { .. })) => Ok(Some(standing)),
+            Err(AuthnError::Rejected(_)) => Err(StreamEnd::Withdrawn),
+            Err(AuthnError::Unavailable(outage)) if outage.cause == OutageCause::Disabled => {
+                Err(StreamEnd::Withdrawn)
+            }
+            Err(AuthnError::Unavailable(_)) => Ok(None),
+        }
     }
 }
 
@@ -146,16 +183,20 @@ impl fmt::Debug for StreamGuard {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    };
 
+    use async_trait::async_trait;
     use http::{HeaderMap, HeaderValue, Method};
-    use scopegate_provider::{AuthnError, Rejection, Verified};
+    use scopegate_provider::{AuthnFailure, Freshness, Issuer, Outage, Provider, Verified};
     use scopegate_testkit::TestClock;
     use serde_json::{Value, json};
 
     use super::*;
     use crate::{
-        authenticator::{Authenticator, RevocationCheck, VerifiedTokens},
+        authenticator::{Authenticator, Connected, NoRevocations, RevocationCheck, VerifiedTokens},
         gate::GateSettings,
         policy::{Definition, RawTarget, Scheme},
         testing,
@@ -176,10 +217,49 @@ mod tests {
         }
     }
 
+    /// A provider that an administrator can disable, and whose key can be withdrawn.
+    #[derive(Debug)]
+    struct Changing {
+        issuers: [Issuer; 1],
+        principal: Principal,
+        epoch: AtomicU64,
+        answer: Mutex<Option<AuthnError>>,
+    }
+
+    impl Changing {
+        fn refuse(&self, error: impl Into<AuthnError>) {
+            *self.answer.lock().unwrap() = Some(error.into());
+            self.epoch.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[async_trait]
+    impl Provider for Changing {
+        fn issuers(&self) -> &[Issuer] {
+            &self.issuers
+        }
+
+        async fn authenticate(&self, _: &Credentials, _: Freshness) -> Result<Principal, AuthnFailure> {
+            match self.answer.lock().unwrap().clone() {
+                Some(error) => Err(error.into()),
+                None => Ok(self.principal.clone()),
+            }
+        }
+
+        fn takes_opaque_tokens(&self) -> bool {
+            true
+        }
+
+        fn epoch(&self) -> u64 {
+            self.epoch.load(Ordering::SeqCst)
+        }
+    }
+
     /// An open stream, and what may end it.
     struct Opened {
         clock: Arc<TestClock>,
         revoked: Arc<Revoked>,
+        provider: Arc<Changing>,
         gate: Gate,
         guard: StreamGuard,
     }
@@ -196,15 +276,26 @@ mod tests {
         Policy::compile(&definition).map_err(|errors| format!("{errors:?}")).unwrap().policy
     }
 
-    fn state(clock: &Arc<TestClock>, revoked: &Arc<Revoked>, route: &Value) -> State {
+    fn provider() -> Changing {
         let principal = Principal::assert_verified(Verified {
             expires_at: TestClock::default().now() + LIFETIME,
             leeway: LEEWAY,
             ..testing::verified("okta").unwrap()
         });
+        let issuers = [principal.issuer().clone()];
+        Changing { issuers, principal, epoch: AtomicU64::default(), answer: Mutex::default() }
+    }
+
+    fn state(
+        clock: &Arc<TestClock>,
+        revoked: &Arc<Revoked>,
+        provider: &Arc<Changing>,
+        route: &Value,
+    ) -> State {
         let clock = Arc::clone(clock) as Arc<dyn Clock>;
         let revoked = Arc::clone(revoked) as Arc<dyn RevocationCheck>;
-        let providers = vec![testing::everybody(principal)];
+        let name = provider.principal.provider().clone();
+        let providers = vec![Connected::new(name, Arc::clone(provider) as Arc<dyn Provider>)];
         let authenticator = Authenticator::new(providers, VerifiedTokens::new(8), revoked, clock);
         State::new(Arc::new(policy(route)), authenticator.unwrap(), GateSettings::default())
     }
@@ -212,7 +303,8 @@ mod tests {
     async fn open(token: Option<&'static str>) -> Opened {
         let clock = Arc::new(TestClock::default());
         let revoked = Arc::<Revoked>::default();
-        let gate = Gate::new(state(&clock, &revoked, &route()));
+        let provider = Arc::new(provider());
+        let gate = Gate::new(state(&clock, &revoked, &provider, &route()));
         let target = Target::parse(RawTarget {
             method: &Method::GET,
             scheme: Scheme::Http,
@@ -226,7 +318,7 @@ mod tests {
         let mut permit = gate.authorize(&target, &headers).await.unwrap();
         permit.target = Some(target);
         let guard = StreamGuard::new(Arc::clone(&clock) as Arc<dyn Clock>, gate.clone(), permit, GRACE);
-        Opened { clock, revoked, gate, guard: guard.unwrap() }
+        Opened { clock, revoked, provider, gate, guard: guard.unwrap() }
     }
 
     impl Opened {
@@ -236,7 +328,7 @@ mod tests {
         }
 
         fn replace_route(&self, route: &Value) {
-            self.gate.replace(state(&self.clock, &self.revoked, route));
+            self.gate.replace(state(&self.clock, &self.revoked, &self.provider, route));
         }
     }
 
@@ -258,6 +350,48 @@ mod tests {
         let mut aborted = stream.guard.aborted();
         assert!((&mut aborted).now_or_never().is_none());
         stream.revoked.0.store(true, Ordering::SeqCst);
+        stream.clock.advance(Duration::from_secs(1));
+        assert_eq!(aborted.await.to_string(), StreamEnd::Withdrawn.to_string());
+    }
+
+    /// A10: a stream ends within a second once its provider is disabled, or the key of its token distrusted.
+    #[tokio::test]
+    async fn invariant_17_a_stream_ends_when_its_provider_is_disabled_or_its_key_distrusted() {
+        let disabled = Outage::new(OutageCause::Disabled, Duration::from_mins(1));
+        for error in [disabled.into(), AuthnError::from(Rejection::UnknownKey)] {
+            let stream = open(Some("Bearer testing")).await;
+            let mut aborted = stream.guard.aborted();
+            assert!((&mut aborted).now_or_never().is_none());
+            stream.provider.refuse(error.clone());
+            stream.clock.advance(Duration::from_millis(999));
+            assert_eq!(aborted.await.to_string(), StreamEnd::Withdrawn.to_string(), "{error}");
+        }
+    }
+
+    /// A10: a stream ends once its provider is no longer configured.
+    #[tokio::test]
+    async fn invariant_17_a_stream_ends_when_its_provider_is_no_longer_configured() {
+        let stream = open(Some("Bearer testing")).await;
+        let mut aborted = stream.guard.aborted();
+        assert!((&mut aborted).now_or_never().is_none());
+        let clock = Arc::clone(&stream.clock) as Arc<dyn Clock>;
+        let authenticator =
+            Authenticator::new(vec![], VerifiedTokens::new(8), Arc::new(NoRevocations), clock).unwrap();
+        stream.gate.replace(State::new(Arc::new(policy(&route())), authenticator, GateSettings::default()));
+        stream.clock.advance(Duration::from_secs(1));
+        assert_eq!(aborted.await.to_string(), StreamEnd::Withdrawn.to_string());
+    }
+
+    /// A10: a provider that gives no answer ends no stream.
+    #[tokio::test]
+    async fn a_stream_goes_on_while_its_provider_gives_no_answer() {
+        let stream = open(Some("Bearer testing")).await;
+        let mut aborted = stream.guard.aborted();
+        assert!((&mut aborted).now_or_never().is_none());
+        stream.provider.refuse(Outage::new(OutageCause::KeysUnavailable, Duration::from_secs(1)));
+        stream.clock.advance(Duration::from_secs(1));
+        assert!((&mut aborted).now_or_never().is_none());
+        stream.provider.refuse(Rejection::Revoked);
         stream.clock.advance(Duration::from_secs(1));
         assert_eq!(aborted.await.to_string(), StreamEnd::Withdrawn.to_string());
     }

@@ -10,7 +10,7 @@ use super::messages::{
 };
 use crate::telemetry::Outcome;
 
-/// What speaks of the answer itself, and not of the request that was asked about.
+/// Headers of the response itself, which do not concern the request that was checked.
 const OWN: [HeaderName; 3] = [header::CACHE_CONTROL, header::CONTENT_LENGTH, header::CONTENT_TYPE];
 
 /// The request may pass, with the headers of `response` and without those of `taken_off` that are not among them.
@@ -33,13 +33,13 @@ pub(super) fn permitted<'n>(
     CheckResponse { status: Some(Status::default()), http_response: Some(HttpResponse::OkResponse(told)) }
 }
 
-/// What Envoy does by a header of the answer.
+/// The use that Envoy makes of a header of the response.
 enum Use {
     /// It is set on the request.
     ToUpstream,
     /// It is set on the response: it tells the caller's browser whose pages may read that.
     ToCaller,
-    /// What the caller sent under this name is taken off.
+    /// The caller's header of this name is removed.
     TakenOff,
     /// The request stays as it came.
     Nothing,
@@ -68,7 +68,8 @@ impl Use {
 /// The request may not pass; the caller gets this response.
 pub(super) async fn denied(mut response: Response) -> CheckResponse {
     let body = response.take_body().into_string().await.unwrap_or_default();
-    let (status, headers) = (response.status(), response.headers());
+    let status = response.status();
+    let headers = response.headers();
     let reason = response.data::<Outcome>().map_or("", |outcome| outcome.reason.as_str());
     let set = headers.keys().filter(|name| *name != header::CONTENT_LENGTH);
     let told = DeniedHttpResponse {
@@ -102,7 +103,7 @@ fn overwrite(headers: &HeaderMap, name: &HeaderName) -> HeaderValueOption {
     }
 }
 
-/// What is set here is ASCII.
+/// Returns the text of a value. Values that are set here are ASCII.
 fn text(value: &HeaderValue) -> &str {
     value.to_str().unwrap_or_default()
 }

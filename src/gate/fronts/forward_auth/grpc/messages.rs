@@ -13,7 +13,7 @@ use std::{collections::HashMap, fmt};
 use bytes::Bytes;
 use prost::{Message, Oneof};
 
-/// What Envoy asks.
+/// The request of a check.
 #[derive(Clone, PartialEq, Message)]
 pub struct CheckRequest {
     /// About what.
@@ -21,7 +21,7 @@ pub struct CheckRequest {
     pub attributes: Option<AttributeContext>,
 }
 
-/// What a request is like.
+/// The attributes of a request.
 #[derive(Clone, PartialEq, Message)]
 pub struct AttributeContext {
     /// The request.
@@ -97,10 +97,10 @@ pub struct HeaderValueOption {
     /// The header.
     #[prost(message, optional, tag = "1")]
     pub header: Option<HeaderValue>,
-    /// What becomes of those that are there.
+    /// The action if the header exists.
     #[prost(enumeration = "HeaderAppendAction", tag = "3")]
     pub append_action: i32,
-    /// Whether it is there with an empty value too.
+    /// Keeps a header whose value is empty.
     #[prost(bool, tag = "4")]
     pub keep_empty_value: bool,
 }
@@ -111,7 +111,7 @@ pub struct HeaderValueOption {
 pub enum HeaderAppendAction {
     /// They stay; the new one is put behind.
     AppendIfExistsOrAdd = 0,
-    /// If there is one, it stays and the new one is not taken.
+    /// An existing header stays, and the new one is dropped.
     AddIfAbsent = 1,
     /// They go.
     OverwriteIfExistsOrAdd = 2,
@@ -119,13 +119,13 @@ pub enum HeaderAppendAction {
     OverwriteIfExists = 3,
 }
 
-/// What Envoy is told.
+/// The response to a check.
 #[derive(Clone, PartialEq, Message)]
 pub struct CheckResponse {
     /// Code 0 (OK) lets the request pass; any other does not.
     #[prost(message, optional, tag = "1")]
     pub status: Option<Status>,
-    /// What else becomes of it.
+    /// The response that Envoy sends, or the changes that it makes.
     #[prost(oneof = "HttpResponse", tags = "2, 3")]
     pub http_response: Option<HttpResponse>,
 }
@@ -147,7 +147,7 @@ pub enum HttpResponse {
     /// The answer to the caller.
     #[prost(message, tag = "2")]
     DeniedResponse(DeniedHttpResponse),
-    /// What is changed on the way to the upstream.
+    /// Changes to the request on its way to the upstream.
     #[prost(message, tag = "3")]
     OkResponse(OkHttpResponse),
 }
@@ -174,7 +174,7 @@ pub struct HttpStatus {
     pub code: i32,
 }
 
-/// What is changed on the way to the upstream.
+/// Changes to the request on its way to the upstream.
 #[derive(Clone, PartialEq, Message)]
 pub struct OkHttpResponse {
     /// Headers that the upstream gets.

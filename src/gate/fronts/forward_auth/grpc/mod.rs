@@ -2,8 +2,8 @@
 //! dialect's, and its answer Envoy's: what an upstream is told about the caller and what is taken off on the way to it, or
 //! the refusal as it is, with its status, challenge and body.
 //!
-//! Envoy joins the headers of one name unless it is told to `encode_raw_headers`. CheckedRequest so, it shows each by itself, and
-//! nothing needs to be guessed here.
+//! Envoy joins the headers of one name unless `encode_raw_headers` is set. Then it sends each by itself, and nothing needs
+//! to be guessed here.
 
 mod check_request;
 mod check_response;
@@ -49,7 +49,7 @@ pub struct Authorization<E> {
     inner: E,
     trusted: TrustedProxies,
     stripped: Stripped,
-    /// What is always taken off on the way to an upstream: Envoy may be told not to show a header here.
+    /// Headers that are always removed on the way to an upstream: Envoy may be configured not to send a header here.
     taken_off: Box<[String]>,
 }
 
@@ -57,8 +57,8 @@ pub struct Authorization<E> {
 pub const SERVICE: &str = "envoy.service.auth.v3.Authorization";
 
 impl<E: Endpoint> Authorization<E> {
-    /// Where peers of `trusted`, and those with a certificate that was verified, ask `inner`, which must refuse all others
-    /// and tell the upstream of `identities`.
+    /// Returns the service for `inner`, which must refuse peers that are neither `trusted` nor have a verified
+    /// certificate, and sets the headers of `identities`.
     pub(crate) fn new(inner: E, trusted: TrustedProxies, identities: &Identities) -> Self {
         let stripped = identities.protected.clone();
         let taken_off = stripped.spellings().collect();
@@ -104,7 +104,7 @@ impl<E> fmt::Debug for Authorization<E> {
 /// A message without fields, in its frame.
 const EMPTY: Bytes = Bytes::from_static(&[0; 5]);
 
-/// Who asks.
+/// The sender of a check.
 struct Sender {
     local: LocalAddr,
     remote: RemoteAddr,
@@ -114,8 +114,12 @@ struct Sender {
 
 impl Sender {
     fn of(request: &Request) -> Self {
-        let (local, remote) = (request.local_addr().clone(), request.remote_addr().clone());
-        Self { local, remote, scheme: request.scheme().clone(), certified: request.data().copied() }
+        Self {
+            local: request.local_addr().clone(),
+            remote: request.remote_addr().clone(),
+            scheme: request.scheme().clone(),
+            certified: request.data().copied(),
+        }
     }
 
     /// The request that it asks about, as if it came from this sender.
