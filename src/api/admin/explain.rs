@@ -183,7 +183,7 @@ impl ExplainApi {
         let caller = principal.map(|principal| CallerAt::new(principal, state.authenticator().now()));
         let Decision::Deny(refused) = state.policy().decide(target, caller) else { return None };
         let problem = Problem::from(&refused.denial);
-        let problem = match &state.settings().resource_metadata {
+        let problem = match &state.settings().resource_metadata.url {
             Some(url) => problem.with_resource_metadata(url),
             None => problem,
         };
