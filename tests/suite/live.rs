@@ -491,7 +491,7 @@ async fn a_change_is_compared_before_it_is_saved_and_refused_once_the_policy_has
         ("content-type", "application/json"),
         ("if-policy-change", seen.as_str()),
     ];
-    let refused = site.client.send("POST", "/admin/routes", &headers, route.to_string()).await;
+    let refused = site.client.send("POST", "/admin/routes", &headers, &route.to_string()).await;
     assert_eq!(
         (refused.status, refused.json()["reason"].clone()),
         (409, json!("policy_moved")),
