@@ -67,11 +67,11 @@ type Node = runtime::Node<Server>;
 pub struct PublicEndpoint {
     /// Scheme, host and port, as `https://api.example.com`.
     pub public_url: String,
-    /// Whether callers certainly reach the node at this URL, so that challenges may point there.
+    /// Set if callers certainly reach the node at this URL, so that challenges may point there.
     pub is_certain: bool,
 }
 
-/// What the endpoints of every generation share.
+/// The state that the endpoints of every generation share.
 struct Shared {
     public_endpoint: PublicEndpoint,
     shutdown: Shutdown,

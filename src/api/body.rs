@@ -1,4 +1,4 @@
-//! How much of a body scopegate's own operations read.
+//! The limit of bodies that scopegate's own operations read.
 
 use poem::{Request, Result, error::ReadBodyError};
 

@@ -7,7 +7,7 @@ pub(super) fn etag(version: Version) -> String {
     format!("\"{version}\"")
 }
 
-/// What `If-Match` expects: nothing in particular without the header or with `*`.
+/// Returns the version that `If-Match` expects: nothing in particular without the header or with `*`.
 ///
 /// # Errors
 /// 400 for anything that is not one entity tag of ours.

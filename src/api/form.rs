@@ -14,7 +14,7 @@ const LIMIT: usize = 32 * 1024;
 /// A form that was sent: pairs in their order.
 pub(super) struct Form(Vec<(String, String)>);
 
-/// Why a form cannot be read.
+/// Errors of reading a form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum FormError {
     #[error("expected a body of the type application/x-www-form-urlencoded")]
@@ -27,7 +27,7 @@ pub(super) enum FormError {
     Twice { name: &'static str },
 }
 
-/// Why the client cannot be told.
+/// Errors of reading a client's credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ClientError {
     #[error("malformed Authorization header: expected Basic with a client id and secret")]

@@ -37,7 +37,7 @@ pub struct HealthCheckRequest {
 /// `grpc.health.v1.HealthCheckResponse`.
 #[derive(Clone, Copy, PartialEq, prost::Message)]
 pub struct HealthCheckResponse {
-    /// How it is.
+    /// The state.
     #[prost(enumeration = "ServingStatus", tag = "1")]
     pub status: i32,
 }

@@ -6,22 +6,22 @@ use http::StatusCode;
 use poem::{Endpoint, IntoResponse, Request, Response, Result, web::Json};
 use serde::Serialize;
 
-/// What a node says of itself.
+/// The readiness of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Readiness {
-    /// Whether it can decide.
+    /// Set if it can decide.
     pub ready: bool,
-    /// Why it cannot.
+    /// The reasons for which it cannot.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
-    /// What is not as it should be without keeping it from deciding.
+    /// The faults that do not keep it from deciding.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub degraded: Vec<String>,
 }
 
-/// Says how a node is, from memory.
+/// Reports the readiness of a node, from memory.
 pub trait Report: Send + Sync + 'static {
-    /// How it is now.
+    /// Returns the readiness now.
     fn readiness(&self) -> Readiness;
 }
 

@@ -84,7 +84,8 @@ impl IntrospectEndpoint {
 
     fn knows(&self, client: &ClientCredentials) -> bool {
         self.clients.iter().any(|(id, secret)| {
-            let (ours, theirs) = (secret.reveal().as_bytes(), client.secret.reveal().as_bytes());
+            let ours = secret.reveal().as_bytes();
+            let theirs = client.secret.reveal().as_bytes();
             *id == client.id && verify_slices_are_equal(ours, theirs).is_ok()
         })
     }

@@ -35,7 +35,7 @@ struct ItemBody {
     name: String,
 }
 
-/// What an item is made from.
+/// An item to create or replace.
 #[derive(Object)]
 struct NewItem {
     /// Its name: 1 to 200 characters, none of them a control character.
@@ -75,7 +75,7 @@ enum Created {
         /// Its version, for `If-Match`.
         #[oai(header = "ETag")]
         String,
-        /// Where it is.
+        /// Its place.
         #[oai(header = "Location")]
         String,
     ),
@@ -101,7 +101,7 @@ impl ItemsApi {
     #[oai(path = "/items", method = "get", operation_id = "list_items")]
     async fn list(
         &self,
-        /// How many at most: 1 to 1000.
+        /// The most entries: 1 to 1000.
         Query(limit): Query<Option<usize>>,
         /// Only items with a greater number.
         Query(after): Query<Option<i64>>,
@@ -130,7 +130,8 @@ impl ItemsApi {
     #[oai(path = "/items", method = "post", operation_id = "create_item")]
     async fn create(&self, Json(new): Json<NewItem>) -> poem::Result<Created> {
         let item = self.items.create(name(&new)?).await.map_err(Problem::from)?;
-        let (version, location) = (etag(item.version), format!("{}/items/{}", self.base, item.id));
+        let version = etag(item.version);
+        let location = format!("{}/items/{}", self.base, item.id);
         Ok(Created::Item(Json(body(&item)), version, location))
     }
 

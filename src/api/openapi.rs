@@ -10,16 +10,16 @@ use serde_json::{Map, Value, json};
 use self::security::{Schemes, reads, requirements};
 use crate::policy::{Policy, RawTarget, Rule, Scheme, Source, Target, TokenUse};
 
-/// What the document is made from beside the operations.
+/// The facts that the document is made from, beside the operations.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
-    /// What decides.
+    /// The policy that decides.
     pub policy: &'a Policy,
     /// The providers.
     pub providers: &'a [DocumentedProvider],
-    /// Where callers reach scopegate.
+    /// The address of scopegate as callers see it.
     pub site: &'a Site,
-    /// Who may administer: the rule of all operations below `/admin`, which are in no policy.
+    /// The rule of administrators, for all operations below `/admin`, which are in no policy.
     pub admin: Option<&'a Rule>,
 }
 
@@ -28,11 +28,11 @@ pub struct Facts<'a> {
 pub struct DocumentedProvider {
     /// Its name.
     pub name: ProviderName,
-    /// Whether `/token` is served and asks this provider.
+    /// Set if `/token` is served and requests tokens of this provider.
     pub gives_tokens: bool,
 }
 
-/// Where callers reach scopegate.
+/// The address of scopegate as callers see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
     scheme: Scheme,
@@ -138,7 +138,7 @@ fn overlay_path(path: &str, operations: &mut Value, facts: Facts<'_>, schemes: &
     }
 }
 
-/// What decides about an operation; none if nobody may call it.
+/// Returns the rule of an operation; `None` if no caller is permitted.
 fn rule_of<'p>(method: &Method, path: &str, facts: Facts<'p>) -> Option<&'p Rule> {
     if path.starts_with("/admin/") {
         return facts.admin;

@@ -16,7 +16,7 @@ struct Hello {
     hello: String,
 }
 
-/// What anyone may read.
+/// Answers every caller.
 #[derive(Object)]
 struct Public {
     /// `success`.

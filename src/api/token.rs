@@ -89,7 +89,7 @@ impl Endpoint for TokenEndpoint {
     }
 }
 
-/// Why there is no token.
+/// Errors of a token request.
 #[derive(Debug, thiserror::Error)]
 enum TokenError {
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! What is recorded so that a token does not pass any more.
+//! The records that revoke tokens.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use scopegate_provider::{BearerToken, Principal, Provider, Timestamp};
 
 use crate::store::{NewRevocation, RevocationKey, TokenHash};
 
-/// How much longer a record is kept than the tokens that it matches are valid: for the leeway that providers grant, and
+/// The time for which a record outlives the tokens that it matches: for the leeway that providers grant, and
 /// for clocks that differ.
 const MARGIN: Duration = Duration::from_hours(1);
 
-/// The record that withdraws one token: by its id, or by its hash where it has none.
+/// Returns the record that revokes one token: by its id, or by its hash where it has none.
 pub(super) fn of_token(
     principal: &Principal,
     token: &BearerToken,
@@ -27,7 +27,7 @@ pub(super) fn of_token(
     }
 }
 
-/// From when on no token issued before `issued_before` can be valid. A token that is known by its id only may yet be
+/// Returns the moment from which no token issued before `issued_before` can be valid. A token that is known by its id only may yet be
 /// issued until now.
 pub(crate) fn end(provider: &dyn Provider, issued_before: Timestamp, now: Timestamp) -> Timestamp {
     issued_before.max(now) + provider.max_token_lifetime() + MARGIN

@@ -1,5 +1,5 @@
-//! What was denied, counted by route, reason, client and minute for the audit. Bounded under a flood: what is too much is
-//! counted together, without its route.
+//! Denials, counted by route, reason, client and minute for the audit. Bounded under a flood: further kinds are counted
+//! together, without their routes.
 
 use std::{
     collections::HashMap,
@@ -29,16 +29,16 @@ pub(super) struct Denials {
     missed: Arc<AtomicU64>,
 }
 
-/// What is told apart: route, reason and client.
+/// The kind of a denial: route, reason and client.
 type Denial = (Option<Arc<str>>, Reason, Option<ClientId>);
 
-/// How many denials wait to be counted.
+/// The number of denials that may wait to be counted.
 const QUEUE: usize = 4096;
 
-/// How many kinds of denials are told apart in a minute.
+/// The number of kinds that are counted apart in a minute.
 const KINDS: usize = 1000;
 
-/// How often the counts are written.
+/// The pause between two writes of the counts.
 const WRITE: Duration = Duration::from_secs(5);
 
 const MINUTE: i64 = 60_000;
@@ -91,7 +91,7 @@ fn minute(store: &Store) -> Timestamp {
     Timestamp::from_millis(store.now().millis().div_euclid(MINUTE) * MINUTE)
 }
 
-/// What was denied in a minute since it was last written. A kind that was written stays, so that there are no more
+/// The denials of a minute since they were last written. A kind that was written stays, so that there are no more
 /// kinds in a minute than [`KINDS`], however often they are written.
 struct Counts {
     minute: Timestamp,
@@ -112,9 +112,10 @@ impl Counts {
         }
     }
 
-    /// What there is to write, which is then counted from nothing.
+    /// Returns the counts to write, and begins them anew.
     fn take(&mut self) -> Vec<DenialCount> {
-        let (minute, others) = (self.minute, mem::take(&mut self.others));
+        let minute = self.minute;
+        let others = mem::take(&mut self.others);
         let told = |route: &str, reason: &str, client: &str, count| DenialCount {
             minute,
             route: route.to_owned(),
@@ -123,7 +124,8 @@ impl Counts {
             count,
         };
         let kinds = self.kinds.iter_mut().map(|((route, reason, client), count)| {
-            let (route, client) = (route.as_deref(), client.as_ref().map(ClientId::as_str));
+            let route = route.as_deref();
+            let client = client.as_ref().map(ClientId::as_str);
             told(route.unwrap_or_default(), reason.as_str(), client.unwrap_or_default(), mem::take(count))
         });
         kinds.chain([told("", "others", "", others)]).filter(|denial| denial.count > 0).collect()
@@ -192,7 +194,9 @@ mod tests {
 
     #[test]
     fn a_flood_is_counted_but_makes_no_more_kinds_in_a_minute_than_are_told_apart() {
-        let (mut counts, mut kinds, mut sum) = (Counts::from(FIRST), std::collections::HashSet::new(), 0);
+        let mut counts = Counts::from(FIRST);
+        let mut kinds = std::collections::HashSet::new();
+        let mut sum = 0;
         for round in 0..10 {
             (0..KINDS).for_each(|client| counts.add(denial(round * KINDS + client)));
             for told in counts.take() {

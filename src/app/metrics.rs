@@ -33,7 +33,8 @@ fn page(node: &Node) -> Exposition {
 }
 
 fn tokens(page: &mut Exposition, node: &Node) {
-    let (verified, revocations) = (&node.runtime.tokens, node.runtime.store.revocation_index());
+    let verified = &node.runtime.tokens;
+    let revocations = node.runtime.store.revocation_index();
     let help = "Verified tokens that are kept, expired ones that nothing has replaced yet included.";
     page.single("scopegate_verified_tokens", Kind::Gauge, help, verified.count());
     let help = "Tokens that were looked for among the verified ones.";

@@ -1,10 +1,11 @@
-//! What a reload cannot change: told, so that nobody takes it for done.
+//! The settings that a reload cannot change. The log names them, so that no operator takes them for done.
 
 use crate::config::Config;
 
 /// The keys that hold something else than when the program was started, and are in force only after a restart.
 pub(super) fn waiting(started: &Config, now: &Config) -> Vec<&'static str> {
-    let (before, after) = (&started.server, &now.server);
+    let before = &started.server;
+    let after = &now.server;
     let limits = |config: &Config| {
         let mut limits = config.server.limits.clone();
         // In force at once.

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// How long the greeting waits for providers, so that it can name their keys.
+/// The longest time that the greeting waits for providers, so that it can name their keys.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The interval at which a node that is not ready yet checks whether it is.
@@ -23,39 +23,39 @@ const READY_INTERVAL: Duration = Duration::from_millis(100);
 /// The time that the end of a node may take beyond `server.shutdown_delay` and `server.shutdown_grace`.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
-/// How often files are looked at.
+/// The pause between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// For how long files must stay as they are before they are read.
+/// The time for which files must stay as they are before they are read.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// How often that is waited for.
+/// The number of times that this is waited for.
 const TRIES: u32 = 50;
 
-/// What a node says when it has started.
+/// The facts that a node prints when it has started.
 #[derive(Debug, Clone)]
 pub struct Greeting {
-    /// Where callers reach it, base path included.
+    /// Its address as callers see it, base path included.
     pub url: String,
-    /// Where it listens.
+    /// The address of the main listener.
     pub listen: String,
-    /// Where the operations endpoints are.
+    /// The address of the operations listener.
     pub operations: String,
-    /// Where Envoy asks over gRPC, if it does.
+    /// The address of the gRPC listener, if there is one.
     pub grpc: Option<String>,
     /// The providers.
     pub providers: Vec<ProviderGreeting>,
-    /// Whether the built-in development configuration is used.
+    /// Set if the built-in development configuration is used.
     pub built_in: bool,
-    /// Whether nothing durable is acknowledged because no store is configured.
+    /// Set if nothing durable is acknowledged because no store is configured.
     pub without_store: bool,
-    /// What the configuration allows but deserves to be said.
+    /// The warnings of the configuration.
     pub warnings: Vec<String>,
-    /// Which of its own endpoints are served.
+    /// The endpoints of its own that are served.
     pub served: Served,
 }
 
-/// Which endpoints of its own a node serves.
+/// The endpoints of its own that a node serves.
 #[derive(Debug, Clone, Copy)]
 pub struct Served {
     /// `/token`.
@@ -73,11 +73,11 @@ pub struct ProviderGreeting {
     pub name: String,
     /// Its kind.
     pub kind: &'static str,
-    /// How it is, if it can say so.
+    /// Its health, if it reports any.
     pub health: Option<HealthReport>,
 }
 
-/// Why a run ends before it was told to.
+/// Errors that end a run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
@@ -123,7 +123,8 @@ pub async fn serve(
     if matches!(source, ConfigSource::BuiltIn) {
         listeners.require_loopback()?;
     }
-    let (delay, grace) = (config.server.shutdown_delay.get(), config.server.shutdown_grace.get());
+    let delay = config.server.shutdown_delay.get();
+    let grace = config.server.shutdown_grace.get();
     let watch = Watch::new(config.watched.clone());
     let places = listeners.places();
     let reached = reached(&config, &places.main);
@@ -160,7 +161,7 @@ struct Listeners {
     grpc: Option<Bound>,
 }
 
-/// Where is listened, with the ports that the system chose.
+/// The addresses of the listeners, with the ports that the system chose.
 struct Places {
     main: Listen,
     operations: Listen,
@@ -173,7 +174,8 @@ impl Listeners {
         let mut inherited = InheritedSockets::from_env()?;
         // Administrators are secured as callers are; the operations listener is for the inside.
         let secured = |key: &'static str, listen: &Listen| {
-            let (tls, limits) = (config.server.tls.clone(), config.server.limits.clone());
+            let tls = config.server.tls.clone();
+            let limits = config.server.limits.clone();
             ListenerSettings { key, listen: listen.clone(), tls, client_ca: None, limits }
         };
         let operations = ListenerSettings {
@@ -382,7 +384,7 @@ fn reached(config: &Config, listen: &Listen) -> PublicEndpoint {
     PublicEndpoint { public_url: format!("{scheme}://{listen}"), is_certain }
 }
 
-/// How people write where something listens.
+/// Returns the address of a listener as people write it.
 fn shown(listen: &Listen, secured: bool) -> String {
     match (listen, secured) {
         (Listen::Unix(_), _) => listen.to_string(),

@@ -22,7 +22,7 @@ impl Watch {
         watch
     }
 
-    /// Whether anything has changed since it was asked last.
+    /// Returns `true` if anything has changed since the last call.
     pub fn has_changed(&mut self) -> bool {
         let now = self.look();
         std::mem::replace(&mut self.seen, now) != now

@@ -5,12 +5,12 @@ use scopegate_provider::{Context, ProviderName};
 use super::{Runtime, RuntimeError};
 use crate::{authenticator::Connected, config::ProviderConfig, store::ProviderState};
 
-/// A connected provider, and what its configuration says of it.
+/// A connected provider, and the facts of its configuration.
 #[derive(Clone)]
 pub(crate) struct Connection {
     pub(crate) connected: Connected,
     pub(crate) kind: &'static str,
-    /// Whether the node is ready only with its keys.
+    /// Set if the node is ready only with its keys.
     pub(crate) required: bool,
     fingerprint: [u8; 32],
 }
@@ -20,12 +20,12 @@ impl Connection {
         self.connected.name()
     }
 
-    /// Whether it can judge tokens now; one that cannot say is taken at its word.
+    /// Returns `true` if it can verify tokens now. A provider that reports no health counts as ready.
     pub(crate) fn is_ready(&self) -> bool {
         self.connected.provider().health().is_none_or(|health| health.report().ready)
     }
 
-    /// Does as an administrator has decided, or as if none had.
+    /// Applies the stored admin state; without one, the provider is enabled and its keys are trusted.
     pub(crate) fn apply_state(&self, states: &[ProviderState]) {
         self.connected.apply_state(states);
     }
@@ -57,8 +57,10 @@ fn is_same(known: &Connection, provider: &ProviderConfig) -> bool {
 }
 
 async fn connect(runtime: &Runtime, provider: ProviderConfig) -> Result<Connection, RuntimeError> {
-    let (name, kind) = (provider.name().clone(), provider.kind());
-    let (required, fingerprint) = (provider.is_required(), provider.fingerprint());
+    let name = provider.name().clone();
+    let kind = provider.kind();
+    let required = provider.is_required();
+    let fingerprint = provider.fingerprint();
     let context =
         Context::new(name.clone(), runtime.clock.clone(), runtime.http.clone(), runtime.offload.clone());
     let made = provider.into_settings().connect(context).await;

@@ -28,7 +28,7 @@ use crate::{
     store::Heads,
 };
 
-/// How long after a failed attempt a change of the store is taken over again.
+/// The pause after which a failed change of the store is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The endpoints that a node serves through its gate.

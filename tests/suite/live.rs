@@ -463,3 +463,38 @@ async fn the_operations_listener_links_to_what_it_serves() {
         assert_eq!(operations.get(style).await.status, 200, "{style}");
     }
 }
+
+/// Issue 12: the difference of a change is told before it is saved, and a save after another change is refused.
+#[tokio::test]
+async fn a_change_is_compared_before_it_is_saved_and_refused_once_the_policy_has_moved() {
+    let site = site_of(&watched()).await;
+    denial(&site).await;
+    let route = json!({ "match": "GET /reports/**", "require": "items" });
+    let asked = json!({ "create": route, "replay": "1h" });
+    let told = site.client.json("POST", "/admin/diff", &site.root, &asked).await.json();
+    assert_eq!(
+        (&told["exact"], &told["losses"], &told["problem"]),
+        (&json!(true), &json!([]), &Value::Null),
+        "{told}"
+    );
+    assert_eq!(told["gains"][0]["after"]["outcome"], "permitted", "{told}");
+    assert_eq!(told["replay"]["unchanged"], 1, "{told}");
+    let wrong = json!({ "create": { "match": "GET /reports/**", "require": "nothing-such" } });
+    let told = site.client.json("POST", "/admin/diff", &site.root, &wrong).await.json();
+    assert_eq!(told["problem"]["reason"], "undeclared_scope", "{told}");
+    let seen = told["base"]["change"].to_string();
+    let scope = json!({ "routes": ["GET /other"] });
+    assert_eq!(site.client.json("PUT", "/admin/scopes/other", &site.root, &scope).await.status, 201);
+    let bearer = format!("Bearer {}", site.root);
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+        ("if-policy-change", seen.as_str()),
+    ];
+    let refused = site.client.send("POST", "/admin/routes", &headers, &route.to_string()).await;
+    assert_eq!(
+        (refused.status, refused.json()["reason"].clone()),
+        (409, json!("policy_moved")),
+        "{refused:?}"
+    );
+}

@@ -1,4 +1,4 @@
-//! `/admin/audit`: who changed what and when, and what was denied.
+//! `/admin/audit`: the changes with their actors, and the counts of denials.
 
 use std::collections::VecDeque;
 
@@ -27,21 +27,21 @@ pub struct AuditApi(pub(super) Admin);
 struct AuditBody {
     /// Its id.
     id: String,
-    /// When it was made.
+    /// The moment at which it was made.
     at: String,
-    /// Who made it: a provider and a subject or client, or `system`.
+    /// Its actor: a provider and a subject or client, or `system`.
     actor: String,
-    /// What was done.
+    /// The kind of the change.
     action: String,
-    /// To what.
+    /// The scope, route, revocation or provider.
     name: String,
-    /// What it is since then.
+    /// The content since then.
     detail: Value,
     /// The number of the change.
     change: i64,
 }
 
-/// How often something was denied in a minute.
+/// The number of denials of one kind in a minute.
 #[derive(Object)]
 #[oai(rename = "Denial")]
 struct DenialBody {
@@ -49,11 +49,11 @@ struct DenialBody {
     minute: String,
     /// The route that decided.
     route: String,
-    /// Why.
+    /// The reason.
     reason: String,
     /// The client of the token.
     client: String,
-    /// How often.
+    /// The number of denials.
     count: u64,
 }
 
@@ -160,7 +160,7 @@ impl AuditApi {
         Query(from): Query<Option<String>>,
         /// Before this moment (RFC 3339).
         Query(to): Query<Option<String>>,
-        /// How many at most: 1 to 1000.
+        /// The most entries: 1 to 1000.
         Query(limit): Query<Option<usize>>,
         /// Only records after the one of this id.
         Query(after): Query<Option<String>>,
@@ -216,7 +216,7 @@ impl AuditApi {
         Ok(AuditResponse::Page(List::new(records.into_iter().map(body).collect(), next)))
     }
 
-    /// List what was denied, the latest minutes first.
+    /// List the counts of denials, the latest minutes first.
     #[oai(path = "/admin/audit/denials", method = "get", operation_id = "list_denials")]
     async fn denials(
         &self,
@@ -224,10 +224,11 @@ impl AuditApi {
         Query(from): Query<Option<String>>,
         /// Before this moment (RFC 3339).
         Query(to): Query<Option<String>>,
-        /// How many at most: 1 to 1000.
+        /// The most entries: 1 to 1000.
         Query(limit): Query<Option<usize>>,
     ) -> poem::Result<Json<List<DenialBody>>> {
-        let (period, limit) = (period(from.as_deref(), to.as_deref())?, super::limit(limit)?);
+        let period = period(from.as_deref(), to.as_deref())?;
+        let limit = super::limit(limit)?;
         let denials = self.0.store.denials(period, limit).await.map_err(Problem::from)?;
         Ok(List::new(denials.into_iter().map(denial).collect(), None))
     }

@@ -9,9 +9,9 @@ use poem_openapi::{
 /// A page of a list.
 #[derive(Object)]
 pub(super) struct List<T: ParseFromJSON + ToJSON + Type + Send + Sync> {
-    /// What is on it.
+    /// Its entries.
     pub items: Vec<T>,
-    /// What to give as `after` for the next page; left out on the last one.
+    /// The value of `after` for the next page; left out on the last one.
     #[oai(skip_serializing_if_is_none)]
     pub next: Option<String>,
 }

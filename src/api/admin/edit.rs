@@ -1,7 +1,7 @@
-//! Edits of the policy: judged by compiling what would come of them, made only if nobody was faster, in force before
-//! they are answered.
+//! Edits of the policy: checked by compiling the policy that they would make, made only if no other edit came first, in force
+//! before they are answered.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use scopegate_provider::Scope;
 
@@ -11,13 +11,13 @@ use crate::{
         definitions::{DefinitionError, parse_route},
         fit,
     },
-    policy::{Definition, PolicyError, Problem as PolicyProblem, Source},
+    policy::{Definition, Policy, PolicyError, Problem as PolicyProblem, Source},
     problem::Problem,
     reason::Reason,
     store::{Actor, ChangeNumber, Edit, Edited, Policies, RecordId, Store, StoreError, StoredPolicy},
 };
 
-/// Why an edit of the policy was not made.
+/// Errors that keep an edit of the policy from being made.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
     /// The store refuses or fails.
@@ -32,6 +32,14 @@ pub enum EditError {
         /// The path of the endpoint.
         endpoint: String,
     },
+    /// The policy has changed since the caller has seen it.
+    #[error("the policy has changed: expected change {seen} to be the last, found {found}; check again")]
+    Changed {
+        /// The change that the caller has seen.
+        seen: i64,
+        /// The last change.
+        found: i64,
+    },
     /// It is declared in the file, and is changed there.
     #[error("{0} is declared in the configuration file: change it there")]
     File(Source),
@@ -40,10 +48,18 @@ pub enum EditError {
     Route(#[source] DefinitionError),
 }
 
-/// The number of a change that is only thought of.
+/// The policies before and after an edit.
+pub(super) struct Proposal {
+    pub(super) old: Arc<Policy>,
+    pub(super) new: Arc<Policy>,
+    /// The last change of the policy before the edit.
+    pub(super) change: ChangeNumber,
+}
+
+/// The number of an edit that is not made.
 const UNMADE: ChangeNumber = ChangeNumber(i64::MAX);
 
-/// How often an edit is judged anew because somebody else was faster.
+/// The number of times that an edit is tried while others are made.
 const TRIES: usize = 100;
 
 impl Admin {
@@ -52,10 +68,46 @@ impl Admin {
     /// # Errors
     /// [`EditError`]; nothing was changed.
     pub async fn edit(&self, by: &Actor, edit: Edit) -> Result<Edited, EditError> {
+        self.edit_after(by, edit, None).await
+    }
+
+    /// Edits as [`Admin::edit`] does, but only if `seen` is the last change of the policy (`If-Policy-Change`).
+    pub(super) async fn edit_after(
+        &self,
+        by: &Actor,
+        edit: Edit,
+        seen: Option<i64>,
+    ) -> Result<Edited, EditError> {
         self.refuse_hidden(&edit)?;
-        let edited = edit_store(|| self.node.definition(), &self.store, by, &edit).await?;
+        let edited = match seen {
+            None => edit_store(|| self.node.definition(), &self.store, by, &edit).await?,
+            Some(seen) => {
+                check_route(&edit)?;
+                let before = self.store.policy();
+                if before.change.0 != seen {
+                    return Err(EditError::Changed { seen, found: before.change.0 });
+                }
+                try_edit(&self.node.definition(), &self.store, by, &before, &edit).await?
+            }
+        };
         self.node.take_over().await;
         Ok(edited)
+    }
+
+    /// Returns the policies before and after an edit that could be made.
+    pub(super) fn propose(&self, edit: &Edit) -> Result<Proposal, EditError> {
+        self.refuse_hidden(edit)?;
+        check_route(edit)?;
+        let file = self.node.definition();
+        let before = self.store.policy();
+        judge(&file, &before, edit)?;
+        let mut after = StoredPolicy::clone(&before);
+        after.apply(edit.clone(), UNMADE)?;
+        Ok(Proposal {
+            old: fit(&file, &before).policy,
+            new: fit(&file, &after).policy,
+            change: before.change,
+        })
     }
 
     /// Refuses a route that an endpoint of scopegate itself answers in its place.
@@ -79,6 +131,7 @@ impl Admin {
         let description = describe(&error);
         match error {
             EditError::Store(error) => error.into(),
+            EditError::Changed { .. } => conflict(Reason::PolicyMoved, description),
             EditError::Route(_) => unprocessable(Reason::InvalidRoute, description),
             EditError::Hidden { .. } => unprocessable(Reason::HiddenRoute, description),
             EditError::File(source) => {
@@ -132,7 +185,7 @@ async fn try_edit(
     Ok(edited)
 }
 
-/// Whether somebody else has changed the policy, so that what was judged may be judged otherwise now.
+/// Returns `true` if another edit has changed the policy, so that the check has to be made again.
 async fn has_moved(store: &Store, seen: ChangeNumber) -> Result<bool, StoreError> {
     store.refresh().await?;
     Ok(store.policy().change != seen)
@@ -151,7 +204,7 @@ fn conflict(reason: Reason, description: String) -> Problem {
     Problem::new(reason, description)
 }
 
-/// Whether the edit may be made. What does not fit with the file already does not stand in its way.
+/// Checks that the edit may be made. Entries that are ignored already do not keep it from being made.
 fn judge(file: &Definition, before: &StoredPolicy, edit: &Edit) -> Result<(), EditError> {
     if let Edit::PutScope { name, .. } | Edit::DeleteScope { name, .. } = edit {
         check_scope(file, name)?;

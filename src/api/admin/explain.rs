@@ -274,7 +274,8 @@ impl ExplainApi {
             (Some(token), None) => {
                 let token = BearerToken::parse(token)
                     .map_err(|error| unprocessable(Reason::InvalidQuestion, error.to_string()))?;
-                let (state, credentials) = (self.0.gate.current(), Credentials::bearer(token));
+                let state = self.0.gate.current();
+                let credentials = Credentials::bearer(token);
                 let answer = state.authenticator().authenticate(&credentials, Freshness::Cached).await;
                 Ok(answer.map(Some))
             }

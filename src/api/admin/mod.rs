@@ -2,6 +2,7 @@
 
 mod audit;
 mod bodies;
+mod diff;
 mod edit;
 mod effect;
 mod explain;
@@ -22,6 +23,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub use self::{
     audit::AuditApi,
+    diff::DiffApi,
     edit::{EditError, edit_store},
     explain::ExplainApi,
     guard::{AdminGuard, AdminGuardEndpoint, Rights},
@@ -46,13 +48,13 @@ use crate::{
 /// The node that is administered.
 #[async_trait]
 pub trait Administered: Send + Sync {
-    /// What its configuration file declares.
+    /// Returns the definition of its configuration file.
     fn definition(&self) -> Definition;
 
-    /// Where the file declares it: the file's name and the line, if they are known.
+    /// Returns the place in the file of a declaration: the file's name and the line, if they are known.
     fn place(&self, source: &crate::policy::Source) -> Option<String>;
 
-    /// Takes over what its store has in memory: once this has returned, the node decides by it.
+    /// Puts in force what its store has in memory, before it returns.
     async fn take_over(&self);
 
     /// Returns the endpoint of scopegate itself that answers requests for a path before the policy decides.
@@ -76,7 +78,7 @@ pub trait Administered: Send + Sync {
     }
 }
 
-/// The state of a node, for those who look at it.
+/// The state of a node.
 #[derive(Debug, Default)]
 pub struct NodeStatus {
     /// The name of the node.
@@ -85,7 +87,7 @@ pub struct NodeStatus {
     pub site: String,
     /// `server.base_path`.
     pub base_path: String,
-    /// Whether the node can decide.
+    /// Set if the node can decide.
     pub ready: bool,
     /// The number of the configuration in force.
     pub generation: u64,
@@ -109,7 +111,7 @@ pub struct NodeStatus {
     pub metrics: Arc<Metrics>,
 }
 
-/// What the admin endpoints work on. Clones are the same.
+/// The gate, store and node that the admin endpoints act on. Clones are the same.
 #[derive(Clone)]
 pub struct Admin {
     gate: Gate,
@@ -118,15 +120,15 @@ pub struct Admin {
 }
 
 /// All admin endpoints, for poem-openapi.
-pub type AdminApis = (ScopesApi, RoutesApi, RevocationsApi, ProvidersApi, ExplainApi, AuditApi);
+pub type AdminApis = (ScopesApi, RoutesApi, RevocationsApi, ProvidersApi, ExplainApi, AuditApi, DiffApi);
 
 impl Admin {
-    /// Administers `node`, which decides by `gate` and keeps in `store`.
+    /// Creates the administration of `node`, which decides by `gate` and keeps in `store`.
     pub fn new(gate: Gate, store: Store, node: Arc<dyn Administered>) -> Self {
         Self { gate, store, node }
     }
 
-    /// The endpoints.
+    /// Returns the endpoints.
     pub fn apis(&self) -> AdminApis {
         (
             ScopesApi(self.clone()),
@@ -135,6 +137,7 @@ impl Admin {
             ProvidersApi(self.clone()),
             ExplainApi(self.clone()),
             AuditApi(self.clone()),
+            DiffApi(self.clone()),
         )
     }
 
@@ -142,7 +145,7 @@ impl Admin {
         self.store.now()
     }
 
-    /// The provider of this name.
+    /// Returns the provider of this name.
     fn provider(&self, name: &str) -> Result<Connected, Problem> {
         let state = self.gate.current();
         let found = state.authenticator().provider(name).cloned();
@@ -162,7 +165,7 @@ impl fmt::Debug for Admin {
     }
 }
 
-/// How many entries of a list are asked for: 1 to 1000, 100 unless said.
+/// Checks the limit of a list: 1 to 1000, 100 unless given.
 fn limit(limit: Option<usize>) -> Result<usize, Problem> {
     match limit.unwrap_or(100) {
         limit @ 1..=1000 => Ok(limit),
@@ -172,7 +175,7 @@ fn limit(limit: Option<usize>) -> Result<usize, Problem> {
     }
 }
 
-/// What `If-Match` and `If-None-Match` expect (RFC 9110, section 13.1).
+/// Returns the state that `If-Match` and `If-None-Match` expect (RFC 9110, section 13.1).
 fn expected(if_match: Option<&str>, if_none_match: Option<&str>) -> Result<Expected, Problem> {
     match (if_match.map(str::trim), if_none_match.map(str::trim)) {
         (None, None) => Ok(Expected::Any),
@@ -190,7 +193,7 @@ fn unprocessable(reason: Reason, description: impl Into<String>) -> Problem {
     Problem::new(reason, description)
 }
 
-/// A moment as people and programs read it (RFC 3339).
+/// Returns a moment as RFC 3339 writes it.
 fn rfc3339(at: Timestamp) -> String {
     let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at.millis()) * 1_000_000);
     let text = moment.ok().and_then(|moment| moment.format(&Rfc3339).ok());

@@ -52,7 +52,7 @@ struct RevocationBody {
     /// Tokens issued before this are denied. Of one token it means nothing.
     #[oai(skip_serializing_if_is_none)]
     issued_before: Option<String>,
-    /// When it ends by itself, as no token that it matches can be valid any more.
+    /// The moment at which it ends by itself, as no token that it matches can be valid any more.
     #[oai(skip_serializing_if_is_none)]
     expires_at: Option<String>,
     /// `true` if it holds until it is deleted, whenever a token was issued.
@@ -63,14 +63,14 @@ struct RevocationBody {
     /// The number of streams that it has cut, if it holds until it is deleted.
     #[oai(skip_serializing_if_is_none)]
     streams_cut: Option<u64>,
-    /// Why.
+    /// The reason.
     #[oai(skip_serializing_if_is_none)]
     reason: Option<String>,
-    /// When it was recorded.
+    /// The moment at which it was recorded.
     created_at: String,
 }
 
-/// What is to be withdrawn: a token, or a provider and one of `token_id`, `session`, `subject` and `client`.
+/// A revocation to record: a token, or a provider and one of `token_id`, `session`, `subject` and `client`.
 #[derive(Object, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[oai(default, deny_unknown_fields)]
@@ -93,7 +93,7 @@ struct NewRevocationBody {
     issued_before: Option<String>,
     /// Every token, whenever it is issued, until the revocation is deleted.
     until_lifted: bool,
-    /// Why, in a person's words.
+    /// The reason, in a person's words.
     reason: Option<String>,
 }
 
@@ -107,10 +107,10 @@ enum Created {
     Effect(Json<Effect>),
 }
 
-/// What was imported.
+/// The result of an import.
 #[derive(Object)]
 struct Imported {
-    /// How many revocations.
+    /// The number of revocations.
     imported: usize,
 }
 
@@ -127,7 +127,7 @@ impl RevocationsApi {
     #[oai(path = "/admin/revocations", method = "get", operation_id = "list_revocations")]
     async fn list(
         &self,
-        /// How many at most: 1 to 1000.
+        /// The most entries: 1 to 1000.
         Query(limit): Query<Option<usize>>,
         /// Only revocations after the one of this id.
         Query(after): Query<Option<String>>,
@@ -187,7 +187,8 @@ impl RevocationsApi {
     /// Take a revocation back.
     #[oai(path = "/admin/revocations/:id", method = "delete", operation_id = "delete_revocation")]
     async fn delete(&self, principal: Principal, Path(id): Path<String>) -> poem::Result<Deleted> {
-        let (by, id) = (Actor::from(&*principal), RecordId::from_text(&id));
+        let by = Actor::from(&*principal);
+        let id = RecordId::from_text(&id);
         self.0.store.delete_revocation(&by, &id).await.map_err(Problem::from)?;
         Ok(Deleted::Gone)
     }

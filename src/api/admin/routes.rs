@@ -40,16 +40,17 @@ struct RouteBody {
     /// Its pattern.
     #[oai(rename = "match")]
     pattern: String,
-    /// What it asks of a caller.
+    /// The requirement of callers, in words.
     rule: String,
-    /// Where it is declared: `file` or `store`.
+    /// The place of its declaration: `file`, `store` or `own`.
     source: String,
-    /// What declares it.
+    /// The entry that declares it.
     declared_by: String,
-    /// Why the entry is ignored: it is stored, and conflicts with the configuration. It can be replaced or deleted.
+    /// The reason for which the entry is ignored: it is stored, and conflicts with the configuration. It can be replaced
+    /// or deleted.
     #[oai(skip_serializing_if_is_none)]
     ignored: Option<String>,
-    /// Where in the file.
+    /// The place in the file.
     #[oai(skip_serializing_if_is_none)]
     place: Option<String>,
     /// The requirement of its rule: scopes (`all`, `any`), `roles`, `claims`, `clients`, `providers`, `audience`, `acr`,
@@ -146,9 +147,9 @@ impl RoutesApi {
     #[oai(path = "/admin/routes", method = "get", operation_id = "list_routes")]
     async fn list(
         &self,
-        /// How many at most: 1 to 1000.
+        /// The most entries: 1 to 1000.
         Query(limit): Query<Option<usize>>,
-        /// Where the page before ended.
+        /// The `next` of the page before.
         Query(after): Query<Option<usize>>,
         /// Only routes in whose pattern, rule, id or place this text occurs.
         Query(q): Query<Option<String>>,
@@ -187,8 +188,15 @@ impl RoutesApi {
 
     /// Create a route, written as the configuration would: `{"match": "GET /x", "require": "items"}`.
     #[oai(path = "/admin/routes", method = "post", operation_id = "create_route")]
-    async fn create(&self, principal: Principal, Json(route): Json<Value>) -> poem::Result<Created> {
-        match self.edit(&principal, Edit::CreateRoute { definition: route }).await? {
+    async fn create(
+        &self,
+        principal: Principal,
+        Json(route): Json<Value>,
+        /// The last change of the policy that was seen, as `/admin/diff` names it: refused if there is a later one.
+        #[oai(name = "If-Policy-Change")]
+        Header(if_policy_change): Header<Option<i64>>,
+    ) -> poem::Result<Created> {
+        match self.edit(&principal, Edit::CreateRoute { definition: route }, if_policy_change).await? {
             Edited::Route { route, .. } => Ok(Created::Route(Json(stored(&route)), etag(route.version))),
             Edited::Scope { .. } | Edited::ScopeDeleted(_) | Edited::RouteDeleted(_) => {
                 Err(unexpected().into())
@@ -206,10 +214,17 @@ impl RoutesApi {
         /// The version that is to be replaced.
         #[oai(name = "If-Match")]
         Header(if_match): Header<Option<String>>,
+        /// The last change of the policy that was seen, as `/admin/diff` names it: refused if there is a later one.
+        #[oai(name = "If-Policy-Change")]
+        Header(if_policy_change): Header<Option<i64>>,
     ) -> poem::Result<Found> {
         self.check_source(&id)?;
-        let (id, expected) = (RecordId::from_text(&id), expected(if_match.as_deref(), None)?);
-        match self.edit(&principal, Edit::ReplaceRoute { id, definition: route, expected }).await? {
+        let id = RecordId::from_text(&id);
+        let expected = expected(if_match.as_deref(), None)?;
+        match self
+            .edit(&principal, Edit::ReplaceRoute { id, definition: route, expected }, if_policy_change)
+            .await?
+        {
             Edited::Route { route, .. } => Ok(found(&route)),
             Edited::Scope { .. } | Edited::ScopeDeleted(_) | Edited::RouteDeleted(_) => {
                 Err(unexpected().into())
@@ -226,17 +241,22 @@ impl RoutesApi {
         /// The version that is to be deleted.
         #[oai(name = "If-Match")]
         Header(if_match): Header<Option<String>>,
+        /// The last change of the policy that was seen, as `/admin/diff` names it: refused if there is a later one.
+        #[oai(name = "If-Policy-Change")]
+        Header(if_policy_change): Header<Option<i64>>,
     ) -> poem::Result<Deleted> {
         self.check_source(&id)?;
-        let (id, expected) = (RecordId::from_text(&id), expected(if_match.as_deref(), None)?);
-        self.edit(&principal, Edit::DeleteRoute { id, expected }).await?;
+        let id = RecordId::from_text(&id);
+        let expected = expected(if_match.as_deref(), None)?;
+        self.edit(&principal, Edit::DeleteRoute { id, expected }, if_policy_change).await?;
         Ok(Deleted::Gone)
     }
 }
 
 impl RoutesApi {
-    async fn edit(&self, principal: &Principal, edit: Edit) -> Result<Edited, Problem> {
-        self.0.edit(&Actor::from(&**principal), edit).await.map_err(|error| self.0.problem(error))
+    async fn edit(&self, principal: &Principal, edit: Edit, seen: Option<i64>) -> Result<Edited, Problem> {
+        let edited = self.0.edit_after(&Actor::from(&**principal), edit, seen).await;
+        edited.map_err(|error| self.0.problem(error))
     }
 
     /// A route that a scope opens, or that the file declares, is changed there.

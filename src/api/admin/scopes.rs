@@ -33,21 +33,21 @@ pub struct ScopesApi(pub(super) Admin);
 struct ScopeBody {
     /// Its name.
     name: String,
-    /// What it lets its holder do.
+    /// The operations that it lets its holder do.
     description: String,
     /// The patterns of the routes that it opens.
     routes: Vec<String>,
     /// The narrower scopes that a holder of this one has as well, directly or through others.
     implies: Vec<String>,
-    /// Where it is declared: `file` or `store`. What the file declares is changed there.
+    /// The place of its declaration: `file` or `store`. A scope of the file is changed there.
     source: String,
 }
 
-/// What a scope is made from.
+/// A scope to create or replace.
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 struct PutScope {
-    /// What it lets its holder do.
+    /// The operations that it lets its holder do.
     #[oai(default)]
     description: String,
     /// The patterns of the routes that it opens, such as `GET /reports/**`.
@@ -80,7 +80,7 @@ impl ScopesApi {
         &self,
         /// Only the scope of this name.
         Query(name): Query<Option<String>>,
-        /// How many at most: 1 to 1000.
+        /// The most entries: 1 to 1000.
         Query(limit): Query<Option<usize>>,
         /// Only scopes whose names sort after this.
         Query(after): Query<Option<String>>,
@@ -120,11 +120,15 @@ impl ScopesApi {
         /// `*`: create, never replace.
         #[oai(name = "If-None-Match")]
         Header(if_none_match): Header<Option<String>>,
+        /// The last change of the policy that was seen, as `/admin/diff` names it: refused if there is a later one.
+        #[oai(name = "If-Policy-Change")]
+        Header(if_policy_change): Header<Option<i64>>,
     ) -> poem::Result<Put> {
         let expected = expected(if_match.as_deref(), if_none_match.as_deref())?;
-        let (description, routes) = (scope.description, scope.routes);
+        let description = scope.description;
+        let routes = scope.routes;
         let edit = Edit::PutScope { name: parse(&name)?, description, routes, expected };
-        match self.edit(&principal, edit).await? {
+        match self.edit(&principal, edit, if_policy_change).await? {
             Edited::Scope { scope, created: true } => {
                 Ok(Put::Created(Json(of_store(&scope)), etag(scope.version)))
             }
@@ -151,8 +155,19 @@ impl ScopesApi {
         /// `*`: create, never replace.
         #[oai(name = "If-None-Match")]
         Header(if_none_match): Header<Option<String>>,
+        /// The last change of the policy that was seen, as `/admin/diff` names it: refused if there is a later one.
+        #[oai(name = "If-Policy-Change")]
+        Header(if_policy_change): Header<Option<i64>>,
     ) -> poem::Result<Put> {
-        self.put(principal, Path(name), Json(scope), Header(if_match), Header(if_none_match)).await
+        self.put(
+            principal,
+            Path(name),
+            Json(scope),
+            Header(if_match),
+            Header(if_none_match),
+            Header(if_policy_change),
+        )
+        .await
     }
 
     /// Delete a scope that no route requires.
@@ -164,6 +179,9 @@ impl ScopesApi {
         /// The version that is to be deleted.
         #[oai(name = "If-Match")]
         Header(if_match): Header<Option<String>>,
+        /// The last change of the policy that was seen, as `/admin/diff` names it: refused if there is a later one.
+        #[oai(name = "If-Policy-Change")]
+        Header(if_policy_change): Header<Option<i64>>,
     ) -> poem::Result<Deleted> {
         let expected = expected(if_match.as_deref(), None)?;
         let unreadable = self.0.store.policy().unreadable.contains_key(&(EntryKind::Scope, name.clone()));
@@ -171,7 +189,7 @@ impl ScopesApi {
             Err(_) if unreadable => Edit::DeleteUnreadableScope { name, expected },
             _ => Edit::DeleteScope { name: parse(&name)?, expected },
         };
-        self.edit(&principal, edit).await?;
+        self.edit(&principal, edit, if_policy_change).await?;
         Ok(Deleted::Gone)
     }
 
@@ -185,15 +203,19 @@ impl ScopesApi {
         /// The version that is to be deleted.
         #[oai(name = "If-Match")]
         Header(if_match): Header<Option<String>>,
+        /// The last change of the policy that was seen, as `/admin/diff` names it: refused if there is a later one.
+        #[oai(name = "If-Policy-Change")]
+        Header(if_policy_change): Header<Option<i64>>,
     ) -> poem::Result<Deleted> {
-        self.delete(principal, Path(name), Header(if_match)).await
+        self.delete(principal, Path(name), Header(if_match), Header(if_policy_change)).await
     }
 }
 
 impl ScopesApi {
     /// The scopes of the file and of the store, by name. The file's go before.
     fn all(&self) -> Vec<ScopeBody> {
-        let (definition, stored) = (self.0.node.definition(), self.0.store.policy());
+        let definition = self.0.node.definition();
+        let stored = self.0.store.policy();
         let mut scopes: Vec<_> =
             definition.scopes().map(|(_, name, settings)| of_file(name, settings, &definition)).collect();
         scopes.extend(stored.scopes.values().map(|scope| of_store(scope)));
@@ -203,8 +225,9 @@ impl ScopesApi {
         scopes
     }
 
-    async fn edit(&self, principal: &Principal, edit: Edit) -> Result<Edited, Problem> {
-        self.0.edit(&Actor::from(&**principal), edit).await.map_err(|error| self.0.problem(error))
+    async fn edit(&self, principal: &Principal, edit: Edit, seen: Option<i64>) -> Result<Edited, Problem> {
+        let edited = self.0.edit_after(&Actor::from(&**principal), edit, seen).await;
+        edited.map_err(|error| self.0.problem(error))
     }
 }
 

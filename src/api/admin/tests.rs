@@ -86,7 +86,7 @@ fn put(name: &str, route: &str) -> Edit {
     }
 }
 
-/// What the gate says to somebody with these scopes.
+/// Returns `true` if the gate permits a caller with these scopes.
 fn permits(admin: &Admin, path: &str, scopes: &str) -> bool {
     let target = Target::parse(RawTarget {
         method: &Method::GET,

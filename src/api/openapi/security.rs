@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Facts;
 use crate::policy::{Alternative, Rule};
 
-/// What stands in for the providers where there is none, lest an operation look open.
+/// The scheme of a document without providers, so that no operation looks open.
 const NOBODYS: &str = "bearer";
 
 /// The providers under the names that they have in the document.
@@ -84,7 +84,7 @@ pub(super) fn requirements(rule: &Rule, schemes: &Schemes) -> Vec<Value> {
     }
 }
 
-/// What a rule asks for, as a sentence.
+/// Returns the requirement of a rule as a sentence.
 pub(super) fn reads(rule: &Rule) -> String {
     match rule {
         Rule::Anonymous => "Anyone may call this.".to_owned(),

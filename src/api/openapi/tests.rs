@@ -84,7 +84,7 @@ fn principal(provider: &str, scopes: &ScopeSet) -> Principal {
     Principal::assert_verified(Verified { scopes: scopes.clone(), ..testing::verified(provider).unwrap() })
 }
 
-/// What the document says to a caller with these scopes of this provider: one entry of `security` is enough.
+/// Returns `true` if the document permits a caller with these scopes of this provider: one entry of `security` is enough.
 fn says_yes(security: &Value, provider: &str, scopes: &ScopeSet) -> bool {
     let held = |scope: &Value| scopes.contains(&Scope::parse(scope.as_str().unwrap()).unwrap());
     let entries = security.as_array().unwrap();

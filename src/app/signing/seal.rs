@@ -13,7 +13,7 @@ const PREFIX: &str = "sealed:1:";
 const SALT: usize = 32;
 const PURPOSE: &[u8] = b"scopegate signing key";
 
-/// Why a key cannot be sealed or opened. It holds nothing of the key.
+/// Errors of sealing and opening a key. They hold nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
     /// The library failed.
@@ -47,7 +47,7 @@ pub(super) fn seal(key: &Secret, number: i64, secret: Option<&Secret>) -> Result
     Ok(Secret::new(format!("{PREFIX}{}", STANDARD.encode(sealed))))
 }
 
-/// Whether a key of the store was sealed, with whatever secret.
+/// Returns `true` if a key of the store was sealed, with whatever secret.
 pub(super) fn is_sealed(kept: &Secret) -> bool {
     kept.reveal().starts_with(PREFIX)
 }
@@ -58,7 +58,8 @@ pub(super) fn open(kept: &Secret, number: i64, secret: Option<&Secret>) -> Resul
     let secret = secret.ok_or(SealError::NoSecret)?;
     let sealed = STANDARD.decode(sealed).map_err(|_| SealError::Open)?;
     let (salt, text) = sealed.split_at_checked(SALT).ok_or(SealError::Open)?;
-    let (cipher, mut text) = (cipher(secret, salt).ok_or(SealError::Open)?, text.to_vec());
+    let cipher = cipher(secret, salt).ok_or(SealError::Open)?;
+    let mut text = text.to_vec();
     let opened = cipher.open_in_place(nonce(), bound(number), &mut text).map_err(|_| SealError::Open)?;
     std::str::from_utf8(opened).map(Secret::new).map_err(|_| SealError::Open)
 }

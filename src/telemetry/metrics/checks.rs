@@ -20,7 +20,7 @@ pub struct Checks {
     shed: Counter,
 }
 
-/// Where signatures are checked, with a clock beside it.
+/// The threads that check signatures, with a clock.
 #[derive(Debug)]
 pub struct TimedOffload<O> {
     inner: O,

@@ -5,16 +5,16 @@ use std::fmt::{self, Display, Write};
 
 use super::Histogram;
 
-/// What Prometheus is told of a metric.
+/// The kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Only grows.
     Counter,
     /// Goes up and down.
     Gauge,
-    /// How many values fell below which bounds.
+    /// The numbers of values below each bound.
     Histogram,
-    /// How many values there were, and their sum.
+    /// The number of values, and their sum.
     Summary,
 }
 

@@ -1,4 +1,4 @@
-//! How long something takes.
+//! Distributions of durations.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -11,7 +11,7 @@ const BOUNDS: [u64; 20] = [
     1_000_000, 2_500_000, 5_000_000,
 ];
 
-/// Counts durations by how long they are.
+/// Counts durations by their length.
 #[derive(Debug, Default)]
 pub struct Histogram {
     buckets: [AtomicU64; BOUNDS.len()],

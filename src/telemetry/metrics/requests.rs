@@ -14,10 +14,10 @@ use scopegate_provider::ProviderName;
 use super::{Counter, Exposition, Kind};
 use crate::telemetry::{Outcome, Verdict};
 
-/// How many kinds of answers are told apart.
+/// The number of kinds of answers that are counted apart.
 const ROOM: usize = 4096;
 
-/// How far from its place a kind may stand.
+/// The number of places that are tried for a kind.
 const PROBES: usize = 32;
 
 const CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -74,7 +74,7 @@ impl Totals {
     }
 }
 
-/// What an answer is counted by.
+/// The kind of an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key<'o> {
     route: Option<&'o str>,
@@ -152,14 +152,15 @@ impl Requests {
             family.sample(&labels, series.count.count());
         }
         for (index, counter) in self.others.iter().enumerate().filter(|(_, counter)| counter.count() > 0) {
-            let (route, decision) = (("route", "others"), ("decision", "others"));
+            let route = ("route", "others");
+            let decision = ("decision", "others");
             let labels =
                 [route, decision, ("reason", "others"), ("provider", "others"), ("status", class(index))];
             family.sample(&labels, counter.count());
         }
     }
 
-    /// Where a kind may stand.
+    /// Returns the places that a kind may have.
     fn near(&self, hash: u64) -> impl Iterator<Item = &OnceLock<Series>> {
         let start = usize::try_from(hash).unwrap_or_default() % self.places.len().max(1);
         self.places.iter().cycle().skip(start).take(PROBES.min(self.places.len()))

@@ -170,7 +170,8 @@ mod tests {
         }
         for (front, ground, least) in pairs {
             for dark in [false, true] {
-                let (a, b) = (luminance(colour(&front, dark)), luminance(colour(&ground, dark)));
+                let a = luminance(colour(&front, dark));
+                let b = luminance(colour(&ground, dark));
                 let ratio = (a.max(b) + 0.05) / (a.min(b) + 0.05);
                 assert!(ratio >= least, "{front} on {ground}, dark: {dark}: {ratio:.2}");
             }

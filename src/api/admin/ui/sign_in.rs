@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{problem::Problem, reason::Reason};
 
-/// How long a sign-in may take, in seconds.
+/// The longest time of a sign-in, in seconds.
 pub(super) const LIFETIME: i64 = 600;
 
 /// A sign-in that was begun, kept sealed in a cookie of the browser that began it.
