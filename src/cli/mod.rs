@@ -3,6 +3,8 @@
 mod check;
 mod connect;
 mod console;
+#[cfg(test)]
+mod documentation;
 mod explain;
 mod failure;
 mod health;

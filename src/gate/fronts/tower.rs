@@ -44,6 +44,19 @@ pub struct GateLayer {
     peer: fn(&Extensions) -> Option<SocketAddr>,
 }
 
+/// Returns `service`, a whole program, behind the gate: [`GateLayer::outermost`] in one line.
+///
+/// ```
+/// # use scopegate::Gate;
+/// # fn build(gate: Gate) -> axum::Router {
+/// let router = axum::Router::new().route("/me", axum::routing::get(async || "me"));
+/// axum::Router::new().fallback_service(scopegate::tower::protect(gate, router))
+/// # }
+/// ```
+pub fn protect<S>(gate: Gate, service: S) -> GateService<S> {
+    GateLayer::outermost(gate).layer(service)
+}
+
 /// Where a layer stands.
 #[derive(Debug, Clone, Copy)]
 enum Place {
