@@ -114,5 +114,8 @@ fn every_command_of_the_documentation_parses() {
 fn words_are_those_of_a_shell() {
     let command = "scopegate scope put reports --route \"GET /reports/**\" > a  # every file";
     assert_eq!(words(command), ["scopegate", "scope", "put", "reports", "--route", "GET /reports/**"]);
-    assert_eq!(words("scopegate store backup /b-$(date +%F).db"), ["scopegate", "store", "backup", "/b-$(date +%F).db"]);
+    assert_eq!(
+        words("scopegate store backup /b-$(date +%F).db"),
+        ["scopegate", "store", "backup", "/b-$(date +%F).db"]
+    );
 }

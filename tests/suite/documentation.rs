@@ -163,7 +163,8 @@ fn the_pieces_for_existing_proxies_are_the_tested_files() {
     for (page, complete) in PIECES {
         let (_, text) = PAGES.into_iter().find(|(name, _)| *name == page).unwrap();
         let languages = ["nginx", "caddyfile", "haproxy", "text"];
-        let pieces = languages.into_iter().flat_map(|language| blocks(text, language)).collect::<Vec<_>>().join("\n");
+        let pieces =
+            languages.into_iter().flat_map(|language| blocks(text, language)).collect::<Vec<_>>().join("\n");
         for line in directives(&pieces).filter(|line| !directives(complete).any(|other| other == *line)) {
             wrong.push(format!("{page}: `{line}` is not in the complete file"));
         }
