@@ -93,7 +93,7 @@ fn every_example_of_the_reference_loads() {
     let path = folder.path().join("scopegate.yaml");
     fs::write(&path, with_examples()).unwrap();
     let config = builtin().load(&ConfigSource::Path(path)).unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!((config.providers.len(), config.upstreams.len()), (6, 1));
+    assert_eq!((config.providers.len(), config.upstreams.len()), (12, 1));
 }
 
 #[test]
