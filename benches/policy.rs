@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use http::Method;
-use scopegate::policy::{Definition, Policy, RawTarget, Scheme, Target};
+use scopegate::policy::{Definition, Policy, RawTarget, Scheme, Target, diff::compare};
 use serde_json::json;
 
 fn target(path: &str) -> Target {
@@ -22,6 +22,10 @@ fn target(path: &str) -> Target {
 }
 
 fn definition(routes: usize) -> Definition {
+    definition_with(routes, |_| "authenticated")
+}
+
+fn definition_with(routes: usize, allow: impl Fn(usize) -> &'static str) -> Definition {
     let mut definition = Definition::default();
     for index in 0..routes {
         let (service, kind) = (index / 100, index % 100);
@@ -31,9 +35,8 @@ fn definition(routes: usize) -> Definition {
             2 => format!("GET /service-{service}/kind-{kind}/**"),
             _ => format!("GET host-{service}.example.com/kind-{kind}"),
         };
-        definition.add_route(
-            serde_json::from_value(json!({ "match": pattern, "allow": "authenticated" })).unwrap(),
-        );
+        definition
+            .add_route(serde_json::from_value(json!({ "match": pattern, "allow": allow(index) })).unwrap());
     }
     definition
 }
@@ -81,5 +84,17 @@ fn compile(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, parse, look_up, compile);
+/// 10,000 routes against 10,000 with 50 changes.
+fn diff(c: &mut Criterion) {
+    let changed =
+        definition_with(10_000, |index| if index % 200 == 0 { "anonymous" } else { "authenticated" });
+    let old = Policy::compile(&definition(10_000)).unwrap().policy;
+    let new = Policy::compile(&changed).unwrap().policy;
+    let mut group = c.benchmark_group("diff");
+    group.sample_size(10);
+    group.bench_function("50 of 10000", |b| b.iter(|| compare(black_box(&old), black_box(&new), &[])));
+    group.finish();
+}
+
+criterion_group!(benches, parse, look_up, compile, diff);
 criterion_main!(benches);

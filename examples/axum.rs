@@ -13,11 +13,10 @@
 use std::error::Error;
 
 use axum::{Extension, Router, routing::get};
-use scopegate::{Caller, Gate, Principal, tower::GateLayer};
+use scopegate::{Caller, Gate, Principal};
 use tokio::net::TcpListener;
-use tower_layer::Layer;
 
-/// What would stand in a `scopegate.yaml`. The provider is the embedded issuer, which is for development only.
+/// The configuration, as in a `scopegate.yaml`. The provider is the embedded issuer, which is for development only.
 pub(crate) const CONFIGURATION: &str = r"
 providers:
   local:
@@ -53,7 +52,7 @@ fn client(principal: &Principal) -> String {
 pub(crate) fn program(gate: Gate) -> Router {
     let api = Router::new().route("/me", get(me)).route("/orders", get(async || "[]"));
     let routes = Router::new().route("/hello", get(hello)).nest("/api", api);
-    Router::new().fallback_service(GateLayer::outermost(gate).layer(routes))
+    scopegate::tower::protect(gate, routes)
 }
 
 #[tokio::main]

@@ -1,4 +1,5 @@
-//! Token → principal: the provider is chosen, the cache asked, revocations checked.
+//! The authenticator, which turns tokens into principals: it chooses the provider, looks into the cache, and checks the
+//! revocations.
 
 mod cache;
 mod derived;
@@ -11,6 +12,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use scopegate_oidc::Form;
@@ -23,9 +25,12 @@ use self::cache::{Entry, TokenCache};
 pub(crate) use self::derived::{CacheSlot, DerivedToken};
 use crate::store::ProviderState;
 
-/// What knows which tokens have been withdrawn. Asked on every request, cached or not.
+/// The time between two removals of expired tokens.
+const CLEAN_UP: Duration = Duration::from_secs(30);
+
+/// A source of revocations. It is consulted on every request, whether or not the token is cached.
 pub trait RevocationCheck: Send + Sync + fmt::Debug {
-    /// Lets the principal of a good token pass `now`, or not.
+    /// Checks whether the principal of a verified token is revoked at `now`.
     ///
     /// # Errors
     /// [`Rejection::Revoked`], or an outage if this node has not heard of revocations for too long.
@@ -49,13 +54,16 @@ pub trait RevocationCheck: Send + Sync + fmt::Debug {
         self.check(principal, credentials, now)
     }
 
-    /// Lets this node decide, or not because its policy may be too old (`store.max_staleness.policy`).
+    /// Checks whether the policy of this node is recent enough to decide by (`store.max_staleness.policy`).
+    ///
+    /// # Errors
+    /// The policy may be too old.
     fn policy_is_fresh(&self) -> Result<(), Outage> {
         Ok(())
     }
 }
 
-/// Knows of no revocation: for programs without a store.
+/// A source without revocations, for programs without a store.
 #[derive(Debug, Clone, Copy)]
 pub struct NoRevocations;
 
@@ -74,18 +82,18 @@ pub struct Connected {
 }
 
 impl Connected {
-    /// A provider just connected.
+    /// Creates the record of a provider that was just connected.
     pub fn new(name: ProviderName, provider: Arc<dyn Provider>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self { name, provider, id: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
-    /// Its name in the configuration.
+    /// Returns its name in the configuration.
     pub fn name(&self) -> &ProviderName {
         &self.name
     }
 
-    /// The provider.
+    /// Returns the provider.
     pub fn provider(&self) -> &Arc<dyn Provider> {
         &self.provider
     }
@@ -101,10 +109,10 @@ impl Connected {
     }
 }
 
-/// Why providers cannot stand beside each other.
+/// Conflicts between providers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticatorError {
-    /// An issuer of two providers: a token would have two judges.
+    /// Two providers have the same issuer, so that it is undefined which of them verifies its tokens.
     #[error("the providers `{first}` and `{second}` have the same issuer `{issuer}`")]
     SharedIssuer {
         /// The issuer.
@@ -114,7 +122,7 @@ pub enum AuthenticatorError {
         /// The other.
         second: ProviderName,
     },
-    /// Two providers for opaque tokens: a token would be shown to one that did not issue it (invariant 12).
+    /// Two providers take opaque tokens: a token would be sent to one that did not issue it (invariant 12).
     #[error("the providers `{first}` and `{second}` both take opaque tokens; only one may")]
     SharedOpaque {
         /// The provider named first.
@@ -124,17 +132,17 @@ pub enum AuthenticatorError {
     },
 }
 
-/// Why a token gives no principal.
+/// The failure to authenticate a token.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{error}")]
 pub struct Unauthenticated {
-    /// The token is bad, or nobody can tell.
+    /// The token is bad, or its provider cannot be reached.
     #[source]
     pub error: AuthnError,
-    /// The provider that vouches for the client.
+    /// The provider that verified the client.
     pub provider: Option<ProviderName>,
-    /// The client to which the token was issued, where that was verified before it was refused: of one that is revoked
-    /// or has expired, never of one that only says so.
+    /// The client to which the token was issued, if that was verified before the token was refused, such as for a revoked
+    /// or expired one. Never an unverified claim.
     pub client: Option<ClientId>,
 }
 
@@ -144,27 +152,42 @@ impl From<Rejection> for Unauthenticated {
     }
 }
 
-/// Keeps verified tokens beyond the life of one [`Authenticator`]: shared by those before and after a reload.
+/// Verified tokens that outlive one [`Authenticator`]: those before and after a reload share them.
 #[derive(Debug, Clone)]
 pub struct VerifiedTokens(Arc<TokenCache>);
 
 impl VerifiedTokens {
-    /// Room for about `capacity` tokens.
+    /// Creates room for about `capacity` tokens.
     pub fn new(capacity: usize) -> Self {
         Self(Arc::new(TokenCache::new(capacity)))
     }
 
-    /// How many tokens are kept, expired ones that nothing has replaced yet included.
+    /// Returns the number of tokens that are kept, including expired ones that were not removed yet.
     pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// How many look-ups found a principal that could be used.
+    /// Removes expired tokens twice a minute for as long as others use these tokens, so that a steady load needs a steady
+    /// amount of memory.
+    pub(crate) fn remove_expired_regularly(&self, clock: Arc<dyn Clock>) {
+        let tokens = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(CLEAN_UP).await;
+                let Some(tokens) = tokens.upgrade() else { return };
+                let now = clock.now();
+                // A walk through a large table would hold up a worker of the runtime.
+                let _ = tokio::task::spawn_blocking(move || tokens.remove_expired(now)).await;
+            }
+        });
+    }
+
+    /// Returns the number of look-ups that found a usable principal.
     pub fn hits(&self) -> u64 {
         self.0.hits.load(Ordering::Relaxed)
     }
 
-    /// How many found none.
+    /// Returns the number of look-ups that found none.
     pub fn misses(&self) -> u64 {
         self.0.misses.load(Ordering::Relaxed)
     }
@@ -205,10 +228,10 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Joins connected providers.
+    /// Creates an authenticator of connected providers.
     ///
     /// # Errors
-    /// [`AuthenticatorError`] if two of them would judge the same tokens.
+    /// [`AuthenticatorError`] if two of them would verify the same tokens.
     pub fn new(
         providers: Vec<Connected>,
         verified: VerifiedTokens,
@@ -220,12 +243,27 @@ impl Authenticator {
         Ok(Self { providers: providers.into(), by_issuer, opaque, verified, revocations, clock })
     }
 
-    /// The connected providers, in the order of the configuration.
+    /// Creates an authenticator of at most one provider, which shares its tokens with no other.
+    pub(crate) fn of_one(provider: Option<Connected>, clock: Arc<dyn Clock>) -> Self {
+        let by_issuer = provider.iter().flat_map(|connected| connected.provider.issuers());
+        let takes_opaque =
+            provider.as_ref().is_some_and(|connected| connected.provider.takes_opaque_tokens());
+        Self {
+            by_issuer: by_issuer.map(|issuer| (issuer.clone(), 0)).collect(),
+            opaque: takes_opaque.then_some(0),
+            providers: provider.into_iter().collect(),
+            verified: VerifiedTokens::new(0),
+            revocations: Arc::new(NoRevocations),
+            clock,
+        }
+    }
+
+    /// Returns the connected providers, in the order of the configuration.
     pub fn providers(&self) -> &[Connected] {
         &self.providers
     }
 
-    /// Whether this node may decide by the policy that it has.
+    /// Checks whether this node may decide by its policy.
     ///
     /// # Errors
     /// The policy may be too old.
@@ -233,17 +271,17 @@ impl Authenticator {
         self.revocations.policy_is_fresh()
     }
 
-    /// The provider of this name.
+    /// Returns the provider of this name.
     pub fn provider(&self, name: &str) -> Option<&Connected> {
         self.providers.iter().find(|connected| connected.name.as_str() == name)
     }
 
-    /// The provider that judges this token, by its unverified issuer or as the one that takes opaque tokens.
+    /// Returns the provider that verifies this token: that of its unverified issuer, or the one that takes opaque tokens.
     ///
     /// # Errors
-    /// The token is of no configured provider.
+    /// No configured provider issued the token.
     pub fn provider_of(&self, credentials: &Credentials) -> Result<&Connected, Rejection> {
-        let opaque = || self.opaque.and_then(|index| self.providers.get(index));
+        let opaque = self.opaque.and_then(|index| self.providers.get(index));
         match Form::of(credentials)? {
             Form::Jwt(jwt) => {
                 let issuer = jwt.unverified_issuer()?;
@@ -252,15 +290,15 @@ impl Authenticator {
                     connected.or_else(|| self.providers.iter().find(|known| known.provider.serves(issuer)));
                 connected.ok_or_else(|| Rejection::UnknownIssuer { found: Excerpt::new(issuer) })
             }
-            Form::Encrypted => opaque().ok_or(Rejection::Encrypted),
-            Form::Opaque => opaque().ok_or(Rejection::Opaque),
+            Form::Encrypted => opaque.ok_or(Rejection::Encrypted),
+            Form::Opaque => opaque.ok_or(Rejection::Opaque),
         }
     }
 
     /// Authenticates a token: from the cache if possible, else by its provider.
     ///
     /// # Errors
-    /// [`AuthnError`]: the token is bad, or the provider cannot be asked.
+    /// [`AuthnError`]: the token is bad, or the provider cannot be reached.
     pub async fn authenticate(
         &self,
         credentials: &Credentials,
@@ -273,7 +311,7 @@ impl Authenticator {
         authenticated.map(|authenticated| authenticated.principal).map_err(|refused| refused.error)
     }
 
-    /// Returns the time by which tokens and sign-ins are judged.
+    /// Returns the time at which tokens and sign-ins are verified.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -296,7 +334,7 @@ impl Authenticator {
     /// Verifies a token with its provider.
     ///
     /// # Errors
-    /// [`Unauthenticated`]: the token is bad, or the provider cannot be asked.
+    /// [`Unauthenticated`]: the token is bad, or the provider cannot be reached.
     pub(crate) async fn verify(
         &self,
         credentials: &Credentials,

@@ -18,7 +18,7 @@ pub(crate) use self::{
 use crate::{
     authenticator::{Authenticator, AuthenticatorError, VerifiedTokens},
     config::{Config, ProviderConfig},
-    gate::{Cors, GateSettings, MetadataPlace, State, fit},
+    gate::{Cors, GateSettings, MetadataPlace, State, effective_policy},
     policy::PolicyError,
     store::{OpenError, Store},
     telemetry::{LiveDecisions, Metrics, metrics::TimedOffload},
@@ -79,10 +79,12 @@ impl Runtime {
         let store = Store::open(config.store.as_ref(), clock.clone()).await?;
         let metrics: Arc<Metrics> = Arc::default();
         LiveDecisions::start(&metrics, clock.clone());
+        let tokens = VerifiedTokens::new(config.cache.tokens);
+        tokens.remove_expired_regularly(clock.clone());
         Ok(Self {
             http: Arc::new(Http::new(HttpSettings::default())?),
             offload: Arc::new(TimedOffload::new(Workers::start()?, metrics.clone())),
-            tokens: VerifiedTokens::new(config.cache.tokens),
+            tokens,
             metrics,
             clock,
             store,
@@ -109,15 +111,15 @@ impl Runtime {
         let connected = connections.iter().map(|connection| connection.connected.clone()).collect();
         let store = Arc::new(self.store.clone());
         let authenticator = Authenticator::new(connected, self.tokens.clone(), store, self.clock.clone())?;
-        let fitted = fit(&config.rules.definition, &self.store.policy());
+        let effective = effective_policy(&config.rules.definition, &self.store.policy());
         let settings = GateSettings {
             token_limit: config.server.limits.token.get(),
             resource_metadata,
             cors: Cors::new(config.cors.clone(), &config.server.request_id.0),
             trusted_proxies: config.server.trusted_proxies.clone(),
         };
-        let state = State::new(fitted.policy, authenticator, settings).timed(self.metrics.clone());
-        Ok((state, fitted.left_out))
+        let state = State::new(effective.policy, authenticator, settings).timed(self.metrics.clone());
+        Ok((state, effective.rejected))
     }
 }
 

@@ -1,4 +1,4 @@
-//! For tests of programs that stand behind a gate: the real policy and the real gate, without issuer or network.
+//! Test support for programs behind a gate: the real policy and the real gate, without an issuer or network.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,13 +11,13 @@ use scopegate_provider::{
 };
 
 use crate::{
-    authenticator::{Authenticator, AuthenticatorError, Connected, NoRevocations, VerifiedTokens},
+    authenticator::{Authenticator, Connected},
     gate::{Gate, GateEndpoint, GateSettings, State},
     policy::Policy,
 };
 
-/// A gate in front of which every request is one of `principal`, or anonymous without one. A request that brings an
-/// `Authorization` header of its own keeps it, and any bearer token in it speaks for `principal`.
+/// Creates a gate to which every request is one of `principal`, or anonymous without a principal. A request that has an
+/// `Authorization` header keeps it, and any bearer token is taken for one of `principal`.
 ///
 /// ```
 /// use poem::{EndpointExt, Route, handler, test::TestClient};
@@ -33,45 +33,35 @@ use crate::{
 /// definition.add_route(serde_json::from_str(r#"{"match": "GET /me", "allow": "authenticated"}"#)?);
 /// let policy = Policy::compile(&definition).map_err(|errors| errors[0].clone())?.policy;
 ///
-/// let gate = testing::gate(policy, testing::principal("items")?)?;
+/// let gate = testing::gate(policy, testing::principal("items")?);
 /// let client = TestClient::new(Route::new().at("/me", me).with(gate));
 /// client.get("/me").send().await.assert_text("items").await;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-///
-/// # Errors
-/// None in practice: one provider shares its issuer with no other.
-pub fn gate(policy: Policy, principal: impl Into<Option<Principal>>) -> Result<TestGate, AuthenticatorError> {
+pub fn gate(policy: Policy, principal: impl Into<Option<Principal>>) -> TestGate {
     gate_with(policy, principal.into().as_ref(), GateSettings::default())
 }
 
-/// As [`gate`], told more.
-pub(crate) fn gate_with(
-    policy: Policy,
-    principal: Option<&Principal>,
-    settings: GateSettings,
-) -> Result<TestGate, AuthenticatorError> {
+/// Creates a gate as [`gate`] does, with these settings.
+pub(crate) fn gate_with(policy: Policy, principal: Option<&Principal>, settings: GateSettings) -> TestGate {
     let connected = principal.cloned().map(everybody);
-    let clock = Arc::new(SystemClock::new());
-    let providers = connected.into_iter().collect();
-    let authenticator =
-        Authenticator::new(providers, VerifiedTokens::new(0), Arc::new(NoRevocations), clock)?;
+    let authenticator = Authenticator::of_one(connected, Arc::new(SystemClock::new()));
     let state = State::new(Arc::new(policy), authenticator, settings);
-    Ok(TestGate { gate: Gate::new(state), known: principal.is_some() })
+    TestGate { gate: Gate::new(state), known: principal.is_some() }
 }
 
-/// What takes every token for one of this principal.
+/// Creates a provider that takes every token for one of this principal.
 pub(crate) fn everybody(principal: Principal) -> Connected {
     let provider = Everybody { issuers: [principal.issuer().clone()], principal };
     Connected::new(provider.principal.provider().clone(), Arc::new(provider))
 }
 
-/// A principal with these scopes (space-separated), subject and client `tester`, good for an hour.
+/// Creates a principal with these scopes (space-separated), subject and client `tester`, good for an hour.
 ///
 /// # Errors
-/// [`PrincipalError`] if one of them is no scope.
+/// [`PrincipalError`] if one of them is not a scope.
 pub fn principal(scopes: &str) -> Result<Principal, PrincipalError> {
     let scopes = ScopeSet::parse(scopes)?;
     let now = SystemClock::new().now();
@@ -88,18 +78,18 @@ pub fn principal(scopes: &str) -> Result<Principal, PrincipalError> {
     }))
 }
 
-/// Why there is no principal for a test.
+/// Errors in the facts of a principal for a test.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PrincipalError {
-    /// A name of the principal is none.
+    /// A name is not valid.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// One of the scopes is none.
+    /// A scope is not valid.
     #[error(transparent)]
     Scope(#[from] ScopeError),
 }
 
-/// A token of this provider that says nothing else and is good for ever: tests put in what they are about.
+/// Returns the facts of a token of this provider that never expires: tests add the facts that they are about.
 pub(crate) fn verified(provider: &str) -> Result<Verified, NameError> {
     Ok(Verified {
         provider: ProviderName::parse(provider)?,
@@ -119,7 +109,7 @@ pub(crate) fn verified(provider: &str) -> Result<Verified, NameError> {
     })
 }
 
-/// The policy of these routes.
+/// Compiles the policy of these routes.
 #[cfg(test)]
 pub(crate) fn policy(routes: &serde_json::Value) -> Policy {
     let mut definition = crate::policy::Definition::default();
@@ -129,7 +119,7 @@ pub(crate) fn policy(routes: &serde_json::Value) -> Policy {
     Policy::compile(&definition).map_err(|errors| format!("{errors:?}")).unwrap().policy
 }
 
-/// What [`gate`] makes.
+/// A gate for tests, which [`gate`] creates.
 #[derive(Debug, Clone)]
 pub struct TestGate {
     gate: Gate,
@@ -137,9 +127,15 @@ pub struct TestGate {
 }
 
 impl TestGate {
-    /// The gate itself: to it any bearer token is one of the principal, and a request without one is anonymous.
+    /// Returns the gate itself, to which any bearer token is one of the principal. A request without a token is anonymous.
     pub fn gate(&self) -> Gate {
         self.gate.clone()
+    }
+}
+
+impl From<TestGate> for Gate {
+    fn from(test: TestGate) -> Self {
+        test.gate
     }
 }
 
@@ -173,7 +169,7 @@ impl<E: Endpoint> Endpoint for TestEndpoint<E> {
     }
 }
 
-/// Takes every token for one of the same caller.
+/// A provider that takes every token for one of the same caller.
 #[derive(Debug)]
 struct Everybody {
     issuers: [Issuer; 1],

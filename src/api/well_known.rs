@@ -257,7 +257,7 @@ mod tests {
             definition.add_route(serde_json::from_value(route.clone()).unwrap());
         }
         let policy = Policy::compile(&definition).map_err(|errors| format!("{errors:?}")).unwrap().policy;
-        let gate = testing::gate(policy, testing::principal("items").unwrap()).unwrap().gate();
+        let gate = testing::gate(policy, testing::principal("items").unwrap()).gate();
         ResourceMetadata::new(gate, "https://api.example", None)
     }
 

@@ -1,4 +1,4 @@
-//! Verified tokens, kept until what they rest on has gone: bounded for ever, read without a lock.
+//! The cache of verified tokens: bounded, and read without a lock. Entries leave when they expire.
 
 use std::sync::{
     Arc, OnceLock,
@@ -11,23 +11,23 @@ use scopegate_provider::{BearerToken, Principal, Timestamp};
 
 use super::derived::DerivedTokens;
 
-/// How many tokens share a place. Eight tags fill one cache line.
+/// The number of tokens in a set. Eight tags fill one cache line.
 const WAYS: usize = 8;
 
-/// How many sets get their memory at once, when the first token comes that belongs to one of them: a node that has
-/// seen few tokens is small.
+/// The number of sets that get their memory together, when the first token of one of them comes: a node that has seen
+/// few tokens is small.
 const BLOCK: usize = 64;
 
-/// What is known about a token (invariant 4: a fact, never a decision).
+/// A verified token and its principal (invariant 4: a fact, never a decision).
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The whole token: nothing less identifies it.
+    /// The whole token: a part does not identify it.
     pub(super) token: BearerToken,
     /// The connected provider, which stands for its settings.
     pub(super) provider: u64,
     /// The provider's epoch when the token was verified.
     pub(super) epoch: u64,
-    /// Who it speaks for.
+    /// The principal.
     pub(super) principal: Principal,
     /// The tokens that were minted from it.
     pub(super) derived: DerivedTokens,
@@ -40,25 +40,25 @@ impl Entry {
 }
 
 /// A set-associative table: a token has one set of eight places, so that a look-up is one cache line of tags, and a writer
-/// never makes a reader wait. Once it is full, whatever comes takes the place of something.
+/// never makes a reader wait. Once it is full, each new token replaces another.
 #[derive(Debug)]
 pub(super) struct TokenCache {
     blocks: Box<[Block]>,
     /// Sets in a block: a power of two, like the number of blocks.
     block: usize,
     hasher: RandomState,
-    /// How many tokens may be kept.
+    /// The most tokens that are kept.
     capacity: usize,
     entries: AtomicUsize,
-    /// Look-ups that found what could be used, and those that did not.
+    /// The numbers of look-ups that found a usable entry, and of those that did not.
     pub(super) hits: AtomicU64,
     pub(super) misses: AtomicU64,
 }
 
-/// Sets, once there is something to keep in one of them.
+/// Sets, once one of them holds a token.
 type Block = OnceLock<Box<[Set]>>;
 
-/// A token's tag, and what is known about it.
+/// A token's tag, and its entry.
 type Place<'a> = (&'a AtomicU64, &'a ArcSwapOption<Entry>);
 
 #[derive(Debug, Default)]
@@ -68,7 +68,7 @@ struct Set {
 }
 
 impl TokenCache {
-    /// A cache with room for `capacity` tokens; none are kept if it is 0.
+    /// Creates a cache with room for `capacity` tokens; none are kept if it is 0.
     pub(super) fn new(capacity: usize) -> Self {
         // Twice the places that an even spread would need, so that few sets overflow before the cache is full.
         let sets = if capacity == 0 { 0 } else { (capacity * 2).div_ceil(WAYS).next_power_of_two() };
@@ -84,12 +84,12 @@ impl TokenCache {
         }
     }
 
-    /// How many tokens are kept, expired ones that nothing has replaced yet included.
+    /// Returns the number of tokens that are kept, including expired ones that were not removed yet.
     pub(super) fn len(&self) -> usize {
         self.entries.load(Ordering::Relaxed)
     }
 
-    /// What is known about the token that is these bytes.
+    /// Returns the entry of the token that is these bytes.
     pub(super) fn find(&self, token: &[u8]) -> Option<Arc<Entry>> {
         let (index, tag) = self.place(token)?;
         let set = self.set(index)?;
@@ -126,16 +126,23 @@ impl TokenCache {
         }
     }
 
+    /// Removes the entries that have expired.
+    pub(super) fn remove_expired(&self, now: Timestamp) {
+        let sets = self.blocks.iter().filter_map(OnceLock::get).flat_map(|block| block.iter());
+        let removed = sets.flat_map(|set| &set.entries).filter(|place| remove_if_expired(place, now)).count();
+        self.entries.fetch_sub(removed, Ordering::Relaxed);
+    }
+
     fn sets(&self) -> usize {
         self.blocks.len() * self.block
     }
 
-    /// A set, if it has its memory.
+    /// Returns a set, if it has its memory.
     fn set(&self, index: usize) -> Option<&Set> {
         self.blocks.get(index / self.block)?.get()?.get(index % self.block)
     }
 
-    /// The number of the set where a token belongs, and its tag.
+    /// Returns the number of the set of a token, and its tag.
     fn place(&self, token: &[u8]) -> Option<(usize, u64)> {
         let hash = self.hasher.hash_one(token);
         let index = usize::try_from(hash).unwrap_or_default();
@@ -144,24 +151,35 @@ impl TokenCache {
     }
 }
 
+/// Empties a place whose entry has expired. Returns `true` if it did: another entry may have taken the place meanwhile.
+fn remove_if_expired(place: &ArcSwapOption<Entry>, now: Timestamp) -> bool {
+    let held = place.load();
+    let is_expired = held.as_ref().is_some_and(|entry| entry.principal.cache_until() <= now);
+    is_expired && {
+        let earlier = place.compare_and_swap(&*held, None);
+        earlier.as_ref().map(Arc::as_ptr) == held.as_ref().map(Arc::as_ptr)
+    }
+}
+
 impl Set {
-    /// The place for an entry: that of the same token, of one that has expired, a free one or, once the cache is full, that
-    /// of the one that ends first.
+    /// Returns the place for an entry: that of the same token, that of an expired one, a free one or, once the cache is
+    /// full, that of the entry that expires first.
     fn place_for(&self, entry: &Entry, now: Timestamp, is_full: bool) -> Option<Place<'_>> {
-        let rank = |(_, held): &Place<'_>| match held.load().as_ref() {
+        self.places().min_by_key(|(_, held)| match held.load().as_ref() {
             Some(held) if held.token == entry.token => (0, None),
             Some(held) if held.principal.cache_until() <= now => (1, None),
             None if !is_full => (2, None),
             Some(held) => (3, Some(held.principal.cache_until())),
             None => (4, None),
-        };
-        self.places().min_by_key(rank)
+        })
     }
 
-    /// Takes out the one that ends first, if there is any.
+    /// Removes the entry that expires first.
     fn take_first(&self) -> Option<Arc<Entry>> {
-        let until = |(_, held): &Place<'_>| held.load().as_ref().map(|held| held.principal.cache_until());
-        let ending = self.places().filter_map(|place| Some((until(&place)?, place)));
+        let ending = self.places().filter_map(|place| {
+            let until = place.1.load().as_ref()?.principal.cache_until();
+            Some((until, place))
+        });
         let (_, (_, first)) = ending.min_by_key(|(until, _)| *until)?;
         first.swap(None)
     }
@@ -239,6 +257,21 @@ mod tests {
         cache.insert(entry("new", 60), NOW);
         assert!(cache.find(b"token-5").is_none());
         assert!(cache.find(b"token-0").is_some());
+    }
+
+    /// D11: a steady load of tokens that expire needs a steady amount of memory.
+    #[test]
+    fn expired_tokens_leave_the_cache() {
+        let cache = TokenCache::new(4096);
+        for minute in 0..10_u64 {
+            let now = NOW + Duration::from_secs(60 * minute);
+            for number in 0..100 {
+                cache.insert(entry(&format!("token-{minute}-{number}"), 60 * (minute + 1)), now);
+            }
+            cache.remove_expired(now);
+            assert_eq!(cache.len(), 100, "in minute {minute}");
+        }
+        assert!(cache.find(b"token-9-1").is_some() && cache.find(b"token-8-1").is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::failure::Failure;
 use crate::{
     config::Config,
-    gate::{Fitted, fit},
+    gate::{EffectivePolicy, effective_policy},
     policy::Policy,
     store::{OpenError, Store, StoreSettings, StoreUrl},
 };
@@ -78,13 +78,13 @@ impl Stored {
     /// Returns the policy of the file and the store together, as a node computes it.
     pub(super) fn effective(&self, config: &Config) -> Effective {
         let stored = self.store.as_ref().map(Store::policy).unwrap_or_default();
-        let Fitted { policy, left_out } = fit(&config.rules.definition, &stored);
+        let EffectivePolicy { policy, rejected } = effective_policy(&config.rules.definition, &stored);
         let unreadable = self.store.as_ref().map(Store::unreadable).unwrap_or_default();
         let unreadable = unreadable.into_iter().map(|entry| Ignored {
             source: format!("stored {} {}", entry.kind, entry.name.escape_debug()),
             ignored: entry.reason,
         });
-        let conflicting = left_out.into_iter().map(|error| Ignored {
+        let conflicting = rejected.into_iter().map(|error| Ignored {
             source: error.at.to_string(),
             ignored: format!("{}: {}", error.key, error.problem),
         });

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    policy::{CallerAt, SupposedCaller},
+    policy::{CallerAt, Decision, Policy, SupposedCaller},
 };
 
 #[derive(Debug, Args)]
@@ -26,6 +26,10 @@ pub(super) struct Test {
     /// Files of tests: YAML lists such as `- { request: GET /items/1, caller: { scopes: [items] }, expect: permit }`.
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// Also measure the tests: list the flaws of the policy, such as a term left out, that no test notices. 1 if there is
+    /// one.
+    #[arg(long)]
+    coverage: bool,
 }
 
 /// A test of a decision.
@@ -63,31 +67,71 @@ struct Failed {
 struct Report {
     passed: usize,
     failed: Vec<Failed>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    coverage: Option<Coverage>,
+}
+
+/// The flaws that the tests notice.
+#[derive(Debug, Default, Serialize)]
+struct Coverage {
+    noticed: usize,
+    unnoticed: Vec<Unnoticed>,
+}
+
+/// A flaw that no test notices.
+#[derive(Debug, Serialize)]
+struct Unnoticed {
+    route: String,
+    flaw: String,
+    place: String,
 }
 
 impl Test {
     pub(super) fn run(&self, task: &Task) -> Result<Verdict, Failure> {
         let config = task.config()?;
-        let mut report = Report { passed: 0, failed: Vec::new() };
+        let mut report = Report { passed: 0, failed: Vec::new(), coverage: None };
+        let mut known = Vec::new();
         for file in &self.files {
             let name = file.display();
             let text = fs::read_to_string(file)
                 .map_err(|error| Failure::Usage(format!("cannot read `{name}`: {error}")))?;
             let tests: Vec<DecisionTest> =
                 serde_saphyr::from_str(&text).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
-            for (index, test) in tests.iter().enumerate() {
+            for (index, test) in tests.into_iter().enumerate() {
                 match test.run(&config, format!("{name}[{index}]"))? {
                     None => report.passed += 1,
                     Some(failed) => report.failed.push(failed),
                 }
+                known.push(test);
             }
         }
+        if self.coverage && report.failed.is_empty() {
+            report.coverage = Some(Coverage::of(&known, &config));
+        }
         task.console.show(&report, |out, paint| report.write(out, paint))?;
-        Ok(report.failed.is_empty().into())
+        let is_complete = report.coverage.as_ref().is_none_or(|coverage| coverage.unnoticed.is_empty());
+        Ok((report.failed.is_empty() && is_complete).into())
     }
 }
 
 impl DecisionTest {
+    /// Returns `true` if the policy decides otherwise than the test expects.
+    fn notices(&self, policy: &Policy) -> bool {
+        let parsed = self.request.split_once(' ').and_then(|(method, url)| {
+            let method: Method = method.parse().ok()?;
+            parse_target(&method, url.trim()).ok()
+        });
+        let Some(target) = parsed else { return false };
+        let now = SystemClock::new().now();
+        let principal = self.caller.as_ref().and_then(|caller| caller.principal(now).ok());
+        let caller = principal.as_ref().map(|principal| CallerAt::new(principal, now));
+        let found = match policy.decide(&target, caller) {
+            Decision::Permit { .. } => "permit",
+            Decision::Deny(refused) => refused.denial.reason().as_str(),
+        };
+        found != self.expect
+    }
+
     /// Returns the failure, if the decision is not the expected one.
     fn run(&self, config: &Config, test: String) -> Result<Option<Failed>, Failure> {
         let (method, url) = self.request.split_once(' ').ok_or_else(|| {
@@ -131,6 +175,28 @@ impl DecisionTest {
     }
 }
 
+impl Coverage {
+    fn of(tests: &[DecisionTest], config: &Config) -> Self {
+        let mut coverage = Self::default();
+        for mutant in config.rules.policy.mutants() {
+            if tests.iter().any(|test| test.notices(&mutant.policy)) {
+                coverage.noticed += 1;
+                continue;
+            }
+            let place = config.rules.place(&mutant.source).map(ToString::to_string);
+            let place = place.unwrap_or_else(|| mutant.source.to_string());
+            coverage.unnoticed.push(Unnoticed { route: mutant.route, flaw: mutant.flaw, place });
+        }
+        coverage
+    }
+
+    /// Returns the share of flaws that are noticed, in percent, rounded down.
+    fn score(&self) -> usize {
+        let all = self.noticed + self.unnoticed.len();
+        (100 * self.noticed).checked_div(all).unwrap_or(100)
+    }
+}
+
 impl Report {
     fn write(&self, out: &mut dyn Write, paint: Paint) -> io::Result<()> {
         for failed in &self.failed {
@@ -142,6 +208,18 @@ impl Report {
             if let Some(route) = &failed.route {
                 writeln!(out, "  by {route} {}", paint.faint(failed.place.as_deref().unwrap_or_default()))?;
             }
+        }
+        if let Some(coverage) = &self.coverage {
+            for Unnoticed { route, flaw, place } in &coverage.unnoticed {
+                writeln!(out, "{} {route}: {flaw} {}", paint.warning("no test notices"), paint.faint(place))?;
+            }
+            writeln!(
+                out,
+                "coverage {} %: {} of {} flaws are noticed",
+                coverage.score(),
+                coverage.noticed,
+                coverage.noticed + coverage.unnoticed.len()
+            )?;
         }
         writeln!(out, "{} passed, {} failed", self.passed, self.failed.len())
     }

@@ -8,7 +8,7 @@ mod authorize;
 mod cors;
 mod decision;
 pub mod definitions;
-mod fit;
+mod effective_policy;
 mod fronts;
 mod identity;
 mod request;
@@ -21,7 +21,7 @@ pub use self::fronts::{forward_auth, proxy};
 pub use self::{
     cors::Cors,
     decision::{Permit, Refusal},
-    fit::{Fitted, fit},
+    effective_policy::{EffectivePolicy, effective_policy},
     fronts::{
         extract::{Caller, Principal},
         guard::{Guard, GuardEndpoint},

@@ -30,19 +30,19 @@ pub(super) fn policy() -> Policy {
 
 /// Everybody who comes is `tester`.
 pub(super) fn gate() -> TestGate {
-    testing::gate(policy(), testing::principal("items").unwrap()).unwrap()
+    testing::gate(policy(), testing::principal("items").unwrap())
 }
 
 /// Nobody who comes is known.
 pub(super) fn anonymous() -> TestGate {
-    testing::gate(policy(), None).unwrap()
+    testing::gate(policy(), None)
 }
 
 /// A gate of these routes behind the proxies at 10.42.0.0/16.
 pub(super) fn behind_proxies(routes: &Value) -> TestGate {
     let trusted_proxies = serde_json::from_value(json!(["10.42.0.0/16"])).unwrap();
     let settings = GateSettings { trusted_proxies, ..GateSettings::default() };
-    testing::gate_with(testing::policy(routes), None, settings).unwrap()
+    testing::gate_with(testing::policy(routes), None, settings)
 }
 
 #[handler]
@@ -284,7 +284,7 @@ async fn decide_elsewhere(
         "match": "/orders", "allow": "authenticated",
         "accept_token": [{ "header": "X-Goog-Iap-Jwt-Assertion" }, { "cookie": "session" }],
     }]));
-    let gate = testing::gate(policy, testing::principal("items").unwrap()).unwrap().gate();
+    let gate = testing::gate(policy, testing::principal("items").unwrap()).gate();
     let raw = RawTarget {
         method: &method,
         scheme: Scheme::Https,

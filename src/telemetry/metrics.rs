@@ -2,6 +2,7 @@
 //! are read when the page is scraped.
 
 mod checks;
+mod counter;
 mod exposition;
 mod histogram;
 mod key_history;
@@ -9,13 +10,11 @@ mod requests;
 mod signals;
 mod streams;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 pub use self::{
     checks::{Checks, TimedOffload},
+    counter::Counter,
     exposition::{Exposition, Family, Kind},
     histogram::Histogram,
     key_history::{Fetch, IssuerHistory, KeyHistory, KeySeen},
@@ -48,22 +47,6 @@ pub struct Metrics {
     pub good_reloads: Counter,
     /// The configurations that were refused while the node ran.
     pub bad_reloads: Counter,
-}
-
-/// A number that only grows.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds one.
-    pub fn increment(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Returns the count so far.
-    pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
 }
 
 impl Metrics {

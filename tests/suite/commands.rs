@@ -382,7 +382,7 @@ fn a_loosened_policy_is_a_difference_with_both_places() {
     let files = [("old.yaml", old.as_str()), ("new.yaml", new.as_str()), ("approved.txt", line)];
     let difference = run(&files, &["diff", "old.yaml", "new.yaml"]);
     assert_eq!(difference.code, 1, "{difference:?}");
-    for expected in [line, "old.yaml:4", "new.yaml:4", "denied (insufficient_scope)"] {
+    for expected in [line, "old.yaml:5:5", "new.yaml:5:5", "denied (insufficient_scope)"] {
         assert!(difference.stdout.contains(expected), "{expected} is not in {difference:?}");
     }
     let approved = run(&files, &["diff", "old.yaml", "new.yaml", "--allow", "approved.txt"]);
@@ -414,4 +414,20 @@ fn the_needs_of_a_request_and_the_routes_of_a_caller_are_printed() {
     let reached: Vec<Value> =
         json(&routes.stdout).as_array().unwrap().iter().map(|row| row["match"].clone()).collect();
     assert_eq!(reached, ["/items/**", "/status"]);
+}
+
+#[test]
+fn a_flaw_that_no_test_would_notice_is_listed() {
+    let tests = "- { request: GET /items/1, caller: { scopes: [items] }, expect: permit }
+- { request: GET /items/1, caller: {}, expect: insufficient_scope }
+- { request: GET /other/1, caller: { scopes: [items] }, expect: no_route }\n";
+    let policy = "scopes: { items: Read }\nroutes:\n  - { match: GET /items/**, require: items }
+  - { match: GET /status, allow: anonymous }\n";
+    let files = [("scopegate.yaml", format!("{OKTA}{policy}")), ("tests.yaml", tests.to_owned())];
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    let run = run(&files, &["test", "tests.yaml", "--coverage"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    for expected in ["no test notices GET /status: dropped", "coverage 60 %: 3 of 5 flaws are noticed"] {
+        assert!(run.stdout.contains(expected), "{expected} is not in {run:?}");
+    }
 }

@@ -478,7 +478,7 @@ async fn a_change_is_compared_before_it_is_saved_and_refused_once_the_policy_has
         "{told}"
     );
     assert_eq!(told["gains"][0]["after"]["outcome"], "permitted", "{told}");
-    assert_eq!(told["replay"]["unchanged"], 1, "{told}");
+    assert!(told["replay"]["unchanged"].as_u64().unwrap() >= 1, "{told}");
     let wrong = json!({ "create": { "match": "GET /reports/**", "require": "nothing-such" } });
     let told = site.client.json("POST", "/admin/diff", &site.root, &wrong).await.json();
     assert_eq!(told["problem"]["reason"], "undeclared_scope", "{told}");

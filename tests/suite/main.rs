@@ -42,6 +42,7 @@ mod secrecy;
 mod signals;
 mod staleness;
 mod streams;
+mod structure;
 mod support;
 mod systemd;
 mod threats;

@@ -106,9 +106,9 @@ async fn keys_open_screens_help_and_the_other_theme() {
         browser.text("#main, main").await;
     }
     browser.wait_for_text("#sentence", ".").await;
-    let before = browser.run("return getComputedStyle(document.body).backgroundColor").await;
+    let before = browser.run("return getComputedStyle(document.documentElement).colorScheme").await;
     browser.press("t").await;
-    assert_ne!(browser.run("return getComputedStyle(document.body).backgroundColor").await, before);
+    assert_ne!(browser.run("return getComputedStyle(document.documentElement).colorScheme").await, before);
     browser.press("?").await;
     browser.wait_for_text("dialog", "Keyboard shortcuts").await;
     browser.press(ESCAPE).await;

@@ -9,7 +9,7 @@ use super::{Admin, unprocessable};
 use crate::{
     gate::{
         definitions::{DefinitionError, parse_route},
-        fit,
+        effective_policy,
     },
     policy::{Definition, Policy, PolicyError, Problem as PolicyProblem, Source},
     problem::Problem,
@@ -104,8 +104,8 @@ impl Admin {
         let mut after = StoredPolicy::clone(&before);
         after.apply(edit.clone(), UNMADE)?;
         Ok(Proposal {
-            old: fit(&file, &before).policy,
-            new: fit(&file, &after).policy,
+            old: effective_policy(&file, &before).policy,
+            new: effective_policy(&file, &after).policy,
             change: before.change,
         })
     }
@@ -211,12 +211,13 @@ fn judge(file: &Definition, before: &StoredPolicy, edit: &Edit) -> Result<(), Ed
     }
     let mut after = before.clone();
     after.apply(edit.clone(), UNMADE)?;
-    let left_out = fit(file, &after).left_out;
-    if left_out.is_empty() {
+    let rejected = effective_policy(file, &after).rejected;
+    if rejected.is_empty() {
         return Ok(());
     }
-    let known: HashSet<Source> = fit(file, before).left_out.into_iter().map(|error| error.at).collect();
-    match left_out.into_iter().find(|error| !known.contains(&error.at)) {
+    let known: HashSet<Source> =
+        effective_policy(file, before).rejected.into_iter().map(|error| error.at).collect();
+    match rejected.into_iter().find(|error| !known.contains(&error.at)) {
         Some(error) => Err(EditError::Policy(Box::new(error))),
         None => Ok(()),
     }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::etag::etag,
-    config::own_endpoints::{Reach, ServedEndpoint},
+    config::own_endpoints::{Access, Reach, ServedEndpoint},
     gate::Principal,
     policy::{ActorTest, Alternative, ClaimValue, HostPattern, Route, Rule, Source},
     problem::Problem,
@@ -168,7 +168,14 @@ impl RoutesApi {
         let mut bodies: Vec<RouteBody> = reached.map(|route| self.body(route, &stored)).collect();
         if held.is_none() {
             bodies.extend(self.ignored());
-            bodies.extend(self.0.node.own_endpoints().iter().map(own));
+            bodies.extend(
+                self.0
+                    .node
+                    .own_endpoints()
+                    .iter()
+                    .filter(|one| one.endpoint.access != Access::Policy)
+                    .map(own),
+            );
         }
         bodies.retain(|body| text.is_empty() || body.mentions(&text));
         let all = bodies.len();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     authenticator::{Authenticator, NoRevocations, VerifiedTokens},
-    gate::{GateSettings, State, fit},
+    gate::{GateSettings, State, effective_policy},
     policy::{
         CallerAt, Decision, Policy, Problem as PolicyProblem, RawTarget, Scheme, Source, Target,
         settings::ScopeSettings,
@@ -49,7 +49,7 @@ impl Administered for Bare {
     }
 
     async fn take_over(&self) {
-        let policy = fit(&self.definition(), &self.store.policy()).policy;
+        let policy = effective_policy(&self.definition(), &self.store.policy()).policy;
         self.gate.replace(state(policy));
     }
 }

@@ -436,7 +436,7 @@ fn scopes_that_a_fallback_would_pass_by_are_refused() {
 
 #[test]
 fn invariant_15_what_is_stored_cannot_loosen_an_operation() {
-    use crate::{gate::fit, store::StoredPolicy};
+    use crate::{gate::effective_policy, store::StoredPolicy};
     let text = document("paths: { '/x/{id}': { get: { security: [ { oauth: [items] } ] } } }");
     let config = load_beside(&text, "policy_from: [api.yaml]").unwrap();
     let mut definition = config.rules.definition.clone();
@@ -446,5 +446,5 @@ fn invariant_15_what_is_stored_cannot_loosen_an_operation() {
     );
     let errors = crate::policy::Policy::compile(&definition).unwrap_err();
     assert!(matches!(errors[0].problem, PolicyProblem::Loosens { .. }), "{errors:?}");
-    assert_eq!(fit(&config.rules.definition, &StoredPolicy::default()).left_out, []);
+    assert_eq!(effective_policy(&config.rules.definition, &StoredPolicy::default()).rejected, []);
 }

@@ -33,7 +33,6 @@ fn gate(general: Option<&serde_json::Value>, known: bool) -> TestGate {
     let general = general.map(|general| serde_json::from_value(general.clone()).unwrap());
     let cors = Cors::new(general, &HeaderName::from_static("x-request-id"));
     testing::gate_with(policy(), principal.as_ref(), GateSettings { cors, ..GateSettings::default() })
-        .unwrap()
 }
 
 /// A service with a say of its own, behind a gate that lets `APP` in.

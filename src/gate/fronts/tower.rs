@@ -1,17 +1,27 @@
 //! The gate as a tower layer: for axum, tonic, and whatever else is a `Service` of `http` requests.
 
+mod body;
+
 use std::{
+    convert::Infallible,
     net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
 };
 
+use axum::{
+    Router,
+    body::{Body, HttpBody},
+    extract::{ConnectInfo, MatchedPath, OriginalUri},
+    response::IntoResponse,
+};
 use bytes::Bytes;
 use http::{Extensions, Request, Response, StatusCode, Uri, request::Parts};
 use poem::Addr;
 use tower_layer::Layer;
 use tower_service::Service;
 
+pub use self::body::GateBody;
 use super::{
     extract::{Caller, Principal},
     handler::Admitted,
@@ -30,63 +40,87 @@ use crate::{
     policy::Scheme,
 };
 
-/// Lets requests through to a service or not, as the poem middleware that a [`Gate`] is does.
+/// Returns a program whose requests all pass the gate: an axum `Router`, the `Routes` of tonic, or another service. A
+/// handler finds the caller as `Extension<Principal>` or `Extension<Caller>`.
+///
+/// The proxies of `server.trusted_proxies` are believed about scheme and host if the program is served with
+/// `into_make_service_with_connect_info::<SocketAddr>()`.
+///
+/// ```
+/// # use scopegate::Gate;
+/// use axum::{Extension, Router, routing::get};
+/// use scopegate::Principal;
+///
+/// async fn me(Extension(principal): Extension<Principal>) -> String {
+///     principal.scopes().to_string()
+/// }
+///
+/// # fn build(gate: Gate) -> Router {
+/// let router = Router::new().route("/me", get(me));
+/// let app = scopegate::tower::protect(gate, router);
+/// # app
+/// # }
+/// ```
+pub fn protect<S, B>(gate: impl Into<Gate>, service: S) -> Router
+where
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + Unpin + 'static,
+    Response<GateBody<B>>: IntoResponse,
+{
+    let layer = GateLayer::outermost(gate.into()).peer(connect_info);
+    Router::new().fallback_service(layer.layer(service))
+}
+
+/// Returns the address that axum has added to the request.
+fn connect_info(extensions: &Extensions) -> Option<SocketAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0)
+}
+
+/// Admits requests to a service or refuses them, as the poem middleware that a [`Gate`] is does.
 ///
 /// A service behind it finds a [`Caller`] in the extensions of the request and, if the caller is known, a [`Principal`].
 /// axum's `Extension<Principal>` is a 500 where there is none: without a gate, and for anonymous callers.
 ///
-/// Where it stands matters, since a router changes what it hands on: say which, [`GateLayer::outermost`] or
-/// [`GateLayer::nested`].
+/// The layer decides by the URI as it was sent, even if it is inside of a nested axum `Router`. Another router than axum's
+/// has to keep that URI: [`GateLayer::nested`].
 #[derive(Debug, Clone)]
 pub struct GateLayer {
     gate: Gate,
-    place: Place,
+    position: Position,
     peer: fn(&Extensions) -> Option<SocketAddr>,
 }
 
-/// Returns `service`, a whole program, behind the gate: [`GateLayer::outermost`] in one line.
-///
-/// ```
-/// # use scopegate::Gate;
-/// # fn build(gate: Gate) -> axum::Router {
-/// let router = axum::Router::new().route("/me", axum::routing::get(async || "me"));
-/// axum::Router::new().fallback_service(scopegate::tower::protect(gate, router))
-/// # }
-/// ```
-pub fn protect<S>(gate: Gate, service: S) -> GateService<S> {
-    GateLayer::outermost(gate).layer(service)
-}
-
-/// Where a layer stands.
+/// The position of a layer.
 #[derive(Debug, Clone, Copy)]
-enum Place {
-    /// Before any router.
+enum Position {
+    /// Before any router but axum's.
     Outermost,
-    /// Behind one, which keeps the URI as it was sent here.
+    /// Behind a router that keeps the URI as it was sent.
     Nested(fn(&Extensions) -> Option<&Uri>),
 }
 
 impl GateLayer {
-    /// Around a whole program, before any router: the service gets the normal form of the path that was decided on.
+    /// Creates a layer around a whole program: the service gets the normal form of the path that was decided on. Inside of
+    /// an axum `Router`, which keeps the URI as it was sent, it decides by that URI.
     ///
-    /// axum's `Router::layer` is behind its router; this is around it:
-    ///
-    /// ```
+    /// ```no_run
     /// # use scopegate::{Gate, tower::GateLayer};
-    /// use tower_layer::Layer;
-    ///
-    /// # fn build(gate: Gate) -> axum::Router {
-    /// let app = axum::Router::new().route("/me", axum::routing::get(async || "me"));
-    /// axum::Router::new().fallback_service(GateLayer::outermost(gate).layer(app))
+    /// # fn build(gate: Gate, services: tonic::service::Routes) {
+    /// let server = tonic::transport::Server::builder().layer(GateLayer::outermost(gate)).add_routes(services);
+    /// # drop(server);
     /// # }
     /// ```
     pub fn outermost(gate: Gate) -> Self {
-        Self { gate, place: Place::Outermost, peer: |_| None }
+        Self { gate, position: Position::Outermost, peer: |_| None }
     }
 
-    /// Behind a router, around a part of a program. `sent` finds the URI as it was sent in the extensions of the request,
-    /// as the policy speaks of whole paths; a request without it is a 500. What the router has read can no longer be
-    /// changed, so that a path which is not in its normal form is a 400.
+    /// Creates a layer behind a router, around a part of a program. `sent` finds the URI as it was sent in the extensions
+    /// of the request, as the policy speaks of whole paths; a request without it is a 500. The router has read the path
+    /// already, so that a path which is not in its normal form is a 400.
     ///
     /// ```
     /// # use scopegate::{Gate, tower::GateLayer};
@@ -98,13 +132,13 @@ impl GateLayer {
     /// # }
     /// ```
     pub fn nested(gate: Gate, sent: fn(&Extensions) -> Option<&Uri>) -> Self {
-        Self { gate, place: Place::Nested(sent), peer: |_| None }
+        Self { gate, position: Position::Nested(sent), peer: |_| None }
     }
 }
 
 impl GateLayer {
-    /// With the address of who sends a request, which `peer` finds in its extensions: a proxy of `server.trusted_proxies`
-    /// is believed about scheme and host. Without it nobody is.
+    /// Sets the function that finds the address of the peer in the extensions of a request. A proxy of
+    /// `server.trusted_proxies` is believed about scheme and host. Without an address, no peer is believed.
     ///
     /// ```
     /// # use std::net::SocketAddr;
@@ -136,15 +170,15 @@ pub struct GateService<S> {
     inner: S,
 }
 
-type Answering<R, E> = Pin<Box<dyn Future<Output = Result<Response<R>, E>> + Send>>;
+type Answering<R, E> = Pin<Box<dyn Future<Output = Result<Response<GateBody<R>>, E>> + Send>>;
 
 impl<S, B, R> Service<Request<B>> for GateService<S>
 where
     S: Service<Request<B>, Response = Response<R>, Future: Send> + Clone + Send + 'static,
     B: Send + 'static,
-    R: From<Bytes> + 'static,
+    R: HttpBody<Data = Bytes> + Unpin + 'static,
 {
-    type Response = Response<R>;
+    type Response = Response<GateBody<R>>;
     type Error = S::Error;
     type Future = Answering<R, S::Error>;
 
@@ -153,27 +187,31 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The one that is ready answers; what is left is asked anew whether it is.
+        // The service that is ready answers, and its clone has to become ready for the next request.
         let next = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, next);
         Box::pin(answer(self.layer.clone(), inner, request))
     }
 }
 
-async fn answer<S, B, R>(layer: GateLayer, mut inner: S, request: Request<B>) -> Result<Response<R>, S::Error>
+async fn answer<S, B, R>(
+    layer: GateLayer,
+    mut inner: S,
+    request: Request<B>,
+) -> Result<Response<GateBody<R>>, S::Error>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    R: From<Bytes>,
+    R: HttpBody<Data = Bytes>,
 {
     let (mut parts, body) = request.into_parts();
     let peer = (layer.peer)(&parts.extensions).map(Addr::SocketAddr);
-    let Some(head) = head(&parts, layer.place, peer.as_ref()) else {
-        return Ok(misplaced().http_response().map(R::from));
+    let Some(head) = head(&parts, layer.position, peer.as_ref()) else {
+        return Ok(misplaced().http_response().map(GateBody::own));
     };
     let Decided { target, answer, cors } = authorize(&layer.gate.load(), &head).decided().await;
     let admitted = match answer {
         Answer::Permitted(permit) => Admitted::new(permit, &head, target),
-        Answer::Preflight(preflight) => return Ok(no_content(*preflight).map(R::from)),
+        Answer::Preflight(preflight) => return Ok(no_content(*preflight).map(GateBody::own)),
         Answer::Refused(refusal) => Err(refusal),
     };
     let mut response = match admitted {
@@ -181,19 +219,23 @@ where
             let selection = enter(admitted, &mut parts);
             let mut response = inner.call(Request::from_parts(parts, body)).await?;
             selection.apply(response.status(), response.headers_mut());
-            response
+            response.map(GateBody::inner)
         }
-        Err(refusal) => refusal.problem.http_response_to(&parts.headers).map(R::from),
+        Err(refusal) => refusal.problem.http_response_to(&parts.headers).map(GateBody::own),
     };
     cors.apply(response.headers_mut());
     Ok(response)
 }
 
-/// What the gate looks at; none where the URI as it was sent is not where it should be.
-fn head<'r>(parts: &'r Parts, place: Place, peer: Option<&'r Addr>) -> Option<Head<'r>> {
-    let (sent, routed) = match place {
-        Place::Outermost => (None, false),
-        Place::Nested(find) => (Some(find(&parts.extensions)?), true),
+/// Returns the head of a request; `None` if the URI as it was sent is not where it should be.
+fn head<'r>(parts: &'r Parts, position: Position, peer: Option<&'r Addr>) -> Option<Head<'r>> {
+    let (sent, routed) = match position {
+        Position::Outermost => match parts.extensions.get::<OriginalUri>() {
+            // An axum router has removed the front of the path.
+            Some(OriginalUri(sent)) if sent.path() != parts.uri.path() => (Some(sent), true),
+            _ => (None, parts.extensions.get::<MatchedPath>().is_some()),
+        },
+        Position::Nested(find) => (Some(find(&parts.extensions)?), true),
     };
     let https = parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS);
     Some(Head {

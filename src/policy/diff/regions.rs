@@ -97,19 +97,17 @@ impl<'p> Comparison<'p> {
         let changed_scopes =
             hierarchy(self.old).unwrap_or(&none).changed(hierarchy(self.new).unwrap_or(&none));
         let mut seeds: AHashSet<&'p HostPath> = AHashSet::new();
-        for (ours, theirs) in [(&self.old_routes, &self.new_routes), (&self.new_routes, &self.old_routes)] {
-            for (host_path, routes) in ours {
-                let same =
-                    theirs.get(host_path).is_some_and(|others| are_same(routes, others, &changed_scopes));
-                if same {
-                    self.found.unchanged_routes += routes.len();
-                } else {
-                    seeds.insert(host_path);
-                }
+        for (host_path, routes) in &self.new_routes {
+            let others = self.old_routes.get(host_path).map(Vec::as_slice).unwrap_or_default();
+            let known =
+                routes.iter().filter(|ours| others.iter().any(|one| is_same(ours, one, &changed_scopes)));
+            let unchanged = known.count();
+            self.found.unchanged_routes += unchanged;
+            if unchanged != routes.len() || unchanged != others.len() {
+                seeds.insert(host_path);
             }
         }
-        // Those that did not change were counted in both policies.
-        self.found.unchanged_routes /= 2;
+        seeds.extend(self.old_routes.keys().filter(|host_path| !self.new_routes.contains_key(**host_path)));
         let mut seeds: Vec<&HostPath> = seeds.into_iter().collect();
         seeds.sort_unstable();
         for seed in &seeds {
@@ -398,17 +396,13 @@ fn hierarchy(policy: &Policy) -> Option<&Hierarchy> {
     policy.routes().iter().find_map(|route| Some(&*route.rule().alternatives().first()?.hierarchy))
 }
 
-fn are_same(ours: &[&Route], theirs: &[&Route], changed_scopes: &BTreeSet<&Scope>) -> bool {
-    ours.len() == theirs.len()
-        && ours.iter().all(|ours| {
-            theirs.iter().any(|theirs| {
-                ours.methods() == theirs.methods()
-                    && ours.pattern().mcp == theirs.pattern().mcp
-                    && ours.options() == theirs.options()
-                    && has_same_terms(ours.rule(), theirs.rule())
-                    && ours.rule().scopes().all(|scope| !changed_scopes.contains(scope))
-            })
-        })
+/// Returns `true` if two routes of the same host and path are alike.
+fn is_same(ours: &Route, theirs: &Route, changed_scopes: &BTreeSet<&Scope>) -> bool {
+    ours.methods() == theirs.methods()
+        && ours.pattern().mcp == theirs.pattern().mcp
+        && ours.options() == theirs.options()
+        && has_same_terms(ours.rule(), theirs.rule())
+        && ours.rule().scopes().all(|scope| !changed_scopes.contains(scope))
 }
 
 /// Returns `true` if two rules are written alike, whatever the scopes imply.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use scopegate_provider::Principal;
 use serde_json::json;
 
 use super::{caller::Caller, *};
@@ -229,18 +230,12 @@ fn small_policy(routes: &[String], implies: bool) -> Option<Policy> {
     compile(&yaml).ok().map(|compiled| compiled.policy)
 }
 
-fn all_callers() -> Vec<Caller> {
+fn all_callers() -> Vec<(Caller, Option<Principal>)> {
     let mut callers = vec![Caller::Anonymous, Caller::Invalid];
     for scopes in [json!([]), json!(["r"]), json!(["w"]), json!(["r", "w"])] {
-        for roles in [json!([]), json!(["m"]), json!(["n"])] {
-            for claims in [
-                json!({}),
-                json!({ "org": "a" }),
-                json!({ "org": "ab" }),
-                json!({ "org": "b" }),
-                json!({ "org": "v" }),
-            ] {
-                for client in [json!(null), json!("c"), json!("d")] {
+        for roles in [json!([]), json!(["m"])] {
+            for claims in [json!({}), json!({ "org": "a" }), json!({ "org": "ab" }), json!({ "org": "v" })] {
+                for client in [json!(null), json!("c")] {
                     for actor in [json!(null), json!("bot"), json!("man")] {
                         let caller = json!({
                             "scopes": scopes, "roles": roles, "claims": claims, "client": client, "actor": actor,
@@ -252,6 +247,10 @@ fn all_callers() -> Vec<Caller> {
         }
     }
     callers
+        .into_iter()
+        .map(|caller| (principal(&caller), caller))
+        .map(|(known, caller)| (caller, known))
+        .collect()
 }
 
 fn all_targets() -> Vec<Target> {
@@ -270,8 +269,21 @@ fn all_targets() -> Vec<Target> {
 
 type Pair = (bool, Option<String>, Option<String>);
 
+/// Returns `true` if a side permits a caller whose principal is made already.
+fn permits(side: &Side<'_>, (caller, principal): &(Caller, Option<Principal>)) -> bool {
+    let Side::Decides(resolved) = side else { return false };
+    let known = principal.as_ref().map(|principal| CallerAt::new(principal, NOW));
+    (*caller != Caller::Invalid || resolved.token_use() == TokenUse::Ignored)
+        && matches!(resolved.decide(known), Decision::Permit { .. })
+}
+
 /// Decides every request of every caller by both policies.
-fn by_brute_force(old: &Policy, new: &Policy, targets: &[Target], callers: &[Caller]) -> BTreeSet<Pair> {
+fn by_brute_force(
+    old: &Policy,
+    new: &Policy,
+    targets: &[Target],
+    callers: &[(Caller, Option<Principal>)],
+) -> BTreeSet<Pair> {
     let mut differing = BTreeSet::new();
     let mut known = BTreeSet::new();
     for target in targets {
@@ -289,9 +301,9 @@ fn by_brute_force(old: &Policy, new: &Policy, targets: &[Target], callers: &[Cal
             continue;
         }
         for caller in callers {
-            let gains = after.permits(caller);
-            if gains != before.permits(caller) {
-                let [before, after] = [&before, &after].map(|side| Verdict::new(side, caller).route);
+            let gains = permits(&after, caller);
+            if gains != permits(&before, caller) {
+                let [before, after] = [&before, &after].map(|side| Verdict::new(side, &caller.0).route);
                 differing.insert((gains, before, after));
             }
         }
@@ -307,7 +319,7 @@ fn the_difference_agrees_with_brute_force_in_both_directions() {
     let callers = all_callers();
     let mut numbers = Numbers(0x5c09_e6a7_e001);
     let mut compared = 0;
-    while compared < 600 {
+    while compared < 500 {
         let old_routes = numbers.routes();
         let mut new_routes = old_routes.clone();
         match numbers.below(4) {

@@ -63,13 +63,14 @@ fn request(path: &str, headers: &[(&str, &str)]) -> Request<Body> {
 
 const TOKEN: [(&str, &str); 1] = [("authorization", "Bearer a")];
 
-async fn send<S>(mut service: S, request: Request<Body>) -> (StatusCode, http::HeaderMap, String)
+async fn send<S, B>(mut service: S, request: Request<Body>) -> (StatusCode, http::HeaderMap, String)
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = std::convert::Infallible>,
+    S: Service<Request<Body>, Response = Response<B>, Error = Infallible>,
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
 {
     std::future::poll_fn(|context| service.poll_ready(context)).await.unwrap();
     let (parts, body) = service.call(request).await.unwrap().into_parts();
-    let body = to_bytes(body, 1 << 16).await.unwrap();
+    let body = to_bytes(Body::new(body), 1 << 16).await.unwrap();
     (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
 }
 
@@ -147,6 +148,29 @@ async fn a_layer_inside_a_mounted_part_decides_on_the_whole_path() {
     assert_eq!(send(nested("/other"), request("/other/me", &TOKEN)).await.0, StatusCode::NOT_FOUND);
 }
 
+/// I5: without a word from the program, a layer inside of a nested router decides by the URI as it was sent.
+#[tokio::test]
+async fn an_outermost_layer_inside_a_nested_router_decides_by_the_original_uri() {
+    let nested = |prefix: &str| {
+        let part = Router::new().route("/me", get(me)).route("/welcome", get(welcome));
+        Router::new().nest(prefix, part.layer(GateLayer::outermost(gate().gate())))
+    };
+    assert_eq!(send(nested("/api"), request("/api/me", &TOKEN)).await.2, "tester");
+    assert_eq!(send(nested("/api"), request("/api/me", &[])).await.0, StatusCode::UNAUTHORIZED);
+    // `/welcome` is open to all, and is not what was requested.
+    assert_eq!(send(nested("/mis"), request("/mis/welcome", &TOKEN)).await.0, StatusCode::NOT_FOUND);
+}
+
+/// O14: the line of README and DESIGN compiles as written, and protects the routes.
+#[tokio::test]
+async fn a_router_is_protected_in_one_line() {
+    let app = protect(gate().gate(), routes());
+    assert_eq!(send(app.clone(), request("/me", &TOKEN)).await.2, "tester");
+    assert_eq!(send(app.clone(), request("/me", &[])).await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(send(app.clone(), request("/%61pi/%6de", &TOKEN)).await.2, "tester");
+    assert_eq!(send(app, request("/nowhere", &TOKEN)).await.0, StatusCode::NOT_FOUND);
+}
+
 #[tokio::test]
 async fn a_layer_that_does_not_find_the_uri_as_it_was_sent_is_500() {
     let part = Router::new().route("/me", get(me)).layer(GateLayer::nested(gate().gate(), |_| None));
@@ -180,7 +204,7 @@ async fn pages_of_other_origins_are_told_what_the_middleware_tells_them() {
     let cors = serde_json::from_value(json!({ "origins": ["https://app.example"] })).unwrap();
     let cors = Cors::new(Some(cors), &http::HeaderName::from_static("x-request-id"));
     let settings = GateSettings { cors, ..GateSettings::default() };
-    let gate = testing::gate_with(policy(), None, settings).unwrap().gate();
+    let gate = testing::gate_with(policy(), None, settings).gate();
     let app = GateLayer::outermost(gate).layer(routes());
     let page = [("origin", "https://app.example"), ("access-control-request-method", "GET")];
     let mut preflight = request("/me", &page);

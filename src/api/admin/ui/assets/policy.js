@@ -43,7 +43,7 @@ function row(route, index) {
   before = route.host + route.path;
   const pattern = h("td", { class: "pat", title: `${route.methods} ${route.host}${route.path}` }, h("span", { class: "m", title: route.methods }, route.methods === "any" ? h("span", { class: "dim" }, "any") : route.methods.replaceAll("|", " ")), h("button", { class: "go lit", type: "button", "aria-label": `${route.methods} ${route.path}` }, h("span", { class: "pre" }, route.path.slice(0, shared)), route.path.slice(shared)),
     route.shadow && [" ", h("span", { class: "tag is-shadow" }, "shadow")], route.own && [" ", h("span", { class: "tag dim" }, "own")], route.ignored && [" ", h("span", { class: "tag is-deny" }, "ignored")]);
-  const out = held.size > 0 && !reached(route), kind = KIND[route.kind] ?? KIND.conditions;
+  const out = held.size > 0 && !reached(route), kind = route.own ? ["permit", `for ${route.rule}`] : (KIND[route.kind] ?? KIND.conditions);
   const cells = route.kind === "scopes" && columns.length > 0
     ? columns.map((name, n) => { const is = mark(route, name); return h("td", { class: `s${n === columns.length - 1 ? " last" : ""} ${route.shadow ? "is-shadow" : ""}` }, is && [dot(is[0]), h("span", { class: "vh" }, `${name}: ${is[1]}`)]); })
     : columns.length > 0 && [h("td", { class: "span", colspan: columns.length }, h("span", { class: `verdict is-${kind[0]}` }, icon(kind[0])), " ", kind[1])];

@@ -29,7 +29,7 @@ function headline(a) {
   const outcome = a.permitted ? "permit" : a.outcome === "outage" ? "outage" : "deny";
   const lacks = a.least?.scopes ?? a.missing?.scopes ?? [];
   const text = a.permitted ? "Permitted" : outcome === "outage" ? ["Could not decide: ", words(a.reason)] : lacks.length > 0 ? ["Denied: the token lacks ", lacks.map((name) => scope(name, "lack"))] : ["Denied: ", words(a.reason)];
-  return h("div", { class: `answer is-${outcome}`, role: "status" }, icon(outcome), h("div", {}, h("h1", {}, text), h("p", {}, a.message, a.decided_at && [" Decided at ", moment(a.decided_at), a.node && [" by node ", lit(a.node)], "."], a.changed_since && " The policy has changed since then: the answer below is that of now.")));
+  return h("div", { class: `answer is-${outcome}`, role: "status" }, icon(outcome), h("div", {}, h("h1", {}, text), h("p", {}, a.message && `${a.message}.`, a.decided_at && [" Decided at ", moment(a.decided_at), a.node && [" by node ", lit(a.node)], "."], a.changed_since && " The policy has changed since then: the answer below is that of now.")));
 }
 
 function stations(a) {
@@ -41,7 +41,7 @@ function stations(a) {
   if (a.token) {
     const t = a.token, bad = t.verified === false || t.reason;
     way.push(step(bad ? "stop" : t.verified ? "" : "unsure", bad ? "deny" : t.verified ? "check" : "outage", "The token", bad ? words(t.reason) : t.verified ? "is valid" : "is assumed, with what was entered", t.message && h("p", {}, t.message),
-      facts([["Provider", t.provider && [lit(t.provider), t.issuer && [h("span", { class: "dim" }, " by issuer "), lit(t.issuer, "dim")]]], ["Client", t.client && lit(t.client)], ["Subject", t.subject && lit(t.subject)], ["Actor", t.actor && plain(t.actor)], ["Signature", t.algorithm && [lit(t.algorithm), t.key && [" with key ", lit(t.key)]]], ["Lifetime", (t.issued_at || t.expires_at) && life(t, a.decided_at)], ["Scopes", t.scopes && chips(t.scopes)], ["Roles", t.roles?.length > 0 && plain(t.roles)], ["Revoked", t.revoked === undefined ? null : t.revoked ? plain(t.revoked) : "no"]])));
+      facts([["Provider", t.provider && [lit(t.provider), t.issuer && [h("span", { class: "dim" }, " by issuer "), lit(t.issuer, "dim")]]], ["Client", t.client && lit(t.client)], ["Subject", t.subject && lit(t.subject)], ["Actor", t.actor && plain(t.actor)], ["Signature", t.algorithm && [lit(t.algorithm), t.key && [" with key ", lit(t.key)]]], ["Lifetime", t.verified && (t.issued_at || t.expires_at) && life(t, a.decided_at)], ["Scopes", t.scopes && chips(t.scopes)], ["Roles", t.roles?.length > 0 && plain(t.roles)], ["Revoked", t.revoked === undefined ? null : t.revoked ? plain(t.revoked) : "no"]])));
   }
   const alternatives = a.alternatives ?? [];
   if (alternatives.length > 0) {

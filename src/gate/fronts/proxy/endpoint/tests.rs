@@ -55,7 +55,7 @@ async fn endpoint(routes: Value, identity: Value, trusted: Value) -> impl Endpoi
         grace: Duration::ZERO,
         request_id: HeaderName::from_static("x-request-id"),
     };
-    let gate = testing::gate_with(policy, Some(&principal), gate).unwrap();
+    let gate = testing::gate_with(policy, Some(&principal), gate);
     let (upstreams, clock) = (Upstreams::new(&upstreams).unwrap(), Arc::new(SystemClock::new()));
     let proxy = ProxyEndpoint::new(gate.gate(), upstreams, clock, settings, Inner);
     proxy.with(gate)
