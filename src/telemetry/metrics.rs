@@ -42,7 +42,6 @@ pub struct Metrics {
     pub minted: Counter,
     /// The signals of providers.
     pub signals: Signals,
-    /// Configurations that were taken over while the node ran.
     /// The configurations that were put in force while the node ran.
     pub good_reloads: Counter,
     /// The configurations that were refused while the node ran.
