@@ -147,6 +147,8 @@ pub(super) fn proxy(scene: &Scene, prefix: &'static str) -> Box<dyn Front> {
 
 /// scopegate as the proxy of an upstream with which it speaks HTTP/2.
 pub(super) fn proxy_over_http2(scene: &Scene) -> Box<dyn Front> {
+    // The chunks of a `GET` are read, which a proxy that speaks HTTP/1.1 with its upstream leaves out.
+    let own_ways = &[Oddity::Head];
     let runtime = Runtime::new().unwrap();
     let log = Log::default();
     let service = runtime.block_on(http2_service(log.clone()));
@@ -156,14 +158,7 @@ pub(super) fn proxy_over_http2(scene: &Scene) -> Box<dyn Front> {
         scene.configuration("", ", upstream: it")
     ));
     let address = server.url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
-    Box::new(At {
-        address,
-        prefix: "",
-        log,
-        own_ways: &[],
-        serves: true,
-        _running: Box::new((server, runtime)),
-    })
+    Box::new(At { address, prefix: "", log, own_ways, serves: true, _running: Box::new((server, runtime)) })
 }
 
 /// Starts a service that notes what reaches it over HTTP/2, as a service over HTTP/1.1 would have it.
