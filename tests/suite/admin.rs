@@ -152,10 +152,12 @@ async fn the_table_says_where_each_route_comes_from() {
     let sources: Vec<_> = table["items"].as_array().unwrap().iter().map(|route| &route["source"]).collect();
     assert_eq!(sources.iter().filter(|source| **source == "file").count(), 3);
     assert_eq!(sources.iter().filter(|source| **source == "store").count(), 1);
+    let all = table["items"].as_array().unwrap();
     let page = client.get_with("/admin/routes?limit=3", root).await.json();
     assert_eq!(page["next"], "3");
-    let rest = client.get_with("/admin/routes?limit=3&after=3", root).await.json();
-    assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+    let rest = client.get_with("/admin/routes?limit=1000&after=3", root).await.json();
+    assert_eq!(rest["items"].as_array().unwrap()[..], all[3..]);
+    assert_eq!(rest["next"], Value::Null);
 }
 
 #[tokio::test]

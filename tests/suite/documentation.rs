@@ -30,7 +30,8 @@ const BESIDE: [(&str, &str); 4] = [
 ];
 
 /// Files that blocks name.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 5] = [
+    ("secret", "Bearer a-secret-of-an-example"),
     ("tls.crt", "-----BEGIN CERTIFICATE-----\n"),
     ("tls.key", "-----BEGIN PRIVATE KEY-----\n"),
     ("clients.crt", "-----BEGIN CERTIFICATE-----\n"),
@@ -56,6 +57,11 @@ fn has_section(block: &str, name: &str) -> bool {
 /// Returns the block as a whole configuration.
 fn completed(block: &str) -> String {
     let mut whole = block.replace("http://127.0.0.1:9001/openapi.json", "openapi.json");
+    // The variables of the examples are not set here: a file stands for each.
+    while let Some((before, rest)) = whole.split_once("{ env: ") {
+        let (_, after) = rest.split_once('}').unwrap();
+        whole = format!("{before}{{ file: secret }}{after}");
+    }
     if !(has_section(block, "providers") && has_section(block, "routes")) {
         for (name, section) in BESIDE {
             if !has_section(block, name) {
