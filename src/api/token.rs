@@ -57,7 +57,7 @@ impl TokenEndpoint {
         match &answer {
             Ok(_) => self.tries.succeeded(caller),
             Err(TokenRequestError::Refused { error, .. }) if error == "invalid_client" => {
-                self.tries.failed(caller)
+                self.tries.failed(caller);
             }
             Err(_) => {}
         }

@@ -67,22 +67,19 @@ struct Report<'d> {
 
 impl Diff {
     pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
-        let mut differences = match (&self.old, &self.new) {
-            (Some(old), Some(new)) => {
-                let (old, new) = (Side::of(old, task).await?, Side::of(new, task).await?);
-                let mut providers = old.providers.clone();
-                providers.extend(new.providers.iter().filter(|name| !old.providers.contains(name)).cloned());
-                let mut differences = compare(&old.policy, &new.policy, &providers);
-                differences.locate(|source| old.place(source), |source| new.place(source));
-                differences
-            }
-            _ => {
-                let side = Side::of("store", task).await?;
-                let shadow = side.policy.shadow().unwrap_or(&side.policy);
-                let mut differences = compare(&side.policy, shadow, &side.providers);
-                differences.locate(|source| side.place(source), |source| side.place(source));
-                differences
-            }
+        let mut differences = if let (Some(old), Some(new)) = (&self.old, &self.new) {
+            let (old, new) = (Side::of(old, task).await?, Side::of(new, task).await?);
+            let mut providers = old.providers.clone();
+            providers.extend(new.providers.iter().filter(|name| !old.providers.contains(name)).cloned());
+            let mut differences = compare(&old.policy, &new.policy, &providers);
+            differences.locate(|source| old.place(source), |source| new.place(source));
+            differences
+        } else {
+            let side = Side::of("store", task).await?;
+            let shadow = side.policy.shadow().unwrap_or(&side.policy);
+            let mut differences = compare(&side.policy, shadow, &side.providers);
+            differences.locate(|source| side.place(source), |source| side.place(source));
+            differences
         };
         self.leave_out_approved(&mut differences)?;
         let report = Report { base: None, problem: None, differences: &differences, replay: None };

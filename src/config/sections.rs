@@ -55,7 +55,7 @@ pub(super) enum RouteSource<'p> {
 
 impl Sections {
     /// Every route, those of documents behind those of the file.
-    pub(super) fn declared_routes<'p>(&'p self) -> impl Iterator<Item = DeclaredRoute<'p>> {
+    pub(super) fn declared_routes(&self) -> impl Iterator<Item = DeclaredRoute<'_>> {
         let of_file =
             self.routes.iter().map(|(index, route)| DeclaredRoute { at: RouteSource::File(*index), route });
         let operations = self.imported.iter().flat_map(|imported| &imported.operations);

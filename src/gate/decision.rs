@@ -120,7 +120,7 @@ impl Refusal {
         let client = caller.and_then(|principal| principal.client().cloned());
         let subject = caller.and_then(|principal| principal.subject().cloned());
         let held = caller.map(|principal| {
-            let roles = principal.roles().iter().cloned().collect();
+            let roles = principal.roles().to_vec();
             Box::new(Held { scopes: principal.scopes().clone(), roles })
         });
         Self { provider, client, subject, held, ..self }

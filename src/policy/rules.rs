@@ -269,13 +269,14 @@ impl Parser<'_> {
                 }
             },
             Value::Bool(_) | Value::Number(_) => Some(ClaimValue::Equals(value.clone())),
-            Value::Object(_) => match serde_json::from_value::<ClaimForm>(value.clone()) {
-                Ok(form) => self.claim_form(key, form),
-                Err(_) => {
+            Value::Object(_) => {
+                if let Ok(form) = serde_json::from_value::<ClaimForm>(value.clone()) {
+                    self.claim_form(key, form)
+                } else {
                     self.error(key, Problem::ClaimForm);
                     None
                 }
-            },
+            }
             Value::Null | Value::Array(_) => {
                 self.error(key, Problem::ClaimValue);
                 None

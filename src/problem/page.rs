@@ -65,7 +65,12 @@ impl Problem {
             retry_after: self.retry_after.map(|after| after.as_secs().max(1)),
             reason: self.reason.as_str(),
             description: &self.description,
-            missing: self.missing_scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" "),
+            missing: self
+                .missing_scopes
+                .iter()
+                .map(scopegate_provider::Scope::as_str)
+                .collect::<Vec<_>>()
+                .join(" "),
             request_id: shown.request_id,
             host: shown.host,
             docs: shown.docs,

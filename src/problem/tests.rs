@@ -79,7 +79,7 @@ fn all_challenges_are_one_line() {
 fn the_parameters_have_one_order_with_the_description_last() {
     let denial = Denial::InsufficientScope { missing: scopes("b"), required: scopes("a b") };
     let problem = Problem::from(&denial).with_resource_metadata("https://api.example/.well-known/x");
-    let problem = problem.with_step_up(&["urn:mfa".into(), "phr".into()], Some(Duration::from_secs(300)));
+    let problem = problem.with_step_up(&["urn:mfa".into(), "phr".into()], Some(Duration::from_mins(5)));
     assert_eq!(
         challenge(&problem),
         "Bearer error=\"insufficient_scope\", scope=\"a b\", acr_values=\"urn:mfa phr\", max_age=\"300\", \

@@ -149,7 +149,7 @@ impl Framing {
         };
         match (before, byte) {
             (ChunkStart, _) => with_digit(0, byte),
-            (ChunkSize(size), b'\t' | b' ') | (ChunkSpace(size), b'\t' | b' ') => ChunkSpace(size),
+            (ChunkSize(size) | ChunkSpace(size), b'\t' | b' ') => ChunkSpace(size),
             (ChunkSize(size) | ChunkSpace(size), b';') => ChunkExtension(size),
             (ChunkSize(size) | ChunkSpace(size) | ChunkExtension(size), b'\r') => ChunkSizeEnd(size),
             (ChunkSize(size), _) => with_digit(size, byte),

@@ -43,7 +43,7 @@ pub(super) struct ResponseBody {
 }
 
 /// The rest of a small request body, which is read before the stream ends: some clients take the reset that would
-/// follow the end for a failure, though it says NO_ERROR (RFC 9113, section 8.1).
+/// follow the end for a failure, though it says `NO_ERROR` (RFC 9113, section 8.1).
 struct Rest {
     unread: Unread,
     read: u64,

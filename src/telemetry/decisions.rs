@@ -348,19 +348,16 @@ async fn collect(
         };
         let Some(metrics) = metrics.upgrade() else { return };
         let live = &metrics.live;
-        match record {
-            Some(record) => {
-                let record = Arc::new(DecisionRecord { at: clock.now(), ..record });
-                lock(&live.memory).remember(record.clone());
-                // Without a watcher the feed has no receiver.
-                let _ = live.feed.send(record);
-            }
-            None => {
-                lock(&live.memory).sample(&metrics, clock.now());
-                let is_over = live.watched_until.load(Ordering::Relaxed) < clock.now().millis();
-                if is_over && live.feed.receiver_count() == 0 {
-                    live.watched.store(false, Ordering::Relaxed);
-                }
+        if let Some(record) = record {
+            let record = Arc::new(DecisionRecord { at: clock.now(), ..record });
+            lock(&live.memory).remember(record.clone());
+            // Without a watcher the feed has no receiver.
+            let _ = live.feed.send(record);
+        } else {
+            lock(&live.memory).sample(&metrics, clock.now());
+            let is_over = live.watched_until.load(Ordering::Relaxed) < clock.now().millis();
+            if is_over && live.feed.receiver_count() == 0 {
+                live.watched.store(false, Ordering::Relaxed);
             }
         }
     }

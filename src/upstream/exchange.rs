@@ -240,7 +240,7 @@ impl Upstream {
             Ok(Err(error)) => {
                 let TrySend { error, request } = TrySend::of(error);
                 *unsent = request;
-                self.unsent_or_failed(unsent, error, timeout)
+                self.unsent_or_failed(unsent.as_ref(), error, timeout)
             }
             Ok(Ok(response)) => {
                 // An upstream that does not read a body may take it for further requests, and answer those on the same
@@ -275,14 +275,14 @@ impl Upstream {
                 let TrySend { error, request } = TrySend::of(error);
                 let kept = kept.filter(|_| request.is_some() || replay::is_unprocessed(&error));
                 *unsent = kept.or_else(|| request.map(http2::into_origin_form));
-                self.unsent_or_failed(unsent, error, timeout)
+                self.unsent_or_failed(unsent.as_ref(), error, timeout)
             }
         }
     }
 
     fn unsent_or_failed(
         &self,
-        unsent: &Option<Request<RelayBody>>,
+        unsent: Option<&Request<RelayBody>>,
         error: hyper::Error,
         timeout: &ResponseTimeout<'_>,
     ) -> Sent {

@@ -90,7 +90,7 @@ fn has_media_type(headers: &HeaderMap, wanted: &str) -> bool {
         && rest.first().is_none_or(|next| matches!(next, b';' | b'+' | b'-' | b' ' | b'\t'))
 }
 
-/// Folds a byte of a field's name as the laxest gateways do: CGI, FastCGI and SCGI make one character of all that are
+/// Folds a byte of a field's name as the laxest gateways do: CGI, `FastCGI` and SCGI make one character of all that are
 /// not alphanumeric. This is the one definition of the same field: for heads and trailers, in every front.
 pub(crate) const fn fold(byte: u8) -> u8 {
     if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' }

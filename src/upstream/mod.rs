@@ -146,5 +146,6 @@ impl fmt::Debug for Upstreams {
     }
 }
 
-#[cfg(all(test, feature = "server"))]
+#[cfg(test)]
+#[cfg(feature = "server")]
 pub(crate) mod tests;

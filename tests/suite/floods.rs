@@ -175,7 +175,7 @@ async fn a_body_that_is_too_long_is_refused_before_all_of_it_has_come() {
 /// The figure that the documentation of `server.limits` gives for the memory of one peer, with the limits of
 /// [`HEADER_FLOOD`], and what the two threads need while they decode.
 const OF_ONE_PEER: u64 = (20 * (2 * 32 + 32) + 4 * 512 + 50 * 64) << 10;
-const DECODING: u64 = 2 * (200 * 4 * 32) << 10;
+const DECODING: u64 = (2 * (200 * 4 * 32)) << 10;
 const HEADER_FLOOD: &str = "limits: { connections_per_peer: 20, headers_per_connection: 128KiB, \
      headers_per_peer: 512KiB, bodies_per_peer: 50 }";
 

@@ -44,7 +44,10 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && name != "tests" && name != "conformance" {
             files(&path, found);
-        } else if name.ends_with(".rs") && name != "tests.rs" && name != "conformance.rs" {
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && name != "tests.rs"
+            && name != "conformance.rs"
+        {
             found.push(path);
         }
     }

@@ -166,7 +166,7 @@ impl Receiver<'_> {
         if unmatched.into_iter().any(|member| subject.contains_key(&**member)) {
             return Ok(Err(NoEffect::CriticalMember));
         }
-        let session = subject.get("session").map(|session| self.session(session)).transpose()?.flatten();
+        let session = subject.get("session").map(|session| Self::session(session)).transpose()?.flatten();
         let user = subject.get("user").map(|user| self.user(user)).transpose()?;
         Ok(match (session, user) {
             (Some(session), Some(Ok(mut targets))) => {
@@ -188,7 +188,7 @@ impl Receiver<'_> {
         self.simple(&format(user)?, user)
     }
 
-    fn session(&self, session: &Value) -> Result<Option<SignalTarget>, Rejection> {
+    fn session(session: &Value) -> Result<Option<SignalTarget>, Rejection> {
         let session = session.as_object().ok_or_else(wrong_subject)?;
         if format(session)? != "opaque" {
             return Ok(None);

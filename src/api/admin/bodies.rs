@@ -29,3 +29,10 @@ pub(super) enum Deleted {
     #[oai(status = 204)]
     Gone,
 }
+
+/// Sets a member of a JSON object.
+pub(super) fn set(object: &mut serde_json::Value, name: &str, value: serde_json::Value) {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), value);
+    }
+}

@@ -6,7 +6,7 @@ use poem_openapi::{Object, OpenApi, payload::Json};
 use scopegate_provider::{ClientId, ProviderName, Scope, Span};
 use serde_json::{Value, json};
 
-use super::{Admin, edit::Proposal, rfc3339, unprocessable};
+use super::{Admin, bodies::set, edit::Proposal, rfc3339, unprocessable};
 use crate::{
     policy::{CallerAt, Decision, Policy, RawTarget, Scheme, SupposedCaller, Target, diff::compare},
     problem::Problem,
@@ -94,10 +94,10 @@ impl DiffApi {
             differences.map_err(|_| Problem::new(Reason::InternalError, "the comparison was ended"))?;
         differences.locate(|source| self.0.node.place(source), |source| self.0.node.place(source));
         let mut answer = json!(differences);
-        answer["base"] = json!({ "generation": generation, "change": change });
-        answer["problem"] = Value::Null;
+        set(&mut answer, "base", json!({ "generation": generation, "change": change }));
+        set(&mut answer, "problem", Value::Null);
         if let Some(replay) = replay {
-            answer["replay"] = self.replay(&old, &new, replay);
+            set(&mut answer, "replay", self.replay(&old, &new, replay));
         }
         Ok(Json(answer))
     }

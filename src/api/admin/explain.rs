@@ -11,7 +11,7 @@ use scopegate_provider::{
 };
 use serde_json::{Value, json};
 
-use super::{Admin, NodeStatus, rfc3339, unprocessable};
+use super::{Admin, NodeStatus, bodies::set, rfc3339, unprocessable};
 use crate::{
     authenticator::Connected,
     policy::{
@@ -158,8 +158,8 @@ impl ExplainApi {
         if let Some(principal) = principal {
             let mut facts = token(principal, question.token.is_some());
             if let Some((key, algorithm)) = question.token.as_deref().and_then(signature) {
-                facts["key"] = json!(key);
-                facts["algorithm"] = json!(algorithm);
+                set(&mut facts, "key", json!(key));
+                set(&mut facts, "algorithm", json!(algorithm));
             }
             members.insert("token".to_owned(), facts);
         }

@@ -75,7 +75,7 @@ impl Endpoint for Session {
         let may: &[&str] = if change { &["read", "change"] } else { &["read"] };
         Ok(fresh(json!({
             "actor": principal.map(|principal| Actor::from(principal).to_string()),
-            "provider": principal.map(|principal| principal.provider()),
+            "provider": principal.map(scopegate_provider::Principal::provider),
             "expires_at": principal.map(|principal| rfc3339(principal.expires_at())),
             "may": may,
         })))
@@ -200,7 +200,7 @@ impl Query {
                 "outcome" => query.outcomes = value.split(',').map(str::to_owned).collect(),
                 "from" => query.from = Some(moment("from", &value)?),
                 "to" => query.to = Some(moment("to", &value)?),
-                "limit" => query.limit = super::limit(value.parse().map(Some).unwrap_or(Some(0)))?,
+                "limit" => query.limit = super::limit(value.parse().map_or(Some(0), Some))?,
                 "after" => query.after = Some(value.parse().map_err(|_| unknown("after", &value))?),
                 name => match FIELDS.iter().find(|known| **known == name) {
                     Some(known) => drop(query.fields.insert(known, value.into_owned())),

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use scopegate_provider::{IssuerHealth, ProviderName, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Admin, NodeStatus, rfc3339};
+use super::{Admin, NodeStatus, bodies::set, rfc3339};
 use crate::{
     authenticator::Connected,
     store::{ChangeNumber, ProviderState, RecordId, Revocations, StoreUrl},
@@ -110,7 +110,7 @@ pub(super) fn attention(admin: &Admin, status: &NodeStatus) -> Value {
             let since = first_failure(status, connected, issuer).or(issuer.last_refresh).unwrap_or(now);
             let mut found = lasting(kind, connected.name().as_str(), since, issuer.stale_at);
             if let Some(share) = share(&status.metrics.live.last_hour(&status.metrics), connected.name()) {
-                found["share"] = json!(share);
+                set(&mut found, "share", json!(share));
             }
             list.push(found);
         }

@@ -11,7 +11,12 @@ use poem_openapi::{
 use scopegate_provider::{HealthReport, IssuerHealth, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Admin, Rights, bodies::List, effect::Change, overview, rfc3339, unprocessable};
+use super::{
+    Admin, Rights,
+    bodies::{List, set},
+    effect::Change,
+    overview, rfc3339, unprocessable,
+};
 use crate::{
     authenticator::Connected,
     gate::Principal,
@@ -176,14 +181,30 @@ impl ProvidersApi {
             "streams": holders.iter().filter(|holder| holder.principal.provider() == name).count(),
         });
         let issuers = || report.iter().flat_map(|report| &report.issuers);
-        body["last_error"] = json!(issuers().find_map(|issuer| issuer.last_error.as_deref()));
-        body["keys_at"] = json!(issuers().filter_map(|issuer| issuer.last_refresh).min().map(rfc3339));
-        body["next_fetch"] = json!(issuers().filter_map(|issuer| issuer.next_refresh).min().map(rfc3339));
-        body["stale_at"] = json!(issuers().filter_map(|issuer| issuer.stale_at).min().map(rfc3339));
+        set(&mut body, "last_error", json!(issuers().find_map(|issuer| issuer.last_error.as_deref())));
+        set(
+            &mut body,
+            "keys_at",
+            json!(issuers().filter_map(|issuer| issuer.last_refresh).min().map(rfc3339)),
+        );
+        set(
+            &mut body,
+            "next_fetch",
+            json!(issuers().filter_map(|issuer| issuer.next_refresh).min().map(rfc3339)),
+        );
+        set(&mut body, "stale_at", json!(issuers().filter_map(|issuer| issuer.stale_at).min().map(rfc3339)));
         let histories = issuers().map(|issuer| (issuer, metrics.keys.of(name, issuer.issuer.as_str())));
         let histories: Vec<_> = histories.collect();
-        body["keys"] = histories.iter().flat_map(|(issuer, history)| keys(issuer, history)).collect();
-        body["fetches"] = histories.iter().flat_map(|(_, history)| &history.fetches).map(fetch).collect();
+        set(
+            &mut body,
+            "keys",
+            histories.iter().flat_map(|(issuer, history)| keys(issuer, history)).collect(),
+        );
+        set(
+            &mut body,
+            "fetches",
+            histories.iter().flat_map(|(_, history)| &history.fetches).map(fetch).collect(),
+        );
         body
     }
 }

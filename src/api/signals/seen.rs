@@ -89,12 +89,12 @@ mod tests {
     fn a_signal_is_known_for_its_provider_and_kind_until_it_expires() {
         let seen = SeenSignals::default();
         let name = |name| ProviderName::parse(name).unwrap();
-        let logout = Signal { expires_at: Some(NOW + Duration::from_secs(60)), ..signal(1) };
+        let logout = Signal { expires_at: Some(NOW + Duration::from_mins(1)), ..signal(1) };
         seen.insert(&name("a"), &logout, NOW);
         assert!(seen.contains(&name("a"), &logout, NOW));
         assert!(!seen.contains(&name("b"), &logout, NOW));
         assert!(!seen.contains(&name("a"), &signal(1), NOW));
-        assert!(!seen.contains(&name("a"), &logout, NOW + Duration::from_secs(60)));
+        assert!(!seen.contains(&name("a"), &logout, NOW + Duration::from_mins(1)));
     }
 
     #[test]

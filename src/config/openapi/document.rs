@@ -231,7 +231,8 @@ impl<'a> Reader<'a> {
                 match Scope::parse(&scope.key) {
                     Ok(scope) => self.imported.scopes.push((scope, description)),
                     Err(error) => {
-                        self.errors.push(location.at_key(&scope.key, &scope.key_location).error(error.into()))
+                        self.errors
+                            .push(location.at_key(&scope.key, &scope.key_location).error(error.into()));
                     }
                 }
             }

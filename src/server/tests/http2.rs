@@ -244,7 +244,7 @@ async fn the_small_body_of_a_refused_request_is_read_before_the_stream_ends() {
     }
 }
 
-/// CASES P11: a large body is refused as the protocol says: a complete answer, then a reset with NO_ERROR.
+/// CASES P11: a large body is refused as the protocol says: a complete answer, then a reset with `NO_ERROR`.
 #[tokio::test]
 async fn the_large_body_of_a_refused_request_is_not_read() {
     let refuses = make(|_: Request| async { (http::StatusCode::FORBIDDEN, "no") });

@@ -275,7 +275,7 @@ async fn text_that_is_not_utf_8_hides_no_other_entry() {
         INSERT INTO provider_states VALUES (CAST(x'ff20' AS TEXT), 0, '[]'), ('okta', 1, '[]')";
     meddle(&settings(&folder), poison).await;
     let policy = store.stored_policy().await.unwrap();
-    assert_eq!(policy.scopes.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["good"]);
+    assert_eq!(policy.scopes.keys().map(scopegate_provider::Scope::as_str).collect::<Vec<_>>(), ["good"]);
     assert_eq!(policy.unreadable.len(), 1, "{:?}", policy.unreadable);
     let revocations = store.revocations_since(ChangeNumber(0), None, 10).await.unwrap().items;
     assert!(revocations.iter().any(|found| found.record.key == token_id("a")), "{revocations:?}");

@@ -169,6 +169,6 @@ mod tests {
         let record = |event, now| signals.may_record("okta", NoEffect::UnknownEvent, event, now);
         assert!(record("a", NOW) && record("b", NOW));
         assert!(!record("a", NOW + Duration::from_secs(59)));
-        assert!(record("a", NOW + Duration::from_secs(60)));
+        assert!(record("a", NOW + Duration::from_mins(1)));
     }
 }

@@ -43,7 +43,9 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let body = match request.uri().path() {
         "/large" => Bytes::from(vec![b'x'; LARGE]),
-        "/echo" => request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default(),
+        "/echo" => {
+            request.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default()
+        }
         "/deaf" => std::future::pending().await,
         _ => {
             // The body is kept, unread, until the caller's stream ends.

@@ -47,8 +47,8 @@ impl AbortSignal for After {
     }
 }
 
-fn ends_in(after: Duration) -> Option<Arc<dyn AbortSignal>> {
-    Some(Arc::new(After(after)))
+fn ends_in(after: Duration) -> Arc<dyn AbortSignal> {
+    Arc::new(After(after))
 }
 
 #[tokio::test]

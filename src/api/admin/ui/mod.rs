@@ -208,9 +208,8 @@ impl OperatorPage {
 
     /// Signs in with a pasted token: it is decided by the admin rule, and then kept in the session cookie.
     async fn sign_in(&self, mut request: Request) -> Response {
-        let form = match request.take_body().into_bytes_limit(FORM_LIMIT).await {
-            Ok(form) => form,
-            Err(_) => return status(StatusCode::PAYLOAD_TOO_LARGE),
+        let Ok(form) = request.take_body().into_bytes_limit(FORM_LIMIT).await else {
+            return status(StatusCode::PAYLOAD_TOO_LARGE);
         };
         let token = parameter(&form, "token").unwrap_or_default();
         let to = parameter(&form, "to").unwrap_or_default();

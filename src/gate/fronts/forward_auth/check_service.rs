@@ -86,7 +86,7 @@ impl CheckService {
         let mut told = self.told(Some(&permit), &permit.options).ok_or_else(not_ready)?;
         subprotocols(&permit, headers, &mut told);
         let forwarding = self.identities.token_forwarding(&permit);
-        let forwarding = forwarding.map_err(|problem| Refusal::unrouted(problem))?;
+        let forwarding = forwarding.map_err(Refusal::unrouted)?;
         told.extend(token_fields(&permit.options.accept_token, headers, &forwarding));
         match forwarding {
             TokenForwarding::Keep => {

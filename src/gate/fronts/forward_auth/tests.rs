@@ -27,7 +27,7 @@ fn gate() -> (Gate, Policy) {
     let cors = serde_json::from_value(json!({ "origins": [APP] })).unwrap();
     let cors = Cors::new(Some(cors), &http::HeaderName::from_static("x-request-id"));
     let resource_metadata = MetadataPlace { url: None, at_callers_host: true };
-    let settings = GateSettings { cors, resource_metadata, ..GateSettings::default() };
+    let settings = GateSettings { resource_metadata, cors, ..GateSettings::default() };
     let state = State::new(std::sync::Arc::new(policy.clone()), authenticator, settings);
     (Gate::new(state), policy)
 }

@@ -79,7 +79,7 @@ fn invariant_8_identity_headers_are_stripped_by_normalised_name() {
     assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-auth-subjects"]);
 }
 
-/// A4: CGI, FastCGI and SCGI gateways fold every character that is not alphanumeric.
+/// A4: CGI, `FastCGI` and SCGI gateways fold every character that is not alphanumeric.
 #[test]
 fn identity_headers_are_removed_in_every_spelling_that_a_gateway_folds_to_the_same_name() {
     let stripped = Stripped::of([&compile(&[("X-Auth-Subject", "sub")]).unwrap()]);
