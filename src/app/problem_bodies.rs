@@ -65,7 +65,7 @@ impl<E: Endpoint<Output = Response>> Endpoint for WithProblemBodies<E> {
         let id = request.headers().get(&self.bodies.request_id).cloned();
         // Only a page names the host.
         let host = accepts_html(request.headers()).then(|| {
-            let authority = request.uri().authority().map(|authority| authority.as_str());
+            let authority = request.uri().authority().map(http::uri::Authority::as_str);
             let authority = authority.and_then(|authority| HeaderValue::from_str(authority).ok());
             let host = authority.or_else(|| request.headers().get(header::HOST).cloned());
             host.unwrap_or(const { HeaderValue::from_static("this API") })

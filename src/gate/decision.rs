@@ -55,6 +55,7 @@ pub struct Refusal {
 }
 
 /// The answer of the gate to one request.
+#[expect(clippy::large_enum_variant, reason = "one exists per request: a box would allocate for each")]
 pub(super) enum Answer {
     /// The request may go on to its handler.
     Permitted(Permit),
@@ -120,7 +121,7 @@ impl Refusal {
         let client = caller.and_then(|principal| principal.client().cloned());
         let subject = caller.and_then(|principal| principal.subject().cloned());
         let held = caller.map(|principal| {
-            let roles = principal.roles().iter().cloned().collect();
+            let roles = principal.roles().to_vec();
             Box::new(Held { scopes: principal.scopes().clone(), roles })
         });
         Self { provider, client, subject, held, ..self }

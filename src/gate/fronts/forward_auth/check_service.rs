@@ -82,11 +82,12 @@ impl CheckService {
         }
     }
 
+    #[expect(clippy::result_large_err, reason = "it is turned into a response at once")]
     fn judge(&self, permit: Permit, headers: &HeaderMap) -> Result<(HeaderMap, Outcome), Refusal> {
         let mut told = self.told(Some(&permit), &permit.options).ok_or_else(not_ready)?;
         subprotocols(&permit, headers, &mut told);
         let forwarding = self.identities.token_forwarding(&permit);
-        let forwarding = forwarding.map_err(|problem| Refusal::unrouted(problem))?;
+        let forwarding = forwarding.map_err(Refusal::unrouted)?;
         told.extend(token_fields(&permit.options.accept_token, headers, &forwarding));
         match forwarding {
             TokenForwarding::Keep => {
