@@ -7,7 +7,7 @@ use scopegate_provider::{AuthnError, Credentials, Outage, OutageCause, Principal
 use super::RevocationCheck;
 use crate::store::{Store, TokenHash};
 
-/// When to ask again while the store is silent.
+/// The time to retry while the store does not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl RevocationCheck for Store {

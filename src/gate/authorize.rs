@@ -25,6 +25,7 @@ use crate::{
 };
 
 /// A decision, or one that waits for the provider of the token.
+#[expect(clippy::large_enum_variant, reason = "one exists per request: a box would allocate for each")]
 pub(super) enum Authorization {
     /// The request is decided.
     Ready(Decided),

@@ -55,6 +55,7 @@ pub struct Refusal {
 }
 
 /// The answer of the gate to one request.
+#[expect(clippy::large_enum_variant, reason = "one exists per request: a box would allocate for each")]
 pub(super) enum Answer {
     /// The request may go on to its handler.
     Permitted(Permit),

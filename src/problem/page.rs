@@ -7,6 +7,7 @@ use askama::Template;
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header};
+use scopegate_provider::Scope;
 
 use super::Problem;
 
@@ -65,12 +66,7 @@ impl Problem {
             retry_after: self.retry_after.map(|after| after.as_secs().max(1)),
             reason: self.reason.as_str(),
             description: &self.description,
-            missing: self
-                .missing_scopes
-                .iter()
-                .map(scopegate_provider::Scope::as_str)
-                .collect::<Vec<_>>()
-                .join(" "),
+            missing: self.missing_scopes.iter().map(Scope::as_str).collect::<Vec<_>>().join(" "),
             request_id: shown.request_id,
             host: shown.host,
             docs: shown.docs,

@@ -7,10 +7,11 @@ use poem::{
 use scopegate::{
     Gate,
     config::{ConfigSource, Loader},
+    tower::GateLayer,
 };
 use scopegate_provider::{ClientCredentials, ClientId, ScopeSet, Secret, TokenRequest};
 
-use crate::support::Client;
+use crate::support::{Client, eventually};
 
 #[expect(dead_code, reason = "what makes a program of the example is not called here")]
 #[path = "../../examples/axum.rs"]
@@ -24,6 +25,9 @@ mod embedding;
 #[expect(dead_code, reason = "what makes a program of the example is not called here")]
 #[path = "../../examples/openapi.rs"]
 mod openapi;
+#[expect(dead_code, reason = "what makes a program of the example is not called here")]
+#[path = "../../examples/tonic.rs"]
+mod tonic_program;
 
 #[test]
 fn every_example_of_a_providers_settings_loads() {
@@ -119,4 +123,27 @@ async fn an_axum_program_behind_the_gate_is_told_who_calls() {
     assert_eq!(client.send("GET", "/%61pi/%6De", &with, "").await.text, "demo may profile");
     assert_eq!(client.get("/api/me").await.status, 401);
     assert_eq!(client.send("GET", "/api/orders", &with, "").await.status, 403);
+}
+
+/// I4: a server of tonic takes the layer, and each call is decided.
+#[tokio::test]
+async fn a_tonic_server_behind_the_gate_gets_the_caller() {
+    let configuration = tonic_program::CONFIGURATION.replace("127.0.0.1:9400", "127.0.0.1:0");
+    let gate = Gate::builder().config_text(configuration).build().await.unwrap();
+    let bearer = bearer(&gate, "greet").await;
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut server = tonic::transport::Server::builder().layer(GateLayer::outermost(gate));
+    tokio::spawn(server.add_routes(tonic_program::services()).serve(address));
+    let is_open = async || tokio::net::TcpStream::connect(address).await.is_ok();
+    eventually(is_open, |is_open| *is_open).await;
+    let client = Client::http2(&format!("http://{address}"));
+    let call = async |authorization: &[(&str, &str)]| {
+        let headers =
+            [&[("content-type", "application/grpc"), ("te", "trailers")][..], authorization].concat();
+        client.send("POST", "/greeter.Greeter/Hello", &headers, "\0\0\0\0\0").await
+    };
+    let refused = call(&[]).await;
+    assert_eq!((refused.status, refused.header("grpc-status")), (200, "16"), "{refused:?}");
+    let answer = call(&[("authorization", bearer.as_str())]).await;
+    assert!(answer.text.contains("hello, demo"), "{answer:?}");
 }

@@ -170,9 +170,8 @@ async fn an_outage_is_counted_as_unavailable() {
     );
     let server = crate::support::Server::start(&config);
     let client = Client::new(&server.url);
-    // {"alg":"RS256","typ":"JWT","kid":"1"}.{"iss":"https://127.0.0.1:1"}
-    let token =
-        "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.eyJpc3MiOiJodHRwczovLzEyNy4wLjAuMToxIn0.c2ln";
+    // {"alg": "RS256", "kid": "1", "typ": "at+jwt"}.{"iss": "https://127.0.0.1:1", "aud": "a", "sub": "x", "client_id": "x", "jti": "1", "iat": 1700000000, "exp": 9000000000}
+    let token = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEiLCJ0eXAiOiJhdCtqd3QifQ.eyJpc3MiOiJodHRwczovLzEyNy4wLjAuMToxIiwiYXVkIjoiYSIsInN1YiI6IngiLCJjbGllbnRfaWQiOiJ4IiwianRpIjoiMSIsImlhdCI6MTcwMDAwMDAwMCwiZXhwIjo5MDAwMDAwMDAwfQ.c2ln";
     let refused = client.get_with("/items", token).await;
     assert_eq!(refused.status, 503, "{refused:?}");
     let page = Client::new(&server.operations).get("/metrics").await.text;

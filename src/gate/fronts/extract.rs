@@ -1,4 +1,4 @@
-//! Who calls, as a handler is told: only ever by a gate.
+//! The caller, as a handler gets it: only from a gate.
 
 use std::ops::Deref;
 
@@ -6,7 +6,7 @@ use poem::{FromRequest, Request, RequestBody};
 
 use crate::{gate::decision::Permit, problem::Problem, reason::Reason};
 
-/// Who calls: put beside the request by a [`Gate`](crate::Gate) after it let the request through.
+/// The verified caller of a request that a [`Gate`](crate::Gate) has permitted.
 ///
 /// As an argument of a handler it is a 401 where the route lets anonymous callers through and this one is, and a 500
 /// where the handler is reached without a gate: never anonymous by mistake. Don't ask for an `Option<Principal>`: poem
@@ -22,7 +22,7 @@ use crate::{gate::decision::Permit, problem::Problem, reason::Reason};
 pub struct Principal(scopegate_provider::Principal);
 
 impl Principal {
-    /// What the provider's plugin established.
+    /// Returns the principal that the provider's plugin has established.
     pub fn into_inner(self) -> scopegate_provider::Principal {
         self.0
     }
@@ -35,7 +35,7 @@ impl Deref for Principal {
     }
 }
 
-/// Who calls on a route under `allow: optional`. Unlike `Option<Principal>`, which poem makes `None` of any failure,
+/// The caller on a route under `allow: optional`. Unlike `Option<Principal>`, which poem makes `None` of any failure,
 /// it is a 500 where no gate was passed.
 #[derive(Debug, Clone)]
 pub enum Caller {

@@ -13,7 +13,7 @@ use crate::upstream::headers::{fold, folded};
 const OVERRIDES: [&str; 5] =
     ["x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"];
 
-/// What is percent-encoded in a value: what ends a field, what separates values, and the sign of encoding itself.
+/// The characters that are percent-encoded in a value: what ends a field, what separates values, and the sign of encoding itself.
 /// Everything beyond ASCII is too.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b',').add(b'%');
 
@@ -27,7 +27,7 @@ pub struct IdentityHeaders(Box<[(HeaderName, Fact)]>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stripped(Box<[Box<str>]>);
 
-/// What a header tells.
+/// The source of a header's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Fact {
     Subject,
@@ -38,19 +38,19 @@ enum Fact {
     Claim(ClaimPath),
 }
 
-/// Why identity headers cannot be as they were written.
+/// Errors in the configured identity headers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// Not a header's name.
     #[error("expected the name of a header such as `X-Auth-Subject`, found `{found}`")]
     Name {
-        /// What was found.
+        /// The text that was found.
         found: String,
     },
     /// A header that HTTP or the gate itself needs.
     #[error("`{found}` cannot carry identity: HTTP or the gate itself needs it; choose a name of your own")]
     Reserved {
-        /// What was found.
+        /// The text that was found.
         found: String,
     },
     /// The same header, written in two ways.
@@ -64,7 +64,7 @@ pub enum IdentityError {
     Claim {
         /// The header.
         header: String,
-        /// Why not.
+        /// The reason.
         source: ClaimPathError,
     },
 }
@@ -137,7 +137,7 @@ impl Stripped {
         self.names(name.as_str())
     }
 
-    /// How these names are usually spelt: with `-`, and with `_`.
+    /// Returns the usual spellings of these names: with `-`, and with `_`.
     pub(in crate::gate) fn spellings(&self) -> impl Iterator<Item = String> {
         let spelt = |name: &str| {
             let other = Some(name.replace('-', "_")).filter(|other| other != name);

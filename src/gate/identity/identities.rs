@@ -40,7 +40,7 @@ struct RouteIdentity {
     own: Option<Stripped>,
 }
 
-/// What becomes of a caller's token on the way to a service.
+/// The treatment of a caller's token on the way to a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::gate) enum TokenForwarding {
     /// It goes on.
@@ -76,13 +76,13 @@ impl Identities {
         Ok(Self { general, of_routes: compiled, stripped, protected, forward, mint: None })
     }
 
-    /// Where a route wants it, tokens are minted by this one.
+    /// Mints tokens with `mint` on the routes that are configured so.
     #[must_use]
     pub(crate) fn minting(self, mint: Arc<Mint>) -> Self {
         Self { mint: Some(mint), ..self }
     }
 
-    /// What becomes of the caller's token.
+    /// Returns the treatment of the caller's token.
     ///
     /// # Errors
     /// No token can be minted: 503, as the caller's own never goes on in its place.
@@ -113,7 +113,7 @@ impl Identities {
         Self::compile(general, of_routes)
     }
 
-    /// What a route tells; none if it was not there when the others were compiled.
+    /// Returns the identity headers of a route; `None` if the route is newer than these headers.
     pub(in crate::gate) fn find(&self, route: Option<&IdentitySettings>) -> Option<&IdentityHeaders> {
         match route.filter(|settings| !settings.headers.is_empty()) {
             None => Some(&self.general),

@@ -10,7 +10,7 @@ use crate::{
     reason::Reason,
 };
 
-/// Why the token of a request cannot be read: 400 `invalid_request`.
+/// Errors in the token of a request: 400 `invalid_request`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BearerError {
     /// Two tokens: which one would the upstream take?
@@ -199,7 +199,7 @@ fn is_jwt(text: &[u8]) -> bool {
     text.starts_with(b"eyJ") && text.split(|byte| *byte == b'.').count() == 3
 }
 
-/// Whether a token follows credentials of another scheme: Envoy joins several headers into one by a comma, and what is
+/// Returns `true` if a token follows credentials of another scheme: Envoy joins several headers into one by a comma, and what is
 /// behind it may take the last.
 fn holds_another(value: &[u8]) -> bool {
     let mut joined = value.split(|byte| *byte == b',').skip(1).map(<[u8]>::trim_ascii_start);

@@ -1,4 +1,4 @@
-//! Whose word about a request is believed, and what follows from it (invariant 7).
+//! The proxies whose forwarded headers are believed, and the origin of a request (invariant 7).
 
 mod network;
 
@@ -31,7 +31,7 @@ const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 #[serde(transparent)]
 pub struct TrustedProxies(Vec<Network>);
 
-/// How a request came, as far as it is believed.
+/// The origin of a request, as far as it is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin<'a> {
     /// The caller's address: the nearest one that is no trusted proxy. None behind a proxy that does not tell, or on a
@@ -43,7 +43,7 @@ pub struct Origin<'a> {
     pub host: Option<&'a HeaderValue>,
 }
 
-/// Why what a trusted proxy says cannot be taken: 400.
+/// Errors in the forwarded headers of a trusted proxy: 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ForwardedError {
     /// Two values: which one was the proxy's, which one the caller's?
@@ -58,18 +58,18 @@ pub enum ForwardedError {
 }
 
 impl TrustedProxies {
-    /// Whether an address is among them. An IPv4 address in IPv6 notation counts as the IPv4 address.
+    /// Returns `true` if an address is among them. An IPv4 address in IPv6 notation counts as the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(address))
     }
 
-    /// Whether nobody is, so that only Unix-domain sockets' peers are believed.
+    /// Returns `true` if there are none, so that only the peers of Unix-domain sockets are believed.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the peer of a connection is believed.
+    /// Returns `true` if the peer of a connection is believed.
     pub fn trusts(&self, peer: &Addr) -> bool {
         match peer {
             Addr::SocketAddr(address) => self.contains(address.ip()),
@@ -78,13 +78,13 @@ impl TrustedProxies {
         }
     }
 
-    /// Whether what the sender of a request says is believed: its peer is, or it came with a client's certificate that the
+    /// Returns `true` if the sender of a request is believed: its peer is trusted, or it has a client certificate that the
     /// listener verified.
     pub fn trusts_sender(&self, request: &Request) -> bool {
         self.trusts(request.remote_addr()) || request.data::<ClientCertVerified>().is_some()
     }
 
-    /// How a request came: from its connection alone, unless the peer is trusted.
+    /// Returns the origin of a request: that of its connection, unless the peer is trusted.
     ///
     /// # Errors
     /// [`ForwardedError`] if a trusted peer contradicts itself.

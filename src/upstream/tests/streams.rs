@@ -74,7 +74,7 @@ async fn a_websocket_that_the_upstream_refuses_is_its_answer() {
 
 #[tokio::test]
 async fn a_websocket_ends_when_its_signal_fires() {
-    let front = guarded_proxy_to(at(echo().await), || ends_in(SOON * 4)).await;
+    let front = guarded_proxy_to(at(echo().await), || Some(ends_in(SOON * 4))).await;
     let (mut stream, head) = websocket(&front).await;
     assert!(head.starts_with("HTTP/1.1 101"), "{head}");
     assert_eq!(stream.read(&mut [0; 8]).await.unwrap_or(0), 0);
@@ -112,7 +112,7 @@ async fn events_come_as_they_happen() {
 #[tokio::test]
 async fn a_stream_of_events_ends_when_its_signal_fires() {
     let upstream = endless(&Counter::default(), SOON / 4).await;
-    let front = guarded_proxy_to(at(upstream), || ends_in(SOON * 4)).await;
+    let front = guarded_proxy_to(at(upstream), || Some(ends_in(SOON * 4))).await;
     let answer = client().get(front.url("/events")).send().await.unwrap();
     let body = tokio::time::timeout(Duration::from_secs(5), answer.bytes()).await;
     assert!(body.expect("it was to be cut").is_err());
@@ -121,7 +121,7 @@ async fn a_stream_of_events_ends_when_its_signal_fires() {
 #[tokio::test]
 async fn a_stream_that_never_pauses_ends_when_its_signal_fires() {
     let upstream = endless(&Counter::default(), Duration::ZERO).await;
-    let front = guarded_proxy_to(at(upstream), || ends_in(SOON * 4)).await;
+    let front = guarded_proxy_to(at(upstream), || Some(ends_in(SOON * 4))).await;
     let mut answer = client().get(front.url("/")).send().await.unwrap();
     let drained = async { while let Ok(Some(_)) = answer.chunk().await {} };
     tokio::time::timeout(Duration::from_secs(5), drained).await.expect("it was to be cut");
@@ -130,7 +130,7 @@ async fn a_stream_that_never_pauses_ends_when_its_signal_fires() {
 #[tokio::test]
 async fn a_grpc_call_whose_response_has_not_begun_is_aborted() {
     let upstream = serve(make(|_: Request| std::future::pending::<Response>())).await;
-    let front = guarded_proxy_to(at(upstream), || ends_in(SOON)).await;
+    let front = guarded_proxy_to(at(upstream), || Some(ends_in(SOON))).await;
     let call = client().post(front.url("/")).header("content-type", "application/grpc").send().await;
     assert_eq!(call.unwrap().status(), StatusCode::UNAUTHORIZED);
 }

@@ -82,6 +82,7 @@ impl CheckService {
         }
     }
 
+    #[expect(clippy::result_large_err, reason = "it is turned into a response at once")]
     fn judge(&self, permit: Permit, headers: &HeaderMap) -> Result<(HeaderMap, Outcome), Refusal> {
         let mut told = self.told(Some(&permit), &permit.options).ok_or_else(not_ready)?;
         subprotocols(&permit, headers, &mut told);

@@ -62,6 +62,7 @@ impl<D: Dialect> ForwardAuth<D> {
     }
 
     /// Returns the request that a trusted proxy asks about.
+    #[expect(clippy::result_large_err, reason = "it is turned into a response at once")]
     fn original_request(&self, request: &Request) -> Result<OriginalRequest, Refusal> {
         if !self.trusted.trusts_sender(request) {
             return Err(Refusal::unrouted(untrusted()));

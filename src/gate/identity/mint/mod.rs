@@ -44,16 +44,16 @@ pub struct Mint {
     ring: Arc<KeyRing>,
     terms: Terms,
     metrics: Arc<Metrics>,
-    /// What this one has made is not what another one, with other terms, would make.
+    /// The number of this mint: another one, with other terms, mints other tokens.
     id: u64,
 }
 
-/// What minted tokens say, whoever calls.
+/// The claims of minted tokens that do not depend on the caller.
 #[derive(Debug, Clone)]
 pub struct Terms {
     /// `iss`.
     pub issuer: Box<str>,
-    /// How long they are good at most.
+    /// The longest lifetime.
     pub lifetime: Duration,
     /// `aud` where a route names no upstream.
     pub audience: Arc<str>,
@@ -61,7 +61,7 @@ pub struct Terms {
     pub upstreams: BTreeMap<Box<str>, Arc<str>>,
 }
 
-/// Why there is no token.
+/// Errors that can occur while a token is minted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MintError {
     /// No key yet.

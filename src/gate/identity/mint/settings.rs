@@ -8,17 +8,17 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MintSettings {
-    /// How long a token is good, if its caller's is good for that long: 1 second to 1 hour.
+    /// The lifetime of a token, at most that of its caller's token: 1 second to 1 hour.
     pub lifetime: Span,
-    /// Whom tokens are meant for on routes that name no upstream; the public URL unless said.
+    /// The audience of tokens on routes that name no upstream; by default the public URL.
     pub audience: Option<String>,
     /// The private key, PEM, for ES256; left out, keys are made and kept in the store.
     pub key: Option<Secret>,
     /// Further private keys that are published and sign nothing: the next one, and the one before.
     pub further_keys: Vec<Secret>,
-    /// How long a key of the store is used; at least 1 hour.
+    /// The time for which a key of the store is used; at least 1 hour.
     pub rotation: Span,
-    /// What keys are sealed with in the store, so that who reads it cannot sign; at least 32 characters.
+    /// The secret that seals keys in the store, so that a reader of the store cannot sign; at least 32 characters.
     pub seal: Option<Secret>,
 }
 

@@ -14,19 +14,19 @@ pub struct Network {
     prefix: u8,
 }
 
-/// Why a string is no network that may be trusted.
+/// A string that is not a network which may be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
     /// Not CIDR notation.
     #[error("expected a network such as `10.42.0.0/16` or an address such as `127.0.0.1`, found `{found}`")]
     Notation {
-        /// What was found.
+        /// The text that was found.
         found: String,
     },
     /// Bits behind the prefix are set.
     #[error("expected the network's first address: write `{network}`, or a longer prefix")]
     HostBits {
-        /// What to write for the whole network.
+        /// The spelling of the whole network.
         network: String,
     },
     /// Everybody, or half of everybody.
@@ -34,13 +34,13 @@ pub enum NetworkError {
         "`{found}` is everybody: any caller could then say for itself who it is and what it asks for; name the networks of your proxies"
     )]
     Everybody {
-        /// What was found.
+        /// The text that was found.
         found: String,
     },
 }
 
 impl Network {
-    /// Whether an address, in its canonical form, is in it.
+    /// Returns `true` if an address, in its canonical form, is in the network.
     pub(super) fn contains(&self, address: IpAddr) -> bool {
         address.is_ipv4() == self.address.is_ipv4() && first_address(address, self.prefix) == self.address
     }
