@@ -166,7 +166,7 @@ impl Receiver<'_> {
         if unmatched.into_iter().any(|member| subject.contains_key(&**member)) {
             return Ok(Err(NoEffect::CriticalMember));
         }
-        let session = subject.get("session").map(|session| Self::session(session)).transpose()?.flatten();
+        let session = subject.get("session").map(Self::session).transpose()?.flatten();
         let user = subject.get("user").map(|user| self.user(user)).transpose()?;
         Ok(match (session, user) {
             (Some(session), Some(Ok(mut targets))) => {
