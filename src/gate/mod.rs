@@ -1,7 +1,7 @@
 //! The gate: it authorizes each request and admits or refuses it.
 //!
-//! [`authorize`](self::authorize) is the one decision. It reads a [request](self::request), uses the [state](self::state)
-//! of policy and providers, and returns a [decision](self::decision). The fronts present requests to it; `identity`
+//! `authorize` is the one decision. It reads a `request`, uses the `state`
+//! of policy and providers, and returns a `decision`. The fronts present requests to it; `identity`
 //! prepares the headers and tokens that services behind the gate receive.
 
 mod authorize;

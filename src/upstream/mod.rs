@@ -5,7 +5,7 @@
 //!
 //! A request's own task drives the connection to an HTTP/1.1 upstream: no other task is woken between the caller's
 //! socket and the upstream's, and a caller that stops reading stops the upstream. HTTP/2 connections are shared, but
-//! no exchange can use up what the others on its connection need: see [`http2`].
+//! no exchange can use up what the others on its connection need: see `http2`.
 
 #[cfg(feature = "server")]
 mod abort;

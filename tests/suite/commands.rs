@@ -379,7 +379,13 @@ fn a_loosened_policy_is_a_difference_with_both_places() {
     let old = format!("{OKTA}{ITEMS}");
     let new = old.replace("require: 'items:write'", "require: items");
     let line = "gain POST|PUT /items/**: provider okta, scopes [\"items\"]";
-    let files = [("old.yaml", old.as_str()), ("new.yaml", new.as_str()), ("approved.txt", line)];
+    let tight = old.replace("require: 'items:write'", "require: [items, 'items:write']");
+    let files = [
+        ("old.yaml", old.as_str()),
+        ("new.yaml", new.as_str()),
+        ("tight.yaml", tight.as_str()),
+        ("approved.txt", line),
+    ];
     let difference = run(&files, &["diff", "old.yaml", "new.yaml"]);
     assert_eq!(difference.code, 1, "{difference:?}");
     for expected in [line, "old.yaml:5:5", "new.yaml:5:5", "denied (insufficient_scope)"] {
@@ -387,7 +393,7 @@ fn a_loosened_policy_is_a_difference_with_both_places() {
     }
     let approved = run(&files, &["diff", "old.yaml", "new.yaml", "--allow", "approved.txt"]);
     assert_eq!(approved.code, 0, "{approved:?}");
-    let tightened = run(&files, &["diff", "new.yaml", "old.yaml", "--json"]);
+    let tightened = run(&files, &["diff", "new.yaml", "tight.yaml", "--json"]);
     let answer = json(&tightened.stdout);
     assert_eq!((tightened.code, &answer["losses"][0]["caller"]["scopes"][0]), (0, &"items".into()));
     assert_eq!((&answer["exact"], &answer["gains"]), (&true.into(), &serde_json::json!([])));
