@@ -44,6 +44,7 @@ mod algorithm;
 mod claims;
 mod client;
 mod discovery;
+mod dpop;
 mod http;
 mod interner;
 mod introspection;
@@ -67,6 +68,7 @@ mod workers;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use discovery::{Discovery, DiscoveryError};
+pub use dpop::{Dpop, Nonces};
 pub use http::{BearerFile, DEFAULT_TIMEOUT, Http, HttpSettings, HttpSettingsError, MAX_ANSWER, is_loopback};
 pub use issuers::{IssuerPattern, is_guid};
 pub use jwk::{KeyPrint, KeyProblem, PublicKey};
@@ -77,8 +79,8 @@ pub use provider::OidcProvider;
 pub use rules::{Callers, ClaimsTest, RequiredClaim, TokenRules, TokenType, TokenUse};
 pub use settings::{
     AlgorithmName, AnswerMember, ClaimName, ClientAuthenticationMethod, Common, Domain, DomainError,
-    Endpoint, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, OpaqueTokens, Preset,
-    PresetKind, PresetSettings, ScopeText, Settings, SettingsError, TokenUseSetting, Validate, claim_names,
+    DpopSettings, Endpoint, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, OpaqueTokens, Preset,
+    PresetKind, PresetSettings, ProofSettings, ScopeText, Settings, SettingsError, TokenUseSetting, Validate, claim_names,
     claim_paths,
 };
 pub use signer::{Signer, SignerError, SigningAlgorithm, signing_input};

@@ -7,7 +7,10 @@ use scopegate_provider::{Audience, ClientId, Issuer, Scope, Secret, Span};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText};
+use super::{
+    proof::ProofSettings,
+    text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText},
+};
 use crate::{http::HttpSettings, key_set::KeyParameter, validate::RequiredMembers};
 
 /// The keys that every kind of provider takes, as they are written. A preset fills in the values that its provider fixes,
@@ -80,6 +83,8 @@ pub struct Common {
     pub revocation_endpoint: Option<Endpoint>,
     /// Claims that a token must have: a value, or a list of which it must have one.
     pub required_claims: BTreeMap<ClaimName, Value>,
+    /// The proofs of possession of tokens that are bound to a key or certificate.
+    pub proof: ProofSettings,
     /// The longest time for which a token may be valid: 31d by default.
     pub max_token_lifetime: Option<Span>,
     /// The HTTP client.
