@@ -193,7 +193,7 @@ impl App {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BuildError> {
         let runtime = Runtime::open(&config, clock).await?;
-        let resource_metadata = assemble::resource_metadata(&public_endpoint);
+        let public_url = public_endpoint.is_certain.then(|| public_endpoint.public_url.as_str().into());
         let shared = Shared {
             public_endpoint,
             shutdown,
@@ -206,7 +206,7 @@ impl App {
             session_secret: random()?,
             reload_error: ArcSwapOption::empty(),
         };
-        let node = Node::start(runtime, Server(shared), config, resource_metadata).await?;
+        let node = Node::start(runtime, Server(shared), config, public_url).await?;
         node.frontend.0.admin_handle.bind(&node);
         tokio::spawn(signing::rotate(Arc::downgrade(&node), node.runtime.clock.clone()));
         tokio::spawn(note_keys(Arc::downgrade(&node)));

@@ -99,12 +99,12 @@ impl Runtime {
     }
 
     /// Builds the state of a gate from the configuration and the store, and returns with it the stored entries that
-    /// conflict with the file and are ignored. Challenges point to `resource_metadata`.
+    /// conflict with the file and are ignored. Callers reach the gate at `public_url`.
     fn state(
         &self,
         connections: &[Connection],
         config: &Config,
-        resource_metadata: Option<Box<str>>,
+        public_url: Option<Box<str>>,
     ) -> Result<(State, Vec<PolicyError>), AuthenticatorError> {
         let connected = connections.iter().map(|connection| connection.connected.clone()).collect();
         let store = Arc::new(self.store.clone());
@@ -112,7 +112,7 @@ impl Runtime {
         let fitted = fit(&config.rules.definition, &self.store.policy());
         let settings = GateSettings {
             token_limit: config.server.limits.token.get(),
-            resource_metadata,
+            public_url,
             cors: Cors::new(config.cors.clone(), &config.server.request_id.0),
             trusted_proxies: config.server.trusted_proxies.clone(),
         };

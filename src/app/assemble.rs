@@ -12,7 +12,7 @@ use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::Value;
 
 use super::{
-    PublicEndpoint, Shared,
+    Shared,
     denials::Counted,
     fallback::{Fallback, Sample, error_response},
     own_routes::OwnRoutes,
@@ -45,11 +45,6 @@ use crate::{
     telemetry::{Sender, Trace, TraceEndpoint},
     upstream::{UpstreamSettings, Upstreams},
 };
-
-/// Returns the URL of the protected resource's metadata, if callers certainly reach it.
-pub(super) fn resource_metadata(public: &PublicEndpoint) -> Option<Box<str>> {
-    public.is_certain.then(|| format!("{}{}", public.public_url, well_known::RESOURCE_METADATA).into())
-}
 
 /// The endpoint behind scopegate's own ones on the main listener.
 type Gated = GateEndpoint<ProxyEndpoint<Fallback>>;

@@ -9,14 +9,14 @@ use super::{
     cors::{self, CorsDecision},
     decision::{Answer, Decided, Permit, Refusal},
     request::{
-        Incoming,
+        Incoming, proof,
         subprotocol::{self, Subprotocols},
         token::{BearerError, RawToken, authorization},
     },
     state::State,
 };
 use crate::{
-    authenticator::{Authenticated, Lookup, Unauthenticated},
+    authenticator::{Authenticated, Evidence, Lookup, TokenScheme, Unauthenticated},
     policy::{CallerAt, Decision, Denial, Refused, Resolved, Route, Target, TokenUse, settings::TokenSource},
     problem::Problem,
 };
@@ -57,14 +57,18 @@ pub(super) fn authorize(state: &Arc<State>, request: &impl Incoming) -> Authoriz
     let target = if state.policy().reads_mcp() { target.with_mcp(request.headers()) } else { target };
     let routes = find_routes(state, request.own_route(), &target);
     let cors = cors_decision(state, &routes, request);
-    let answer = match decide_at_once(state, routes, request) {
+    let answer = match decide_at_once(state, routes, &target, request) {
         Ok(Progress::Permitted(permit)) => Answer::Permitted(permit),
         Ok(Progress::Unverified(unverified)) => {
             let own_route = request.own_route().cloned();
             let verified = verify(Arc::clone(state), target, own_route, unverified, cors, started);
             return Authorization::Pending(Box::pin(verified));
         }
-        Err(refusal) => Answer::Refused(refusal),
+        Err(refusal) => {
+            let sent = authorization(request.headers()).ok().flatten();
+            let scheme = sent.map_or(TokenScheme::Bearer, |token| token.scheme());
+            Answer::Refused(state.challenged(refusal, &target, request.own_route(), scheme))
+        }
     };
     state.observe(started);
     Authorization::Ready(Decided { target: Some(target), answer, cors })
@@ -79,6 +83,7 @@ enum Progress {
 /// A token that has to be verified.
 struct Unverified {
     credentials: Credentials,
+    evidence: Evidence,
     subprotocols: Subprotocols,
 }
 
@@ -92,6 +97,7 @@ struct Presented<'r> {
 fn decide_at_once<'s>(
     state: &'s State,
     routes: Result<Resolved<'s>, Refused<'s>>,
+    target: &Target,
     request: &impl Incoming,
 ) -> Result<Progress, Box<Refusal>> {
     let routes = usable(state, routes, request.own_route())?;
@@ -99,14 +105,16 @@ fn decide_at_once<'s>(
     let Some(token) = token else {
         return permit(state, &routes, None, subprotocols).map(Progress::Permitted);
     };
-    match state.authenticator().lookup(token.as_bytes(), freshness(&routes)) {
+    let evidence = proof::evidence(state, request, target, token.scheme());
+    match state.authenticator().lookup(token.as_bytes(), freshness(&routes), &evidence) {
         Lookup::Cached(Ok(caller)) => {
             permit(state, &routes, Some(caller), subprotocols).map(Progress::Permitted)
         }
-        Lookup::Cached(Err(error)) => Err(unauthenticated(state, error, &routes)),
+        Lookup::Cached(Err(error)) => Err(unauthenticated(error, &routes)),
         Lookup::Unverified => {
-            let token = token.parse().map_err(|error| refuse(state, error.into(), routes.route()))?;
-            Ok(Progress::Unverified(Unverified { credentials: Credentials::bearer(token), subprotocols }))
+            let token = token.parse().map_err(|error| refuse(error.into(), routes.route()))?;
+            let credentials = Credentials::bearer(token);
+            Ok(Progress::Unverified(Unverified { credentials, evidence, subprotocols }))
         }
     }
 }
@@ -120,18 +128,23 @@ async fn verify(
     cors: CorsDecision,
     started: Option<Instant>,
 ) -> Decided {
-    let Unverified { credentials, subprotocols } = unverified;
+    let Unverified { credentials, evidence, subprotocols } = unverified;
     // The routes borrow the policy, so that they are looked up again rather than kept: the policy is the same.
     let routes = find_routes(&state, own_route.as_ref(), &target);
     let permitted = match usable(&state, routes, own_route.as_ref()) {
-        Ok(routes) => match state.authenticator().verify(&credentials, freshness(&routes)).await {
-            Ok(caller) => permit(&state, &routes, Some(caller), subprotocols),
-            Err(error) => Err(unauthenticated(&state, error, &routes)),
-        },
+        Ok(routes) => {
+            match state.authenticator().verify_with(&credentials, freshness(&routes), &evidence).await {
+                Ok(caller) => permit(&state, &routes, Some(caller), subprotocols),
+                Err(error) => Err(unauthenticated(error, &routes)),
+            }
+        }
         Err(refusal) => Err(refusal),
     };
     state.observe(started);
-    let answer = permitted.map_or_else(Answer::Refused, Answer::Permitted);
+    let answer = permitted.map_or_else(
+        |refusal| Answer::Refused(state.challenged(refusal, &target, own_route.as_ref(), evidence.scheme)),
+        Answer::Permitted,
+    );
     Decided { target: Some(target), answer, cors }
 }
 
@@ -157,8 +170,7 @@ fn preflight(state: &State, request: &impl Incoming) -> Option<Answer> {
         {
             return Err(Refusal::from(&refused).into());
         }
-        cors.preflight(&routes, &announced, decision)
-            .map_err(|problem| refuse(state, problem, routes.route()))
+        cors.preflight(&routes, &announced, decision).map_err(|problem| refuse(problem, routes.route()))
     });
     Some(answer.map_or_else(Answer::Refused, |preflight| Answer::Preflight(preflight.into())))
 }
@@ -216,7 +228,7 @@ fn credentials<'r>(
     if routes.token_use() == TokenUse::Ignored {
         return Ok(Presented { token: None, subprotocols: cleared });
     }
-    let refused = |problem| refuse(state, problem, routes.route());
+    let refused = |problem| refuse(problem, routes.route());
     let headers = request.headers();
     let own = authorization(headers).map_err(|error| refused(error.into()))?;
     let offered =
@@ -260,18 +272,16 @@ fn permit(
             let (credentials, authenticated) = caller.map(|caller| (caller.credentials, caller.at)).unzip();
             Ok(Permit { principal, credentials, route, options, target: None, authenticated, subprotocols })
         }
-        Decision::Deny(refused) => {
-            Err(state.with_metadata(Refusal::from(&refused)).of(principal.as_ref()).into())
-        }
+        Decision::Deny(refused) => Err(Refusal::from(&refused).of(principal.as_ref()).into()),
     }
 }
 
-fn unauthenticated(state: &State, error: Unauthenticated, routes: &Resolved<'_>) -> Box<Refusal> {
+fn unauthenticated(error: Unauthenticated, routes: &Resolved<'_>) -> Box<Refusal> {
     let Unauthenticated { error, provider, client } = error;
     let problem = Problem::authentication(&error, routes.route().rule().smallest_scopes());
-    Refusal { provider, client, ..*refuse(state, problem, routes.route()) }.into()
+    Refusal { provider, client, ..*refuse(problem, routes.route()) }.into()
 }
 
-fn refuse(state: &State, problem: Problem, route: &Route) -> Box<Refusal> {
-    state.with_metadata(Refusal { route: Some(route.label().clone()), ..Refusal::unrouted(problem) }).into()
+fn refuse(problem: Problem, route: &Route) -> Box<Refusal> {
+    Refusal { route: Some(route.label().clone()), ..Refusal::unrouted(problem) }.into()
 }

@@ -12,12 +12,15 @@ mod fit;
 mod fronts;
 mod identity;
 mod request;
+pub(crate) mod resources;
 mod state;
 
 #[cfg(feature = "tower")]
 pub use self::fronts::tower;
 #[cfg(feature = "server")]
 pub use self::fronts::{forward_auth, proxy};
+#[cfg(feature = "server")]
+pub(crate) use self::request::trust::peer_scheme;
 pub use self::{
     cors::Cors,
     decision::{Permit, Refusal},

@@ -4,10 +4,11 @@ use std::{any::Any, fmt, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 
-use super::{cors::Cors, decision::Refusal, request::trust::TrustedProxies};
+use super::{cors::Cors, decision::Refusal, request::trust::TrustedProxies, resources};
 use crate::{
-    authenticator::Authenticator,
-    policy::Policy,
+    authenticator::{Authenticator, TokenScheme},
+    policy::{Policy, Route, Target},
+    reason::Reason,
     telemetry::{Metrics, metrics::OpenStreams},
 };
 
@@ -38,8 +39,9 @@ pub struct State {
 pub struct GateSettings {
     /// The longest token in bytes (`server.limits.token`).
     pub token_limit: usize,
-    /// The URL of the protected resource's metadata, for challenges (RFC 9728).
-    pub resource_metadata: Option<Box<str>>,
+    /// The scheme, host and port at which callers certainly reach the gate, such as `https://api.example`. Challenges point
+    /// there (RFC 9728), and proofs are made for it (RFC 9449).
+    pub public_url: Option<Box<str>>,
     /// The CORS settings of routes that have none of their own.
     pub cors: Cors,
     /// The proxies whose forwarded headers are believed (`server.trusted_proxies`).
@@ -50,7 +52,7 @@ impl Default for GateSettings {
     fn default() -> Self {
         Self {
             token_limit: 16 * 1024,
-            resource_metadata: None,
+            public_url: None,
             cors: Cors::default(),
             trusted_proxies: TrustedProxies::default(),
         }
@@ -90,12 +92,30 @@ impl State {
         self.cors_enabled.then_some(&self.settings.cors)
     }
 
-    /// Adds the URL of the resource's metadata to the challenge of a refusal.
-    pub(super) fn with_metadata(&self, refusal: Refusal) -> Refusal {
-        match &self.settings.resource_metadata {
-            Some(url) => Refusal { problem: refusal.problem.with_resource_metadata(url), ..refusal },
-            None => refusal,
+    /// Completes the challenge of a refusal: the only place that does. It gets the URL of the metadata of the resource that
+    /// was called, and the algorithms of DPoP proofs where proofs are accepted.
+    pub(super) fn challenged(
+        &self,
+        refusal: Box<Refusal>,
+        target: &Target,
+        own_route: Option<&Arc<Route>>,
+        scheme: TokenScheme,
+    ) -> Box<Refusal> {
+        let mut refusal = refusal;
+        if !refusal.problem.is_challenge() {
+            return refusal;
         }
+        let mut problem = refusal.problem.clone();
+        if let Some(url) = &self.settings.public_url {
+            problem = problem.with_resource_metadata(&resources::metadata_url(url, target, own_route));
+        }
+        let needs_proof = matches!(problem.reason(), Reason::SenderConstrained | Reason::ProofRequired);
+        let is_dpop = scheme == TokenScheme::Dpop;
+        if let Some(algorithms) = self.authenticator.dpop_algorithms(!is_dpop && !needs_proof) {
+            problem = problem.with_dpop(&algorithms, is_dpop);
+        }
+        refusal.problem = problem;
+        refusal
     }
 
     /// Returns the streams that are open, if the node counts them.

@@ -79,9 +79,9 @@ pub use provider::OidcProvider;
 pub use rules::{Callers, ClaimsTest, RequiredClaim, TokenRules, TokenType, TokenUse};
 pub use settings::{
     AlgorithmName, AnswerMember, ClaimName, ClientAuthenticationMethod, Common, Domain, DomainError,
-    DpopSettings, Endpoint, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, OpaqueTokens, Preset,
-    PresetKind, PresetSettings, ProofSettings, ScopeText, Settings, SettingsError, TokenUseSetting, Validate, claim_names,
-    claim_paths,
+    DpopSettings, Endpoint, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, OpaqueTokens,
+    Preset, PresetKind, PresetSettings, ProofSettings, ScopeText, Settings, SettingsError, TokenUseSetting,
+    Validate, claim_names, claim_paths,
 };
 pub use signer::{Signer, SignerError, SigningAlgorithm, signing_input};
 pub use validate::RequiredMembers;

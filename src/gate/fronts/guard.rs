@@ -48,6 +48,10 @@ impl Incoming for Guarded<'_> {
         self.head.target(method, trusted)
     }
 
+    fn authority(&self, trusted: &TrustedProxies) -> Option<(&str, bool)> {
+        self.head.authority(trusted)
+    }
+
     fn opens_websocket(&self) -> bool {
         self.head.opens_websocket()
     }

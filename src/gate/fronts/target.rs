@@ -34,6 +34,10 @@ impl Incoming for Parsed<'_> {
         if method == self.target.method() { Ok(self.target.clone()) } else { Err(misplaced()) }
     }
 
+    fn authority(&self, _: &TrustedProxies) -> Option<(&str, bool)> {
+        Some((self.target.host(), false))
+    }
+
     fn opens_websocket(&self) -> bool {
         self.target.method() == Method::GET && upgrade(self.headers).is_some()
     }

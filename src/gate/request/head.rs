@@ -54,6 +54,18 @@ impl Incoming for Head<'_> {
         Ok(target.received_at(origin.scheme, origin.host.map(HeaderValue::as_bytes))?)
     }
 
+    fn authority(&self, trusted: &TrustedProxies) -> Option<(&str, bool)> {
+        let origin = self.peer.and_then(|peer| trusted.origin(peer, self.scheme, self.headers).ok());
+        if let Some(host) = origin.and_then(|origin| origin.host) {
+            return Some((host.to_str().ok()?, true));
+        }
+        let own = match self.seen.authority() {
+            Some(authority) => authority.as_str(),
+            None => self.headers.get(header::HOST)?.to_str().ok()?,
+        };
+        Some((own, false))
+    }
+
     fn opens_websocket(&self) -> bool {
         self.method == Method::GET && upgrade(self.headers).is_some()
     }

@@ -1,6 +1,7 @@
 //! A request as the gate reads it: its target, its token, and the proxy that forwarded it.
 
 pub(super) mod head;
+pub(super) mod proof;
 pub(super) mod subprotocol;
 pub(super) mod token;
 pub(super) mod trust;
@@ -28,6 +29,9 @@ pub(super) trait Incoming {
     /// # Errors
     /// 400 for a request that no policy may accept.
     fn target(&self, method: &Method, trusted: &TrustedProxies) -> Result<Target, Problem>;
+
+    /// Returns the authority (host and port) that the client called, and `true` if a trusted proxy vouches for it.
+    fn authority(&self, trusted: &TrustedProxies) -> Option<(&str, bool)>;
 
     /// Returns `true` if the request is the handshake of a `WebSocket`.
     fn opens_websocket(&self) -> bool;

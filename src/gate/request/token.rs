@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, header};
 use scopegate_provider::{BearerToken, TokenError};
 
-use crate::{problem::Problem, reason::Reason};
+use crate::{authenticator::TokenScheme, problem::Problem, reason::Reason};
 
 /// Why the token of a request cannot be read: 400 `invalid_request`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +17,7 @@ pub enum BearerError {
     #[error("malformed Authorization header: {0}")]
     Malformed(#[from] TokenError),
     /// `Bearer` is followed by something else than a space.
-    #[error("malformed Authorization header: expected `Bearer`, one space and the token")]
+    #[error("malformed Authorization header: expected the scheme, one space and the token")]
     Separator,
     /// `Bearer Bearer …`.
     #[error("malformed Authorization header: `Bearer` occurs twice")]
@@ -56,8 +56,8 @@ impl From<BearerError> for Problem {
 /// The token of a request, before it is parsed, by its source.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::gate) enum RawToken<'r> {
-    /// The bytes after `Bearer` in `Authorization`.
-    Header(&'r [u8]),
+    /// The bytes after the scheme in `Authorization`.
+    Header(TokenScheme, &'r [u8]),
     /// A token among the subprotocols of a `WebSocket`.
     Subprotocol(BearerToken),
 }
@@ -66,8 +66,16 @@ impl RawToken<'_> {
     /// Returns the bytes of the token. They may not be those of a token at all.
     pub(in crate::gate) fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::Header(bytes) => bytes,
+            Self::Header(_, bytes) => bytes,
             Self::Subprotocol(token) => token.as_bytes(),
+        }
+    }
+
+    /// Returns the scheme with which the token was sent.
+    pub(in crate::gate) fn scheme(&self) -> TokenScheme {
+        match self {
+            Self::Header(scheme, _) => *scheme,
+            _ => TokenScheme::Bearer,
         }
     }
 
@@ -77,7 +85,7 @@ impl RawToken<'_> {
     /// [`BearerError::Malformed`].
     pub(in crate::gate) fn parse(self) -> Result<BearerToken, BearerError> {
         match self {
-            Self::Header(bytes) => Ok(BearerToken::from_bytes(bytes)?),
+            Self::Header(_, bytes) => Ok(BearerToken::from_bytes(bytes)?),
             Self::Subprotocol(token) => Ok(token),
         }
     }
@@ -88,7 +96,8 @@ impl RawToken<'_> {
 /// # Errors
 /// [`BearerError`].
 pub fn bearer(headers: &HeaderMap) -> Result<Option<BearerToken>, BearerError> {
-    authorization(headers)?.map(RawToken::parse).transpose()
+    let token = authorization(headers)?.filter(|token| token.scheme() == TokenScheme::Bearer);
+    token.map(RawToken::parse).transpose()
 }
 
 /// Finds the token of `Authorization`, without parsing it.
@@ -108,6 +117,11 @@ fn credentials(value: &HeaderValue) -> Result<Option<RawToken<'_>>, BearerError>
     let bytes = value.as_bytes();
     let scheme = bytes.iter().position(|byte| !is_token_character(*byte)).unwrap_or(bytes.len());
     let (scheme, rest) = bytes.split_at(scheme);
+    if scheme.eq_ignore_ascii_case(b"dpop") {
+        // RFC 9449, section 7.1.
+        let token = rest.strip_prefix(b" ").ok_or(BearerError::Separator)?.trim_ascii();
+        return Ok(Some(RawToken::Header(TokenScheme::Dpop, token)));
+    }
     if !scheme.eq_ignore_ascii_case(b"bearer") {
         if holds_another(bytes) {
             return Err(BearerError::Several);
@@ -120,7 +134,7 @@ fn credentials(value: &HeaderValue) -> Result<Option<RawToken<'_>>, BearerError>
     let token = rest.trim_ascii();
     match token.split_at_checked(7) {
         Some((scheme, _)) if scheme.eq_ignore_ascii_case(b"bearer ") => Err(BearerError::Repeated),
-        _ => Ok(Some(RawToken::Header(token))),
+        _ => Ok(Some(RawToken::Header(TokenScheme::Bearer, token))),
     }
 }
 
@@ -140,8 +154,11 @@ fn is_jwt(text: &[u8]) -> bool {
 fn holds_another(value: &[u8]) -> bool {
     let mut joined = value.split(|byte| *byte == b',').skip(1).map(<[u8]>::trim_ascii_start);
     joined.any(|next| {
-        next.split_at_checked(6).is_some_and(|(scheme, rest)| {
-            scheme.eq_ignore_ascii_case(b"bearer") && matches!(rest.first(), None | Some(b' ' | b'\t'))
+        ["bearer", "dpop"].iter().any(|known| {
+            next.split_at_checked(known.len()).is_some_and(|(scheme, rest)| {
+                scheme.eq_ignore_ascii_case(known.as_bytes())
+                    && matches!(rest.first(), None | Some(b' ' | b'\t'))
+            })
         })
     })
 }

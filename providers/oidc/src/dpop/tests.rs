@@ -215,10 +215,7 @@ fn rejects_what_is_not_a_proof() {
     let key = MintKey::es256("k");
     let mut private = public(&key);
     private["d"] = "AQAB".into();
-    assert_eq!(
-        with_header("jwk", private),
-        "its `jwk` holds private key material, which is public now"
-    );
+    assert_eq!(with_header("jwk", private), "its `jwk` holds private key material, which is public now");
     let secret = json!({ "kty": "oct", "k": "c2VjcmV0" });
     assert_eq!(with_header("jwk", secret), "its `jwk` holds private key material, which is public now");
     assert_eq!(with_header("jwk", json!({ "kty": "oct" })), "its `jwk` is not a usable public key");
@@ -285,8 +282,5 @@ fn asks_for_a_nonce_and_accepts_its_own() {
     assert!(asked.verify_with(&dpop, &proof, print(&key)).is_ok());
     claims["nonce"] = "of another server".into();
     let proof = key.token_with(&header(&key), &claims);
-    assert!(matches!(
-        asked.verify_with(&dpop, &proof, print(&key)),
-        Err(Rejection::NonceRequired { .. })
-    ));
+    assert!(matches!(asked.verify_with(&dpop, &proof, print(&key)), Err(Rejection::NonceRequired { .. })));
 }

@@ -9,7 +9,11 @@ use crate::{
         authorize::authorize,
         decision::{Answer, Decided},
         identity::identities::{Identities, TokenForwarding},
-        request::subprotocol::{self, Subprotocols},
+        request::{
+            proof::DPOP,
+            subprotocol::{self, Subprotocols},
+        },
+        resources::metadata_url,
         state::State,
     },
     policy::{RouteOptions, Target},
@@ -17,9 +21,6 @@ use crate::{
     reason::Reason,
     telemetry::Outcome,
 };
-
-/// The path of the resource's metadata (RFC 9728, section 3).
-const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
 
 /// What takes a caller's header off where a proxy copies what it is told.
 const NOTHING: HeaderValue = HeaderValue::from_static("");
@@ -85,7 +86,11 @@ impl CheckService {
     fn judge(&self, permit: Permit, headers: &HeaderMap) -> Result<(HeaderMap, Outcome), Refusal> {
         let mut told = self.told(Some(&permit), &permit.options).ok_or_else(not_ready)?;
         subprotocols(&permit, headers, &mut told);
-        match self.identities.token_forwarding(&permit).map_err(|problem| Refusal::unrouted(problem))? {
+        let forwarding = self.identities.token_forwarding(&permit).map_err(Refusal::unrouted)?;
+        if forwarding != TokenForwarding::Keep && headers.contains_key(DPOP) {
+            told.insert(DPOP, NOTHING);
+        }
+        match forwarding {
             TokenForwarding::Keep => {
                 let offered = permit.subprotocol_authorization();
                 let own = || headers.get_all(header::AUTHORIZATION).iter().cloned().collect();
@@ -115,9 +120,10 @@ fn with_metadata_of_host(
     target: Option<&Target>,
     original: &OriginalRequest,
 ) -> Refusal {
-    let host = str::from_utf8(&original.host).ok().filter(|_| target.is_some());
-    let Some(host) = host.filter(|_| state.settings().resource_metadata.is_none()) else { return refusal };
-    let url = format!("{}://{host}{RESOURCE_METADATA}", original.scheme.as_str());
+    let Some(target) = target else { return refusal };
+    let host = str::from_utf8(&original.host).ok();
+    let Some(host) = host.filter(|_| state.settings().public_url.is_none()) else { return refusal };
+    let url = metadata_url(&format!("{}://{host}", original.scheme.as_str()), target, None);
     Refusal { problem: refusal.problem.with_resource_metadata(&url), ..refusal }
 }
 

@@ -54,6 +54,10 @@ impl Incoming for Relayed<'_> {
         Ok(Target::parse(RawTarget { method, ..self.asked.raw() })?)
     }
 
+    fn authority(&self, _: &TrustedProxies) -> Option<(&str, bool)> {
+        Some((std::str::from_utf8(&self.asked.host).ok()?, true))
+    }
+
     /// A proxy keeps `Connection` and `Upgrade` to itself, as they belong to its own connection.
     fn opens_websocket(&self) -> bool {
         self.asked.method == Method::GET && self.headers.contains_key(SEC_WEBSOCKET_KEY)

@@ -222,7 +222,7 @@ async fn the_challenge_names_the_metadata_at_the_host_that_the_caller_used() {
     let method = ("x-original-method", "GET");
     let refused = nginx(&[method, ("x-original-url", "https://api.example/items/1")]).await;
     let challenge = refused.headers()["www-authenticate"].to_str().unwrap();
-    let url = "resource_metadata=\"https://api.example/.well-known/oauth-protected-resource\"";
+    let url = "resource_metadata=\"https://api.example/.well-known/oauth-protected-resource/items/1\"";
     assert!(challenge.contains(url), "{challenge}");
 }
 
