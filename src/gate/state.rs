@@ -8,6 +8,7 @@ use super::{cors::Cors, decision::Refusal, request::trust::TrustedProxies, resou
 use crate::{
     authenticator::{Authenticator, TokenScheme},
     policy::{Policy, Route, Target},
+    problem::Problem,
     reason::Reason,
     telemetry::{Metrics, metrics::OpenStreams},
 };
@@ -92,8 +93,31 @@ impl State {
         self.cors_enabled.then_some(&self.settings.cors)
     }
 
-    /// Completes the challenge of a refusal: the only place that does. It gets the URL of the metadata of the resource that
+    /// Completes the challenge of a problem: the only place that does. It gets the URL of the metadata of the resource that
     /// was called, and the algorithms of DPoP proofs where proofs are accepted.
+    pub(crate) fn with_challenge(
+        &self,
+        problem: Problem,
+        target: &Target,
+        own_route: Option<&Arc<Route>>,
+        scheme: TokenScheme,
+    ) -> Problem {
+        if !problem.is_challenge() {
+            return problem;
+        }
+        let problem = match &self.settings.public_url {
+            Some(url) => problem.with_resource_metadata(&resources::metadata_url(url, target, own_route)),
+            None => problem,
+        };
+        let needs_proof = matches!(problem.reason(), Reason::SenderConstrained | Reason::ProofRequired);
+        let is_dpop = scheme == TokenScheme::Dpop;
+        match self.authenticator.dpop_algorithms(!is_dpop && !needs_proof) {
+            Some(algorithms) => problem.with_dpop(&algorithms, is_dpop),
+            None => problem,
+        }
+    }
+
+    /// Completes the challenge of a refusal.
     pub(super) fn challenged(
         &self,
         refusal: Box<Refusal>,
@@ -101,21 +125,9 @@ impl State {
         own_route: Option<&Arc<Route>>,
         scheme: TokenScheme,
     ) -> Box<Refusal> {
-        let mut refusal = refusal;
-        if !refusal.problem.is_challenge() {
-            return refusal;
-        }
-        let mut problem = refusal.problem.clone();
-        if let Some(url) = &self.settings.public_url {
-            problem = problem.with_resource_metadata(&resources::metadata_url(url, target, own_route));
-        }
-        let needs_proof = matches!(problem.reason(), Reason::SenderConstrained | Reason::ProofRequired);
-        let is_dpop = scheme == TokenScheme::Dpop;
-        if let Some(algorithms) = self.authenticator.dpop_algorithms(!is_dpop && !needs_proof) {
-            problem = problem.with_dpop(&algorithms, is_dpop);
-        }
-        refusal.problem = problem;
-        refusal
+        let Refusal { problem, .. } = &*refusal;
+        let problem = self.with_challenge(problem.clone(), target, own_route, scheme);
+        Refusal { problem, ..*refusal }.into()
     }
 
     /// Returns the streams that are open, if the node counts them.

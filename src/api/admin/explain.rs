@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Admin, NodeStatus, rfc3339, unprocessable};
 use crate::{
-    authenticator::Connected,
+    authenticator::{Connected, TokenScheme},
     policy::{
         AlternativeFacts, CallerAt, Decision, Explanation, RawTarget, Scheme, Target, TermFacts, TokenUse,
     },
@@ -182,10 +182,7 @@ impl ExplainApi {
         let caller = principal.map(|principal| CallerAt::new(principal, state.authenticator().now()));
         let Decision::Deny(refused) = state.policy().decide(target, caller) else { return None };
         let problem = Problem::from(&refused.denial);
-        let problem = match &state.settings().resource_metadata {
-            Some(url) => problem.with_resource_metadata(url),
-            None => problem,
-        };
+        let problem = state.with_challenge(problem, target, None, TokenScheme::Bearer);
         problem.response().header(http::header::WWW_AUTHENTICATE).map(str::to_owned)
     }
 }
