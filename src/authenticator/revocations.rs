@@ -10,6 +10,19 @@ use crate::store::{Store, TokenHash};
 /// The time to retry while the store does not answer.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+impl Store {
+    /// Returns the error for a token that is revoked, or of which this node cannot tell whether it is.
+    fn refuse_revoked(&self, is_revoked: bool) -> Result<(), AuthnError> {
+        if is_revoked {
+            return Err(Rejection::Revoked.into());
+        }
+        if self.revocations_are_stale() {
+            return Err(Outage::new(OutageCause::RevocationsStale, RETRY_AFTER).into());
+        }
+        Ok(())
+    }
+}
+
 impl RevocationCheck for Store {
     fn check(
         &self,
@@ -18,13 +31,7 @@ impl RevocationCheck for Store {
         now: Timestamp,
     ) -> Result<(), AuthnError> {
         let token_hash = || TokenHash::of(&credentials.token);
-        if self.revocation_index().is_revoked(principal, now, token_hash) {
-            return Err(Rejection::Revoked.into());
-        }
-        if self.revocations_are_stale() {
-            return Err(Outage::new(OutageCause::RevocationsStale, RETRY_AFTER).into());
-        }
-        Ok(())
+        self.refuse_revoked(self.revocation_index().is_revoked(principal, now, token_hash))
     }
 
     fn recheck(
@@ -34,13 +41,7 @@ impl RevocationCheck for Store {
         now: Timestamp,
     ) -> Result<(), AuthnError> {
         let token_hash = || TokenHash::of(&credentials.token);
-        if self.revocation_index().is_stream_revoked(principal, now, token_hash) {
-            return Err(Rejection::Revoked.into());
-        }
-        if self.revocations_are_stale() {
-            return Err(Outage::new(OutageCause::RevocationsStale, RETRY_AFTER).into());
-        }
-        Ok(())
+        self.refuse_revoked(self.revocation_index().is_stream_revoked(principal, now, token_hash))
     }
 
     fn policy_is_fresh(&self) -> Result<(), Outage> {

@@ -79,7 +79,8 @@ impl OperatorPage {
     }
 
     async fn answer(&self, mut request: Request) -> Response {
-        let path = request.uri().path().to_owned();
+        // A router in front has removed the base path from `uri`; links and `admin` hold it.
+        let path = request.original_uri().path().to_owned();
         let below =
             path.strip_prefix(&*self.admin).and_then(|rest| rest.strip_prefix("/ui")).unwrap_or(&path);
         match (request.method(), below) {
