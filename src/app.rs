@@ -181,7 +181,8 @@ impl App {
         public_endpoint: PublicEndpoint,
         shutdown: Shutdown,
     ) -> Result<Self, BuildError> {
-        Self::with_clock(config, public_endpoint, shutdown, Arc::new(SystemClock::new())).await
+        // Boxed: the future is large, and embedders hold it in theirs.
+        Box::pin(Self::with_clock(config, public_endpoint, shutdown, Arc::new(SystemClock::new()))).await
     }
 
     /// As [`App::build`], with another clock than the system's.

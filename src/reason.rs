@@ -385,7 +385,7 @@ impl From<&AuthnError> for Reason {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::{collections::HashSet, fmt::Write};
 
     use super::*;
 
@@ -401,7 +401,7 @@ mod tests {
         );
         for reason in Reason::ALL {
             let status = reason.status().as_u16();
-            page += &format!("| `{reason}` | {status} | {} | {} |\n", reason.title(), reason.advice());
+            writeln!(page, "| `{reason}` | {status} | {} | {} |", reason.title(), reason.advice()).unwrap();
         }
         page
     }

@@ -14,10 +14,11 @@ use crate::{
 /// # Errors
 /// [`ServeError`]: it could not start.
 pub(super) async fn serve(loader: &Loader, source: &ConfigSource, config: Config) -> Result<(), ServeError> {
-    app::serve(loader, source, config, |greeting| {
-        // Who started it may not be reading.
+    // Boxed: the future is large, and there is one of it.
+    Box::pin(app::serve(loader, source, config, |greeting| {
+        // The reader of the output may be gone.
         let _ = print(&mut io::stdout().lock(), greeting);
-    })
+    }))
     .await
 }
 

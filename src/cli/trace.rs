@@ -236,7 +236,7 @@ impl Event {
         for line in text.lines() {
             match line.split_once(": ") {
                 Some(("id", id)) => event.id = Some(id.to_owned()),
-                Some(("event", name)) => event.name = name.to_owned(),
+                Some(("event", name)) => name.clone_into(&mut event.name),
                 Some(("data", data)) => event.data = serde_json::from_str(data).unwrap_or_default(),
                 _ => {}
             }

@@ -19,7 +19,7 @@ pub struct ConfigErrors(Vec<ConfigError>);
 /// One thing that is wrong, where it stands, and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
-    cause: Cause,
+    cause: Box<Cause>,
     location: Option<Location>,
     key: String,
     excerpt: Option<String>,
@@ -122,12 +122,12 @@ impl Cause {
 
 impl ConfigError {
     pub(super) fn new(cause: impl Into<Cause>, location: Location, path: &[Step]) -> Self {
-        Self { cause: cause.into(), location: Some(location), key: path_text(path), excerpt: None }
+        Self { cause: Box::new(cause.into()), location: Some(location), key: path_text(path), excerpt: None }
     }
 
     /// An error that has no location in a text, such as a file that is not there.
     pub(super) fn without_place(cause: Cause) -> Self {
-        Self { cause, location: None, key: String::new(), excerpt: None }
+        Self { cause: Box::new(cause), location: None, key: String::new(), excerpt: None }
     }
 
     /// The cause.
@@ -154,7 +154,7 @@ impl ConfigError {
 impl From<Diagnostic> for ConfigError {
     fn from(diagnostic: Diagnostic) -> Self {
         Self {
-            cause: Cause::Value(diagnostic.problem),
+            cause: Box::new(Cause::Value(diagnostic.problem)),
             location: Some(diagnostic.location),
             key: diagnostic.key,
             excerpt: None,

@@ -115,6 +115,7 @@ pub struct ProviderSignals {
 
 /// The settings on which it depends which endpoints are served.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each one switches endpoints on by itself")]
 pub(super) struct Conditions<'a> {
     mints: bool,
     token_endpoint: bool,

@@ -186,7 +186,12 @@ impl<'p> Guard<'p> {
             return None;
         }
         let both = candidate.pattern.host_path.intersection(&route.pattern.host_path)?;
-        let selected = selected(route, candidate)?;
+        let ours = candidate.pattern.mcp.as_ref();
+        let theirs = route.pattern.mcp.as_ref();
+        if !McpSelector::intersects(ours, theirs) {
+            return None;
+        }
+        let selected = McpSelector::narrower(ours, theirs);
         let decides = |(host, path): (String, String)| self.decides(route, &host, &path, selected);
         if !self.file.representatives(&both).any(decides) {
             return None;
@@ -214,7 +219,12 @@ impl<'p> Guard<'p> {
         {
             return None;
         }
-        let selected = selected(route, candidate)?;
+        let ours = candidate.pattern.mcp.as_ref();
+        let theirs = route.pattern.mcp.as_ref();
+        if !McpSelector::intersects(ours, theirs) {
+            return None;
+        }
+        let selected = McpSelector::narrower(ours, theirs);
         let common = image.intersection(&self::image(route))?;
         let anywhere = HostPath { host: HostPattern::Any, path: common };
         let their_host = route.pattern.host_path.host.representative();
@@ -309,11 +319,6 @@ fn changed_image(candidate: &RouteOptions, file: &RouteOptions) -> Option<Loosen
     } else {
         None
     }
-}
-
-/// Returns the MCP requests that both select; `Some(None)` is every request.
-fn selected<'r>(route: &'r Route, candidate: &'r Route) -> Option<Option<&'r McpSelector>> {
-    McpSelector::intersection(candidate.pattern.mcp.as_ref(), route.pattern.mcp.as_ref())
 }
 
 fn stripped_segments(route: &Route) -> usize {

@@ -140,16 +140,14 @@ impl McpSelector {
         }
     }
 
-    /// Returns the selector of the requests that both select: the narrower one of the two.
-    pub(super) fn intersection<'s>(
-        ours: Option<&'s Self>,
-        theirs: Option<&'s Self>,
-    ) -> Option<Option<&'s Self>> {
-        if Self::is_within(ours, theirs) {
-            Some(ours)
-        } else {
-            Self::is_within(theirs, ours).then_some(theirs)
-        }
+    /// Returns `true` if some request is selected by both. `None` selects every request.
+    pub(super) fn intersects(ours: Option<&Self>, theirs: Option<&Self>) -> bool {
+        Self::is_within(ours, theirs) || Self::is_within(theirs, ours)
+    }
+
+    /// Returns the selector of the requests that both select, of two that intersect.
+    pub(super) fn narrower<'s>(ours: Option<&'s Self>, theirs: Option<&'s Self>) -> Option<&'s Self> {
+        if Self::is_within(ours, theirs) { ours } else { theirs }
     }
 }
 

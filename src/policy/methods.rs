@@ -135,8 +135,8 @@ impl Methods {
             (Self::Only(these), Self::Except(_)) => {
                 Self::only(these.iter().filter(|method| !other.contains(method)).cloned())
             }
-            (Self::Except(these), Self::Except(those)) => {
-                Self::only(those.iter().filter(|method| !these.contains(method)).cloned())
+            (Self::Except(own), Self::Except(others)) => {
+                Self::only(others.iter().filter(|method| !own.contains(method)).cloned())
             }
         }
     }

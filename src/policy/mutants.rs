@@ -27,7 +27,7 @@ impl Policy {
         self.routes().iter().enumerate().flat_map(move |(index, route)| {
             let flaws = flaws(route).into_iter().chain([("dropped".to_owned(), None)]);
             flaws.filter_map(move |(flaw, replacement)| {
-                let policy = self.with_route(index, replacement)?;
+                let policy = self.with_route(index, replacement.as_ref())?;
                 let is_noticeable = !compare(self, &policy, &[]).is_empty();
                 let mutant = Mutant { source: route.source.clone(), route: route.to_string(), flaw, policy };
                 is_noticeable.then_some(mutant)
@@ -36,14 +36,14 @@ impl Policy {
     }
 
     /// Returns the policy with one route replaced, or left out; `None` if the new pattern is that of another route.
-    fn with_route(&self, index: usize, replacement: Option<Route>) -> Option<Self> {
+    fn with_route(&self, index: usize, replacement: Option<&Route>) -> Option<Self> {
         let mut routes = Vec::with_capacity(self.routes().len());
         for (at, route) in self.routes().iter().enumerate() {
             if at == index {
-                routes.extend(replacement.clone());
+                routes.extend(replacement.cloned());
                 continue;
             }
-            let is_taken = replacement.as_ref().is_some_and(|new| {
+            let is_taken = replacement.is_some_and(|new| {
                 new.pattern.host_path == route.pattern.host_path
                     && new.pattern.mcp == route.pattern.mcp
                     && new.pattern.methods.intersects(&route.pattern.methods)

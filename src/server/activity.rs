@@ -58,6 +58,9 @@ pub(super) struct Activity {
     wanted: Notify,
 }
 
+/// The error of a request whose peer has too many unfinished bodies.
+pub(super) struct TooManyBodies;
+
 /// A request that is being served, until its response has been sent.
 #[derive(Debug)]
 pub(super) struct InFlight {
@@ -191,10 +194,10 @@ impl Activity {
 }
 
 impl InFlight {
-    /// Counts a request body towards its peer's limit; none if the peer has too many.
-    pub(super) fn begin_body(&self, limits: &Limits) -> Option<Option<UnfinishedBody>> {
-        let Some(peer) = &self.activity.peer else { return Some(None) };
-        peer.begin_body(limits.bodies_per_peer.get()).map(Some)
+    /// Counts a request body towards the limit of its peer, if the peer is known.
+    pub(super) fn begin_body(&self, limits: &Limits) -> Result<Option<UnfinishedBody>, TooManyBodies> {
+        let Some(peer) = &self.activity.peer else { return Ok(None) };
+        peer.begin_body(limits.bodies_per_peer.get()).map(Some).ok_or(TooManyBodies)
     }
 
     /// Counts the decoded bytes of the request's head, and returns `false` if the connection or its peer holds too many.

@@ -17,7 +17,7 @@ use poem::{Endpoint, IntoResponse};
 
 use super::{
     Limits,
-    activity::InFlight,
+    activity::{InFlight, TooManyBodies},
     connection::{ConnectInfo, Listening},
     peer::UnfinishedBody,
     request_body::{RequestBody, RequestBodyHandle, RequestBodyState, SMALL},
@@ -101,7 +101,7 @@ fn admit(
     if request.body().is_end_stream() {
         return Ok(None);
     }
-    in_flight.begin_body(limits).ok_or_else(|| too_much("too many request bodies are unfinished"))
+    in_flight.begin_body(limits).map_err(|TooManyBodies| too_much("too many request bodies are unfinished"))
 }
 
 fn too_much(description: &str) -> Problem {

@@ -60,6 +60,7 @@ enum Position {
 }
 
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "the lines of a head set them independently")]
 struct Head {
     begun: bool,
     length: Option<u64>,
@@ -153,21 +154,19 @@ impl Framing {
             (ChunkSize(size) | ChunkSpace(size), b';') => ChunkExtension(size),
             (ChunkSize(size) | ChunkSpace(size) | ChunkExtension(size), b'\r') => ChunkSizeEnd(size),
             (ChunkSize(size), _) => with_digit(size, byte),
-            (ChunkExtension(_), b'\n') => Lost,
+            // hyper goes on after a bare line feed in trailers, and its parser of trailers takes it for the end of a line.
+            (ChunkExtension(_) | TrailerStart | Trailer, b'\n') => Lost,
             (ChunkExtension(size), _) => {
                 self.extensions += 1;
                 if self.extensions < LONGEST_EXTENSIONS { ChunkExtension(size) } else { Lost }
             }
-            (ChunkSizeEnd(0), b'\n') => TrailerStart,
+            (ChunkSizeEnd(0) | TrailerLf, b'\n') => TrailerStart,
             (ChunkSizeEnd(size), b'\n') => ChunkData(size),
             (ChunkDataCr, b'\r') => ChunkDataLf,
             (ChunkDataLf, b'\n') => ChunkStart,
             (TrailerStart, b'\r') => EndLf,
             (Trailer, b'\r') => TrailerLf,
-            // hyper goes on here, and its parser of trailers takes a bare line feed for the end of a line.
-            (TrailerStart | Trailer, b'\n') => Lost,
             (TrailerStart | Trailer, _) => Trailer,
-            (TrailerLf, b'\n') => TrailerStart,
             (EndLf, b'\n') => Head,
             _ => Lost,
         }

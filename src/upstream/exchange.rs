@@ -53,6 +53,7 @@ enum AddressError {
 }
 
 /// The result of sending a request on one connection.
+#[expect(clippy::large_enum_variant, reason = "one exists per request: a box would allocate for each")]
 enum Sent {
     Response(Response<RelayBody>),
     /// The upstream has not processed the request, which is where it was.

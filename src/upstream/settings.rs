@@ -369,7 +369,7 @@ mod tests {
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 
-    fn settings(more: serde_json::Value) -> Result<UpstreamSettings, serde_json::Error> {
+    fn settings(more: &serde_json::Value) -> Result<UpstreamSettings, serde_json::Error> {
         let mut settings = serde_json::json!({ "url": "http://127.0.0.1:9001" });
         settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         serde_json::from_value(settings)
@@ -381,11 +381,11 @@ mod tests {
         for (text, expected) in
             [("caller", None), ("orders.internal", Some("orders.internal")), ("[::1]:80", Some("[::1]:80"))]
         {
-            let host = settings(serde_json::json!({ "host": text })).unwrap().host;
+            let host = settings(&serde_json::json!({ "host": text })).unwrap().host;
             assert_eq!(host.name().map(Authority::as_str), expected);
         }
         for text in ["", "a b", "user@orders.internal", "http://orders.internal"] {
-            let error = settings(serde_json::json!({ "host": text })).unwrap_err().to_string();
+            let error = settings(&serde_json::json!({ "host": text })).unwrap_err().to_string();
             assert!(error.contains("expected `caller`"), "{text}: {error}");
         }
     }
@@ -402,19 +402,20 @@ mod tests {
             ("a b", "expected the name of a header"),
         ] {
             let error =
-                settings(serde_json::json!({ "headers": { name: "hunter2" } })).unwrap_err().to_string();
+                settings(&serde_json::json!({ "headers": { name: "hunter2" } })).unwrap_err().to_string();
             assert!(error.contains(message) && !error.contains("hunter2"), "{name}: {error}");
         }
-        let error = settings(serde_json::json!({ "headers": { "X-Api-Key": "a", "x_api_key": "b" } }));
+        let error = settings(&serde_json::json!({ "headers": { "X-Api-Key": "a", "x_api_key": "b" } }));
         assert!(error.unwrap_err().to_string().contains("the same header"));
-        let error =
-            settings(serde_json::json!({ "headers": { "X-Api-Key": "hunter2\n" } })).unwrap_err().to_string();
+        let error = settings(&serde_json::json!({ "headers": { "X-Api-Key": "hunter2\n" } }))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("X-Api-Key") && !error.contains("hunter2"), "{error}");
     }
 
     #[test]
     fn the_value_of_a_header_is_not_shown() {
-        let settings = settings(serde_json::json!({ "headers": { "X-Api-Key": "hunter2" } })).unwrap();
+        let settings = settings(&serde_json::json!({ "headers": { "X-Api-Key": "hunter2" } })).unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));
         assert!(!serde_json::to_string(&settings).unwrap().contains("hunter2"));
     }

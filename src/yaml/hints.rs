@@ -88,7 +88,6 @@ fn values(line: &str) -> Vec<Value> {
                 if characters.get(from..at).is_some_and(|text| text.iter().all(|c| *c == ' ')) =>
             {
                 match character {
-                    ' ' => {}
                     '"' | '\'' => {
                         quoted = Some(character);
                         start = None;

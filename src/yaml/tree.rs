@@ -1,5 +1,7 @@
 //! A configuration as a tree in which everything has its location.
 
+use std::borrow::Cow;
+
 use super::location::Location;
 
 /// A value and where it stands.
@@ -193,12 +195,13 @@ pub fn path_text(path: &[Step]) -> String {
     let mut text = String::new();
     for step in path {
         match step {
-            Step::Index(index) => text.push_str(&format!("[{index}]")),
+            Step::Index(index) => text.extend(["[", &index.to_string(), "]"]),
             Step::Key(key) => {
                 if !text.is_empty() {
                     text.push('.');
                 }
-                text.push_str(&if is_plain(key) { key.clone() } else { format!("{key:?}") });
+                let key = if is_plain(key) { Cow::Borrowed(key) } else { Cow::Owned(format!("{key:?}")) };
+                text.push_str(&key);
             }
         }
     }

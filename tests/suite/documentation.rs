@@ -65,7 +65,7 @@ fn completed(block: &str) -> String {
     if !(has_section(block, "providers") && has_section(block, "routes")) {
         for (name, section) in BESIDE {
             if !has_section(block, name) {
-                whole.push_str(&format!("\n{name}: {section}\n"));
+                whole.extend(["\n", name, ": ", section, "\n"]);
             }
         }
     }

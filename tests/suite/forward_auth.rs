@@ -335,7 +335,7 @@ async fn no_proxy_passes_a_spelling_of_an_identity_header() {
                 format!("X{separator}Auth{separator}Subject: root\r\nX-HTTP{separator}Method: PURGE\r\n");
             for name in ["X-Original-URL", "X-HTTP-Method-Override", "X-Forwarded-For", "X-Forwarded-Prefix"]
             {
-                forged += &format!("{}: root\r\n", name.replace('-', &separator.to_string()));
+                forged.extend([&*name.replace('-', &separator.to_string()), ": root\r\n"]);
             }
             let head =
                 format!("GET /public/x HTTP/1.1\r\nHost: api.example\r\n{forged}Connection: close\r\n\r\n");

@@ -133,6 +133,7 @@ pub trait Settings: DeserializeOwned + Send + 'static {
 /// A description of a provider from its settings alone, before anything is started.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent abilities of a provider")]
 pub struct Outline {
     /// The issuers, as far as they are known.
     pub issuers: Vec<Issuer>,

@@ -528,5 +528,5 @@ impl Feed {
 }
 
 fn push(events: &mut String, name: &str, data: &Value) {
-    events.push_str(&format!("event: {name}\ndata: {data}\n\n"));
+    events.extend(["event: ", name, "\ndata: ", &data.to_string(), "\n\n"]);
 }

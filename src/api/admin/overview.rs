@@ -33,13 +33,13 @@ pub(super) async fn overview(admin: &Admin, status: &NodeStatus) -> Value {
     let hour = live.last_hour(&status.metrics);
     let rates = live.rates();
     let minutes = |of: fn(&Totals) -> u64| hour.totals.iter().map(of).collect::<Vec<_>>();
-    let states = admin.store.providers();
+    let stored = admin.store.providers();
     let state = admin.gate.current();
     let providers: Vec<_> = state
         .authenticator()
         .providers()
         .iter()
-        .map(|connected| provider(connected, &states, status, share(&hour, connected.name())))
+        .map(|connected| provider(connected, &stored, status, share(&hour, connected.name())))
         .collect();
     let silence = admin.store.silence();
     let is_stored = status.store.is_some();
@@ -195,13 +195,13 @@ pub(super) fn share(hour: &Minutes, provider: &ProviderName) -> Option<f64> {
 
 fn provider(
     connected: &Connected,
-    states: &[ProviderState],
+    stored: &[ProviderState],
     status: &NodeStatus,
     share: Option<f64>,
 ) -> Value {
     let name = connected.name();
     let report = connected.provider().health().map(scopegate_provider::Health::report);
-    let disabled = states.iter().any(|state| state.provider == *name && state.disabled);
+    let disabled = stored.iter().any(|state| state.provider == *name && state.disabled);
     let issuers = || report.iter().flat_map(|report| &report.issuers);
     let last_error = issuers().find_map(|issuer| issuer.last_error.clone());
     let state = match &report {

@@ -20,8 +20,8 @@ pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
         let path = if route.accept_token.is_some() { own } else { at(&["accept_token"]) };
         let sources = route.accept_token.as_ref().unwrap_or(general);
         let cors = route.cors.as_ref().or(sections.settings.cors.as_ref());
-        let named = cors.is_some_and(|cors| !cors.origins.is_empty());
-        if sources.contains(&TokenSource::WebsocketProtocol) && !named {
+        let lists_origins = cors.is_some_and(|cors| !cors.origins.is_empty());
+        if sources.contains(&TokenSource::WebsocketProtocol) && !lists_origins {
             findings.error(&path, Conflict::NoOrigins);
         }
     }

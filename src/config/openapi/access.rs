@@ -74,7 +74,7 @@ impl Access {
             1 => alternatives.pop().unwrap_or_default(),
             _ => RequireLong { any_of: Some(alternatives), ..RequireLong::default() },
         };
-        Ok(Self::Require(RequireSettings::Long(require)))
+        Ok(Self::Require(RequireSettings::Long(Box::new(require))))
     }
 }
 

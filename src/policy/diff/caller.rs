@@ -30,7 +30,7 @@ pub(super) enum Caller {
     /// A token that its provider does not accept.
     Invalid,
     /// A good token.
-    Supposed(SupposedCaller),
+    Supposed(Box<SupposedCaller>),
 }
 
 /// A fact about a caller.
@@ -87,7 +87,7 @@ pub(super) fn separate(
         search.tried = 0;
         if let Some(caller) = search.first(&combination) {
             known.push(combination);
-            found.callers.push(Caller::Supposed(caller));
+            found.callers.push(Caller::Supposed(Box::new(caller)));
         }
         found.is_complete &= search.tried < MAX_TRIED;
     }
@@ -148,7 +148,7 @@ impl Search<'_, '_> {
     fn fill(&mut self, slots: &[Vec<Fact>], caller: &SupposedCaller) -> Option<SupposedCaller> {
         let Some((slot, others)) = slots.split_first() else {
             self.tried += 1;
-            return self.separates(&Caller::Supposed(caller.clone())).then(|| caller.clone());
+            return self.separates(&Caller::Supposed(Box::new(caller.clone()))).then(|| caller.clone());
         };
         for fact in slot {
             if self.tried >= MAX_TRIED {

@@ -85,7 +85,7 @@ pub enum ExampleCaller {
         token: &'static str,
     },
     /// A caller with a good token.
-    Supposed(SupposedCaller),
+    Supposed(Box<SupposedCaller>),
 }
 
 /// The decision of one policy about an example.

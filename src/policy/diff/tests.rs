@@ -224,9 +224,9 @@ impl Numbers {
 }
 
 fn small_policy(routes: &[String], implies: bool) -> Option<Policy> {
-    let implied = if implies { "{ implies: [r] }" } else { "''" };
+    let broader = if implies { "{ implies: [r] }" } else { "''" };
     let list = if routes.is_empty() { " []".to_owned() } else { format!("\n{}", routes.concat()) };
-    let yaml = format!("scopes: {{ r: '', w: {implied} }}\nroutes:{list}");
+    let yaml = format!("scopes: {{ r: '', w: {broader} }}\nroutes:{list}");
     compile(&yaml).ok().map(|compiled| compiled.policy)
 }
 
@@ -240,7 +240,7 @@ fn all_callers() -> Vec<(Caller, Option<Principal>)> {
                         let caller = json!({
                             "scopes": scopes, "roles": roles, "claims": claims, "client": client, "actor": actor,
                         });
-                        callers.push(Caller::Supposed(serde_json::from_value(caller).unwrap()));
+                        callers.push(Caller::Supposed(Box::new(serde_json::from_value(caller).unwrap())));
                     }
                 }
             }

@@ -18,7 +18,7 @@ pub enum RequireSettings {
     /// All of these scopes.
     All(Vec<Scope>),
     /// The long form.
-    Long(RequireLong),
+    Long(Box<RequireLong>),
 }
 
 /// The long form of a requirement: every part that is there must hold, or one of `any_of`.

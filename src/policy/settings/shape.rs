@@ -95,7 +95,7 @@ impl<'de> Shaped<'de> for RequireSettings {
     }
 
     fn map<A: MapAccess<'de>>(members: A) -> Result<Self, A::Error> {
-        long(members).map(Self::Long)
+        long(members).map(Box::new).map(Self::Long)
     }
 }
 

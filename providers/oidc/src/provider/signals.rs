@@ -174,7 +174,7 @@ impl Signals for OidcProvider {
         if let Some(transmitter) = &self.transmitter
             && transmitter.keys.refresh().await.is_err()
         {
-            transmitter_problem = transmitter.keys.status.load().last_error.clone();
+            transmitter_problem.clone_from(&transmitter.keys.status.load().last_error);
         }
         Ok(SignalSupport {
             backchannel_logout: metadata.as_ref().and_then(|metadata| metadata.backchannel_logout),

@@ -15,13 +15,13 @@ fn rules() -> TokenRules {
     TokenRules::new(ProviderName::parse("p").unwrap(), Issuer::parse("https://tokens.example/").unwrap())
 }
 
-fn settings(more: Value) -> SharedSignals {
+fn settings(more: &Value) -> SharedSignals {
     let mut settings = json!({ "issuer": ISSUER, "audience": "https://api.example/ssf" });
     settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     serde_json::from_value(settings).unwrap()
 }
 
-fn claims(event: &str, subject: Value) -> Value {
+fn claims(event: &str, subject: &Value) -> Value {
     json!({
         "iss": ISSUER, "aud": "https://api.example/ssf", "jti": "b7c1", "iat": NOW, "sub_id": subject,
         "events": { event: { "event_timestamp": NOW - 10 } },
@@ -55,7 +55,7 @@ fn receive_with(
 }
 
 fn receive(claims: &Value) -> Result<Signal, Rejection> {
-    receive_with(&settings(json!({})), &[], Some("secevent+jwt"), claims)
+    receive_with(&settings(&json!({})), &[], Some("secevent+jwt"), claims)
 }
 
 fn effect(claims: &Value) -> SignalEffect {
@@ -103,7 +103,7 @@ fn each_subject_format_names_its_tokens() {
             subject_named("u-17"),
         ),
     ] {
-        assert_eq!(effect(&claims(&event, subject.clone())), withdrawn(target), "{subject}");
+        assert_eq!(effect(&claims(&event, &subject)), withdrawn(target), "{subject}");
     }
 }
 
@@ -131,7 +131,7 @@ fn each_event_has_its_effect() {
         (format!("{RISC}account-enabled"), json!({}), Err(NoEffect::AuditOnly)),
         ("https://other.example/session-revoked".to_owned(), json!({}), Err(NoEffect::UnknownEvent)),
     ] {
-        let mut claims = claims(&event, user());
+        let mut claims = claims(&event, &user());
         claims["events"][&event] = members;
         let found = match effect(&claims) {
             SignalEffect::Withdraw(_) => Ok(()),
@@ -144,11 +144,11 @@ fn each_event_has_its_effect() {
 
 #[test]
 fn settings_change_the_effect_of_an_event() {
-    let settings = settings(json!({ "events": {
+    let settings = settings(&json!({ "events": {
         "session-revoked": "audit", "account-disabled": "block", "https://other.example/gone": "revoke",
     } }));
     let find = |event: &str| {
-        receive_with(&settings, &[], Some("secevent+jwt"), &claims(event, user())).unwrap().effect
+        receive_with(&settings, &[], Some("secevent+jwt"), &claims(event, &user())).unwrap().effect
     };
     assert_eq!(find(&format!("{CAEP}session-revoked")), SignalEffect::Nothing(NoEffect::AuditOnly));
     assert_eq!(find("https://other.example/gone"), withdrawn(subject_named("u-17")));
@@ -159,7 +159,7 @@ fn settings_change_the_effect_of_an_event() {
 /// T6.1: an event for another receiver is refused, and so is one for any receiver.
 #[test]
 fn an_event_for_another_receiver_is_refused() {
-    let mut event = claims(&format!("{CAEP}session-revoked"), user());
+    let mut event = claims(&format!("{CAEP}session-revoked"), &user());
     for audience in [json!("https://other.example"), json!([]), json!(null)] {
         event["aud"] = audience;
         let refused = receive(&event).unwrap_err();
@@ -178,7 +178,7 @@ fn an_event_for_another_receiver_is_refused() {
 #[test]
 fn a_security_event_has_neither_expiry_nor_subject_claim() {
     for claim in ["exp", "sub"] {
-        let mut event = claims(&format!("{CAEP}session-revoked"), user());
+        let mut event = claims(&format!("{CAEP}session-revoked"), &user());
         event[claim] = json!(NOW + 60);
         assert!(matches!(receive(&event), Err(Rejection::Malformed { .. })), "{claim}");
     }
@@ -194,7 +194,7 @@ fn a_moment_in_milliseconds_is_understood_and_none_lies_after_the_token() {
         (json!(253_402_300_799_i64), 253_402_301),
         (json!(1e300), NOW + 31),
     ] {
-        let mut claims = claims(&event, user());
+        let mut claims = claims(&event, &user());
         claims["events"][&event]["event_timestamp"] = moment.clone();
         let SignalEffect::Withdraw(found) = effect(&claims) else { panic!("{moment}") };
         assert_eq!(found[0].issued_before, Some(Timestamp::from_seconds(before.min(NOW + 31))), "{moment}");
@@ -205,10 +205,10 @@ fn a_moment_in_milliseconds_is_understood_and_none_lies_after_the_token() {
 #[test]
 fn an_email_address_names_a_subject_only_by_setting() {
     let claims =
-        claims(&format!("{CAEP}session-revoked"), json!({ "format": "email", "email": "Ada@Acme.Example" }));
+        claims(&format!("{CAEP}session-revoked"), &json!({ "format": "email", "email": "Ada@Acme.Example" }));
     assert_eq!(effect(&claims), SignalEffect::Nothing(NoEffect::EmailNotEnabled));
     let found =
-        receive_with(&settings(json!({ "email": true })), &[], Some("secevent+jwt"), &claims).unwrap();
+        receive_with(&settings(&json!({ "email": true })), &[], Some("secevent+jwt"), &claims).unwrap();
     assert_eq!(found.effect, withdrawn(subject_named("ada@acme.example")));
 }
 
@@ -216,7 +216,7 @@ fn an_email_address_names_a_subject_only_by_setting() {
 #[test]
 fn a_subject_of_another_issuer_is_not_touched() {
     let subject = json!({ "format": "iss_sub", "iss": "https://other.example", "sub": "u-17" });
-    let foreign = effect(&claims(&format!("{CAEP}session-revoked"), subject));
+    let foreign = effect(&claims(&format!("{CAEP}session-revoked"), &subject));
     assert_eq!(foreign, SignalEffect::Nothing(NoEffect::ForeignSubject));
 }
 
@@ -224,7 +224,7 @@ fn a_subject_of_another_issuer_is_not_touched() {
 #[test]
 fn two_subjects_that_differ_are_refused() {
     let event = format!("{CAEP}session-revoked");
-    let mut claims = claims(&event, user());
+    let mut claims = claims(&event, &user());
     claims["events"][&event]["subject"] = user();
     assert_eq!(effect(&claims), withdrawn(subject_named("u-17")));
     claims["events"][&event]["subject"]["sub"] = json!("u-18");
@@ -234,9 +234,9 @@ fn two_subjects_that_differ_are_refused() {
 /// T6.7: only `typ: secevent+jwt` makes a security event.
 #[test]
 fn another_type_is_no_security_event() {
-    let claims = claims(&format!("{CAEP}session-revoked"), user());
+    let claims = claims(&format!("{CAEP}session-revoked"), &user());
     for typ in [None, Some("JWT"), Some("at+jwt"), Some("logout+jwt")] {
-        let refused = receive_with(&settings(json!({})), &[], typ, &claims);
+        let refused = receive_with(&settings(&json!({})), &[], typ, &claims);
         assert!(matches!(refused, Err(Rejection::TypeNotAllowed { .. })), "{typ:?}");
     }
 }
@@ -245,10 +245,10 @@ fn another_type_is_no_security_event() {
 #[test]
 fn the_stream_speaks_of_itself() {
     let stream = json!({ "format": "opaque", "id": "stream-1" });
-    let mut updated = claims(&format!("{SSF}stream-updated"), stream.clone());
+    let mut updated = claims(&format!("{SSF}stream-updated"), &stream);
     updated["events"] = json!({ format!("{SSF}stream-updated"): { "status": "disabled", "reason": "x" } });
     assert_eq!(effect(&updated), SignalEffect::StreamUpdated(StreamStatus::Disabled));
-    let mut verified = claims(&format!("{SSF}verification"), stream);
+    let mut verified = claims(&format!("{SSF}verification"), &stream);
     verified["events"] = json!({ format!("{SSF}verification"): { "state": "abc" } });
     assert_eq!(effect(&verified), SignalEffect::Verification { state: Some("abc".into()) });
 }
@@ -257,15 +257,15 @@ fn the_stream_speaks_of_itself() {
 fn a_critical_member_that_is_not_understood_discards_the_event() {
     let device = json!({ "format": "opaque", "id": "d-1" });
     let subject = json!({ "format": "complex", "user": user(), "device": device });
-    let claims = claims(&format!("{CAEP}session-revoked"), subject);
+    let claims = claims(&format!("{CAEP}session-revoked"), &subject);
     let found =
-        receive_with(&settings(json!({})), &["device".into()], Some("secevent+jwt"), &claims).unwrap();
+        receive_with(&settings(&json!({})), &["device".into()], Some("secevent+jwt"), &claims).unwrap();
     assert_eq!(found.effect, SignalEffect::Nothing(NoEffect::CriticalMember));
 }
 
 #[test]
 fn events_in_a_string_are_refused() {
-    let mut claims = claims(&format!("{CAEP}session-revoked"), user());
+    let mut claims = claims(&format!("{CAEP}session-revoked"), &user());
     claims["events"] = json!("{}");
     assert!(matches!(receive(&claims), Err(Rejection::WrongType { .. })));
 }
