@@ -196,7 +196,7 @@ impl App {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, BuildError> {
         let runtime = Runtime::open(&config, clock).await?;
-        let resource_metadata = assemble::resource_metadata(&public_endpoint, &config);
+        let public_origin = assemble::public_origin(&public_endpoint, &config);
         let shared = Shared {
             public_endpoint,
             shutdown,
@@ -210,7 +210,7 @@ impl App {
             seen_signals: SeenSignals::default(),
             reload_error: ArcSwapOption::empty(),
         };
-        let node = Node::start(runtime, Server(shared), config, resource_metadata).await?;
+        let node = Node::start(runtime, Server(shared), config, public_origin).await?;
         node.frontend.0.admin_handle.bind(&node);
         tokio::spawn(signing::rotate(Arc::downgrade(&node), node.runtime.clock.clone()));
         tokio::spawn(note_keys(Arc::downgrade(&node)));

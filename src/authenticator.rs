@@ -3,6 +3,8 @@
 
 mod cache;
 mod derived;
+mod possession;
+mod replay;
 mod revocations;
 
 use std::{
@@ -21,8 +23,14 @@ use scopegate_provider::{
     Provider, ProviderName, Rejection, Timestamp,
 };
 
-use self::cache::{Entry, TokenCache};
-pub(crate) use self::derived::{CacheSlot, DerivedToken};
+use self::{
+    cache::{Entry, TokenCache},
+    replay::ReplayMemory,
+};
+pub(crate) use self::{
+    derived::{CacheSlot, DerivedToken},
+    possession::{DpopEvidence, Evidence, TokenScheme},
+};
 use crate::store::ProviderState;
 
 /// The time between two removals of expired tokens.
@@ -152,14 +160,14 @@ impl From<Rejection> for Unauthenticated {
     }
 }
 
-/// Verified tokens that outlive one [`Authenticator`]: those before and after a reload share them.
+/// Verified tokens and used proofs that outlive one [`Authenticator`]: those before and after a reload share them.
 #[derive(Debug, Clone)]
-pub struct VerifiedTokens(Arc<TokenCache>);
+pub struct VerifiedTokens(Arc<TokenCache>, Arc<ReplayMemory>);
 
 impl VerifiedTokens {
     /// Creates room for about `capacity` tokens.
     pub fn new(capacity: usize) -> Self {
-        Self(Arc::new(TokenCache::new(capacity)))
+        Self(Arc::new(TokenCache::new(capacity)), Arc::new(ReplayMemory::new()))
     }
 
     /// Returns the number of tokens that are kept, including expired ones that were not removed yet.
@@ -304,9 +312,10 @@ impl Authenticator {
         credentials: &Credentials,
         freshness: Freshness,
     ) -> Result<Principal, AuthnError> {
-        let authenticated = match self.lookup(credentials.token.as_bytes(), freshness) {
+        let evidence = Evidence::proven(credentials.proof);
+        let authenticated = match self.lookup(credentials.token.as_bytes(), freshness, &evidence) {
             Lookup::Cached(authenticated) => authenticated,
-            Lookup::Unverified => self.verify(credentials, freshness).await,
+            Lookup::Unverified => self.verify(credentials, freshness, &evidence).await,
         };
         authenticated.map(|authenticated| authenticated.principal).map_err(|refused| refused.error)
     }
@@ -318,27 +327,28 @@ impl Authenticator {
 
     /// Looks a token up in the cache and among the revocations. Does not wait, and reads the clock once. The bytes need
     /// not be those of a token: other bytes are not in the cache.
-    pub(crate) fn lookup(&self, token: &[u8], freshness: Freshness) -> Lookup {
+    pub(crate) fn lookup(&self, token: &[u8], freshness: Freshness, evidence: &Evidence) -> Lookup {
         if freshness == Freshness::Fresh {
             return Lookup::Unverified;
         }
         let now = self.clock.now();
-        let Some(entry) = self.cached(token, now) else { return Lookup::Unverified };
+        let Some((entry, connected)) = self.cached(token, now) else { return Lookup::Unverified };
         self.verified.0.hits.fetch_add(1, Ordering::Relaxed);
         let principal = entry.principal.clone();
         let credentials = Credentials::bearer(entry.token.clone());
         let at = AuthenticatedAt { at: now, slot: CacheSlot::of(entry) };
-        Lookup::Cached(self.check_revocations(principal, credentials, at))
+        Lookup::Cached(self.check_request(connected, principal, credentials, evidence, at))
     }
 
-    /// Verifies a token with its provider.
+    /// Verifies a token with its provider, then the evidence that its sender possesses the keys that it is bound to.
     ///
     /// # Errors
-    /// [`Unauthenticated`]: the token is bad, or the provider cannot be reached.
+    /// [`Unauthenticated`]: the token or the evidence is bad, or the provider cannot be reached.
     pub(crate) async fn verify(
         &self,
         credentials: &Credentials,
         freshness: Freshness,
+        evidence: &Evidence,
     ) -> Result<Authenticated, Unauthenticated> {
         if freshness == Freshness::Cached {
             self.verified.0.misses.fetch_add(1, Ordering::Relaxed);
@@ -346,9 +356,15 @@ impl Authenticator {
         let connected = self.provider_of(credentials)?;
         // Read first: a key that is withdrawn meanwhile makes the result one of an earlier epoch.
         let epoch = connected.provider.epoch();
-        let verified = connected.provider.authenticate(credentials, freshness).await;
+        let (proof, fault) = evidence.claimed(connected.provider.verify_proof());
+        let credentials = credentials.clone().with_proof(proof);
+        let verified = connected.provider.authenticate(&credentials, freshness).await;
         let principal = verified.map_err(|AuthnFailure { error, client }| Unauthenticated {
-            error,
+            // The token is good, and what is wrong with the proof says more.
+            error: match (error, fault) {
+                (AuthnError::Rejected(Rejection::SenderConstrained), Some(fault)) => fault.into(),
+                (error, _) => error,
+            },
             provider: client.is_some().then(|| connected.name.clone()),
             client,
         })?;
@@ -359,8 +375,8 @@ impl Authenticator {
             slot = CacheSlot::of(self.verified.0.insert(entry, now));
         }
         // The parsed parts of the token are not kept with the request.
-        let credentials = Credentials::bearer(credentials.token.clone()).with_proof(credentials.proof);
-        self.check_revocations(principal, credentials, AuthenticatedAt { at: now, slot })
+        let credentials = Credentials::bearer(credentials.token.clone());
+        self.check_request(connected, principal, credentials, evidence, AuthenticatedAt { at: now, slot })
     }
 
     /// Checks again whether a principal that was authenticated before is revoked: for streams that stay open. Does not
@@ -379,7 +395,8 @@ impl Authenticator {
         Some((connected.id, connected.provider.epoch()))
     }
 
-    /// Verifies the token of an open stream again, as its provider is now. The cache answers where it can.
+    /// Verifies the token of an open stream again, as its provider is now. The cache answers where it can. The proof that
+    /// opened the stream holds until its end.
     ///
     /// # Errors
     /// As [`Authenticator::authenticate`].
@@ -387,24 +404,30 @@ impl Authenticator {
         if self.cached(credentials.token.as_bytes(), self.clock.now()).is_some() {
             return Ok(());
         }
-        self.verify(credentials, Freshness::Cached).await.map(drop).map_err(|refused| refused.error)
+        let evidence = Evidence::proven(credentials.proof);
+        let verified = self.verify(credentials, Freshness::Cached, &evidence).await;
+        verified.map(drop).map_err(|refused| refused.error)
     }
 
-    /// Checks the revocations, on every request, whether or not the token was cached.
-    fn check_revocations(
+    /// Makes the checks of every request, whether or not its token was cached (T2.14): the proof of possession and the
+    /// revocations.
+    fn check_request(
         &self,
+        connected: &Connected,
         principal: Principal,
         credentials: Credentials,
+        evidence: &Evidence,
         at: AuthenticatedAt,
     ) -> Result<Authenticated, Unauthenticated> {
-        // A principal from the cache is bound to the same keys as at first (T2.14).
-        let proven = if principal.binding().is_proven_by(&credentials.proof) {
-            Ok(())
-        } else {
-            Err(Rejection::SenderConstrained.into())
-        };
-        match proven.and_then(|()| self.revocations.check(&principal, &credentials, at.at)) {
-            Ok(()) => Ok(Authenticated { principal, credentials, at }),
+        let verifier = connected.provider.verify_proof();
+        let token = credentials.token.as_bytes();
+        let checked =
+            evidence.check(&principal, token, verifier, &self.verified.1, at.at).and_then(|proof| {
+                self.revocations.check(&principal, &credentials, at.at)?;
+                Ok(proof)
+            });
+        match checked {
+            Ok(proof) => Ok(Authenticated { principal, credentials: credentials.with_proof(proof), at }),
             Err(error) => {
                 let provider = Some(principal.provider().clone());
                 Err(Unauthenticated { error, provider, client: principal.client().cloned() })
@@ -412,11 +435,26 @@ impl Authenticator {
         }
     }
 
-    fn cached(&self, token: &[u8], now: Timestamp) -> Option<Arc<Entry>> {
+    /// Returns the algorithms of DPoP proofs for a challenge: those of the providers that advertise DPoP, or of all
+    /// providers for a request that has to do with DPoP already. Nothing if there are none.
+    pub(crate) fn dpop_algorithms(&self, is_advertised: bool) -> Option<Box<str>> {
+        let verifiers = self.providers.iter().filter_map(|connected| connected.provider.verify_proof());
+        let mut names: Vec<&str> = Vec::new();
+        for verifier in verifiers.filter(|verifier| !is_advertised || verifier.is_advertised()) {
+            for name in verifier.algorithms().split(' ') {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        (!names.is_empty()).then(|| names.join(" ").into())
+    }
+
+    fn cached(&self, token: &[u8], now: Timestamp) -> Option<(Arc<Entry>, &Connected)> {
         let entry = self.verified.0.find(token)?;
         let connected = self.providers.iter().find(|connected| connected.id == entry.provider)?;
         let holds = connected.provider.epoch() == entry.epoch && now < entry.principal.cache_until();
-        holds.then_some(entry)
+        holds.then_some((entry, connected))
     }
 }
 

@@ -13,7 +13,7 @@ use poem::Response;
 use scopegate_provider::{AuthnError, Outage, Rejection, Scope, ScopeSet, Span};
 use serde::Serialize;
 
-use self::challenge::Challenge;
+use self::challenge::{Challenge, DpopChallenge};
 #[cfg(feature = "server")]
 pub use self::page::{ProblemPage, accepts_html};
 use crate::{
@@ -32,6 +32,10 @@ pub enum ErrorCode {
     InvalidToken,
     /// The token is good and not enough: 403.
     InsufficientScope,
+    /// The DPoP proof is missing or does not hold: 401 (RFC 9449).
+    InvalidDpopProof,
+    /// The DPoP proof needs a nonce: 401 (RFC 9449).
+    UseDpopNonce,
     /// The user has to sign in again, or by stronger means: 401 (RFC 9470).
     InsufficientUserAuthentication,
     /// The server cannot decide now: 503 (RFC 6749, section 4.1.2.1).
@@ -45,6 +49,8 @@ impl ErrorCode {
             Self::InvalidRequest => "invalid_request",
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
+            Self::InvalidDpopProof => "invalid_dpop_proof",
+            Self::UseDpopNonce => "use_dpop_nonce",
             Self::InsufficientUserAuthentication => "insufficient_user_authentication",
             Self::TemporarilyUnavailable => "temporarily_unavailable",
         }
@@ -54,6 +60,8 @@ impl ErrorCode {
     fn of(reason: Reason) -> Option<Self> {
         match reason {
             Reason::NoToken | Reason::NoClient => None,
+            Reason::InvalidDpopProof => Some(Self::InvalidDpopProof),
+            Reason::UseDpopNonce => Some(Self::UseDpopNonce),
             Reason::InsufficientUserAuthentication => Some(Self::InsufficientUserAuthentication),
             Reason::InsufficientScope
             | Reason::RoleMissing
@@ -85,6 +93,7 @@ pub struct Problem {
     missing_scopes: Box<[Scope]>,
     challenge: Option<Box<Challenge>>,
     retry_after: Option<Duration>,
+    dpop_nonce: Option<Box<str>>,
     allow: Box<[Method]>,
     pages: Option<Box<HeaderMap>>,
 }
@@ -119,6 +128,7 @@ impl Problem {
             missing_scopes: Box::default(),
             challenge: is_challenged.then(Box::default),
             retry_after: None,
+            dpop_nonce: None,
             allow: Box::default(),
             pages: None,
         }
@@ -132,7 +142,11 @@ impl Problem {
     /// Creates the answer to a bad token: 401 `invalid_token`, or 403 where only a fresh answer about it cannot be had.
     pub fn rejected(rejection: &Rejection, scope: Option<ScopeSet>) -> Self {
         let scope = scope.filter(|_| *rejection != Rejection::FreshnessUnavailable);
-        Self::new(rejection.into(), rejection.to_string()).with_scope(scope)
+        let problem = Self::new(rejection.into(), rejection.to_string()).with_scope(scope);
+        match rejection {
+            Rejection::NonceRequired { nonce } => Self { dpop_nonce: Some(nonce.clone()), ..problem },
+            _ => problem,
+        }
     }
 
     /// Creates the answer to an outage: 503 with `Retry-After` (invariant 9).
@@ -177,13 +191,19 @@ impl Problem {
         self
     }
 
-    /// Adds a challenge of the scheme `DPoP` with these algorithms, behind the one of `Bearer` (RFC 9449, section 7.1).
+    /// Adds a challenge of the scheme `DPoP` with these algorithms, behind the one of `Bearer` (RFC 9449, section 7.1). The
+    /// error belongs to the scheme with which the token was sent: `was_used` if that was `DPoP`.
     #[must_use]
-    pub fn with_dpop(mut self, algorithms: &str) -> Self {
+    pub fn with_dpop(mut self, algorithms: &str, was_used: bool) -> Self {
         if let Some(challenge) = &mut self.challenge {
-            challenge.dpop = Some(algorithms.to_owned());
+            challenge.dpop = Some(DpopChallenge { algorithms: algorithms.to_owned(), was_used });
         }
         self
+    }
+
+    /// Returns `true` if the response tells the client how to authenticate.
+    pub(crate) fn is_challenge(&self) -> bool {
+        self.challenge.is_some()
     }
 
     /// Adds the CORS headers of the response (the Fetch standard, CORS protocol).
@@ -303,6 +323,10 @@ impl Problem {
                 header::RETRY_AFTER,
                 HeaderValue::from(u64::try_from(after.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)),
             );
+        }
+        let nonce = self.dpop_nonce.as_deref().and_then(|nonce| HeaderValue::from_str(nonce).ok());
+        if let Some(nonce) = nonce {
+            headers.insert("dpop-nonce", nonce);
         }
         let allow = self.allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
         if let Some(allow) = HeaderValue::from_str(&allow).ok().filter(|_| !self.allow.is_empty()) {

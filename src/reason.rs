@@ -154,6 +154,8 @@ reasons! {
         "Use the characters that RFC 6749, section 3.3, allows.";
     InvalidToken = "invalid_token", UNPROCESSABLE_ENTITY, "The text is not a token",
         "Send the token alone, without `Bearer`.";
+    InvalidDpopProof = "invalid_dpop_proof", UNAUTHORIZED, "The DPoP proof is missing or not accepted",
+        "Make a new proof for each request, with its method, its URL, the time and the hash of the token.";
     IrregularPath = "irregular_path", BAD_REQUEST, "The path can be read in several ways",
         "Send a regular path, or let the route `accept` the irregularity that the description names.";
     IssuedInFuture = "issued_in_future", UNAUTHORIZED, "The token was issued in the future",
@@ -292,6 +294,8 @@ reasons! {
         "Try again later; the log has the cause.";
     TokenEnded = "token_ended", UNAUTHORIZED, "The token ended during the exchange",
         "Get a new token.";
+    TokenNotBound = "token_not_bound", UNAUTHORIZED, "The token was sent with the scheme DPoP and is not bound to a key",
+        "Send the token with `Bearer`, or request one that is bound to the key.";
     TokenTooLong = "token_too_long", UNAUTHORIZED, "The token is too long",
         "Have the provider issue shorter tokens, or raise `server.limits.token`.";
     TooLarge = "too_large", PAYLOAD_TOO_LARGE, "The import is too large",
@@ -332,6 +336,8 @@ reasons! {
         "Look at the upstream and its `url`.";
     UpstreamUnsendable = "upstream_unsendable", INTERNAL_SERVER_ERROR, "The request cannot be sent to the upstream",
         "Report it with the request id.";
+    UseDpopNonce = "use_dpop_nonce", UNAUTHORIZED, "The DPoP proof needs a nonce of this server",
+        "Make a new proof with the nonce of the header `DPoP-Nonce`.";
     UserInfo = "user_info", BAD_REQUEST, "The host contains user information",
         "Remove what stands before `@`.";
     UserRequired = "user_required", FORBIDDEN, "The route requires the sign-in of a person",

@@ -18,7 +18,7 @@ pub(crate) use self::{
 use crate::{
     authenticator::{Authenticator, AuthenticatorError, VerifiedTokens},
     config::{Config, ProviderConfig},
-    gate::{Cors, GateSettings, MetadataPlace, State, effective_policy},
+    gate::{Cors, GateSettings, PublicOrigin, State, effective_policy},
     policy::PolicyError,
     store::{OpenError, Store},
     telemetry::{LiveDecisions, Metrics, metrics::TimedOffload},
@@ -101,12 +101,12 @@ impl Runtime {
     }
 
     /// Builds the state of a gate from the configuration and the store, and returns with it the stored entries that
-    /// conflict with the file and are ignored. Challenges point to `resource_metadata`.
+    /// conflict with the file and are ignored. Clients reach the gate at `public_origin`.
     fn state(
         &self,
         connections: &[Connection],
         config: &Config,
-        resource_metadata: MetadataPlace,
+        public_origin: PublicOrigin,
     ) -> Result<(State, Vec<PolicyError>), AuthenticatorError> {
         let connected = connections.iter().map(|connection| connection.connected.clone()).collect();
         let store = Arc::new(self.store.clone());
@@ -114,7 +114,7 @@ impl Runtime {
         let effective = effective_policy(&config.rules.definition, &self.store.policy());
         let settings = GateSettings {
             token_limit: config.server.limits.token.get(),
-            resource_metadata,
+            public_origin,
             cors: Cors::new(config.cors.clone(), &config.server.request_id.0),
             trusted_proxies: config.server.trusted_proxies.clone(),
         };

@@ -5,13 +5,16 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
-use scopegate_provider::{Issuer, Scope};
+use scopegate_provider::{Issuer, ProviderName, Scope};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    gate::{Gate, RESOURCE_METADATA, State, mint::KeyRing},
-    policy::{PathPattern, RawTarget, Route, Scheme, Segment, Target, TokenUse},
+    gate::{Gate, RESOURCE_METADATA, State, mint::KeyRing, peer_scheme},
+    policy::{
+        Alternative, PathPattern, RawTarget, Route, Scheme, Segment, Target, TokenUse,
+        settings::ProofRequirement,
+    },
     problem::Problem,
     reason::Reason,
 };
@@ -55,6 +58,10 @@ struct Document {
     resource_name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_documentation: Option<Box<str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dpop_signing_alg_values_supported: Vec<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dpop_bound_access_tokens_required: bool,
 }
 
 impl ResourceMetadata {
@@ -64,32 +71,59 @@ impl ResourceMetadata {
         let facts = Facts { public_url: public_url.into(), documentation: documentation.map(Into::into) };
         let root = {
             let state = gate.current();
-            json(&facts.document(&state, "", wanting(&state, &[])))
+            let wanting: Vec<&Route> = wanting(&state, &[]).collect();
+            json(&facts.document(&state, "", &wanting))
         };
         Self { gate, facts, root: root.into() }
     }
 
-    /// The document of the resource at this path; none if nothing there wants a token.
-    fn below(&self, path: &str) -> Option<Document> {
-        let resource = resource(path)?;
+    /// Returns the document of the resource at this path of `origin`, or of the public URL; `None` if nothing there needs
+    /// a token. Its `resource` repeats the path byte for byte, as clients compare it.
+    fn find(&self, path: &str, origin: Option<&str>) -> Option<Document> {
+        let resource = resource(if path.is_empty() { "/" } else { path })?;
         let segments: Vec<&str> = resource.segments().collect();
         let state = self.gate.current();
-        let mut wanting = wanting(&state, &segments).peekable();
-        wanting.peek()?;
-        Some(self.facts.document(&state, resource.normal_path(), wanting))
+        let wanting: Vec<&Route> = wanting(&state, &segments).collect();
+        if wanting.is_empty() && !path.is_empty() {
+            return None;
+        }
+        let facts = match origin {
+            Some(origin) => &Facts { public_url: origin.into(), ..self.facts.clone() },
+            None => &self.facts,
+        };
+        Some(facts.document(&state, path, &wanting))
+    }
+
+    /// Returns the URL at which a trusted proxy received the request, if no public URL is configured.
+    fn forwarded_url(&self, request: &Request) -> Option<String> {
+        let state = self.gate.current();
+        let settings = state.settings();
+        if !settings.public_origin.at_callers_host {
+            return None;
+        }
+        let scheme = peer_scheme(request);
+        let origin =
+            settings.trusted_proxies.origin(request.remote_addr(), scheme, request.headers()).ok()?;
+        Some(format!("{}://{}", origin.scheme, origin.host?.to_str().ok()?))
     }
 }
 
 impl Facts {
-    fn document<'r>(&self, state: &State, path: &str, wanting: impl Iterator<Item = &'r Route>) -> Document {
+    fn document(&self, state: &State, path: &str, wanting: &[&Route]) -> Document {
+        let algorithms = state.authenticator().dpop_algorithms(true);
         let host = self.public_url.rsplit('/').next().unwrap_or_default();
         Document {
             resource: format!("{}{path}", self.public_url),
-            authorization_servers: issuers(state),
-            scopes_supported: wanting.flat_map(|route| route.rule().scopes().cloned()).collect(),
+            authorization_servers: issuers(state, wanting),
+            scopes_supported: wanting.iter().flat_map(|route| route.rule().scopes().cloned()).collect(),
             bearer_methods_supported: ["header"],
             resource_name: format!("{host}{path}"),
             resource_documentation: self.documentation.clone(),
+            dpop_signing_alg_values_supported: algorithms
+                .iter()
+                .flat_map(|names| names.split(' ').map(str::to_owned))
+                .collect(),
+            dpop_bound_access_tokens_required: wanting.iter().all(|route| requires_dpop(route)),
         }
     }
 }
@@ -99,10 +133,11 @@ impl Endpoint for ResourceMetadata {
 
     async fn call(&self, request: Request) -> Result<Response> {
         let path = request.uri().path().strip_prefix(RESOURCE_METADATA).unwrap_or_default();
-        if path.is_empty() {
+        let forwarded = self.forwarded_url(&request);
+        if path.is_empty() && forwarded.is_none() {
             return Ok(public(self.root.to_string(), METADATA_AGE));
         }
-        let document = self.below(path).ok_or_else(|| {
+        let document = self.find(path, forwarded.as_deref()).ok_or_else(|| {
             Problem::new(
                 Reason::NoSuchResource,
                 "nothing at this path wants a token: it is no protected resource",
@@ -140,9 +175,31 @@ fn reaches_below(pattern: &PathPattern, segments: &[&str]) -> bool {
     long_enough && pattern.segments().iter().zip(segments).all(fits)
 }
 
-fn issuers(state: &State) -> Vec<Issuer> {
-    let providers = state.authenticator().providers().iter();
-    providers.flat_map(|connected| connected.provider().issuers().iter().cloned()).collect()
+/// Returns the issuers of the providers that one of the rules admits: those that a rule names first, in its order.
+fn issuers(state: &State, wanting: &[&Route]) -> Vec<Issuer> {
+    let mut named: Vec<&ProviderName> = Vec::new();
+    let mut admits_all = wanting.is_empty();
+    for route in wanting {
+        let alternatives = route.rule().alternatives();
+        admits_all |= alternatives.is_empty();
+        for alternative in alternatives {
+            admits_all |= alternative.providers.is_empty();
+            named.extend(
+                alternative.providers.iter().filter(|name| !named.contains(name)).collect::<Vec<_>>(),
+            );
+        }
+    }
+    let connected = state.authenticator().providers();
+    let preferred = named.iter().filter_map(|name| connected.iter().find(|found| found.name() == *name));
+    let others = connected.iter().filter(|found| admits_all && !named.contains(&found.name()));
+    preferred.chain(others).flat_map(|found| found.provider().issuers().iter().cloned()).collect()
+}
+
+/// Returns `true` if each way to satisfy the rule needs a token that is bound to a DPoP key.
+fn requires_dpop(route: &Route) -> bool {
+    let alternatives = route.rule().alternatives();
+    let requires = |alternative: &Alternative| alternative.proof == Some(ProofRequirement::Dpop);
+    !alternatives.is_empty() && alternatives.iter().all(requires)
 }
 
 /// `GET /.well-known/jwks.json`: the keys that minted tokens verify by (RFC 7517, section 5).
@@ -313,9 +370,19 @@ mod tests {
         client.get(RESOURCE_METADATA).send().await.assert_status_is_ok();
     }
 
+    /// T1.2: the resource is the path as it was asked for, byte for byte.
+    #[tokio::test]
+    async fn the_resource_repeats_the_path_byte_for_byte() {
+        for path in ["/items", "/items/", "/items/%7Ea", "/items/caf%c3%a9"] {
+            let expected = format!("https://api.example{path}");
+            assert_eq!(read(path).await.unwrap()["resource"], expected.as_str());
+        }
+    }
+
+    /// T1.9: an unknown or irregular path is no resource.
     #[tokio::test]
     async fn what_wants_no_token_is_no_protected_resource() {
-        for path in ["/public", "/nowhere", "/items/..", "/items%2F7", "x"] {
+        for path in ["/public", "/nowhere", "/items/..", "/items%2F7", "/items//7", "/items/%2e%2e/x", "x"] {
             assert_eq!(read(path).await, None, "{path}");
         }
     }

@@ -32,7 +32,7 @@ use crate::{
         own_endpoints::{Handler, Reach, ServedEndpoint},
     },
     gate::{
-        GateEndpoint, Guard, IdentityError, MetadataPlace, RESOURCE_METADATA, TrustedProxies,
+        GateEndpoint, Guard, IdentityError, PublicOrigin, TrustedProxies,
         forward_auth::{
             Caddy, CheckService, Envoy, ForwardAuth, Haproxy, Nginx, NginxProblem, Traefik,
             grpc::{Authorization, EnvoyGrpc},
@@ -47,10 +47,10 @@ use crate::{
     upstream::{UpstreamSettings, Upstreams},
 };
 
-/// Returns the URL of the protected resource's metadata, if callers certainly reach it.
-pub(super) fn resource_metadata(public: &PublicEndpoint, config: &Config) -> MetadataPlace {
-    let url = public.is_certain.then(|| format!("{}{RESOURCE_METADATA}", public.public_url).into());
-    MetadataPlace { url, at_callers_host: config.server.public_url.is_none() }
+/// Returns the origin at which callers reach this server, if that is certain.
+pub(super) fn public_origin(public: &PublicEndpoint, config: &Config) -> PublicOrigin {
+    let url = public.is_certain.then(|| public.public_url.as_str().into());
+    PublicOrigin { url, at_callers_host: config.server.public_url.is_none() }
 }
 
 /// The endpoint behind scopegate's own ones on the main listener.

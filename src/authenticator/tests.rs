@@ -218,11 +218,13 @@ async fn a_revocation_is_heeded_for_a_token_that_is_known() {
     let after = Authenticator::new(providers, tokens, Arc::new(AllRevoked), house.clock.clone()).unwrap();
     let refused = after.authenticate(&jwt("a"), Freshness::Cached).await.unwrap_err();
     assert_eq!(refused, AuthnError::Rejected(Rejection::Revoked));
-    let Lookup::Cached(cached) = after.lookup(jwt("a").token.as_bytes(), Freshness::Cached) else {
+    let Lookup::Cached(cached) =
+        after.lookup(jwt("a").token.as_bytes(), Freshness::Cached, &Evidence::default())
+    else {
         panic!("the token is cached")
     };
     assert!(cached.unwrap_err().provider.is_some(), "the provider verified it");
-    let refused = after.verify(&jwt("x"), Freshness::Cached).await.unwrap_err();
+    let refused = after.verify(&jwt("x"), Freshness::Cached, &Evidence::default()).await.unwrap_err();
     assert!(refused.provider.is_none(), "no provider verified it");
 }
 

@@ -10,15 +10,15 @@ use super::{
     cors::{self, CorsDecision},
     decision::{Answer, Decided, Permit, Refusal},
     request::{
-        Incoming,
+        Incoming, proof,
         site::is_same_origin,
         subprotocol::{self, Subprotocols},
         token::{BearerError, RawToken, authorization, in_cookie, in_header},
     },
-    state::State,
+    state::{Called, State},
 };
 use crate::{
-    authenticator::{Authenticated, Lookup, Unauthenticated},
+    authenticator::{Authenticated, Evidence, Lookup, TokenScheme, Unauthenticated},
     policy::{CallerAt, Decision, Denial, Refused, Resolved, Route, Target, TokenUse, settings::TokenSource},
     problem::Problem,
     reason::Reason,
@@ -61,14 +61,23 @@ pub(super) fn authorize(state: &Arc<State>, request: &impl Incoming) -> Authoriz
     let target = if state.policy().reads_mcp() { target.with_mcp(request.headers()) } else { target };
     let routes = find_routes(state, request.own_route(), &target);
     let cors = cors_decision(state, &routes, request);
-    let answer = match decide_at_once(state, routes, request) {
+    let answer = match decide_at_once(state, routes, &target, request) {
         Ok(Progress::Permitted(permit)) => Answer::Permitted(permit),
         Ok(Progress::Unverified(unverified)) => {
             let own_route = request.own_route().cloned();
             let verified = verify(Arc::clone(state), target, own_route, unverified, cors, started);
             return Authorization::Pending(Box::pin(verified));
         }
-        Err(refusal) => Answer::Refused(refusal),
+        Err(refusal) => {
+            let sent = authorization(request.headers()).ok().flatten();
+            let called = Called {
+                target: &target,
+                own_route: request.own_route(),
+                scheme: sent.map_or(TokenScheme::Bearer, |token| token.scheme()),
+                forwarded: request.forwarded_authority(&state.settings().trusted_proxies),
+            };
+            Answer::Refused(state.challenged(refusal, &called))
+        }
     };
     state.observe(started);
     Authorization::Ready(Decided { target: Some(target), answer, cors })
@@ -83,7 +92,10 @@ enum Progress {
 /// A token that has to be verified.
 struct Unverified {
     credentials: Credentials,
+    evidence: Evidence,
     subprotocols: Subprotocols,
+    /// The host and port that a trusted proxy says the client called.
+    forwarded: Option<Box<[u8]>>,
 }
 
 /// The token of a request, and the treatment of the subprotocols that it may have been among.
@@ -96,6 +108,7 @@ struct Presented<'r> {
 fn decide_at_once<'s>(
     state: &'s State,
     routes: Result<Resolved<'s>, Refused<'s>>,
+    target: &Target,
     request: &impl Incoming,
 ) -> Result<Progress, Box<Refusal>> {
     let routes = usable(state, routes, request.own_route())?;
@@ -103,14 +116,17 @@ fn decide_at_once<'s>(
     let Some(token) = token else {
         return permit(state, &routes, None, subprotocols).map(Progress::Permitted);
     };
-    match state.authenticator().lookup(token.as_bytes(), freshness(&routes)) {
+    let evidence = proof::evidence(state, request, target, token.scheme());
+    match state.authenticator().lookup(token.as_bytes(), freshness(&routes), &evidence) {
         Lookup::Cached(Ok(caller)) => {
             permit(state, &routes, Some(caller), subprotocols).map(Progress::Permitted)
         }
-        Lookup::Cached(Err(error)) => Err(unauthenticated(state, error, &routes)),
+        Lookup::Cached(Err(error)) => Err(unauthenticated(error, &routes)),
         Lookup::Unverified => {
-            let token = token.parse().map_err(|error| refuse(state, error.into(), routes.route()))?;
-            Ok(Progress::Unverified(Unverified { credentials: Credentials::bearer(token), subprotocols }))
+            let token = token.parse().map_err(|error| refuse(error.into(), routes.route()))?;
+            let credentials = Credentials::bearer(token);
+            let forwarded = request.forwarded_authority(&state.settings().trusted_proxies).map(Into::into);
+            Ok(Progress::Unverified(Unverified { credentials, evidence, subprotocols, forwarded }))
         }
     }
 }
@@ -124,18 +140,25 @@ async fn verify(
     cors: CorsDecision,
     started: Option<Instant>,
 ) -> Decided {
-    let Unverified { credentials, subprotocols } = unverified;
+    let Unverified { credentials, evidence, subprotocols, forwarded } = unverified;
     // The routes borrow the policy, so that they are looked up again rather than kept: the policy is the same.
     let routes = find_routes(&state, own_route.as_ref(), &target);
     let permitted = match usable(&state, routes, own_route.as_ref()) {
-        Ok(routes) => match state.authenticator().verify(&credentials, freshness(&routes)).await {
+        Ok(routes) => match state.authenticator().verify(&credentials, freshness(&routes), &evidence).await {
             Ok(caller) => permit(&state, &routes, Some(caller), subprotocols),
-            Err(error) => Err(unauthenticated(&state, error, &routes)),
+            Err(error) => Err(unauthenticated(error, &routes)),
         },
         Err(refusal) => Err(refusal),
     };
     state.observe(started);
-    let answer = permitted.map_or_else(Answer::Refused, Answer::Permitted);
+    let called = Called {
+        target: &target,
+        own_route: own_route.as_ref(),
+        scheme: evidence.scheme,
+        forwarded: forwarded.as_deref(),
+    };
+    let answer = permitted
+        .map_or_else(|refusal| Answer::Refused(state.challenged(refusal, &called)), Answer::Permitted);
     Decided { target: Some(target), answer, cors }
 }
 
@@ -161,8 +184,7 @@ fn preflight(state: &State, request: &impl Incoming) -> Option<Answer> {
         {
             return Err(Refusal::from(&refused).into());
         }
-        cors.preflight(&routes, &announced, decision)
-            .map_err(|problem| refuse(state, problem, routes.route()))
+        cors.preflight(&routes, &announced, decision).map_err(|problem| refuse(problem, routes.route()))
     });
     Some(answer.map_or_else(Answer::Refused, |preflight| Answer::Preflight(preflight.into())))
 }
@@ -223,7 +245,7 @@ fn credentials<'r>(
         return Ok(Presented { token: None, subprotocols });
     }
     let token = one_token(routes, headers, searched);
-    let token = token.map_err(|error| refuse(state, error.into(), routes.route()))?;
+    let token = token.map_err(|error| refuse(error.into(), routes.route()))?;
     let limit = state.settings().token_limit;
     let checked = match &token {
         Some(token) if token.as_bytes().len() > limit => {
@@ -233,7 +255,7 @@ fn credentials<'r>(
         Some(RawToken::Cookie(_)) => check_site(state, request),
         _ => Ok(()),
     };
-    checked.map_err(|problem| refuse(state, problem, routes.route()))?;
+    checked.map_err(|problem| refuse(problem, routes.route()))?;
     let held = matches!(token, Some(RawToken::Subprotocol(_)));
     Ok(Presented { token, subprotocols: if held { Subprotocols::HeldTheToken } else { subprotocols } })
 }
@@ -296,18 +318,16 @@ fn permit(
             let (credentials, authenticated) = caller.map(|caller| (caller.credentials, caller.at)).unzip();
             Ok(Permit { principal, credentials, route, options, target: None, authenticated, subprotocols })
         }
-        Decision::Deny(refused) => {
-            Err(state.with_metadata(Refusal::from(&refused)).of(principal.as_ref()).into())
-        }
+        Decision::Deny(refused) => Err(Refusal::from(&refused).of(principal.as_ref()).into()),
     }
 }
 
-fn unauthenticated(state: &State, error: Unauthenticated, routes: &Resolved<'_>) -> Box<Refusal> {
+fn unauthenticated(error: Unauthenticated, routes: &Resolved<'_>) -> Box<Refusal> {
     let Unauthenticated { error, provider, client } = error;
     let problem = Problem::authentication(&error, routes.route().rule().smallest_scopes());
-    Refusal { provider, client, ..*refuse(state, problem, routes.route()) }.into()
+    Refusal { provider, client, ..*refuse(problem, routes.route()) }.into()
 }
 
-fn refuse(state: &State, problem: Problem, route: &Route) -> Box<Refusal> {
-    state.with_metadata(Refusal { route: Some(route.label().clone()), ..Refusal::unrouted(problem) }).into()
+fn refuse(problem: Problem, route: &Route) -> Box<Refusal> {
+    Refusal { route: Some(route.label().clone()), ..Refusal::unrouted(problem) }.into()
 }

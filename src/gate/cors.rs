@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The response headers that pages of other origins may read besides those of the Fetch standard.
-const EXPOSED: &str = "www-authenticate, retry-after, link, location";
+const EXPOSED: &str = "www-authenticate, dpop-nonce, retry-after, link, location";
 
 /// The CORS settings of a gate, for routes that have none of their own.
 #[derive(Debug, Clone)]

@@ -12,12 +12,15 @@ mod effective_policy;
 mod fronts;
 mod identity;
 mod request;
+mod resources;
 mod state;
 
 #[cfg(feature = "tower")]
 pub use self::fronts::tower;
 #[cfg(feature = "server")]
 pub use self::fronts::{forward_auth, proxy};
+#[cfg(feature = "server")]
+pub(crate) use self::request::trust::peer_scheme;
 pub use self::{
     cors::Cors,
     decision::{Permit, Refusal},
@@ -35,10 +38,13 @@ pub use self::{
         token::{BearerError, bearer},
         trust::{ForwardedError, Network, NetworkError, Origin, TrustedProxies},
     },
-    state::{Gate, GateSettings, MetadataPlace, RESOURCE_METADATA, State},
+    resources::{PublicOrigin, RESOURCE_METADATA},
+    state::{Gate, GateSettings, State},
 };
 #[cfg(feature = "server")]
-pub(crate) use self::{fronts::middleware::check_form, identity::identities, request::site::is_same_origin};
+pub(crate) use self::{
+    fronts::middleware::check_form, identity::identities, request::site::is_same_origin, state::Called,
+};
 
 #[cfg(test)]
 mod tests;

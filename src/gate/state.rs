@@ -4,10 +4,17 @@ use std::{any::Any, fmt, sync::Arc, time::Instant};
 
 use arc_swap::ArcSwap;
 
-use super::{cors::Cors, decision::Refusal, request::trust::TrustedProxies};
+use super::{
+    cors::Cors,
+    decision::Refusal,
+    request::trust::TrustedProxies,
+    resources::{PublicOrigin, metadata_url},
+};
 use crate::{
-    authenticator::Authenticator,
-    policy::{Policy, Scheme},
+    authenticator::{Authenticator, TokenScheme},
+    policy::{Policy, Route, Target},
+    problem::Problem,
+    reason::Reason,
     telemetry::{Metrics, metrics::OpenStreams},
 };
 
@@ -33,37 +40,36 @@ pub struct State {
     metrics: Option<Arc<Metrics>>,
 }
 
-/// Path of the protected resource's metadata, at the root whatever the base path is (RFC 9728, section 3; RFC 8615,
-/// section 3).
-pub const RESOURCE_METADATA: &str = "/.well-known/oauth-protected-resource";
-
-/// The place of the protected resource's metadata.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MetadataPlace {
-    /// The URL, if it is known.
-    pub url: Option<Box<str>>,
-    /// The host that a trusted proxy names takes precedence: no `server.public_url` is configured.
-    pub at_callers_host: bool,
-}
-
 /// Settings of a gate.
 #[derive(Debug, Clone)]
 pub struct GateSettings {
     /// The longest token in bytes (`server.limits.token`).
     pub token_limit: usize,
-    /// The place of the protected resource's metadata, for challenges (RFC 9728).
-    pub resource_metadata: MetadataPlace,
+    /// The origin at which clients reach the gate. Challenges point there (RFC 9728), and proofs are made for it (RFC 9449).
+    pub public_origin: PublicOrigin,
     /// The CORS settings of routes that have none of their own.
     pub cors: Cors,
     /// The proxies whose forwarded headers are believed (`server.trusted_proxies`).
     pub trusted_proxies: TrustedProxies,
 }
 
+/// The call that a challenge answers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Called<'r> {
+    pub(crate) target: &'r Target,
+    /// The route of the endpoint, if the policy does not decide about it.
+    pub(crate) own_route: Option<&'r Arc<Route>>,
+    /// The scheme with which the token was sent.
+    pub(crate) scheme: TokenScheme,
+    /// The host and port that a trusted proxy says the client called.
+    pub(crate) forwarded: Option<&'r [u8]>,
+}
+
 impl Default for GateSettings {
     fn default() -> Self {
         Self {
             token_limit: 16 * 1024,
-            resource_metadata: MetadataPlace::default(),
+            public_origin: PublicOrigin::default(),
             cors: Cors::default(),
             trusted_proxies: TrustedProxies::default(),
         }
@@ -103,26 +109,35 @@ impl State {
         self.cors_enabled.then_some(&self.settings.cors)
     }
 
-    /// Adds the URL of the resource's metadata to the challenge of a refusal.
-    pub(super) fn with_metadata(&self, refusal: Refusal) -> Refusal {
-        match &self.settings.resource_metadata.url {
-            Some(url) => Refusal { problem: refusal.problem.with_resource_metadata(url), ..refusal },
-            None => refusal,
+    /// Completes the challenge of a problem: the only place that does. It gets the URL of the metadata of the resource that
+    /// was called, and the algorithms of DPoP proofs where proofs are accepted.
+    pub(crate) fn with_challenge(&self, problem: Problem, called: &Called<'_>) -> Problem {
+        if !problem.is_challenge() {
+            return problem;
         }
+        let Called { target, own_route, scheme, forwarded } = *called;
+        let problem = match self.settings.public_origin.of(target.scheme(), forwarded) {
+            Some(origin) => problem.with_resource_metadata(&metadata_url(&origin, target, own_route)),
+            None => problem,
+        };
+        let needs_proof = matches!(problem.reason(), Reason::SenderConstrained | Reason::ProofRequired);
+        let is_dpop = scheme == TokenScheme::Dpop;
+        match self.authenticator.dpop_algorithms(!is_dpop && !needs_proof) {
+            Some(algorithms) => problem.with_dpop(&algorithms, is_dpop),
+            None => problem,
+        }
+    }
+
+    /// Completes the challenge of a refusal.
+    pub(super) fn challenged(&self, refusal: Box<Refusal>, called: &Called<'_>) -> Box<Refusal> {
+        let Refusal { problem, .. } = &*refusal;
+        let problem = self.with_challenge(problem.clone(), called);
+        Refusal { problem, ..*refusal }.into()
     }
 
     /// Returns the streams that are open, if the node counts them.
     pub(crate) fn streams(&self) -> Option<&Arc<OpenStreams>> {
         self.metrics.as_ref().map(|metrics| &metrics.streams)
-    }
-
-    /// Adds the URL of the resource's metadata at the host that the caller used, as a trusted proxy names it, unless a
-    /// public URL is configured. The proxy routes the URL here.
-    pub(super) fn with_metadata_at(&self, refusal: Refusal, scheme: Scheme, host: &[u8]) -> Refusal {
-        let host = str::from_utf8(host).ok().filter(|_| self.settings.resource_metadata.at_callers_host);
-        let Some(host) = host else { return refusal };
-        let url = format!("{}://{host}{RESOURCE_METADATA}", scheme.as_str());
-        Refusal { problem: refusal.problem.with_resource_metadata(&url), ..refusal }
     }
 
     /// Returns the start of a decision, if decisions are timed.

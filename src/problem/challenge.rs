@@ -18,8 +18,16 @@ pub(super) struct Challenge {
     pub(super) acr_values: Option<String>,
     pub(super) max_age: Option<Duration>,
     pub(super) resource_metadata: Option<String>,
-    /// The algorithms of DPoP proofs, if a proof is accepted.
-    pub(super) dpop: Option<String>,
+    pub(super) dpop: Option<DpopChallenge>,
+}
+
+/// The challenge of the scheme `DPoP`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DpopChallenge {
+    /// The algorithms of proofs, separated by spaces.
+    pub(super) algorithms: String,
+    /// `true` if the token was sent with this scheme, to which the error then belongs (RFC 9449, section 7.2).
+    pub(super) was_used: bool,
 }
 
 impl Challenge {
@@ -29,20 +37,30 @@ impl Challenge {
         let scope = self.scope.as_ref().map(ToString::to_string);
         let max_age = self.max_age.map(|age| age.as_secs().to_string());
         let description = code.map(|_| plain(description));
-        let mut bearer = parameters(&[
+        let of_error = [
             ("error", code),
             ("scope", scope.as_deref()),
             ("acr_values", self.acr_values.as_deref()),
             ("max_age", max_age.as_deref()),
-            ("resource_metadata", self.resource_metadata.as_deref()),
-            ("error_description", description.as_deref()),
-        ]);
+        ];
+        let metadata = ("resource_metadata", self.resource_metadata.as_deref());
+        let described = ("error_description", description.as_deref());
+        let dpop = self.dpop.as_ref().map(|dpop| ("algs", Some(dpop.algorithms.as_str())));
+        let was_used = self.dpop.as_ref().is_some_and(|dpop| dpop.was_used);
+        let [error, scope, acr_values, max_age] = of_error;
+        let mut bearer = if was_used {
+            parameters(&[metadata])
+        } else {
+            parameters(&[error, scope, acr_values, max_age, metadata, described])
+        };
         if bearer.is_empty() {
             // A challenge has at least one parameter (RFC 6750, section 3).
             bearer = parameters(&[("realm", Some("scopegate"))]);
         }
-        let dpop =
-            self.dpop.as_deref().map(|algorithms| parameters(&[("error", code), ("algs", Some(algorithms))]));
+        let dpop = dpop.map(|algorithms| match was_used {
+            true => parameters(&[error, scope, acr_values, max_age, algorithms, described]),
+            false => parameters(&[algorithms]),
+        });
         let dpop = dpop.map(|dpop| format!(", DPoP {dpop}")).unwrap_or_default();
         let value = HeaderValue::from_str(&format!("Bearer {bearer}{dpop}"));
         value.unwrap_or(const { HeaderValue::from_static("Bearer realm=\"scopegate\"") })

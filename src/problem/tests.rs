@@ -63,14 +63,14 @@ fn a_token_for_another_audience_than_the_routes_is_401_invalid_token() {
 /// T0.1: clients read the header up to the first blank, and give up unless that is `Bearer`.
 #[test]
 fn a_dpop_challenge_stands_behind_the_one_of_bearer_in_one_line() {
-    let problem = Problem::no_token(Some(scopes("items"))).with_dpop("ES256 RS256");
+    let problem = Problem::no_token(Some(scopes("items"))).with_dpop("ES256 RS256", false);
     assert_eq!(challenge(&problem), r#"Bearer scope="items", DPoP algs="ES256 RS256""#);
 }
 
 /// T0.2: nginx before 1.23 relays one line of `WWW-Authenticate` only.
 #[test]
 fn all_challenges_are_one_line() {
-    let response = Problem::rejected(&Rejection::Ended, None).with_dpop("ES256").response();
+    let response = Problem::rejected(&Rejection::Ended, None).with_dpop("ES256", false).response();
     assert_eq!(response.headers().get_all("www-authenticate").iter().count(), 1);
 }
 
@@ -104,13 +104,27 @@ fn a_description_contains_nothing_that_looks_like_a_parameter() {
 /// T0.4: no parameter occurs twice in a challenge.
 #[test]
 fn each_parameter_occurs_once_in_its_challenge() {
-    let problem = Problem::rejected(&Rejection::Ended, Some(scopes("items"))).with_dpop("ES256");
+    let problem = Problem::rejected(&Rejection::Ended, Some(scopes("items"))).with_dpop("ES256", false);
     let challenge = challenge(&problem.with_resource_metadata("https://api.example/x"));
     let (bearer, dpop) = challenge.split_once(", DPoP ").unwrap();
     for name in ["error=", "scope=", "resource_metadata=", "error_description="] {
         assert_eq!(bearer.matches(name).count(), 1, "{name} in {bearer}");
     }
-    assert_eq!(dpop, r#"error="invalid_token", algs="ES256""#);
+    assert_eq!(dpop, r#"algs="ES256""#);
+}
+
+/// T0.4: the error belongs to the scheme with which the token was sent, and to no other.
+#[test]
+fn the_error_of_a_dpop_token_stands_in_its_challenge() {
+    let rejection = Rejection::NonceRequired { nonce: "abc".into() };
+    let problem = Problem::rejected(&rejection, Some(scopes("items"))).with_dpop("ES256", true);
+    let problem = problem.with_resource_metadata("https://api.example/x");
+    assert_eq!(
+        challenge(&problem),
+        "Bearer resource_metadata=\"https://api.example/x\", DPoP error=\"use_dpop_nonce\", scope=\"items\", algs=\"ES256\", \
+         error_description=\"the DPoP proof needs the nonce of this server that the header DPoP-Nonce holds\""
+    );
+    assert_eq!(problem.response().headers()["dpop-nonce"], "abc");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use scopegate_provider::{Clock, Settings, SystemClock};
 use super::{Draft, Frontend, Generation, Node, Runtime, RuntimeError, wait_until_ready};
 use crate::{
     config::{ConfigErrors, ConfigSource, Loader, Operations},
-    gate::{Gate, MetadataPlace},
+    gate::{Gate, PublicOrigin},
     providers::Kinds,
 };
 
@@ -155,7 +155,9 @@ impl GateBuilder {
         let config = loader.load_aside(&self.source).await?;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let runtime = Runtime::open(&config, clock).await?;
-        let node = Node::start(runtime, Embedded, config, MetadataPlace::default()).await?;
+        let url = config.server.public_url.as_ref().map(|url| url.to_string().into());
+        let public_origin = PublicOrigin { at_callers_host: url.is_none(), url };
+        let node = Node::start(runtime, Embedded, config, public_origin).await?;
         wait_until_ready(&node.current().connections, READY_TIMEOUT).await;
         Ok(node.gate().clone().with_owner(node))
     }

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 use super::{Connection, Runtime, RuntimeError};
 use crate::{
     config::{Config, ProviderConfig},
-    gate::{Gate, MetadataPlace},
+    gate::{Gate, PublicOrigin},
     policy::PolicyError,
     store::Heads,
 };
@@ -94,7 +94,7 @@ impl<F: Frontend> Node<F> {
         runtime: Runtime,
         frontend: F,
         mut config: Config,
-        resource_metadata: MetadataPlace,
+        public_origin: PublicOrigin,
     ) -> Result<Arc<Self>, F::Error> {
         // Subscribes before anything is read: later changes are noticed.
         let changes = runtime.store.subscribe();
@@ -104,7 +104,7 @@ impl<F: Frontend> Node<F> {
         let boot_config = Arc::new(config);
         let config = boot_config.clone();
         let (state, rejected) =
-            runtime.state(&connections, &config, resource_metadata).map_err(RuntimeError::from)?;
+            runtime.state(&connections, &config, public_origin).map_err(RuntimeError::from)?;
         log_rejected(&rejected, &[]);
         let state = Arc::new(state);
         let gate = Gate::new(state.clone());
@@ -183,9 +183,9 @@ impl<F: Frontend> Node<F> {
             Some(providers) => self.runtime.connect(providers, &earlier.connections).await?,
             None => earlier.connections.clone(),
         };
-        let resource_metadata = self.gate.current().settings().resource_metadata.clone();
+        let public_origin = self.gate.current().settings().public_origin.clone();
         let (state, rejected) =
-            self.runtime.state(&connections, &config, resource_metadata).map_err(RuntimeError::from)?;
+            self.runtime.state(&connections, &config, public_origin).map_err(RuntimeError::from)?;
         log_rejected(&rejected, &earlier.rejected);
         let state = Arc::new(state);
         let draft = Draft {

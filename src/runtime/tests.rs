@@ -41,7 +41,7 @@ async fn node(frontend: &Arc<Endpoints>) -> Arc<Node<Arc<Endpoints>>> {
     let source = ConfigSource::Text { name: "scopegate.yaml".to_owned(), text: CONFIG.to_owned() };
     let config = Loader::new().without_environment().load(&source).unwrap();
     let runtime = Runtime::open(&config, Arc::new(SystemClock::new())).await.unwrap();
-    Node::start(runtime, frontend.clone(), config, MetadataPlace::default()).await.unwrap()
+    Node::start(runtime, frontend.clone(), config, PublicOrigin::default()).await.unwrap()
 }
 
 /// Stores a route without any check, as an earlier version or another program may have.

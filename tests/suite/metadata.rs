@@ -20,16 +20,16 @@ async fn a_refusal_leads_to_the_metadata_and_that_to_issuers_and_scopes() {
     let client = Client::new(&server.url);
     let refused = client.get("/items").await;
     let url = attribute(refused.header("www-authenticate"), "resource_metadata");
-    assert_eq!(url, format!("{}/.well-known/oauth-protected-resource", server.url));
+    assert_eq!(url, format!("{}/.well-known/oauth-protected-resource/items", server.url));
     let token = client.token("", "nobody", "nobody-secret", "").await;
     let lacking = client.get_with("/items", &token).await;
     assert_eq!(attribute(lacking.header("www-authenticate"), "resource_metadata"), url);
 
-    let answer = client.get("/.well-known/oauth-protected-resource").await;
+    let answer = client.get(url.strip_prefix(&server.url).unwrap()).await;
     assert_eq!((answer.status, answer.header("content-type")), (200, "application/json"), "{answer:?}");
     assert_eq!(answer.header("access-control-allow-origin"), "*");
     let metadata = answer.json();
-    assert_eq!(metadata["resource"], server.url);
+    assert_eq!(metadata["resource"], format!("{}/items", server.url), "the URL that was called");
     assert_eq!(metadata["scopes_supported"], json!(["items", "items:write"]));
     let issuer = metadata["authorization_servers"][0].as_str().unwrap();
     let discovered = Client::new(issuer).get("/.well-known/openid-configuration").await;
@@ -77,7 +77,7 @@ routes: [ { match: /**, allow: authenticated, upstream: orders } ]
     let server = Server::in_folder(folder, &["--config", file.to_str().unwrap()], &[]);
     let refused = Client::new(&server.url).get("/a").await;
     let url = attribute(refused.header("www-authenticate"), "resource_metadata");
-    assert_eq!(url, "https://api.example/.well-known/oauth-protected-resource");
+    assert_eq!(url, "https://api.example/.well-known/oauth-protected-resource/a");
     let own = Client::new(&server.url).get("/.well-known/oauth-protected-resource").await;
     assert_eq!(own.json()["resource"], "https://api.example", "{own:?}");
 }

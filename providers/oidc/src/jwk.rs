@@ -1,5 +1,7 @@
 //! One key of a key set: a JWK (RFC 7517) that can check signatures, or the reason why it is left out.
 
+use std::fmt::Write;
+
 use aws_lc_rs::{
     digest,
     error::KeyRejected,
@@ -9,6 +11,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
+use scopegate_provider::Thumbprint;
 use serde_json::{Map, Value};
 
 use crate::algorithm::{Algorithm, KeyType};
@@ -143,6 +146,31 @@ impl std::fmt::Debug for PublicKey {
             .field("algorithms", &algorithms)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns the thumbprint of a public key (RFC 7638): the SHA-256 of its required members in lexicographic order, as they
+/// are written.
+///
+/// # Errors
+/// The reason why the key cannot be used.
+pub(crate) fn thumbprint(jwk: &Map<String, Value>) -> Result<Thumbprint, KeyProblem> {
+    // A key that parses holds base64url in these members, which JSON writes without escapes.
+    Material::parse(jwk)?;
+    let members: &[&'static str] = match text(jwk, "kty")? {
+        "EC" => &["crv", "kty", "x", "y"],
+        "OKP" => &["crv", "kty", "x"],
+        _ => &["e", "kty", "n"],
+    };
+    let mut json = String::from("{");
+    for (index, member) in members.iter().enumerate() {
+        let separator = if index == 0 { "" } else { "," };
+        // A String takes every write.
+        let _ = write!(json, "{separator}\"{member}\":\"{}\"", text(jwk, member)?);
+    }
+    json.push('}');
+    let mut print = [0; 32];
+    print.copy_from_slice(digest::digest(&digest::SHA256, json.as_bytes()).as_ref());
+    Ok(Thumbprint::new(print))
 }
 
 /// The public numbers.

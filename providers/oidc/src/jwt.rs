@@ -132,6 +132,11 @@ impl Jwt {
         KeyReference { kid, x5t, x5t_s256 }
     }
 
+    /// Returns a header parameter. Only the key of a proof is read this way.
+    pub(crate) fn header_parameter(&self, name: &str) -> Option<&Value> {
+        self.header.get(name)
+    }
+
     /// The bytes that the signature covers (RFC 7515, section 5.1, step 8).
     pub(crate) fn signing_input(&self) -> &[u8] {
         self.token.as_bytes().get(..self.encoded.end).unwrap_or_default()

@@ -44,6 +44,7 @@ mod algorithm;
 mod claims;
 mod client;
 mod discovery;
+mod dpop;
 mod http;
 mod interner;
 mod introspection;
@@ -69,6 +70,7 @@ mod workers;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use discovery::{Discovery, DiscoveryError};
+pub use dpop::{Dpop, Nonces};
 pub use http::{BearerFile, DEFAULT_TIMEOUT, Http, HttpSettings, HttpSettingsError, MAX_ANSWER, is_loopback};
 pub use issuers::{IssuerPattern, is_guid};
 pub use jwk::{KeyPrint, KeyProblem, PublicKey};
@@ -79,9 +81,9 @@ pub use provider::OidcProvider;
 pub use rules::{Callers, ClaimsTest, RequiredClaim, TokenRules, TokenType, TokenUse};
 pub use settings::{
     AlgorithmName, AnswerMember, ClaimName, ClientAuthenticationMethod, Common, Domain, DomainError,
-    Endpoint, EventEffect, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List, OpaqueTokens,
-    Preset, PresetKind, PresetSettings, ScopeText, Settings, SettingsError, SharedSignals, TokenUseSetting,
-    Validate, claim_names, claim_paths,
+    DpopSettings, Endpoint, EventEffect, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List,
+    OpaqueTokens, Preset, PresetKind, PresetSettings, ProofSettings, ScopeText, Settings, SettingsError,
+    SharedSignals, TokenUseSetting, Validate, claim_names, claim_paths,
 };
 pub use signer::{Signer, SignerError, SigningAlgorithm, signing_input};
 pub use validate::RequiredMembers;

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use scopegate_provider::{
     AuthnError, AuthnFailure, BearerToken, Clock, ConnectError, Context, Credentials, Freshness, Health,
     Issuer, KeyControl, Offload, Outage, OutageCause, Outline, Principal, Provider, Rejection, RequestToken,
-    RevokeToken, SignIn, Signals, Tell, Timestamp,
+    RevokeToken, SignIn, Signals, Tell, Timestamp, VerifyProof,
 };
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
@@ -27,6 +27,7 @@ use url::Url;
 use self::signals::{TokensSeen, Transmitter};
 use crate::{
     discovery::Discovery,
+    dpop::Dpop,
     introspection::{AnswerBody, Introspector},
     jwt::{Form, Jwt},
     key_set::Candidates,
@@ -51,6 +52,7 @@ pub struct OidcProvider {
     /// One for each place of metadata; an issuer may have several.
     remotes: Vec<Arc<RemoteKeySet>>,
     introspector: Option<Introspector>,
+    dpop: Dpop,
     requester: Requester,
     transmitter: Option<Transmitter>,
     tokens_seen: TokensSeen,
@@ -84,8 +86,10 @@ impl OidcProvider {
             let client = settings.client().cloned();
             Introspector::new(client, &settings.introspection(), http.clone(), clock.clone())
         });
+        let dpop = settings.dpop();
         Ok(Arc::new(Self {
             settings,
+            dpop,
             rules,
             remotes,
             introspector,
@@ -414,6 +418,10 @@ impl Provider for OidcProvider {
 
     fn health(&self) -> Option<&dyn Health> {
         Some(self)
+    }
+
+    fn verify_proof(&self) -> Option<&dyn VerifyProof> {
+        Some(&self.dpop)
     }
 
     fn key_control(&self) -> Option<&dyn KeyControl> {

@@ -4,6 +4,7 @@ mod common;
 mod domain;
 mod error;
 mod preset;
+mod proof;
 mod signals;
 mod text;
 
@@ -26,12 +27,14 @@ pub use self::{
     domain::{Domain, DomainError},
     error::SettingsError,
     preset::{Preset, PresetKind, PresetSettings},
+    proof::{DpopSettings, ProofSettings},
     signals::{EventEffect, SharedSignals},
     text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText, claim_names, claim_paths},
 };
 use crate::{
     algorithm::Algorithm,
     client::{Client, ClientAuthentication},
+    dpop::Dpop,
     http::{DEFAULT_TIMEOUT, Http},
     issuers::IssuerPattern,
     key_set::KeySet,
@@ -333,6 +336,11 @@ impl Settings {
         self.http.clone()
     }
 
+    /// The accepted DPoP proofs.
+    pub(crate) fn dpop(&self) -> Dpop {
+        self.common.proof.dpop(self.common.leeway)
+    }
+
     pub(crate) fn jwks(&self) -> &JwksSettings {
         &self.common.jwks
     }
@@ -571,6 +579,7 @@ fn check_times(common: &Common) -> Result<(), SettingsError> {
             DEFAULT_MAX_TOKEN_LIFETIME,
         ));
     }
+    common.proof.check()?;
     match &common.introspection {
         Some(introspection) if introspection.timeout.get().is_zero() => Err(SettingsError::range(
             "introspection.timeout",

@@ -108,6 +108,12 @@ pub enum Rejection {
     /// The provider said that the token is not active (RFC 7662, section 2.2).
     #[error("the provider says that the token is not active")]
     Inactive,
+    /// The DPoP proof is missing or does not hold for this request (RFC 9449, section 4.3).
+    #[error("the DPoP proof is not accepted: {detail}")]
+    InvalidProof {
+        /// The failed check.
+        detail: &'static str,
+    },
     /// `iat` lies in the future.
     #[error("the token was issued at {issued_at}, {} ahead of this server's clock ({now})", span(*issued_at, *now))]
     IssuedInFuture {
@@ -152,6 +158,15 @@ pub enum Rejection {
         /// The member.
         member: &'static str,
     },
+    /// The DPoP proof holds no nonce of this server, or an old one (RFC 9449, section 9).
+    #[error("the DPoP proof needs the nonce of this server that the header DPoP-Nonce holds")]
+    NonceRequired {
+        /// A nonce for the next proof.
+        nonce: Box<str>,
+    },
+    /// The token was sent with the scheme `DPoP`, and no key is bound to it.
+    #[error("the token is not bound to a key, so that it cannot be sent with the scheme DPoP")]
+    NotBound,
     /// `nbf` lies in the future.
     #[error("the token is valid from {not_before}, {} ahead of this server's clock ({now})", span(*not_before, *now))]
     NotYetValid {
@@ -241,12 +256,15 @@ impl Rejection {
             Self::FreshnessUnavailable => "freshness_unavailable",
             Self::IdToken => "id_token",
             Self::Inactive => "inactive",
+            Self::InvalidProof { .. } => "invalid_dpop_proof",
             Self::IssuedInFuture { .. } => "issued_in_future",
             Self::IssuerMismatch { .. } => "issuer_mismatch",
             Self::KeyDistrusted => "key_distrusted",
             Self::LifetimeTooLong => "lifetime_too_long",
             Self::Malformed { .. } => "malformed_token",
             Self::MissingClaim { .. } | Self::MissingMember { .. } => "missing_claim",
+            Self::NonceRequired { .. } => "use_dpop_nonce",
+            Self::NotBound => "token_not_bound",
             Self::NotYetValid { .. } => "not_yet_valid",
             Self::Opaque => "opaque_token",
             Self::RequiredClaim { .. } => "required_claim",

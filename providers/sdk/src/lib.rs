@@ -103,6 +103,7 @@ mod http;
 mod names;
 mod offload;
 mod principal;
+mod proof;
 mod provider;
 mod scope;
 mod signals;
@@ -122,6 +123,7 @@ pub use http::{HttpClient, HttpError};
 pub use names::{Audience, ClientId, Issuer, NameError, ProviderName, Role, SessionId, Subject, TokenId};
 pub use offload::{Busy, Inline, Job, Offload, Tell};
 pub use principal::{Principal, Verified};
+pub use proof::{ProofRequest, ProofUse, VerifyProof};
 pub use provider::{
     ConnectError, Context, DEFAULT_MAX_TOKEN_LIFETIME, Outline, Provider, Settings, TokenRequests,
 };

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Audience, AuthnFailure, Clock, Credentials, Freshness, HttpClient, Issuer, NameError, Offload, Principal,
-    ProviderName, Signals,
+    ProviderName, Signals, VerifyProof,
     capability::{Health, KeyControl, RequestToken, RevokeToken, SignIn},
 };
 
@@ -86,6 +86,11 @@ pub trait Provider: Send + Sync + fmt::Debug {
     /// The provider's health, if it reports it.
     fn health(&self) -> Option<&dyn Health> {
         self.inner()?.health()
+    }
+
+    /// The verification of DPoP proofs. Without it, tokens that are bound to a key are refused.
+    fn verify_proof(&self) -> Option<&dyn VerifyProof> {
+        self.inner()?.verify_proof()
     }
 
     /// Control over the provider's keys, if it has keys.

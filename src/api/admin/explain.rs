@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::{Admin, NodeStatus, bodies::set, rfc3339, unprocessable};
 use crate::{
-    authenticator::Connected,
+    authenticator::{Connected, TokenScheme},
+    gate::Called,
     policy::{
         AlternativeFacts, CallerAt, Decision, Explanation, RawTarget, Scheme, Target, TermFacts, TokenUse,
     },
@@ -183,10 +184,10 @@ impl ExplainApi {
         let caller = principal.map(|principal| CallerAt::new(principal, state.authenticator().now()));
         let Decision::Deny(refused) = state.policy().decide(target, caller) else { return None };
         let problem = Problem::from(&refused.denial);
-        let problem = match &state.settings().resource_metadata.url {
-            Some(url) => problem.with_resource_metadata(url),
-            None => problem,
-        };
+        let problem = state.with_challenge(
+            problem,
+            &Called { target, own_route: None, scheme: TokenScheme::Bearer, forwarded: None },
+        );
         problem.response().header(http::header::WWW_AUTHENTICATE).map(str::to_owned)
     }
 }

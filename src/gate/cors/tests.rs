@@ -158,7 +158,10 @@ async fn an_answer_says_whose_pages_may_read_it_instead_of_what_the_service_says
     assert_eq!(allowed(&answer), [APP]);
     assert_eq!(told(&answer, "vary"), ["origin"]);
     let exposed = told(&answer, "access-control-expose-headers");
-    assert_eq!(exposed, ["www-authenticate, retry-after, link, location, x-request-id", "x-total"]);
+    assert_eq!(
+        exposed,
+        ["www-authenticate, dpop-nonce, retry-after, link, location, x-request-id", "x-total"]
+    );
     answer.assert_header_is_not_exist("access-control-allow-credentials");
 }
 

@@ -52,6 +52,10 @@ impl Incoming for Guarded<'_> {
         self.head.authority(trusted)
     }
 
+    fn forwarded_authority(&self, trusted: &TrustedProxies) -> Option<&[u8]> {
+        self.head.forwarded_authority(trusted)
+    }
+
     fn opens_websocket(&self) -> bool {
         self.head.opens_websocket()
     }

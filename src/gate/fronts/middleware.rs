@@ -12,12 +12,8 @@ use crate::{
     gate::{
         authorize::{Authorization, authorize},
         cors::Preflight,
-        decision::{Answer, Decided, Refusal},
-        request::{
-            head::Head,
-            subprotocol::Selection,
-            trust::{Origin, peer_scheme},
-        },
+        decision::{Answer, Decided},
+        request::{head::Head, subprotocol::Selection, trust::peer_scheme},
         state::Gate,
     },
     problem::Problem,
@@ -56,18 +52,6 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
 }
 
 impl<E: Endpoint> GateEndpoint<E> {
-    /// Adds the URL of the resource's metadata at the host that a trusted proxy names.
-    fn with_metadata(&self, refusal: Refusal, request: &Request) -> Refusal {
-        let state = self.gate.load();
-        let trusted = &state.settings().trusted_proxies;
-        match trusted.origin(request.remote_addr(), peer_scheme(request), request.headers()) {
-            Ok(Origin { scheme, host: Some(host), .. }) => {
-                state.with_metadata_at(refusal, scheme, host.as_bytes())
-            }
-            _ => refusal,
-        }
-    }
-
     /// Calls the handler, or answers in its place.
     fn answer(
         &self,
@@ -75,7 +59,6 @@ impl<E: Endpoint> GateEndpoint<E> {
         mut request: Request,
     ) -> impl Future<Output = Result<Response>> + Send {
         let Decided { target, answer, cors } = decided;
-        let target_is_valid = target.is_some();
         let admitted = match answer {
             Answer::Permitted(permit) => Admitted::new(permit, &head(&request), target),
             Answer::Preflight(preflight) => return Either::Left(ready(Ok(no_content(*preflight)))),
@@ -92,7 +75,6 @@ impl<E: Endpoint> GateEndpoint<E> {
                 }))
             }
             Err(refusal) => {
-                let refusal = if target_is_valid { self.with_metadata(*refusal, &request) } else { *refusal };
                 let mut response = refusal.response_to(request.headers());
                 cors.apply(response.headers_mut());
                 Either::Left(ready(Ok(response)))

@@ -55,13 +55,15 @@ impl Incoming for Head<'_> {
     }
 
     fn authority(&self, trusted: &TrustedProxies) -> Option<&[u8]> {
-        let origin = self.peer.and_then(|peer| trusted.origin(peer, self.scheme, self.headers).ok());
-        let forwarded = origin.and_then(|origin| origin.host);
         let own = self.seen.authority().map(|authority| authority.as_str().as_bytes());
-        forwarded
-            .map(HeaderValue::as_bytes)
+        self.forwarded_authority(trusted)
             .or(own)
             .or_else(|| self.headers.get(header::HOST).map(HeaderValue::as_bytes))
+    }
+
+    fn forwarded_authority(&self, trusted: &TrustedProxies) -> Option<&[u8]> {
+        let origin = trusted.origin(self.peer?, self.scheme, self.headers).ok()?;
+        origin.host.map(HeaderValue::as_bytes)
     }
 
     fn opens_websocket(&self) -> bool {

@@ -1,6 +1,7 @@
 //! A request as the gate reads it: its target, its token, and the proxy that forwarded it.
 
 pub(super) mod head;
+pub(super) mod proof;
 pub(super) mod site;
 pub(super) mod subprotocol;
 pub(super) mod token;
@@ -32,6 +33,11 @@ pub(super) trait Incoming {
 
     /// Returns the host and port that the request is for, as the client names them.
     fn authority(&self, trusted: &TrustedProxies) -> Option<&[u8]>;
+
+    /// Returns the host and port that the client called, if a trusted proxy vouches for them.
+    fn forwarded_authority(&self, _: &TrustedProxies) -> Option<&[u8]> {
+        None
+    }
 
     /// Returns `true` if the request is the handshake of a `WebSocket`.
     fn opens_websocket(&self) -> bool;

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use scopegate_provider::{BearerToken, TokenError};
 
 use crate::{
+    authenticator::TokenScheme,
     policy::settings::{TokenCookie, TokenHeader},
     problem::Problem,
     reason::Reason,
@@ -22,7 +23,7 @@ pub enum BearerError {
     #[error("malformed Authorization header: {0}")]
     Malformed(#[from] TokenError),
     /// `Bearer` is followed by something else than a space.
-    #[error("malformed Authorization header: expected `Bearer`, one space and the token")]
+    #[error("malformed Authorization header: expected the scheme, one space and the token")]
     Separator,
     /// `Bearer Bearer …`.
     #[error("malformed Authorization header: `Bearer` occurs twice")]
@@ -73,8 +74,8 @@ impl From<BearerError> for Problem {
 /// The token of a request, before it is parsed, by its source.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::gate) enum RawToken<'r> {
-    /// The bytes after `Bearer` in `Authorization`.
-    Authorization(&'r [u8]),
+    /// The bytes after the scheme in `Authorization`.
+    Authorization(TokenScheme, &'r [u8]),
     /// The value of another header, without its scheme.
     Header(&'r [u8], &'r HeaderName),
     /// The value of a cookie.
@@ -87,8 +88,16 @@ impl RawToken<'_> {
     /// Returns the bytes of the token. They may not be those of a token at all.
     pub(in crate::gate) fn as_bytes(&self) -> &[u8] {
         match self {
-            Self::Authorization(bytes) | Self::Header(bytes, _) | Self::Cookie(bytes) => bytes,
+            Self::Authorization(_, bytes) | Self::Header(bytes, _) | Self::Cookie(bytes) => bytes,
             Self::Subprotocol(token) => token.as_bytes(),
+        }
+    }
+
+    /// Returns the scheme with which the token was sent.
+    pub(in crate::gate) fn scheme(&self) -> TokenScheme {
+        match self {
+            Self::Authorization(scheme, _) => *scheme,
+            _ => TokenScheme::Bearer,
         }
     }
 
@@ -98,7 +107,7 @@ impl RawToken<'_> {
     /// [`BearerError::Malformed`], [`BearerError::Header`], [`BearerError::Cookie`].
     pub(in crate::gate) fn parse(self) -> Result<BearerToken, BearerError> {
         match self {
-            Self::Authorization(bytes) => Ok(BearerToken::from_bytes(bytes)?),
+            Self::Authorization(_, bytes) => Ok(BearerToken::from_bytes(bytes)?),
             Self::Header(bytes, header) => BearerToken::from_bytes(bytes)
                 .map_err(|error| BearerError::Header { header: header.clone(), error }),
             Self::Cookie(bytes) => BearerToken::from_bytes(bytes).map_err(BearerError::Cookie),
@@ -112,7 +121,8 @@ impl RawToken<'_> {
 /// # Errors
 /// [`BearerError`].
 pub fn bearer(headers: &HeaderMap) -> Result<Option<BearerToken>, BearerError> {
-    authorization(headers)?.map(RawToken::parse).transpose()
+    let token = authorization(headers)?.filter(|token| token.scheme() == TokenScheme::Bearer);
+    token.map(RawToken::parse).transpose()
 }
 
 /// Finds the token of `Authorization`, without parsing it.
@@ -172,6 +182,11 @@ fn credentials(value: &HeaderValue) -> Result<Option<RawToken<'_>>, BearerError>
     let bytes = value.as_bytes();
     let scheme = bytes.iter().position(|byte| !is_token_character(*byte)).unwrap_or(bytes.len());
     let (scheme, rest) = bytes.split_at(scheme);
+    if scheme.eq_ignore_ascii_case(b"dpop") {
+        // RFC 9449, section 7.1.
+        let token = rest.strip_prefix(b" ").ok_or(BearerError::Separator)?.trim_ascii();
+        return Ok(Some(RawToken::Authorization(TokenScheme::Dpop, token)));
+    }
     if !scheme.eq_ignore_ascii_case(b"bearer") {
         if holds_another(bytes) {
             return Err(BearerError::Several);
@@ -184,7 +199,7 @@ fn credentials(value: &HeaderValue) -> Result<Option<RawToken<'_>>, BearerError>
     let token = rest.trim_ascii();
     match token.split_at_checked(7) {
         Some((scheme, _)) if scheme.eq_ignore_ascii_case(b"bearer ") => Err(BearerError::Repeated),
-        _ => Ok(Some(RawToken::Authorization(token))),
+        _ => Ok(Some(RawToken::Authorization(TokenScheme::Bearer, token))),
     }
 }
 
@@ -204,8 +219,11 @@ fn is_jwt(text: &[u8]) -> bool {
 fn holds_another(value: &[u8]) -> bool {
     let mut joined = value.split(|byte| *byte == b',').skip(1).map(<[u8]>::trim_ascii_start);
     joined.any(|next| {
-        next.split_at_checked(6).is_some_and(|(scheme, rest)| {
-            scheme.eq_ignore_ascii_case(b"bearer") && matches!(rest.first(), None | Some(b' ' | b'\t'))
+        ["bearer", "dpop"].iter().any(|known| {
+            next.split_at_checked(known.len()).is_some_and(|(scheme, rest)| {
+                scheme.eq_ignore_ascii_case(known.as_bytes())
+                    && matches!(rest.first(), None | Some(b' ' | b'\t'))
+            })
         })
     })
 }

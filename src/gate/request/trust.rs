@@ -126,7 +126,7 @@ impl FromIterator<Network> for TrustedProxies {
 }
 
 /// The scheme of a request's own connection.
-pub(in crate::gate) fn peer_scheme(request: &Request) -> Scheme {
+pub(crate) fn peer_scheme(request: &Request) -> Scheme {
     if *request.scheme() == http::uri::Scheme::HTTPS { Scheme::Https } else { Scheme::Http }
 }
 

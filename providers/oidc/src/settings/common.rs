@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
+    proof::ProofSettings,
     signals::SharedSignals,
     text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText},
 };
@@ -90,6 +91,8 @@ pub struct Common {
     pub revocation_endpoint: Option<Endpoint>,
     /// Claims that a token must have: a value, or a list of which it must have one.
     pub required_claims: BTreeMap<ClaimName, Value>,
+    /// The proofs of possession of tokens that are bound to a key or certificate.
+    pub proof: ProofSettings,
     /// The longest time for which a token may be valid: 31d by default.
     pub max_token_lifetime: Option<Span>,
     /// The HTTP client.

@@ -9,7 +9,10 @@ use crate::{
         authorize::authorize,
         decision::{Answer, Decided},
         identity::identities::{Identities, TokenForwarding},
-        request::subprotocol::{self, Subprotocols},
+        request::{
+            proof::DPOP,
+            subprotocol::{self, Subprotocols},
+        },
     },
     policy::{RouteOptions, settings::TokenSource},
     problem::Problem,
@@ -55,7 +58,7 @@ impl CheckService {
         headers: &HeaderMap,
     ) -> Result<Permitted, Refusal> {
         let authorization = authorize(&self.gate.load(), &Relayed { asked, headers });
-        let Decided { target, answer, cors } = authorization.decided().await;
+        let Decided { answer, cors, .. } = authorization.decided().await;
         let mut pages = HeaderMap::new();
         cors.apply(&mut pages);
         let permitted = match answer {
@@ -67,14 +70,7 @@ impl CheckService {
                 return Ok(Permitted { request, response: preflight.headers, outcome });
             }
             Answer::Permitted(permit) => self.judge(permit, headers),
-            Answer::Refused(refusal) => {
-                let refusal = elsewhere(*refusal);
-                // A host that is not valid has no target.
-                Err(match target {
-                    Some(_) => self.gate.load().with_metadata_at(refusal, asked.scheme, &asked.host),
-                    None => refusal,
-                })
-            }
+            Answer::Refused(refusal) => Err(elsewhere(*refusal)),
         };
         match permitted {
             Ok((request, outcome)) => Ok(Permitted { request, response: pages, outcome }),
@@ -89,6 +85,9 @@ impl CheckService {
         let forwarding = self.identities.token_forwarding(&permit);
         let forwarding = forwarding.map_err(Refusal::unrouted)?;
         told.extend(token_fields(&permit.options.accept_token, headers, &forwarding));
+        if forwarding != TokenForwarding::Keep && headers.contains_key(DPOP) {
+            told.insert(DPOP, NOTHING);
+        }
         match forwarding {
             TokenForwarding::Keep => {
                 let offered = permit.subprotocol_authorization();

@@ -58,6 +58,10 @@ impl Incoming for Relayed<'_> {
         Some(&self.asked.host)
     }
 
+    fn forwarded_authority(&self, _: &TrustedProxies) -> Option<&[u8]> {
+        Some(&self.asked.host)
+    }
+
     /// A proxy keeps `Connection` and `Upgrade` to itself, as they belong to its own connection.
     fn opens_websocket(&self) -> bool {
         self.asked.method == Method::GET && self.headers.contains_key(SEC_WEBSOCKET_KEY)

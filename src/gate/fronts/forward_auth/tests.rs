@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     authenticator::{Authenticator, NoRevocations, VerifiedTokens},
-    gate::{Cors, Gate, GateSettings, MetadataPlace, State, identities::Identities},
+    gate::{Cors, Gate, GateSettings, PublicOrigin, State, identities::Identities},
     policy::{Policy, settings::IdentitySettings},
     testing,
 };
@@ -26,8 +26,8 @@ fn gate() -> (Gate, Policy) {
         Authenticator::new(Vec::new(), tokens, std::sync::Arc::new(NoRevocations), clock).unwrap();
     let cors = serde_json::from_value(json!({ "origins": [APP] })).unwrap();
     let cors = Cors::new(Some(cors), &http::HeaderName::from_static("x-request-id"));
-    let resource_metadata = MetadataPlace { url: None, at_callers_host: true };
-    let settings = GateSettings { resource_metadata, cors, ..GateSettings::default() };
+    let public_origin = PublicOrigin { url: None, at_callers_host: true };
+    let settings = GateSettings { public_origin, cors, ..GateSettings::default() };
     let state = State::new(std::sync::Arc::new(policy.clone()), authenticator, settings);
     (Gate::new(state), policy)
 }
@@ -223,7 +223,7 @@ async fn the_challenge_names_the_metadata_at_the_host_that_the_caller_used() {
     let method = ("x-original-method", "GET");
     let refused = nginx(&[method, ("x-original-url", "https://api.example/items/1")]).await;
     let challenge = refused.headers()["www-authenticate"].to_str().unwrap();
-    let url = "resource_metadata=\"https://api.example/.well-known/oauth-protected-resource\"";
+    let url = "resource_metadata=\"https://api.example/.well-known/oauth-protected-resource/items/1\"";
     assert!(challenge.contains(url), "{challenge}");
 }
 

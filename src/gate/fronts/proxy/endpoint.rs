@@ -21,7 +21,7 @@ use crate::{
         Gate, Permit, TrustedProxies,
         fronts::middleware::head,
         identity::identities::{Identities, TokenForwarding},
-        request::{Incoming, head::contradiction, trust::peer_scheme},
+        request::{Incoming, head::contradiction, proof::DPOP, trust::peer_scheme},
     },
     policy::settings::TokenSource,
     problem::Problem,
@@ -114,8 +114,14 @@ impl<E: Endpoint<Output = Response>> ProxyEndpoint<E> {
         }
         match forwarding {
             TokenForwarding::Keep => {}
-            TokenForwarding::Strip => drop(headers.remove(header::AUTHORIZATION)),
-            TokenForwarding::Replace(ours) => drop(headers.insert(header::AUTHORIZATION, ours)),
+            TokenForwarding::Strip => {
+                headers.remove(header::AUTHORIZATION);
+                headers.remove(DPOP);
+            }
+            TokenForwarding::Replace(ours) => {
+                headers.insert(header::AUTHORIZATION, ours);
+                headers.remove(DPOP);
+            }
         }
         let request = outgoing(request, &forwarded);
         let clock = Arc::clone(&self.clock);
