@@ -76,7 +76,7 @@ pub(super) fn authorize(state: &Arc<State>, request: &impl Incoming) -> Authoriz
                 scheme: sent.map_or(TokenScheme::Bearer, |token| token.scheme()),
                 forwarded: request.forwarded_authority(&state.settings().trusted_proxies),
             };
-            Answer::Refused(state.challenged(refusal, &called))
+            Answer::Refused(state.challenged(*refusal, &called))
         }
     };
     state.observe(started);
@@ -158,7 +158,7 @@ async fn verify(
         forwarded: forwarded.as_deref(),
     };
     let answer = permitted
-        .map_or_else(|refusal| Answer::Refused(state.challenged(refusal, &called)), Answer::Permitted);
+        .map_or_else(|refusal| Answer::Refused(state.challenged(*refusal, &called)), Answer::Permitted);
     Decided { target: Some(target), answer, cors }
 }
 

@@ -129,10 +129,8 @@ impl State {
     }
 
     /// Completes the challenge of a refusal.
-    pub(super) fn challenged(&self, refusal: Box<Refusal>, called: &Called<'_>) -> Box<Refusal> {
-        let Refusal { problem, .. } = &*refusal;
-        let problem = self.with_challenge(problem.clone(), called);
-        Refusal { problem, ..*refusal }.into()
+    pub(super) fn challenged(&self, refusal: Refusal, called: &Called<'_>) -> Box<Refusal> {
+        Refusal { problem: self.with_challenge(refusal.problem, called), ..refusal }.into()
     }
 
     /// Returns the streams that are open, if the node counts them.

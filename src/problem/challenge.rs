@@ -57,9 +57,12 @@ impl Challenge {
             // A challenge has at least one parameter (RFC 6750, section 3).
             bearer = parameters(&[("realm", Some("scopegate"))]);
         }
-        let dpop = dpop.map(|algorithms| match was_used {
-            true => parameters(&[error, scope, acr_values, max_age, algorithms, described]),
-            false => parameters(&[algorithms]),
+        let dpop = dpop.map(|algorithms| {
+            if was_used {
+                parameters(&[error, scope, acr_values, max_age, algorithms, described])
+            } else {
+                parameters(&[algorithms])
+            }
         });
         let dpop = dpop.map(|dpop| format!(", DPoP {dpop}")).unwrap_or_default();
         let value = HeaderValue::from_str(&format!("Bearer {bearer}{dpop}"));

@@ -34,7 +34,7 @@ pub(crate) const DEFAULT_ALGORITHMS: [Algorithm; 5] =
     [Algorithm::Es256, Algorithm::Es384, Algorithm::Rs256, Algorithm::Ps256, Algorithm::EdDsa];
 
 /// The age up to which a proof is accepted by default.
-pub(crate) const DEFAULT_MAX_AGE: Duration = Duration::from_secs(60);
+pub(crate) const DEFAULT_MAX_AGE: Duration = Duration::from_mins(1);
 
 /// The DPoP proofs that a provider's settings accept.
 pub struct Dpop {
