@@ -52,6 +52,10 @@ impl Clients {
         found.filter(|_| equal).ok_or(Refusal::WrongCredentials)
     }
 
+    pub(crate) fn find(&self, id: &str) -> Option<&Client> {
+        self.by_id.get(id)
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Client> {
         self.by_id.values()
     }
@@ -77,6 +81,11 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
+    /// Takes an id and a secret as they were entered.
+    pub(crate) fn new(id: &str, secret: &str) -> Self {
+        Self { id: id.to_owned(), secret: secret.to_owned() }
+    }
+
     pub(crate) fn by(headers: &HeaderMap, form: &Form) -> Result<Self, Refusal> {
         let in_form = (form.value("client_id"), form.value("client_secret"));
         let mut authorizations = headers.get_all(AUTHORIZATION).iter();

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, PRAGMA, WWW_AUTHENTICATE},
+    header::{
+        ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, LOCATION, ORIGIN, PRAGMA,
+        REFERRER_POLICY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    },
     uri::Authority,
 };
 use poem::{Body, Endpoint, Request, Response};
@@ -12,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Fault,
+    authorize::{AuthorizationRequest, Authorized, content_security_policy, error_page},
     dialect::{Document, Operation},
     form::Form,
     keys::Keys,
@@ -58,7 +62,7 @@ impl Endpoint for IssuerEndpoint {
             return Ok(answer(StatusCode::METHOD_NOT_ALLOWED, &body).with_header(ALLOW, place.allow()));
         }
         let body = request.take_body();
-        Ok(self.reply(place, request.headers(), body).await)
+        Ok(self.reply(place, &request, body).await)
     }
 }
 
@@ -72,11 +76,13 @@ impl IssuerEndpoint {
         }
     }
 
-    async fn reply(&self, place: Place, headers: &HeaderMap, body: Body) -> Response {
+    async fn reply(&self, place: Place, request: &Request, body: Body) -> Response {
+        let headers = request.headers();
         let done = match place {
             Place::Overview => return answer(StatusCode::OK, &overview(&self.0)),
             Place::Dialect(Operation::Metadata(document)) => return self.metadata(document),
             Place::Dialect(Operation::Jwks) => self.0.jwks().await.map(|keys| self.key_set(&keys)),
+            Place::Dialect(Operation::Authorize) => return self.authorize(request, body).await,
             Place::Dialect(Operation::Token) => self.token(headers, body).await,
             Place::Dialect(Operation::Introspect) => self.introspect(headers, body).await,
             Place::Dialect(Operation::Revoke) => self.revoke(headers, body).await,
@@ -91,6 +97,31 @@ impl IssuerEndpoint {
             }
         };
         done.unwrap_or_else(|refusal| self.refuse(&refusal))
+    }
+
+    /// Shows the sign-in page, or takes what a person has entered there.
+    async fn authorize(&self, request: &Request, body: Body) -> Response {
+        let parameters = match request.method() {
+            &Method::POST => self.form(request.headers(), body).await,
+            _ => Form::of_query(request.original_uri().query().unwrap_or_default()),
+        };
+        let asked = parameters.and_then(|parameters| AuthorizationRequest::parse(&self.0, parameters));
+        let asked = match asked {
+            Ok(asked) => asked,
+            Err(refusal) => return page(StatusCode::BAD_REQUEST, error_page(&refusal), ""),
+        };
+        let answer = match request.method() {
+            &Method::POST => asked.finish(&self.0),
+            _ => asked.begin(&self.0),
+        };
+        match answer {
+            Authorized::Page(html) => page(StatusCode::OK, html, &asked.redirect_origin()),
+            Authorized::Redirect(url) => match HeaderValue::from_str(url.as_str()) {
+                Ok(location) => unstored(Response::builder().status(StatusCode::SEE_OTHER).finish())
+                    .with_header(LOCATION, location),
+                Err(_) => self.refuse(&Refusal::RedirectUri { found: url.into() }),
+            },
+        }
     }
 
     fn metadata(&self, document: Document) -> Response {
@@ -144,6 +175,9 @@ impl Place {
             Self::Overview | Self::Dialect(Operation::Metadata(_) | Operation::Jwks) => {
                 method == Method::GET || method == Method::HEAD
             }
+            Self::Dialect(Operation::Authorize) => {
+                method == Method::GET || method == Method::HEAD || method == Method::POST
+            }
             Self::Dialect(Operation::Token | Operation::Introspect | Operation::Revoke)
             | Self::Rotate
             | Self::Forget => method == Method::POST,
@@ -151,7 +185,11 @@ impl Place {
     }
 
     fn allow(self) -> HeaderValue {
-        HeaderValue::from_static(if self.takes(&Method::GET) { "GET, HEAD" } else { "POST" })
+        HeaderValue::from_static(match (self.takes(&Method::GET), self.takes(&Method::POST)) {
+            (true, true) => "GET, HEAD, POST",
+            (true, false) => "GET, HEAD",
+            (false, _) => "POST",
+        })
     }
 }
 
@@ -171,6 +209,7 @@ fn overview(service: &Service) -> Value {
         "emulates": service.tenant.dialect.name(),
         "discovery": at(&paths.discovery),
         "keys": at(&paths.jwks),
+        "authorization": at(&paths.authorize),
         "token": at(&paths.token),
         "introspection": paths.introspect.as_deref().map(at),
         "revocation": at(&paths.revoke),
@@ -196,7 +235,20 @@ fn answer(status: StatusCode, body: &Value) -> Response {
     Response::builder().status(status).header(CONTENT_TYPE, json).body(body.to_string())
 }
 
-/// RFC 6749, section 5.1.
+/// Returns a page of the sign-in, whose form may lead to `redirect_origin`.
+fn page(status: StatusCode, html: String, redirect_origin: &str) -> Response {
+    let policy = HeaderValue::from_str(&content_security_policy(redirect_origin));
+    let mut response =
+        unstored(Response::builder().status(status).content_type("text/html; charset=utf-8").body(html))
+            .with_header(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
+            .with_header(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    if let Ok(policy) = policy {
+        response = response.with_header(CONTENT_SECURITY_POLICY, policy);
+    }
+    response
+}
+
+/// Marks a response that must not be kept (RFC 6749, section 5.1).
 fn unstored(response: Response) -> Response {
     let response = response.with_header(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.with_header(PRAGMA, HeaderValue::from_static("no-cache"))

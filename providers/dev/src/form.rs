@@ -20,6 +20,25 @@ impl Form {
         }
     }
 
+    /// Reads the query of a URL.
+    pub(crate) fn of_query(query: &str) -> Result<Self, Refusal> {
+        Self::without_repetition(url::form_urlencoded::parse(query.as_bytes()).into_owned())
+    }
+
+    /// Returns the parameters with another value for one of them; an empty one leaves it out.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Self {
+        let mut pairs: Vec<_> = self.0.iter().filter(|(key, _)| key != name).cloned().collect();
+        if !value.is_empty() {
+            pairs.push((name.to_owned(), value.to_owned()));
+        }
+        Self(pairs)
+    }
+
+    /// Returns all parameters, in their order.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// The parameter's value.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

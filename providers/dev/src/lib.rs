@@ -1,7 +1,8 @@
 //! The embedded issuer: a real OpenID provider on a loopback listener of its own, for development and for tests of other
 //! software.
 //!
-//! It is reached by discovery like any other provider. Clients get tokens with the client-credentials grant; keys are made
+//! It is reached by discovery like any other provider. Clients get tokens with the client-credentials grant; people sign in
+//! at its own page with the authorization-code grant and PKCE, with the id and secret of one of the clients. Keys are made
 //! at start and live in memory only. It can take on the shape of Auth0, Okta, Entra ID, Keycloak or Cognito ([`Emulate`]), rotate its keys, and issue
 //! broken tokens on request ([`Fault`]).
 //!
@@ -28,6 +29,7 @@
 //! | issuer | `http://127.0.0.1:9400` | `http://127.0.0.1:9400/` | `http://127.0.0.1:9400/oauth2/default` |
 //! | metadata | `/.well-known/openid-configuration`, `…/oauth-authorization-server` | the same | below the issuer; also RFC 8414's inserted form |
 //! | keys | `/.well-known/jwks.json` | `/.well-known/jwks.json` | `…/v1/keys` |
+//! | sign-in | `/authorize` | `/authorize` | `…/v1/authorize` |
 //! | token | `/token` | `/oauth/token` | `…/v1/token` |
 //! | introspection | `/introspect` | none | `…/v1/introspect` |
 //! | revocation | `/revoke` | `/oauth/revoke` | `…/v1/revoke` |
@@ -45,7 +47,9 @@
 //! ```
 
 mod address;
+mod authorize;
 mod client;
+mod codes;
 mod dialect;
 mod elsewhere;
 mod endpoint;

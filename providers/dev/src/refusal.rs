@@ -1,4 +1,4 @@
-//! Why the issuer refuses a request.
+//! The reasons for which the issuer refuses a request.
 
 use scopegate_oidc::SignerError;
 
@@ -15,14 +15,30 @@ pub(crate) enum Refusal {
     RepeatedParameter { name: String },
     /// A fault that is not on the menu.
     UnknownFault { found: String },
-    /// The client shows who it is twice, or as two clients.
+    /// The client authenticates twice, or as two clients.
     TwoAuthentications,
-    /// The client does not show who it is.
+    /// The client does not authenticate.
     NoCredentials,
     /// No such client, or a wrong secret.
     WrongCredentials,
-    /// A grant type other than client credentials.
+    /// A grant type other than client credentials and authorization code.
     UnsupportedGrant { found: String },
+    /// A response type other than `code`.
+    UnsupportedResponseType { found: String },
+    /// The code challenge is not made by S256.
+    ChallengeMethod,
+    /// The client does not want the person to see a page.
+    LoginRequired,
+    /// A client that the settings do not name.
+    UnknownClient { found: String },
+    /// A redirect URI of another machine.
+    RedirectUri { found: String },
+    /// The account has none of the requested scopes.
+    AccessDenied { account: String, scopes: String },
+    /// The authorization code is not good for this request.
+    InvalidCode,
+    /// Too many codes wait to be redeemed.
+    Busy,
     /// `scope` is no list of scopes.
     MalformedScope,
     /// No `scope`, and nothing that stands in for it.
@@ -37,7 +53,7 @@ pub(crate) enum Refusal {
     AnotherClientsToken,
     /// There is no key to sign with.
     NoKey(SignerError),
-    /// No random bytes could be had.
+    /// The system's random number generator failed.
     NoRandomness,
 }
 
@@ -57,8 +73,25 @@ impl Refusal {
             Self::NoCredentials => "client authentication is missing".to_owned(),
             Self::WrongCredentials => "client authentication failed".to_owned(),
             Self::UnsupportedGrant { found } => {
-                format!("expected the grant type client_credentials, found {found}")
+                format!("expected the grant type client_credentials or authorization_code, found {found}")
             }
+            Self::UnsupportedResponseType { found } => {
+                format!("expected the response type code, found {found}")
+            }
+            Self::ChallengeMethod => "expected code_challenge_method=S256".to_owned(),
+            Self::LoginRequired => "the person has to sign in, which prompt=none does not permit".to_owned(),
+            Self::UnknownClient { found } => format!("there is no client {found}"),
+            Self::RedirectUri { found } => {
+                format!(
+                    "expected a redirect_uri of this machine, such as http://127.0.0.1:8000/callback, found {found}"
+                )
+            }
+            Self::AccessDenied { account, scopes } => format!("{account} has none of: {scopes}"),
+            Self::InvalidCode => {
+                "the code is unknown, used, expired, or not for this client, redirect_uri and code_verifier"
+                    .to_owned()
+            }
+            Self::Busy => "too many sign-ins wait to be completed; try again in a minute".to_owned(),
             Self::MalformedScope => "scope is not a list of scopes".to_owned(),
             Self::MissingScope => "the parameter scope is missing".to_owned(),
             Self::UnknownScope { scopes } => format!("no client may have: {scopes}"),
@@ -66,11 +99,11 @@ impl Refusal {
             Self::UnknownAudience { found } => format!("tokens are not issued for {found}"),
             Self::AnotherClientsToken => "the token was issued to another client".to_owned(),
             Self::NoKey(error) => error.to_string(),
-            Self::NoRandomness => "no random bytes could be had".to_owned(),
+            Self::NoRandomness => "the system's random number generator failed".to_owned(),
         }
     }
 
-    /// The error code (RFC 6749, section 5.2; RFC 8707, section 2, for the audience).
+    /// Returns the error code (RFC 6749, section 5.2; RFC 8707, section 2, for the audience).
     pub(crate) fn code(&self) -> &'static str {
         match self {
             Self::NotAForm
@@ -78,7 +111,15 @@ impl Refusal {
             | Self::MissingParameter { .. }
             | Self::RepeatedParameter { .. }
             | Self::UnknownFault { .. }
-            | Self::TwoAuthentications => "invalid_request",
+            | Self::TwoAuthentications
+            | Self::ChallengeMethod
+            | Self::UnknownClient { .. }
+            | Self::RedirectUri { .. } => "invalid_request",
+            Self::UnsupportedResponseType { .. } => "unsupported_response_type",
+            Self::LoginRequired => "login_required",
+            Self::AccessDenied { .. } => "access_denied",
+            Self::InvalidCode => "invalid_grant",
+            Self::Busy => "temporarily_unavailable",
             Self::NoCredentials | Self::WrongCredentials => "invalid_client",
             Self::UnsupportedGrant { .. } => "unsupported_grant_type",
             Self::MalformedScope
@@ -91,11 +132,12 @@ impl Refusal {
         }
     }
 
-    /// The status that goes with it.
+    /// Returns the status that goes with it.
     pub(crate) fn status(&self) -> http::StatusCode {
         match self {
             Self::NoCredentials | Self::WrongCredentials => http::StatusCode::UNAUTHORIZED,
             Self::TooLong => http::StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Busy => http::StatusCode::SERVICE_UNAVAILABLE,
             Self::NoKey(_) | Self::NoRandomness => http::StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotAForm
             | Self::MissingParameter { .. }
@@ -103,6 +145,13 @@ impl Refusal {
             | Self::UnknownFault { .. }
             | Self::TwoAuthentications
             | Self::UnsupportedGrant { .. }
+            | Self::UnsupportedResponseType { .. }
+            | Self::ChallengeMethod
+            | Self::LoginRequired
+            | Self::UnknownClient { .. }
+            | Self::RedirectUri { .. }
+            | Self::AccessDenied { .. }
+            | Self::InvalidCode
             | Self::MalformedScope
             | Self::MissingScope
             | Self::UnknownScope { .. }

@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     Fault, StartError, TokenFormat,
+    authorize::challenge,
     client::{Client, ResourceServer, Shown},
+    codes::{Authorization, Codes},
     dialect::{Document, Grant, Minting, Operation},
     form::Form,
     handles::Handles,
@@ -26,15 +28,21 @@ pub(crate) struct Memory {
     pub(crate) keys: Arc<KeyRing>,
     pub(crate) revoked: Arc<Ledger>,
     pub(crate) handles: Arc<Handles>,
+    pub(crate) codes: Arc<Codes>,
     pub(crate) resource_server: Arc<ResourceServer>,
 }
 
 impl Memory {
     fn new(algorithm: SigningAlgorithm) -> Result<Self, StartError> {
-        let text = || random::<24>().ok_or(StartError::Randomness);
-        let resource_server = ResourceServer { id: format!("resource-server-{}", text()?), secret: text()? };
-        let (keys, resource_server) = (KeyRing::start(algorithm), Arc::new(resource_server));
-        Ok(Self { keys, revoked: Arc::default(), handles: Arc::default(), resource_server })
+        let id = random::<24>().ok_or(StartError::Randomness)?;
+        let secret = random::<24>().ok_or(StartError::Randomness)?;
+        Ok(Self {
+            keys: KeyRing::start(algorithm),
+            revoked: Arc::default(),
+            handles: Arc::default(),
+            codes: Arc::default(),
+            resource_server: Arc::new(ResourceServer { id: format!("resource-server-{id}"), secret }),
+        })
     }
 }
 
@@ -77,10 +85,18 @@ impl Service {
         Ok(dialect.key_set(&self.base, keys.jwks(dialect.publishes_the_signing_key())))
     }
 
-    /// The token endpoint (RFC 6749, section 4.4), with `fault=` beside.
+    /// Returns `true` if a client of this id may send a browser to the sign-in page.
+    pub(crate) fn knows_client(&self, id: &str) -> bool {
+        self.memory.resource_server.id == id || self.tenant.clients.find(id).is_some()
+    }
+
+    /// Answers a token request (RFC 6749, sections 4.1.3 and 4.4), which may ask for a `fault`.
     pub(crate) async fn token(&self, headers: &HeaderMap, form: &Form) -> Result<Value, Refusal> {
         let dialect = &self.tenant.dialect;
         let grant_type = form.required("grant_type")?;
+        if grant_type == "authorization_code" {
+            return self.redeem(headers, form).await;
+        }
         let client = self.tenant.clients.authenticate(&Shown::by(headers, form)?)?;
         if grant_type != "client_credentials" {
             return Err(Refusal::UnsupportedGrant { found: grant_type.to_owned() });
@@ -89,9 +105,64 @@ impl Service {
         let grant = dialect.grant(&self.tenant, client, form)?;
         let token = match &grant.audience {
             None => opaque(&self.issuer).ok_or(Refusal::NoRandomness)?,
-            Some(_) => self.mint(&grant, fault).await?,
+            Some(_) => self.mint(&grant, None, fault).await?,
         };
         Ok(dialect.token_response(&token, &grant))
+    }
+
+    /// Exchanges a code for the tokens of the account that has signed in.
+    async fn redeem(&self, headers: &HeaderMap, form: &Form) -> Result<Value, Refusal> {
+        let client = match self.authenticate(headers, form)? {
+            Some(client) => client.id.as_str(),
+            None => &self.memory.resource_server.id,
+        };
+        let code = form.required("code")?;
+        let redirect_uri = form.required("redirect_uri")?;
+        let challenge = challenge(form.required("code_verifier")?);
+        let taken = self.memory.codes.take(code, self.now()).filter(|kept| {
+            kept.client == client && kept.redirect_uri == redirect_uri && kept.challenge == challenge
+        });
+        let authorization = taken.ok_or(Refusal::InvalidCode)?;
+        let account = self.tenant.clients.find(authorization.account.as_str()).ok_or(Refusal::InvalidCode)?;
+        let grant = Grant {
+            client: account,
+            audience: authorization.audience.clone(),
+            scopes: authorization.scopes.clone(),
+        };
+        let token = match &grant.audience {
+            None => opaque(&self.issuer).ok_or(Refusal::NoRandomness)?,
+            Some(_) => self.mint(&grant, Some(client), None).await?,
+        };
+        let mut response = self.tenant.dialect.token_response(&token, &grant);
+        let id_token = self.id_token(&authorization, account).await?;
+        if let (Some(id_token), Some(members)) = (id_token, response.as_object_mut()) {
+            members.insert("id_token".to_owned(), json!(id_token));
+        }
+        Ok(response)
+    }
+
+    /// Returns the ID token of a sign-in that has requested one (OpenID Connect Core 1.0, section 2).
+    async fn id_token(
+        &self,
+        authorization: &Authorization,
+        account: &Client,
+    ) -> Result<Option<String>, Refusal> {
+        let Some(request) = &authorization.id_token else { return Ok(None) };
+        let keys = self.memory.keys.keys().await.map_err(Refusal::NoKey)?;
+        let now = self.clock.now();
+        let mut claims = Map::new();
+        claims.insert("iss".to_owned(), json!(self.issuer));
+        claims.insert("sub".to_owned(), json!(account.id));
+        claims.insert("aud".to_owned(), json!(authorization.client));
+        claims.insert("iat".to_owned(), json!(now.seconds()));
+        claims.insert("exp".to_owned(), json!((now + account.lifetime).seconds()));
+        claims.insert("auth_time".to_owned(), json!(authorization.signed_in));
+        if let Some(nonce) = &request.nonce {
+            claims.insert("nonce".to_owned(), json!(nonce));
+        }
+        let signer = &keys.current;
+        let header = json!({ "alg": signer.algorithm().as_str(), "typ": "JWT", "kid": signer.kid() });
+        signer.sign_with_header(&header, &claims).map(Some).map_err(Refusal::NoKey)
     }
 
     /// Introspection (RFC 7662, section 2): any client may ask about any token of this issuer.
@@ -129,7 +200,13 @@ impl Service {
         self.tenant.clients.authenticate(&shown).map(Some)
     }
 
-    async fn mint(&self, grant: &Grant<'_>, fault: Option<Fault>) -> Result<String, Refusal> {
+    /// Signs a token for the account of a grant; `requester` is the client that a person has signed in for.
+    async fn mint(
+        &self,
+        grant: &Grant<'_>,
+        requester: Option<&str>,
+        fault: Option<Fault>,
+    ) -> Result<String, Refusal> {
         let keys = self.memory.keys.keys().await.map_err(Refusal::NoKey)?;
         let dialect = &self.tenant.dialect;
         let now = self.clock.now();
@@ -142,6 +219,12 @@ impl Service {
             id: &random::<32>().ok_or(Refusal::NoRandomness)?,
         };
         let mut claims = dialect.claims(&minting);
+        if let Some(requester) = requester {
+            for (_, client) in claims.iter_mut().filter(|(name, _)| CLIENT_CLAIMS.contains(&name.as_str())) {
+                *client = json!(requester);
+            }
+            claims.remove("gty");
+        }
         add(&mut claims, &grant.client.claims);
         if grant.client.tokens == TokenFormat::Opaque && fault.is_none() {
             return self.handle(claims);
@@ -177,10 +260,13 @@ impl Service {
         Ok(alive.then_some(claims))
     }
 
-    fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         self.clock.now().seconds()
     }
 }
+
+/// The claims that name the client of a token.
+const CLIENT_CLAIMS: [&str; 3] = ["client_id", "cid", "azp"];
 
 fn fault_named(name: &str) -> Result<Fault, Refusal> {
     Fault::find(name).ok_or_else(|| Refusal::UnknownFault { found: name.to_owned() })
@@ -210,7 +296,7 @@ fn signed_claims(token: &str, keys: &crate::keys::Keys) -> Option<Map<String, Va
 }
 
 fn is_clients_own(client: &Client, claims: &Map<String, Value>) -> bool {
-    ["client_id", "cid", "azp"].iter().any(|name| text(claims, name) == Some(client.id.as_str()))
+    CLIENT_CLAIMS.iter().any(|name| text(claims, name) == Some(client.id.as_str()))
 }
 
 fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
@@ -228,8 +314,8 @@ fn opaque(issuer: &Issuer) -> Option<String> {
     Some(format!("{header}..{}.{}.{}", random::<12>()?, random::<96>()?, random::<16>()?))
 }
 
-/// So many random bytes, as text.
-fn random<const BYTES: usize>() -> Option<String> {
+/// Returns random bytes as text.
+pub(crate) fn random<const BYTES: usize>() -> Option<String> {
     let mut bytes = [0; BYTES];
     aws_lc_rs::rand::fill(&mut bytes).ok()?;
     Some(URL_SAFE_NO_PAD.encode(bytes))

@@ -43,6 +43,7 @@ impl Dialect for Auth0 {
             "/.well-known/openid-configuration" => Operation::Metadata(Document::OpenId),
             "/.well-known/oauth-authorization-server" => Operation::Metadata(Document::AuthorizationServer),
             "/.well-known/jwks.json" => Operation::Jwks,
+            "/authorize" => Operation::Authorize,
             "/oauth/token" => Operation::Token,
             "/oauth/revoke" => Operation::Revoke,
             _ => return None,
@@ -53,6 +54,7 @@ impl Dialect for Auth0 {
         Paths {
             discovery: "/.well-known/openid-configuration".to_owned(),
             jwks: "/.well-known/jwks.json".to_owned(),
+            authorize: "/authorize".to_owned(),
             token: "/oauth/token".to_owned(),
             introspect: None,
             revoke: "/oauth/revoke".to_owned(),

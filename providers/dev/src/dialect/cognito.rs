@@ -26,6 +26,7 @@ impl Dialect for Cognito {
         Some(match path {
             path if path == paths.discovery => Operation::Metadata(Document::OpenId),
             path if path == paths.jwks => Operation::Jwks,
+            path if path == paths.authorize => Operation::Authorize,
             path if path == paths.token => Operation::Token,
             path if path == paths.revoke => Operation::Revoke,
             _ => return None,
@@ -36,6 +37,7 @@ impl Dialect for Cognito {
         Paths {
             discovery: format!("/{POOL}/.well-known/openid-configuration"),
             jwks: format!("/{POOL}/.well-known/jwks.json"),
+            authorize: "/oauth2/authorize".to_owned(),
             token: "/oauth2/token".to_owned(),
             introspect: None,
             revoke: "/oauth2/revoke".to_owned(),

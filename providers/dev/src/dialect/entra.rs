@@ -38,6 +38,7 @@ impl Dialect for Entra {
             path if path == paths.jwks => Operation::Jwks,
             path if path == VERSION_1 => Operation::Metadata(Document::AuthorizationServer),
             "/common/v2.0/.well-known/openid-configuration" => Operation::Metadata(Document::AllTenants),
+            path if path == paths.authorize => Operation::Authorize,
             path if path == paths.token => Operation::Token,
             path if path == paths.revoke => Operation::Revoke,
             _ => return None,
@@ -48,6 +49,7 @@ impl Dialect for Entra {
         Paths {
             discovery: format!("/{TENANT}/v2.0/.well-known/openid-configuration"),
             jwks: format!("/{TENANT}/discovery/v2.0/keys"),
+            authorize: format!("/{TENANT}/oauth2/v2.0/authorize"),
             token: format!("/{TENANT}/oauth2/v2.0/token"),
             introspect: None,
             revoke: format!("/{TENANT}/oauth2/v2.0/revoke"),

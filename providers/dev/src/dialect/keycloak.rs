@@ -31,6 +31,7 @@ impl Dialect for Keycloak {
         Some(match path.strip_prefix(REALM)? {
             "/.well-known/openid-configuration" => Operation::Metadata(Document::OpenId),
             "/protocol/openid-connect/certs" => Operation::Jwks,
+            "/protocol/openid-connect/auth" => Operation::Authorize,
             "/protocol/openid-connect/token" => Operation::Token,
             "/protocol/openid-connect/token/introspect" => Operation::Introspect,
             "/protocol/openid-connect/revoke" => Operation::Revoke,
@@ -43,6 +44,7 @@ impl Dialect for Keycloak {
         Paths {
             discovery: format!("{REALM}/.well-known/openid-configuration"),
             jwks: endpoint("certs"),
+            authorize: endpoint("auth"),
             token: endpoint("token"),
             introspect: Some(endpoint("token/introspect")),
             revoke: endpoint("revoke"),

@@ -61,6 +61,7 @@ impl Minting<'_> {
 pub(crate) enum Operation {
     Metadata(Document),
     Jwks,
+    Authorize,
     Token,
     Introspect,
     Revoke,
@@ -181,6 +182,7 @@ pub(crate) trait Dialect: Send + Sync {
 pub(crate) struct Paths {
     pub(crate) discovery: String,
     pub(crate) jwks: String,
+    pub(crate) authorize: String,
     pub(crate) token: String,
     pub(crate) introspect: Option<String>,
     pub(crate) revoke: String,

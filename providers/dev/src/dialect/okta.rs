@@ -83,6 +83,7 @@ impl Dialect for Okta {
         }
         Some(match path.strip_prefix(&root)? {
             "/v1/keys" => Operation::Jwks,
+            "/v1/authorize" => Operation::Authorize,
             "/v1/token" => Operation::Token,
             "/v1/introspect" => Operation::Introspect,
             "/v1/revoke" => Operation::Revoke,
@@ -95,6 +96,7 @@ impl Dialect for Okta {
         Paths {
             discovery: self.discovery(Document::OpenId),
             jwks: at("/v1/keys"),
+            authorize: at("/v1/authorize"),
             token: at("/v1/token"),
             introspect: Some(at("/v1/introspect")),
             revoke: at("/v1/revoke"),

@@ -88,7 +88,15 @@ pub(crate) fn settings(more: &Value) -> IssuerSettings {
 pub(crate) async fn issuer(more: Value) -> Issuer {
     let clock = Arc::new(SetClock(AtomicI64::new(NOW), SystemClock::new()));
     let running = settings(&more).start(clock.clone()).await.unwrap();
-    Issuer { running, clock, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+    Issuer {
+        running,
+        clock,
+        http: reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap(),
+    }
 }
 
 pub(crate) fn form(pairs: &[(&str, &str)]) -> String {

@@ -7,4 +7,5 @@ mod harness;
 mod life;
 mod okta;
 mod plugins;
+mod sign_in;
 mod standard;
