@@ -15,14 +15,15 @@ mod signing;
 mod watch;
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::{digest, rand};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use poem::{Endpoint, EndpointExt, Request, Response, Result, Route, endpoint::BoxEndpoint, get};
-use scopegate_provider::{Clock, SystemClock, Timestamp};
+use scopegate_provider::{Clock, Secret, SystemClock, Timestamp};
 use tokio::time::MissedTickBehavior;
 
 use self::{
@@ -47,6 +48,7 @@ use crate::{
     grpc::Unimplemented,
     runtime::{self, Connection, Draft, Frontend, Generation, Runtime, RuntimeError},
     server::Shutdown,
+    store::{Nodes, StoreError},
     upstream::{UpstreamError, Upstreams},
 };
 
@@ -83,8 +85,10 @@ struct Shared {
     tries: Tries,
     /// The name of this node among others: the host's.
     node_id: String,
-    /// The secret of the operator page's sessions where none is configured.
-    session_secret: [u8; 32],
+    /// The secret of the operator page's sessions where none is configured and the store has none.
+    session_secret: Secret,
+    /// The secret of the sessions that all nodes of the store share.
+    session_secret_of_store: OnceLock<Secret>,
     /// The signals of providers that were handled.
     seen_signals: SeenSignals,
     /// The error of the last reload, if it failed.
@@ -100,22 +104,34 @@ impl Shared {
     /// Returns the key of the operator page's sessions.
     fn session_key(&self, config: &Config) -> Option<Arc<SessionKey>> {
         let secret = config.admin.as_ref().and_then(|admin| admin.session_secret.as_ref());
-        let secret = match secret {
-            Some(secret) => {
-                let digest = digest::digest(&digest::SHA256, secret.reveal().as_bytes());
-                digest.as_ref().try_into().ok()?
+        let secret = secret.or(self.session_secret_of_store.get()).unwrap_or(&self.session_secret);
+        let digest = digest::digest(&digest::SHA256, secret.reveal().as_bytes());
+        SessionKey::new(digest.as_ref().try_into().ok()?).map(Arc::new)
+    }
+
+    /// Takes the secret of the sessions from the store, where all nodes find it. Without it sessions are those of this
+    /// node.
+    async fn share_session_secret(&self, draft: Draft<'_>) {
+        let wants =
+            draft.config.admin.as_ref().is_some_and(|admin| admin.ui && admin.session_secret.is_none());
+        if !wants || self.session_secret_of_store.get().is_some() {
+            return;
+        }
+        match draft.runtime.store.session_secret(&self.session_secret).await {
+            Ok(secret) => drop(self.session_secret_of_store.set(secret)),
+            Err(StoreError::NoStore) => {}
+            Err(error) => {
+                tracing::warn!(%error, "sessions of the operator page are good on this node only, as the store does not answer");
             }
-            None => self.session_secret,
-        };
-        SessionKey::new(&secret).map(Arc::new)
+        }
     }
 }
 
-/// Returns 32 random bytes.
-fn random() -> Result<[u8; 32], BuildError> {
+/// Returns 32 random bytes, as text.
+fn random() -> Result<Secret, BuildError> {
     let mut bytes = [0; 32];
     rand::fill(&mut bytes).map_err(|_| BuildError::Random)?;
-    Ok(bytes)
+    Ok(Secret::new(URL_SAFE_NO_PAD.encode(bytes)))
 }
 
 /// The frontend of the server: the endpoints of its listeners.
@@ -134,6 +150,7 @@ impl Frontend for Server {
             Some(earlier) => earlier.endpoints.upstreams.with(&draft.config.upstreams)?,
             None => Upstreams::new(&draft.config.upstreams)?,
         };
+        self.0.share_session_secret(draft).await;
         let endpoints = assemble::endpoints(&self.0, draft, upstreams)?;
         let keys = self.0.signing.keys_for(draft).await?;
         Ok(Endpoints { keys, ..endpoints })
@@ -207,6 +224,7 @@ impl App {
             tries: Tries::new(runtime.clock.clone()),
             node_id: node_id(),
             session_secret: random()?,
+            session_secret_of_store: OnceLock::new(),
             seen_signals: SeenSignals::default(),
             reload_error: ArcSwapOption::empty(),
         };

@@ -146,6 +146,7 @@ impl TokenError {
             Self::Provider(TokenRequestError::Refused { status, error, .. }) => {
                 (StatusCode::from_u16(*status).unwrap_or(StatusCode::BAD_REQUEST), error)
             }
+            Self::Provider(TokenRequestError::IdToken(_)) => (StatusCode::BAD_REQUEST, "invalid_grant"),
             Self::Provider(TokenRequestError::Unavailable(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
             }

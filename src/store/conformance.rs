@@ -2,6 +2,7 @@
 
 mod audit;
 mod items;
+mod nodes;
 mod policy;
 mod revocations;
 mod signing_keys;
@@ -11,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use scopegate_provider::{Clock, ProviderName, Scope, Sleep, Subject, SystemClock, Timestamp, TokenId};
 use serde_json::json;
 
-pub(super) use self::{audit::*, items::*, policy::*, revocations::*, signing_keys::*};
+pub(super) use self::{audit::*, items::*, nodes::*, policy::*, revocations::*, signing_keys::*};
 use super::*;
 
 /// A clock that stands still at a moment that SQL must not take for another.
@@ -108,6 +109,8 @@ macro_rules! conformance {
             the_audit_is_read_by_time_and_in_pages,
             denials_are_added_up,
             denials_of_very_long_routes_are_counted,
+            a_node_replaces_its_own_report_and_old_ones_are_removed,
+            the_first_session_secret_is_that_of_all_nodes,
         );
     };
     ($open:ident: $($name:ident),+ $(,)?) => {

@@ -10,13 +10,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use scopegate_provider::{Clock, ProviderName, Timestamp};
+use scopegate_provider::{Clock, ProviderName, Secret, Timestamp};
 use serde_json::Value;
 
 use super::{
     Action, Actor, AuditRecord, Backend, ChangeNumber, Changes, Edit, Edited, Heads, Item, ItemId, ItemName,
-    Items, Page, Policies, ProviderState, ProviderStates, RecordId, Revocation, SigningKey, SigningKeys,
-    Stamp, StateChange, StoreError, StoredPolicy, Version,
+    Items, NodeRecord, Nodes, Page, Policies, ProviderState, ProviderStates, RecordId, Revocation,
+    SigningKey, SigningKeys, Stamp, StateChange, StoreError, StoredPolicy, Version,
     changes::Part,
     items::{FIRST_ITEMS, check_version, no_item},
     signing_keys::no_signing_key,
@@ -39,6 +39,8 @@ struct State {
     revocations: BTreeMap<RecordId, Revocation>,
     providers: BTreeMap<ProviderName, ProviderState>,
     signing_keys: BTreeMap<i64, SigningKey>,
+    nodes: BTreeMap<String, NodeRecord>,
+    session_secret: Option<Secret>,
     audit: BTreeMap<RecordId, AuditRecord>,
     denials: HashMap<(Timestamp, String, String, String), u64>,
 }
@@ -213,6 +215,24 @@ impl SigningKeys for MemoryStore {
 
     async fn remove_signing_key(&self, number: i64) -> Result<(), StoreError> {
         self.write()?.signing_keys.remove(&number).map(drop).ok_or_else(|| no_signing_key(number))
+    }
+}
+
+#[async_trait]
+impl Nodes for MemoryStore {
+    async fn report_node(&self, report: NodeRecord, forget_before: Timestamp) -> Result<(), StoreError> {
+        let nodes = &mut self.write()?.nodes;
+        nodes.insert(report.id.clone(), report);
+        nodes.retain(|_, report| report.seen >= forget_before);
+        Ok(())
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
+        Ok(self.read().nodes.values().cloned().collect())
+    }
+
+    async fn session_secret(&self, proposed: &Secret) -> Result<Secret, StoreError> {
+        Ok(self.write()?.session_secret.get_or_insert_with(|| proposed.clone()).clone())
     }
 }
 

@@ -17,6 +17,7 @@ mod error;
 mod id;
 mod items;
 mod memory;
+mod nodes;
 mod policy;
 #[cfg(feature = "server")]
 mod postgres;
@@ -45,6 +46,7 @@ pub use self::{
     id::RecordId,
     items::{Item, ItemId, ItemName, ItemNameError, Items, Version},
     memory::MemoryStore,
+    nodes::{NodeRecord, Nodes},
     policy::{Edit, Edited, Expected, MAX_SCOPE_NAME, Policies, StoredPolicy, StoredRoute, StoredScope},
     provider_states::{ProviderState, ProviderStates, StateChange},
     revocation::{BlockCount, NewRevocation, Revocation, RevocationKey, Revocations, TokenHash},
@@ -80,6 +82,7 @@ pub trait Backend:
     + Revocations
     + ProviderStates
     + SigningKeys
+    + Nodes
     + Audit
     + Changes
     + fmt::Debug

@@ -61,7 +61,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     integer: ["", ""],
     migrations: migrations!("sqlite":
         1 "items", 2 "heads", 3 "policy", 4 "revocations", 5 "providers", 6 "audit", 7 "signing_keys", 8 "stamps",
-        9 "blocks"),
+        9 "blocks", 10 "nodes"),
 };
 
 /// The number of connections that read. Each is a thread; readers do not wait for the writer.

@@ -20,7 +20,7 @@ async fn two(store: &str) -> (Server, Client, Server, Client, String, String) {
     two_of(&config(store)).await
 }
 
-async fn two_of(written: &str) -> (Server, Client, Server, Client, String, String) {
+pub(crate) async fn two_of(written: &str) -> (Server, Client, Server, Client, String, String) {
     let first = Server::start(written);
     let client = Client::new(&first.url);
     let user = client.token("", "demo", "demo-secret", "items%20reports").await;

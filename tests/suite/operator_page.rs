@@ -3,13 +3,20 @@
 use std::{fs, path::PathBuf};
 
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpStream},
+};
 
 use crate::{
     admin::{Site, site_of},
     live::watched,
-    support::Browser,
+    nodes::two_of,
+    support::{Browser, Client, Server},
 };
 
+const TAB: &str = "\u{e004}";
+const SELECT_ALL: &str = "\u{e009}a\u{e000}";
 const ESCAPE: &str = "\u{e00c}";
 const ENTER: &str = "\u{e007}";
 
@@ -25,9 +32,13 @@ const SCREENS: [(&str, &str, &str); 6] = [
 impl Browser {
     /// Signs in with a pasted token.
     async fn signed_in(site: &Site, token: &str) -> Self {
+        Self::signed_in_at(&site.server.url, token).await
+    }
+
+    async fn signed_in_at(site: &str, token: &str) -> Self {
         let browser = Self::start().await;
         browser.resize(1440, 1000).await;
-        browser.open(&format!("{}/admin/ui", site.server.url)).await;
+        browser.open(&format!("{site}/admin/ui")).await;
         if browser.run("return document.querySelector('details').open").await == json!(false) {
             browser.click("summary").await;
         }
@@ -35,6 +46,18 @@ impl Browser {
         browser.click("form button").await;
         browser.wait_for_text("#sentence", ".").await;
         browser
+    }
+
+    /// Presses the tab key until an element of this selector has the focus.
+    async fn tab_to(&self, selector: &str) {
+        for _ in 0..200 {
+            let script = format!("return document.activeElement.matches({selector:?})");
+            if self.run(&script).await == json!(true) {
+                return;
+            }
+            self.press(TAB).await;
+        }
+        panic!("the keyboard does not reach {selector}");
     }
 
     /// Asserts that the browser has reported neither an error nor a violation of the content security policy.
@@ -64,6 +87,169 @@ async fn traffic(site: &Site) -> String {
         client.json("PUT", "/items/1", user, &json!({ "name": "x" })).await;
     }
     client.json("POST", "/items", user, &json!({ "name": "x" })).await.header("x-request-id").to_owned()
+}
+
+/// Starts a service that answers with a stream of events that does not end, and returns its address.
+async fn event_service() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(send_events(stream));
+        }
+    });
+    address
+}
+
+async fn send_events(stream: TcpStream) {
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        stream.read_line(&mut line).await.unwrap();
+    }
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: first\n\n";
+    stream.get_mut().write_all(head.as_bytes()).await.unwrap();
+    // Until the gate closes the connection.
+    let _ = stream.read_line(&mut line).await;
+}
+
+/// Issue 12: an administrator signs in by the code flow, sees a denial, reads its rule, revokes its caller, and edits a
+/// stored route after its difference was shown: all by keyboard.
+#[tokio::test]
+async fn an_administrator_does_everything_from_sign_in_to_sign_out_by_keyboard() {
+    let service = event_service().await;
+    let config = watched().replace(
+        "routes:",
+        &format!("upstreams: {{ live: {{ url: \"http://{service}\" }} }}\nroutes:\n  - {{ match: GET /events, require: items, upstream: live }}"),
+    );
+    let site = site_of(&config).await;
+    let Site { server, client, user, root, .. } = &site;
+    let route = json!({ "match": "GET /notes/**", "require": "items" });
+    let stored = client.json("POST", "/admin/routes", root, &route).await.json()["id"].clone();
+    let browser = Browser::start().await;
+    browser.resize(1440, 1000).await;
+
+    browser.open(&format!("{}/admin/ui", server.url)).await;
+    browser.tab_to("a.btn.first").await;
+    browser.press(ENTER).await;
+    browser.wait_for_address("/authorize?").await;
+    browser.tab_to("#account").await;
+    browser.press("root").await;
+    browser.tab_to("#secret").await;
+    browser.press(&format!("root-secret{ENTER}")).await;
+    browser.wait_for_text("#sentence", ".").await;
+    assert_eq!(browser.run("return document.cookie").await, json!(""));
+
+    let stream = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = stream.get(format!("{}/events", server.url)).bearer_auth(user);
+    let mut stream = request.send().await.unwrap();
+    assert_eq!(&stream.chunk().await.unwrap().unwrap()[..], b"data: first\n\n");
+
+    let denied = client.json("POST", "/items", user, &json!({ "name": "x" })).await;
+    let id = denied.header("x-request-id").to_owned();
+    browser.wait_for_text("#live tbody", "POST /items").await;
+    browser.press("/").await;
+    browser.press(&format!("{id}{ENTER}")).await;
+    browser.wait_for_address(&format!("/admin/ui/why?id={id}")).await;
+    let answer = browser.wait_for_text("#answer", "scopegate.yaml:").await;
+    assert!(answer.contains("items:write") && answer.contains("demo"), "{answer}");
+
+    browser.press("5").await;
+    browser.wait_for_address("/admin/ui/revocations").await;
+    browser.text("#sentence input.lit").await;
+    browser.tab_to("#sentence input.lit").await;
+    browser.press("demo").await;
+    browser.wait_for_text("#effect", "of the last hour").await;
+    browser.press(ENTER).await;
+    browser.wait_for_text("#list", "blocked until lifted").await;
+    assert_eq!(client.get_with("/items", user).await.json()["reason"], "revoked");
+    let cut = tokio::time::timeout(std::time::Duration::from_secs(30), stream.chunk()).await.unwrap();
+    assert!(!matches!(cut, Ok(Some(_))), "the stream goes on");
+
+    browser.open(&format!("{}/admin/ui/policy/{}", server.url, stored.as_str().unwrap())).await;
+    browser.text("#definition").await;
+    browser.tab_to("#definition").await;
+    let edited = r#"{ "match": "GET /notes/**", "require": "items:write" }"#;
+    browser.press(&format!("{SELECT_ALL}{edited}")).await;
+    let save = "return [...document.querySelectorAll('dialog .btn.first')].some((save) => !save.disabled)";
+    assert_eq!(browser.run(save).await, json!(false), "nothing is saved before it was checked");
+    browser.press(TAB).await;
+    browser.tab_to("dialog .btn:not(.harm)").await;
+    browser.press(ENTER).await;
+    let difference = browser.wait_for_text("dialog .result", "What changes").await;
+    assert!(difference.contains("/notes/**"), "{difference}");
+    browser.tab_to("#seen").await;
+    browser.press(" ").await;
+    browser.tab_to("dialog .btn.first").await;
+    browser.press(ENTER).await;
+    browser.wait_for_text(".toast", "Saved").await;
+    let path = format!("/admin/routes/{}", stored.as_str().unwrap());
+    let route = client.get_with(&path, root).await.json();
+    assert_eq!(route["route"]["require"], "items:write", "{route}");
+
+    browser.tab_to(".who button").await;
+    browser.press(ENTER).await;
+    browser.wait_for_address("/admin/ui/sign-in").await;
+    browser.open(&format!("{}/admin/ui/audit", server.url)).await;
+    browser.wait_for_address("/admin/ui/sign-in?to=").await;
+    browser.assert_quiet("the way from sign-in to sign-out").await;
+    browser.close().await;
+}
+
+/// Issue 12: a session of one node is good on every other node of the store, and no page of another site ends it.
+#[tokio::test]
+async fn nodes_share_sessions_and_only_the_page_itself_ends_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("gate.db").display());
+    let config = crate::admin::config(&url).replace(
+        "admin: { require: scopegate:admin }",
+        "admin: { require: { all: [\"scopegate:admin\"], providers: [local] }, ui: true }",
+    );
+    let (_first, one, _second, other, _, root) = two_of(&config).await;
+    let signed_in = one.form("/admin/ui/sign-in", &format!("token={root}")).await;
+    assert_eq!(signed_in.status, 200, "{signed_in:?}");
+    let (cookie, attributes) = signed_in.header("set-cookie").split_once(';').unwrap();
+    assert!(
+        attributes.contains("HttpOnly; SameSite=Strict") && !attributes.contains("Secure"),
+        "{attributes}"
+    );
+    assert!(!cookie.contains(&root));
+    for node in [&one, &other] {
+        let session = node.send("GET", "/admin/session", &[("cookie", cookie)], "").await;
+        assert_eq!((session.status, &session.json()["provider"]), (200, &json!("local")));
+    }
+    let sign_out = async |method: &str, site: &str| {
+        let headers = [("cookie", cookie), ("sec-fetch-site", site)];
+        other.send(method, "/admin/ui/sign-out", &headers, "").await
+    };
+    assert_eq!(sign_out("POST", "cross-site").await.status, 403);
+    assert_eq!(sign_out("GET", "same-origin").await.header("set-cookie"), "");
+    let ended = sign_out("POST", "same-origin").await;
+    assert!(ended.status == 303 && ended.header("set-cookie").contains("Max-Age=0"), "{ended:?}");
+}
+
+/// Issue 12: everything is below `server.base_path`, and cookies need TLS where the public URL has it.
+#[tokio::test]
+async fn the_page_works_below_a_base_path() {
+    let config = watched().replacen("listen: 127.0.0.1:0", "listen: 127.0.0.1:0, base_path: /gate", 1);
+    let server = Server::start(&config);
+    let url = format!("{}/gate", server.url);
+    let root = Client::new(&url).token("", "root", "root-secret", "scopegate:admin").await;
+    let browser = Browser::signed_in_at(&url, &root).await;
+    for (path, name, shown) in &SCREENS {
+        browser.open(&format!("{url}/admin/ui{path}")).await;
+        browser.text(shown).await;
+        browser.assert_quiet(name).await;
+    }
+    browser.close().await;
+    let public = "base_path: /gate, public_url: \"https://api.example\"";
+    let server = Server::start(&config.replacen("base_path: /gate", public, 1));
+    let client = Client::new(&format!("{}/gate", server.url));
+    let root = client.token("", "root", "root-secret", "scopegate:admin").await;
+    let signed_in = client.form("/admin/ui/sign-in", &format!("token={root}")).await;
+    let cookie = signed_in.header("set-cookie");
+    assert!(cookie.contains("Path=/gate/admin;") && cookie.ends_with("; Secure"), "{cookie}");
 }
 
 /// Issue 12: from a call that is denied to the rule with file and line, and to a revocation, by keyboard.

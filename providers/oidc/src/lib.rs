@@ -46,6 +46,7 @@ mod client;
 mod discovery;
 mod dpop;
 mod http;
+mod id_token;
 mod interner;
 mod introspection;
 mod issuers;

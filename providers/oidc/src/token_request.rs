@@ -1,18 +1,18 @@
 //! Requests for tokens and revocations at the provider.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use openidconnect::{
-    EmptyExtraTokenFields, OAuth2TokenResponse, StandardErrorResponse, StandardTokenResponse,
+    ExtraTokenFields, OAuth2TokenResponse, StandardErrorResponse, StandardTokenResponse,
     core::{CoreErrorResponseType, CoreTokenType},
 };
 use scopegate_provider::{
     BearerToken, Clock, HttpClient, Outage, OutageCause, ScopeSet, Secret, Timestamp, TokenRequestError,
     TokenResponse,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
@@ -23,8 +23,22 @@ use crate::{
 /// The time until a new attempt, if the provider names none.
 const RETRY: Duration = Duration::from_secs(2);
 
-type Granted = StandardTokenResponse<EmptyExtraTokenFields, CoreTokenType>;
+type Granted = StandardTokenResponse<SignInFields, CoreTokenType>;
 type Refused = StandardErrorResponse<CoreErrorResponseType>;
+
+/// The member of a token response that a sign-in adds (OpenID Connect Core 1.0, section 3.1.3.3).
+#[derive(Deserialize, Serialize)]
+struct SignInFields {
+    id_token: Option<String>,
+}
+
+impl fmt::Debug for SignInFields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SignInFields")
+    }
+}
+
+impl ExtraTokenFields for SignInFields {}
 
 /// Okta's error object, which it sends in place of RFC 6749's when it throttles.
 #[derive(Deserialize)]
@@ -57,10 +71,10 @@ impl Requester {
         for (name, value) in parameters {
             form = form.with(name, value);
         }
-        self.request(client, endpoint, form).await
+        Ok(self.request(client, endpoint, form).await?.0)
     }
 
-    /// Exchanges an authorization code for a token (RFC 6749, section 4.1.3; RFC 7636, section 4.5).
+    /// Exchanges an authorization code for a token and an ID token (RFC 6749, section 4.1.3; RFC 7636, section 4.5).
     pub(crate) async fn redeem(
         &self,
         client: &Client,
@@ -68,7 +82,7 @@ impl Requester {
         code: &str,
         verifier: &Secret,
         redirect_uri: &str,
-    ) -> Result<TokenResponse, TokenRequestError> {
+    ) -> Result<(TokenResponse, Option<Secret>), TokenRequestError> {
         let form = Form::default()
             .with("grant_type", "authorization_code")
             .with("code", code)
@@ -77,13 +91,13 @@ impl Requester {
         self.request(client, endpoint, form).await
     }
 
-    /// Posts a form to the token endpoint and reads the token.
+    /// Posts a form to the token endpoint and reads the token, and the ID token if there is one.
     async fn request(
         &self,
         client: &Client,
         endpoint: &Url,
         form: Form,
-    ) -> Result<TokenResponse, TokenRequestError> {
+    ) -> Result<(TokenResponse, Option<Secret>), TokenRequestError> {
         let request =
             client.post(endpoint, form, &*self.clock).map_err(|error| cannot_sign(error, endpoint))?;
         let answer = self.http.send(request).await.map_err(|error| out(&error, endpoint))?;
@@ -124,7 +138,10 @@ fn malformed(endpoint: &Url, problem: &str) -> TokenRequestError {
     TokenRequestError::Unavailable(Outage::new(OutageCause::Provider, RETRY))
 }
 
-fn granted(answer: &Response<Bytes>, endpoint: &Url) -> Result<TokenResponse, TokenRequestError> {
+fn granted(
+    answer: &Response<Bytes>,
+    endpoint: &Url,
+) -> Result<(TokenResponse, Option<Secret>), TokenRequestError> {
     // The parser's own message could quote the token.
     let granted: Granted = serde_json::from_slice(answer.body())
         .map_err(|_| malformed(endpoint, "it is not as RFC 6749, section 5.1, defines it"))?;
@@ -132,7 +149,8 @@ fn granted(answer: &Response<Bytes>, endpoint: &Url) -> Result<TokenResponse, To
     let scope = granted
         .scopes()
         .map(|scopes| scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" "));
-    Ok(TokenResponse {
+    let id_token = granted.extra_fields().id_token.as_deref().map(Secret::new);
+    let response = TokenResponse {
         access_token: BearerToken::parse(token)
             .map_err(|_| malformed(endpoint, "its token is not a bearer token"))?,
         token_type: match granted.token_type() {
@@ -141,7 +159,8 @@ fn granted(answer: &Response<Bytes>, endpoint: &Url) -> Result<TokenResponse, To
         },
         expires_in: granted.expires_in(),
         scope,
-    })
+    };
+    Ok((response, id_token))
 }
 
 /// RFC 6749, section 5.2, told apart by `error` and not by the status, which differs from provider to provider.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 
-use crate::{BearerToken, ClientId, Issuer, Outage, ScopeSet, Secret, Timestamp};
+use crate::{BearerToken, ClientId, Issuer, Outage, Rejection, ScopeSet, Secret, Timestamp};
 
 /// Requests tokens from the provider with the client-credentials grant (RFC 6749, section 4.4).
 #[async_trait]
@@ -68,6 +68,9 @@ pub enum TokenRequestError {
         /// `Retry-After`, where the provider throttles.
         retry_after: Option<Duration>,
     },
+    /// The ID token of a sign-in does not hold.
+    #[error("the ID token of the sign-in: {0}")]
+    IdToken(Rejection),
     /// The provider does not answer as it should.
     #[error(transparent)]
     Unavailable(#[from] Outage),
@@ -83,15 +86,16 @@ pub trait SignIn: Send + Sync {
     /// The provider's metadata is not known yet, or names no authorization endpoint.
     async fn authorization_url(&self, request: SignInRequest<'_>) -> Result<String, Outage>;
 
-    /// Exchanges the code that the provider returned for a token.
+    /// Exchanges the code that the provider returned for a token. An ID token that comes with it must hold `nonce`.
     ///
     /// # Errors
-    /// As [`RequestToken::request_token`].
+    /// As [`RequestToken::request_token`], and [`TokenRequestError::IdToken`].
     async fn redeem(
         &self,
         code: &str,
         verifier: &Secret,
         redirect_uri: &str,
+        nonce: &str,
     ) -> Result<TokenResponse, TokenRequestError>;
 }
 
@@ -102,7 +106,7 @@ pub struct SignInRequest<'a> {
     pub redirect_uri: &'a str,
     /// A value that the provider returns unchanged: it ties the answer to this browser.
     pub state: &'a str,
-    /// A value for the provider's ID token.
+    /// A value that the provider's ID token holds: it ties the token to this sign-in.
     pub nonce: &'a str,
     /// The challenge of the code verifier, by the method S256.
     pub challenge: &'a str,

@@ -57,9 +57,9 @@ async fn concurrent_changes_of_two_nodes_have_numbers_without_gaps() {
 async fn a_store_of_a_newer_scopegate_is_refused() {
     let url = Postgres::shared().database();
     at(&settings(&url)).await.unwrap();
-    meddle(&url, "INSERT INTO scopegate_migrations VALUES (10, 'later', '', 0)").await;
+    meddle(&url, "INSERT INTO scopegate_migrations VALUES (999, 'later', '', 0)").await;
     let error = at(&settings(&url)).await.unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 10, known: 9, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 999, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -67,10 +67,8 @@ async fn missing_migrations_are_named_where_they_may_not_be_run() {
     let settings = settings(&Postgres::shared().database());
     let only_check = StoreSettings { migrate: false, ..settings.clone() };
     let error = at(&only_check).await.unwrap_err();
-    assert!(
-        matches!(&error, OpenError::Unmigrated { missing, .. } if missing == &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
-        "{error}"
-    );
+    let all: Vec<i64> = MIGRATIONS.iter().map(|migration| migration.version).collect();
+    assert!(matches!(&error, OpenError::Unmigrated { missing, .. } if *missing == all), "{error}");
     at(&settings).await.unwrap();
     at(&only_check).await.unwrap();
 }

@@ -21,11 +21,22 @@ pub(in crate::store) struct Migration {
 }
 
 macro_rules! migrations {
-    ($folder:literal: $($version:literal $name:literal),+ $(,)?) => {
+    (@zeros 10) => { "00" };
+    (@zeros $version:tt) => { "000" };
+    ($folder:literal: $($version:tt $name:literal),+ $(,)?) => {
         &[$($crate::store::sql::migrations::Migration {
             version: $version,
             name: $name,
-            sql: include_str!(concat!("../../migrations/", $folder, "/000", $version, "_", $name, ".sql")),
+            sql: include_str!(concat!(
+                "../../migrations/",
+                $folder,
+                "/",
+                $crate::store::sql::migrations::migrations!(@zeros $version),
+                $version,
+                "_",
+                $name,
+                ".sql"
+            )),
         }),+]
     };
 }

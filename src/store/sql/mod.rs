@@ -7,6 +7,7 @@ mod audit;
 mod changes;
 mod items;
 pub(super) mod migrations;
+mod nodes;
 mod policies;
 mod provider_states;
 mod revocations;

@@ -86,9 +86,9 @@ async fn one_bad_write_does_not_spoil_those_that_are_committed_with_it() {
 #[tokio::test]
 async fn a_store_of_a_newer_scopegate_is_refused() {
     let (_, folder) = open().await;
-    meddle(&settings(&folder), "INSERT INTO scopegate_migrations VALUES (10, 'later', '', 0)").await;
+    meddle(&settings(&folder), "INSERT INTO scopegate_migrations VALUES (999, 'later', '', 0)").await;
     let error = at(&settings(&folder)).await.unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: 10, known: 9, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 999, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -103,10 +103,8 @@ async fn missing_migrations_are_named_where_they_may_not_be_run() {
     let folder = TempDir::new().unwrap();
     let only_check = StoreSettings { migrate: false, ..settings(&folder) };
     let error = at(&only_check).await.unwrap_err();
-    assert!(
-        matches!(&error, OpenError::Unmigrated { missing, .. } if missing == &[1, 2, 3, 4, 5, 6, 7, 8, 9]),
-        "{error}"
-    );
+    let all: Vec<i64> = DIALECT.migrations.iter().map(|migration| migration.version).collect();
+    assert!(matches!(&error, OpenError::Unmigrated { missing, .. } if *missing == all), "{error}");
     at(&settings(&folder)).await.unwrap();
     at(&only_check).await.unwrap();
 }

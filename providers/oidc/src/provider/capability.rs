@@ -4,8 +4,9 @@ use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
 use scopegate_provider::{
-    BearerToken, Health, HealthReport, IssuerHealth, KeyControl, KeyHealth, Outage, OutageCause,
-    RequestToken, RevokeToken, Secret, SignIn, SignInRequest, TokenRequest, TokenRequestError, TokenResponse,
+    AuthnError, BearerToken, Health, HealthReport, IssuerHealth, KeyControl, KeyHealth, Outage, OutageCause,
+    Rejection, RequestToken, RevokeToken, Secret, SignIn, SignInRequest, TokenRequest, TokenRequestError,
+    TokenResponse,
 };
 use serde_json::Value;
 
@@ -80,6 +81,7 @@ impl SignIn for OidcProvider {
         code: &str,
         verifier: &Secret,
         redirect_uri: &str,
+        nonce: &str,
     ) -> Result<TokenResponse, TokenRequestError> {
         let client = self.settings.client().ok_or(TokenRequestError::NoClient)?;
         let endpoint = match self.remotes.first() {
@@ -87,7 +89,12 @@ impl SignIn for OidcProvider {
             None => None,
         };
         let endpoint = endpoint.ok_or_else(|| Outage::new(OutageCause::Provider, DISABLED))?;
-        self.requester.redeem(client, &endpoint, code, verifier, redirect_uri).await
+        let (response, id_token) =
+            self.requester.redeem(client, &endpoint, code, verifier, redirect_uri).await?;
+        if let Some(id_token) = id_token {
+            self.check_id_token(&id_token, client.id.as_str(), nonce).await?;
+        }
+        Ok(response)
     }
 }
 
@@ -182,6 +189,26 @@ impl KeyControl for OidcProvider {
 }
 
 impl OidcProvider {
+    async fn check_id_token(
+        &self,
+        token: &Secret,
+        client: &str,
+        nonce: &str,
+    ) -> Result<(), TokenRequestError> {
+        let token = BearerToken::parse(token.reveal())
+            .map_err(|_| Rejection::Malformed { detail: "expected an ID token as a JWT" });
+        let admitted = token
+            .and_then(|token| Jwt::parse(&token))
+            .and_then(|jwt| self.rules.admit_id_token(jwt))
+            .map_err(TokenRequestError::IdToken)?;
+        let signed = self.check_signature(admitted).await.map_err(|error| match error {
+            AuthnError::Rejected(rejection) => TokenRequestError::IdToken(rejection),
+            AuthnError::Unavailable(outage) => TokenRequestError::Unavailable(outage),
+        })?;
+        let checked = self.rules.validate_id_token(&signed, client, nonce, self.clock.now());
+        checked.map_err(TokenRequestError::IdToken)
+    }
+
     /// Returns a token to introspect in a probe: a new one of the provider, and `true`, if the settings hold a client that
     /// gets one, or else a text that no provider has issued.
     async fn token_for_probe(&self) -> Option<(BearerToken, bool)> {

@@ -10,6 +10,7 @@ use std::{fmt, sync::Arc};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::{Body, Endpoint, Request, Response, Result};
 use scopegate_provider::{Clock, Provider, ScopeSet, Timestamp};
+use url::{Host, Url};
 
 use self::{
     assets::ASSETS,
@@ -19,7 +20,10 @@ use self::{
 };
 pub use self::{pages::Landing, session::SessionKey};
 use super::AdminGuard;
-use crate::{gate::Gate, problem::Problem};
+use crate::{
+    gate::{Gate, is_same_origin},
+    problem::Problem,
+};
 
 /// Returns a file of the page at `version/name`, or 404.
 pub fn asset(path: &str, request: &HeaderMap) -> Response {
@@ -61,7 +65,7 @@ impl fmt::Debug for OperatorPage {
 impl OperatorPage {
     /// Returns `true` if cookies may be sent over TLS only: everywhere but on plain loopback.
     fn is_secure(&self) -> bool {
-        !self.site.starts_with("http://")
+        !is_plain_loopback(&self.site)
     }
 
     /// Puts the token of a session into `Authorization`, so that the guard decides about it.
@@ -90,7 +94,7 @@ impl OperatorPage {
             (&Method::GET, "/sign-in") => self.sign_in_page(&request, StatusCode::OK, None),
             (&Method::POST, "/sign-in") => self.sign_in(request).await,
             (&Method::GET, "/callback") => self.finish_sign_in(request).await,
-            (&Method::GET, "/sign-out") => self.sign_out(),
+            (&Method::POST, "/sign-out") => self.sign_out(&request),
             (&Method::GET, _) if below.starts_with("/sign-in/") => {
                 self.begin_sign_in(&request, below.trim_start_matches("/sign-in/")).await
             }
@@ -181,11 +185,9 @@ impl OperatorPage {
             .and_then(|pending| serde_json::from_str(&pending).ok());
         let Some(pending) = pending else { return self.refuse(&request, &SignInError::NotPending.into()) };
         let provider = self.provider(&pending.provider);
-        let Some(able) = provider.as_deref().and_then(Provider::sign_in) else {
-            return self.refuse(&request, &SignInError::NotPending.into());
-        };
+        let Some(provider) = provider else { return self.refuse(&request, &SignInError::NotPending.into()) };
         let to = pending.to.clone();
-        match pending.finish(able, &answer, &self.callback(), self.clock.now()).await {
+        match pending.finish(&*provider, &answer, &self.callback(), self.clock.now()).await {
             Ok(token) => {
                 let mut response = self.admit(request, token.reveal(), &to).await;
                 if let Some(done) = set_cookie(Purpose::SignIn, "", &self.admin, self.is_secure(), 0) {
@@ -244,7 +246,12 @@ impl OperatorPage {
         Some(response)
     }
 
-    fn sign_out(&self) -> Response {
+    /// Ends the session, if a page of scopegate itself asks for it.
+    fn sign_out(&self, request: &Request) -> Response {
+        let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
+        if !is_same_origin(request.headers(), host) {
+            return status(StatusCode::FORBIDDEN);
+        }
         let mut response = redirect(&format!("{}/ui/sign-in", self.admin));
         for purpose in [Purpose::Session, Purpose::SignIn] {
             if let Some(cookie) = set_cookie(purpose, "", &self.admin, self.is_secure(), 0) {
@@ -297,6 +304,18 @@ fn host(site: &str) -> &str {
     site.split_once("://").map_or(site, |(_, host)| host)
 }
 
+/// Returns `true` for a URL without TLS that only this machine can reach.
+fn is_plain_loopback(site: &str) -> bool {
+    let Ok(url) = Url::parse(site) else { return false };
+    let is_here = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
+        None => false,
+    };
+    is_here && url.scheme() == "http"
+}
+
 fn status(code: StatusCode) -> Response {
     Response::builder().status(code).header(header::CACHE_CONTROL, "no-store").body(Body::empty())
 }
@@ -307,4 +326,23 @@ fn redirect(to: &str) -> Response {
         .header(header::LOCATION, to)
         .header(header::CACHE_CONTROL, "no-store")
         .finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cookies_go_without_tls_on_plain_loopback_only() {
+        for plain in
+            ["http://127.0.0.1:8000", "http://localhost", "http://[::1]:80", "http://api.localhost:8000"]
+        {
+            assert!(is_plain_loopback(plain), "{plain}");
+        }
+        for secure in
+            ["https://127.0.0.1:8000", "http://10.0.0.5:8000", "http://0.0.0.0:80", "http://api.example"]
+        {
+            assert!(!is_plain_loopback(secure), "{secure}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use aws_lc_rs::{
     rand,
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use scopegate_provider::{BearerToken, ScopeSet, Secret, SignIn, SignInRequest, Timestamp};
+use scopegate_provider::{BearerToken, Provider, ScopeSet, Secret, SignIn, SignInRequest, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{problem::Problem, reason::Reason};
@@ -22,6 +22,7 @@ pub(super) struct Pending {
     pub(super) to: String,
     state: String,
     verifier: String,
+    nonce: String,
     /// In milliseconds since 1970.
     ends: i64,
 }
@@ -66,22 +67,27 @@ pub(super) async fn begin(
     let request = SignInRequest { redirect_uri, state: &state, nonce: &nonce, challenge: &challenge, scopes };
     let url = sign_in.authorization_url(request).await.map_err(|_| SignInError::Unavailable)?;
     let ends = now.millis().saturating_add(LIFETIME * 1000);
-    Ok((url, Pending { provider: name.to_owned(), to, state, verifier, ends }))
+    Ok((url, Pending { provider: name.to_owned(), to, state, verifier, nonce, ends }))
 }
 
 impl Pending {
     /// Ends the sign-in: exchanges the code of the provider's answer, which holds the state that it was begun with.
     pub(super) async fn finish(
         self,
-        sign_in: &dyn SignIn,
+        provider: &dyn Provider,
         answer: &[u8],
         redirect_uri: &str,
         now: Timestamp,
     ) -> Result<BearerToken, SignInError> {
+        let Some(sign_in) = provider.sign_in() else { return Err(SignInError::NotPending) };
         let state = super::parameter(answer, "state").unwrap_or_default();
         let is_ours = verify_slices_are_equal(state.as_bytes(), self.state.as_bytes()).is_ok();
         if !is_ours || now.millis() >= self.ends {
             return Err(SignInError::NotPending);
+        }
+        // RFC 9207: an answer of another issuer must not be taken for this provider's.
+        if super::parameter(answer, "iss").is_some_and(|issuer| !provider.serves(&issuer)) {
+            return Err(SignInError::Refused("the answer is that of another issuer".to_owned()));
         }
         if let Some(error) = super::parameter(answer, "error") {
             let description = super::parameter(answer, "error_description").unwrap_or(error);
@@ -89,7 +95,7 @@ impl Pending {
         }
         let code = super::parameter(answer, "code").ok_or(SignInError::NotPending)?;
         let verifier = Secret::new(self.verifier);
-        match sign_in.redeem(&code, &verifier, redirect_uri).await {
+        match sign_in.redeem(&code, &verifier, redirect_uri, &self.nonce).await {
             Ok(granted) => Ok(granted.access_token),
             Err(scopegate_provider::TokenRequestError::Unavailable(_)) => Err(SignInError::Unavailable),
             Err(error) => Err(SignInError::Refused(error.to_string())),
