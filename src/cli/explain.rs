@@ -12,6 +12,7 @@ use scopegate_provider::{
     Role, Scope, SystemClock, Verified,
 };
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{
     connect,
@@ -25,7 +26,9 @@ use crate::{
         Config, Rules,
         own_endpoints::{Access, OwnEndpoint as OwnEndpointRow, ServedEndpoint},
     },
-    policy::{CallerAt, Explanation, Policy, RawTarget, Reason, Scheme, Target, TargetError, TokenUse},
+    policy::{
+        CallerAt, Explanation, Policy, RawTarget, Reason, Scheme, Target, TargetError, TermFacts, TokenUse,
+    },
 };
 
 #[derive(Debug, Args)]
@@ -278,11 +281,31 @@ impl Report {
         if let Some(scopes) = &self.explanation.missing_scopes {
             writeln!(out, "missing   {scopes}")?;
         }
+        if !self.explanation.permitted {
+            self.write_terms(out)?;
+        }
         for reading in &self.explanation.interpretations {
             for other in &reading.considered {
                 let line =
                     format!("{} read as {}: {}", other.route.pattern, reading.path, other.outcome.as_str());
                 writeln!(out, "looked at {}", paint.faint(&line))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the terms of the rule, each beside the token's value. Alternatives are set apart by `or`.
+    fn write_terms(&self, out: &mut dyn Write) -> io::Result<()> {
+        for (index, alternative) in self.explanation.alternatives.iter().enumerate() {
+            if index > 0 {
+                writeln!(out, "or")?;
+            }
+            for TermFacts { term, has, met, .. } in &alternative.requirements {
+                let name = if *met { "met" } else { "unmet" };
+                match has {
+                    Value::Null => writeln!(out, "{name:<9} {term}; the token has nothing")?,
+                    has => writeln!(out, "{name:<9} {term}; the token has {has}")?,
+                }
             }
         }
         Ok(())

@@ -5,12 +5,15 @@ use std::{
     io::{self, BufRead, IsTerminal, Write},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clap::{Args, ValueEnum};
 use scopegate_oidc::{Discovery, Http};
-use scopegate_provider::{BearerToken, Credentials, Freshness, Issuer, SystemClock};
+use scopegate_provider::{
+    BearerToken, Credentials, DEFAULT_MAX_TOKEN_LIFETIME, Freshness, Issuer, SystemClock,
+};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -95,12 +98,13 @@ impl Init {
             (None, None) => Some(ask("The audience of your API", "--audience")?),
         };
         let kind = self.provider.clone().unwrap_or_else(|| kind_of(&issuer).to_owned());
+        let behind = self.behind()?;
         let settings = provider_settings(&kind, &issuer, audience.as_deref(), &sample)?;
         let mut notes = Vec::new();
         if kind == "oidc" {
             notes.extend(try_discovery(&issuer).await);
         }
-        let text = self.configuration(&kind, &settings, &sample);
+        let text = self.configuration(behind, &kind, &settings, &sample);
         let source = ConfigSource::Text { name: "the new configuration".to_owned(), text: text.clone() };
         let config = task.loader.clone().without_environment().load(&source)?;
         let verdict = match token {
@@ -121,10 +125,25 @@ impl Init {
         Ok(Verdict::Yes)
     }
 
+    /// Returns the place of the gate: as given, or as answered on a terminal.
+    fn behind(&self) -> Result<Behind, Failure> {
+        if self.behind.is_some() || self.from_token.is_some() || !io::stdin().is_terminal() {
+            return Ok(self.behind.unwrap_or(Behind::Own));
+        }
+        let answer = ask("What the requests go to: own, nginx or proxy", "--behind")?;
+        Behind::from_str(&answer, true).map_err(Failure::Usage)
+    }
+
     /// Returns the configuration as commented YAML.
-    fn configuration(&self, kind: &str, settings: &Map<String, Value>, sample: &Sample) -> String {
+    fn configuration(
+        &self,
+        behind: Behind,
+        kind: &str,
+        settings: &Map<String, Value>,
+        sample: &Sample,
+    ) -> String {
         let mut text = String::from("# Written by `scopegate init`. Every key: config/scopegate.yaml\n");
-        match self.behind.unwrap_or(Behind::Own) {
+        match behind {
             Behind::Own => text.push_str("server: { listen: 127.0.0.1:8080 }\n"),
             Behind::Nginx => text.push_str(
                 "server: { listen: 127.0.0.1:8080, trusted_proxies: [127.0.0.1/32] }    # nginx on the same host\nforward_auth: { dialects: [nginx] }\n",
@@ -152,7 +171,7 @@ impl Init {
             Some(scope) => format!("require: {}", json!(scope)),
             None => "allow: authenticated".to_owned(),
         };
-        let (path, upstream) = match self.behind.unwrap_or(Behind::Own) {
+        let (path, upstream) = match behind {
             Behind::Own => ("/items/**", ""),
             Behind::Nginx => ("/**", ""),
             // Paths that scopegate answers itself are not the upstream's.
@@ -196,6 +215,28 @@ impl Sample {
     fn present(&self, claims: &[&str]) -> Vec<String> {
         let has = claims.iter().filter(|claim| self.claims.contains_key(**claim));
         has.map(|claim| (*claim).to_owned()).collect()
+    }
+
+    /// Returns the claims with roles: those at the top, and those of realms and clients as Keycloak nests them.
+    fn role_claims(&self) -> Vec<String> {
+        let mut claims = self.present(&["roles", "groups", "permissions"]);
+        if self.claims.get("realm_access").is_some_and(|realm| realm.get("roles").is_some()) {
+            claims.push("/realm_access/roles".to_owned());
+        }
+        let clients = self.claims.get("resource_access").and_then(Value::as_object);
+        let clients = clients.into_iter().flatten().filter(|(_, access)| access.get("roles").is_some());
+        claims.extend(clients.map(|(client, _)| {
+            format!("/resource_access/{}/roles", client.replace('~', "~0").replace('/', "~1"))
+        }));
+        claims
+    }
+
+    /// Returns the lifetime in whole days, if it is longer than tokens may live by default.
+    fn long_lifetime(&self) -> Option<u64> {
+        let issued_at = self.claims.get("iat").and_then(Value::as_u64)?;
+        let expiry = self.claims.get("exp").and_then(Value::as_u64)?;
+        let lifetime = Duration::from_secs(expiry.checked_sub(issued_at)?);
+        (lifetime > DEFAULT_MAX_TOKEN_LIFETIME).then(|| lifetime.as_secs().div_ceil(86_400))
     }
 
     fn scopes(&self) -> Vec<String> {
@@ -267,9 +308,12 @@ fn provider_settings(
     if !scopes.is_empty() {
         set("scope_claims", json!(scopes));
     }
-    let roles = sample.present(&["roles", "groups"]);
+    let roles = sample.role_claims();
     if !roles.is_empty() {
         set("role_claims", json!(roles));
+    }
+    if let Some(days) = sample.long_lifetime() {
+        set("max_token_lifetime", json!(format!("{days}d")));
     }
     Ok(settings)
 }
@@ -281,6 +325,8 @@ fn comment(key: &str) -> &'static str {
         "audience" => "    # tokens for other APIs are refused",
         "allowed_clients" | "app_clients" => "    # the tokens carry no audience: their clients are pinned",
         "algorithms" => "    # never taken from the token",
+        "max_token_lifetime" => "    # tokens of the provider live longer than the default of 31d",
+        "role_claims" => "    # the claims whose values rules call roles",
         "token_use" => "    # the sample is an ID token; prefer access tokens where the provider issues them",
         _ => "",
     }
@@ -356,13 +402,13 @@ mod tests {
         Sample::of(&BearerToken::parse(&MintKey::es256("k1").token(claims)).unwrap()).unwrap()
     }
 
-    fn init(behind: Behind) -> Init {
+    fn init() -> Init {
         Init {
             provider: None,
             issuer: None,
             audience: None,
             from_token: None,
-            behind: Some(behind),
+            behind: None,
             upstream: "http://127.0.0.1:9000".to_owned(),
             output: PathBuf::from("-"),
             force: false,
@@ -385,7 +431,7 @@ mod tests {
             let sample = sample(&json!({ "iss": issuer, "aud": "items-api", "scope": "items items:write" }));
             let settings = provider_settings(kind, issuer, Some("items-api"), &sample).unwrap();
             for behind in [Behind::Own, Behind::Nginx, Behind::Proxy] {
-                let text = init(behind).configuration(kind, &settings, &sample);
+                let text = init().configuration(behind, kind, &settings, &sample);
                 let source = ConfigSource::Text { name: "new.yaml".to_owned(), text: text.clone() };
                 let loaded = Loader::new().without_environment().load(&source);
                 assert!(loaded.is_ok(), "{text}\n{}", loaded.err().unwrap());
@@ -403,6 +449,18 @@ mod tests {
         assert_eq!(settings["token_types"], json!(["JWT"]));
         assert_eq!(settings["scope_claims"], json!(["scp"]));
         assert_eq!(settings["role_claims"], json!(["groups"]));
+        assert_eq!(settings.get("max_token_lifetime"), None);
+    }
+
+    #[test]
+    fn nested_roles_and_long_lives_are_taken_over() {
+        let sample = sample(&json!({
+            "iss": "https://id.example", "aud": "api", "iat": 0, "exp": 3_456_000 + 1,
+            "realm_access": { "roles": ["a"] }, "resource_access": { "a/b": { "roles": ["c"] }, "d": {} },
+        }));
+        let settings = provider_settings("oidc", "https://id.example", Some("api"), &sample).unwrap();
+        assert_eq!(settings["role_claims"], json!(["/realm_access/roles", "/resource_access/a~1b/roles"]));
+        assert_eq!(settings["max_token_lifetime"], json!("41d"));
     }
 
     #[test]

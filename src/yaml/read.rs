@@ -22,6 +22,14 @@ pub fn read<T: DeserializeOwned>(node: &Node, base: &[Step], errors: &mut Vec<Di
             Err(error) => error,
         };
         let (problem, mut path, of_key) = error.into_parts();
+        if taken.contains(&path) && path.pop().is_some() {
+            // The value of a variant, without which the variant cannot be read either.
+            if path.is_empty() || !rest.redact(&path) {
+                return None;
+            }
+            taken.push(path);
+            continue;
+        }
         path.extend(named_key(&problem, rest.nearest(&path).0));
         if follows_from(&problem, &path, &taken) {
             return None;

@@ -184,6 +184,20 @@ fn the_pieces_for_existing_proxies_are_the_tested_files() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Issue 13.3: where the token comes in another header or a cookie, each proxy has to pass on scopegate's answer about it.
+#[test]
+fn the_page_of_each_proxy_names_the_fields_of_accept_token() {
+    for (page, _) in PIECES {
+        let (_, text) = PAGES.into_iter().find(|(name, _)| *name == page).unwrap();
+        let paragraphs: Vec<&str> =
+            text.split("\n\n").filter(|part| part.contains("`accept_token")).collect();
+        let said = paragraphs
+            .iter()
+            .any(|part| part.contains("X-Api-Token") && part.to_lowercase().contains("`cookie"));
+        assert!(said || paragraphs.iter().any(|part| part.contains("exact: cookie")), "{page}");
+    }
+}
+
 /// The README's lines for a program with the gate as a library, as they are there.
 #[rustfmt::skip]
 #[expect(dead_code, unused_variables, reason = "it is enough that the lines compile")]

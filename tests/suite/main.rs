@@ -23,6 +23,8 @@ mod faults;
 mod floods;
 mod forward_auth;
 mod grpc;
+mod init;
+mod inspect;
 mod items;
 mod live;
 mod log;

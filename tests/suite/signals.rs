@@ -1,12 +1,12 @@
 //! Withdrawal by the provider: a transmitter written from the specifications, and two nodes that share a store.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use scopegate_testkit::{MintKey, TestIssuer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Answer, Client, Server};
+use crate::support::{Answer, Client, Server, now};
 
 const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
 const SSF: &str = "https://schemas.openid.net/secevent/ssf/event-type/";
@@ -26,10 +26,6 @@ struct Site {
     operations: Client,
     _servers: [Server; 2],
     _folder: TempDir,
-}
-
-fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().try_into().unwrap()
 }
 
 impl Transmitter {

@@ -124,7 +124,8 @@ impl TestIssuer {
 
     /// Says this about a token, and that every other is inactive.
     pub fn knows(&self, token: &str, answer: &Value) {
-        let (token, answer) = (token.to_owned(), answer.clone());
+        let token = token.to_owned();
+        let answer = answer.clone();
         self.on(&self.paths.introspection, move |request| {
             let known = request.field("token").as_deref() == Some(&token);
             Reply::json(200, &if known { answer.clone() } else { json!({ "active": false }) })
@@ -133,7 +134,8 @@ impl TestIssuer {
 
     /// Gives out this token to the client with this id and secret, by Basic or form; others are refused.
     pub fn grants(&self, id: &str, secret: &str, token: &str) {
-        let (client, token) = ((id.to_owned(), secret.to_owned()), token.to_owned());
+        let client = (id.to_owned(), secret.to_owned());
+        let token = token.to_owned();
         self.on(&self.paths.token, move |request| {
             if request.client() != Some(client.clone()) {
                 return Reply::json(401, &json!({ "error": "invalid_client" }));

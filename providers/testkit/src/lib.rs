@@ -13,6 +13,7 @@ mod conformance;
 mod issuer;
 mod mint;
 mod postgres;
+mod variants;
 
 pub use cable::Cable;
 pub use clock::{SteppedClock, TestClock};
@@ -20,3 +21,4 @@ pub use conformance::{Bench, Emulation, conforms};
 pub use issuer::{Fault, Paths, Reply, Request, TestIssuer};
 pub use mint::{MintKey, base64url, key_set};
 pub use postgres::Postgres;
+pub use variants::{BadVariant, bad_variants};

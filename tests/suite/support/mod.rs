@@ -11,10 +11,15 @@ pub(crate) use browser::Browser;
 pub(crate) use chance::Chance;
 pub(crate) use client::{Answer, Client};
 pub(crate) use configuration::with_issuer;
-pub(crate) use program::{Issuer, Server, run};
+pub(crate) use program::{Issuer, Run, Server, run, run_in};
 pub(crate) use upstream::{Upstream, raw};
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// The seconds since 1970.
+pub(crate) fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs().try_into().unwrap()
+}
 
 /// Asks until the answer is as wanted; a test that waits for long has failed.
 pub(crate) async fn eventually<T: std::fmt::Debug>(

@@ -214,8 +214,13 @@ pub(crate) fn run(files: &[(&str, &str)], arguments: &[&str]) -> Run {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::File::create(path).unwrap().write_all(text.as_bytes()).unwrap();
     }
+    run_in(folder.path(), arguments)
+}
+
+/// Runs `scopegate` with these arguments in a folder.
+pub(crate) fn run_in(folder: &Path, arguments: &[&str]) -> Run {
     let mut child =
-        command(folder.path()).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        command(folder).args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();
     let errors = std::thread::spawn(move || {
         let mut text = String::new();
