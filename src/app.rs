@@ -3,6 +3,7 @@
 mod admin_handle;
 mod assemble;
 mod denials;
+mod event_streams;
 mod fallback;
 mod landing;
 mod metrics;
@@ -232,6 +233,7 @@ impl App {
         node.frontend.0.admin_handle.bind(&node);
         tokio::spawn(signing::rotate(Arc::downgrade(&node), node.runtime.clock.clone()));
         tokio::spawn(note_keys(Arc::downgrade(&node)));
+        tokio::spawn(event_streams::run(Arc::downgrade(&node)));
         Ok(Self(node))
     }
 

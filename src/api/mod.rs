@@ -25,7 +25,7 @@ pub use self::{
     items::ItemsApi,
     revoke::RevokeEndpoint,
     sample::SampleApi,
-    signals::{BackchannelLogout, SeenSignals, SharedSignalsPush, SignalServices},
+    signals::{BackchannelLogout, EventStreams, SeenSignals, SharedSignalsPush, SignalServices},
     token::TokenEndpoint,
     tries::Tries,
 };

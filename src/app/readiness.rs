@@ -41,13 +41,21 @@ pub(super) fn readiness(node: &Node) -> Readiness {
         let message = format!("the provider `{}` cannot verify tokens", connection.name());
         if connection.required { reasons.push(message) } else { degraded.push(message) }
     }
-    for connection in connections {
-        let Some(signals) = connection.connected.provider().signals() else { continue };
-        let name = connection.name().as_str();
-        let since = node.frontend.0.started;
-        let now = node.runtime.clock.now();
-        degraded.extend(node.runtime.metrics.signals.degraded(name, signals.silent_after(), since, now));
-    }
+    degraded.extend(degraded_streams(node));
     degraded.extend(generation.rejected.iter().map(|error| format!("ignored stored entry: {error}")));
     Readiness { ready: reasons.is_empty(), reasons, degraded }
+}
+
+/// Returns the reasons why streams of security events are degraded.
+pub(super) fn degraded_streams(node: &Node) -> Vec<String> {
+    let since = node.frontend.0.started;
+    let now = node.runtime.clock.now();
+    let mut degraded = Vec::new();
+    for connection in &node.current().connections {
+        let signals = connection.connected.provider().signals();
+        let Some(signals) = signals.filter(|signals| signals.takes_security_events()) else { continue };
+        let name = connection.name().as_str();
+        degraded.extend(node.runtime.metrics.signals.degraded(name, signals.silent_after(), since, now));
+    }
+    degraded
 }

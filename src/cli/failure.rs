@@ -70,6 +70,14 @@ pub(super) enum Failure {
         /// The provider.
         name: String,
     },
+    /// A call to the transmitter of security events failed.
+    #[error("the security events of `{name}`: {source}")]
+    Stream {
+        /// The provider.
+        name: String,
+        /// The reason.
+        source: scopegate_provider::StreamError,
+    },
     /// There is no token.
     #[error("no token: {0}")]
     TokenRequest(#[from] scopegate_provider::TokenRequestError),

@@ -1,9 +1,13 @@
-//! `scopegate provider`: lists providers, disables and enables them, distrusts and trusts their keys, in the store itself.
+//! `scopegate provider`: lists providers, disables and enables them, distrusts and trusts their keys, in the store itself;
+//! manages streams of security events.
+
+mod signals;
 
 use clap::{Args, Subcommand};
 use scopegate_provider::HealthReport;
 use serde::Serialize;
 
+use self::signals::ManageStream;
 use super::{
     connect,
     console::{Console, table},
@@ -28,6 +32,8 @@ pub(super) enum Provider {
     Distrust(Distrust),
     /// Trust a key again.
     Trust(Key),
+    /// Manage a provider's stream of security events at its transmitter.
+    Signals(ManageStream),
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +81,7 @@ impl Provider {
                 let message = format!("has its key `{kid}` trusted");
                 change(task, name, StateChange::Trust(kid.clone()), &message).await
             }
+            Self::Signals(manage) => manage.run(task).await,
         }
     }
 }

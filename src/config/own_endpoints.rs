@@ -250,6 +250,16 @@ impl<'a> Conditions<'a> {
     }
 }
 
+impl Config {
+    /// Returns the path to which a provider's security events are pushed.
+    pub fn push_path(&self, provider: &str) -> Option<String> {
+        let takes = |signals: &ProviderSignals| signals.shared_signals && signals.name.as_str() == provider;
+        self.signals.iter().find(|signals| takes(signals))?;
+        let endpoint = TABLE.iter().find(|endpoint| endpoint.handler == Handler::SharedSignals)?;
+        Some(endpoint.full_path(self.server.base_path.as_str()).replace(NAME, provider))
+    }
+}
+
 impl ProviderSignals {
     /// Returns the signals of providers, of those that send any.
     pub(super) fn of(providers: &[ProviderConfig]) -> Vec<Self> {

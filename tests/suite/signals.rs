@@ -1,12 +1,15 @@
 //! Withdrawal by the provider: a transmitter written from the specifications, and two nodes that share a store.
 
-use std::time::{Duration, Instant};
+mod lasting;
+mod shapes;
+mod storms;
+mod streams;
 
 use scopegate_testkit::{MintKey, TestIssuer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Answer, Client, Server, now};
+use crate::support::{Answer, Client, Server, eventually, now};
 
 const CAEP: &str = "https://schemas.openid.net/secevent/caep/event-type/";
 const SSF: &str = "https://schemas.openid.net/secevent/ssf/event-type/";
@@ -24,7 +27,7 @@ struct Site {
     one: Client,
     other: Client,
     operations: Client,
-    _servers: [Server; 2],
+    servers: [Server; 2],
     _folder: TempDir,
 }
 
@@ -76,6 +79,7 @@ impl Transmitter {
 }
 
 fn config(provider: &Transmitter, store: &str, more: &str) -> String {
+    let more = more.replace("ISSUER", provider.issuer.url());
     format!(
         r#"
 server: {{ listen: 127.0.0.1:0 }}
@@ -105,14 +109,18 @@ routes: [ {{ match: GET /items/**, require: items }} ]
 }
 
 async fn site(more: &str) -> Site {
-    let provider = Transmitter::start().await;
     let folder = TempDir::new().unwrap();
     let store = format!("sqlite://{}", folder.path().join("gate.db").display());
-    let text = config(&provider, &store, more);
+    site_on(&store, more, Transmitter::start().await, folder)
+}
+
+/// Two nodes on this store.
+fn site_on(store: &str, more: &str, provider: Transmitter, folder: TempDir) -> Site {
+    let text = config(&provider, store, more);
     let servers = [Server::start(&text), Server::start(&text)];
     let [one, other] = [Client::new(&servers[0].url), Client::new(&servers[1].url)];
     let operations = Client::new(&servers[0].operations);
-    Site { provider, one, other, operations, _servers: servers, _folder: folder }
+    Site { provider, one, other, operations, servers, _folder: folder }
 }
 
 impl Site {
@@ -136,11 +144,7 @@ impl Site {
     async fn refused(&self, token: &str) {
         let answer = self.one.get_with("/items", token).await;
         assert_eq!((answer.status, answer.json()["reason"].as_str()), (401, Some("revoked")), "{answer:?}");
-        let start = Instant::now();
-        while self.other.get_with("/items", token).await.status != 401 {
-            assert!(start.elapsed() < Duration::from_secs(10), "the other node has not heard of it");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        eventually(async || self.other.get_with("/items", token).await.status, |status| *status == 401).await;
     }
 
     async fn metrics(&self) -> String {

@@ -102,6 +102,22 @@ impl Discovery {
         Ok(Self { issuer, candidates, found_at: AtomicUsize::new(0) })
     }
 
+    /// Finds the metadata of a transmitter of security events: `ssf-configuration` between host and path (Shared Signals
+    /// Framework 1.0, section 7.2.1), or `risc-configuration` as Google and older drafts have it.
+    ///
+    /// # Errors
+    /// If the issuer is no URL.
+    pub fn of_transmitter(issuer: Issuer) -> Result<Self, url::ParseError> {
+        let url = Url::parse(issuer.as_str())?;
+        let path = url.path().trim_end_matches('/');
+        let candidates = ["ssf-configuration", "risc-configuration"].map(|name| {
+            let mut place = url.clone();
+            place.set_path(&format!("/.well-known/{name}{path}"));
+            place
+        });
+        Ok(Self { issuer, candidates: candidates.into(), found_at: AtomicUsize::new(0) })
+    }
+
     /// Fetches the metadata; its `issuer` is the configured one, byte for byte (OIDC Discovery 1.0, section 4.3).
     ///
     /// # Errors

@@ -45,6 +45,7 @@ mod claims;
 mod client;
 mod discovery;
 mod dpop;
+mod event_stream;
 mod http;
 mod id_token;
 mod interner;
@@ -83,8 +84,8 @@ pub use rules::{Callers, ClaimsTest, RequiredClaim, TokenRules, TokenType, Token
 pub use settings::{
     AlgorithmName, AnswerMember, ClaimName, ClientAuthenticationMethod, Common, Domain, DomainError,
     DpopSettings, Endpoint, EventEffect, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List,
-    OpaqueTokens, Preset, PresetKind, PresetSettings, ProofSettings, ScopeText, Settings, SettingsError,
-    SharedSignals, TokenUseSetting, Validate, claim_names, claim_paths,
+    OpaqueTokens, PollSettings, Preset, PresetKind, PresetSettings, ProofSettings, ScopeText, Settings,
+    SettingsError, SharedSignals, StreamSettings, TokenUseSetting, Validate, claim_names, claim_paths,
 };
 pub use signer::{Signer, SignerError, SigningAlgorithm, signing_input};
 pub use validate::RequiredMembers;

@@ -27,6 +27,12 @@ pub struct Metadata {
     /// `critical_subject_members` (Shared Signals Framework 1.0, section 7.1): an event whose subject has one of them that
     /// cannot be processed is discarded.
     pub critical_subject_members: Vec<Box<str>>,
+    /// `configuration_endpoint` of a transmitter (Shared Signals Framework 1.0, section 7.1).
+    pub configuration_endpoint: Option<Url>,
+    /// `status_endpoint` of a transmitter.
+    pub status_endpoint: Option<Url>,
+    /// `verification_endpoint` of a transmitter.
+    pub verification_endpoint: Option<Url>,
 }
 
 /// Returns the strings of a list; other values are passed over.
@@ -60,22 +66,16 @@ impl Metadata {
     pub fn parse(json: &[u8]) -> Result<Self, MetadataError> {
         let members = object(json)?;
         let issuer = members.get("issuer").and_then(Value::as_str).ok_or(MetadataError::NoIssuer)?;
-        let names = [
-            "jwks_uri",
-            "authorization_endpoint",
-            "token_endpoint",
-            "introspection_endpoint",
-            "revocation_endpoint",
-        ];
-        let [jwks_uri, authorization_endpoint, token_endpoint, introspection_endpoint, revocation_endpoint] =
-            names.map(|name| members.get(name).and_then(Value::as_str).and_then(endpoint));
         Ok(Self {
             issuer: Issuer::parse(issuer)?,
-            jwks_uri,
-            authorization_endpoint,
-            token_endpoint,
-            introspection_endpoint,
-            revocation_endpoint,
+            jwks_uri: url(&members, "jwks_uri"),
+            authorization_endpoint: url(&members, "authorization_endpoint"),
+            token_endpoint: url(&members, "token_endpoint"),
+            introspection_endpoint: url(&members, "introspection_endpoint"),
+            revocation_endpoint: url(&members, "revocation_endpoint"),
+            configuration_endpoint: url(&members, "configuration_endpoint"),
+            status_endpoint: url(&members, "status_endpoint"),
+            verification_endpoint: url(&members, "verification_endpoint"),
             backchannel_logout: members.get("backchannel_logout_supported").and_then(Value::as_bool),
             backchannel_logout_session: members
                 .get("backchannel_logout_session_supported")
@@ -93,6 +93,9 @@ impl Metadata {
             &mut self.token_endpoint,
             &mut self.introspection_endpoint,
             &mut self.revocation_endpoint,
+            &mut self.configuration_endpoint,
+            &mut self.status_endpoint,
+            &mut self.verification_endpoint,
         ];
         for endpoint in endpoints {
             if endpoint.as_ref().is_some_and(|url| url.scheme() != "https") {
@@ -111,6 +114,11 @@ fn object(json: &[u8]) -> Result<Map<String, Value>, MetadataError> {
         Err(_) => "something that is not JSON",
     };
     Err(MetadataError::NotAnObject { found })
+}
+
+/// Returns the URL of a member.
+fn url(members: &Map<String, Value>, name: &str) -> Option<Url> {
+    members.get(name).and_then(Value::as_str).and_then(endpoint)
 }
 
 /// A URL that can be called: Auth0 lists a URI template among its endpoints, EKS a URN.

@@ -28,7 +28,7 @@ pub use self::{
     error::SettingsError,
     preset::{Preset, PresetKind, PresetSettings},
     proof::{DpopSettings, ProofSettings},
-    signals::{EventEffect, SharedSignals},
+    signals::{EventEffect, PollSettings, SharedSignals, StreamSettings},
     text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText, claim_names, claim_paths},
 };
 use crate::{

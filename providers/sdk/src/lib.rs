@@ -129,7 +129,8 @@ pub use provider::{
 };
 pub use scope::{Scope, ScopeError, ScopeSet};
 pub use signals::{
-    NoEffect, Signal, SignalEffect, SignalError, SignalSupport, SignalTarget, Signals, StreamStatus,
+    EventStream, NoEffect, PollAnswer, PolledEvents, RefusedEvent, Signal, SignalEffect, SignalError,
+    SignalSupport, SignalTarget, Signals, StreamDelivery, StreamError, StreamReport, StreamStatus,
     Withdrawal,
 };
 pub use token::{BearerToken, Secret, SecretError, TokenError};

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Serialize;
 
-use crate::{AuthnError, BearerToken, ClaimPath, Outage, Rejection, SessionId, Subject, Timestamp, TokenId};
+use crate::{
+    AuthnError, BearerToken, ClaimPath, Excerpt, HttpError, Outage, Rejection, SessionId, Subject, Timestamp,
+    TokenId, TokenRequestError,
+};
 
 /// Verifies signals of a provider. Each kind of signal has a validator of its own: a logout token is never taken as a
 /// security event, nor the reverse.
@@ -37,6 +41,158 @@ pub trait Signals: Send + Sync {
 
     /// Returns the facts of the provider's metadata about signals, for checks of a configuration.
     async fn support(&self) -> Result<SignalSupport, Outage>;
+
+    /// Returns the stream of security events, if its transmitter can be called.
+    fn stream(&self) -> Option<&dyn EventStream> {
+        None
+    }
+}
+
+/// A stream of security events, as its transmitter keeps it: this receiver is the client (Shared Signals Framework 1.0,
+/// section 8; RFC 8936).
+#[async_trait]
+pub trait EventStream: Send + Sync {
+    /// Returns the interval at which events are polled; nothing if they are only pushed.
+    fn poll_every(&self) -> Option<Duration>;
+
+    /// Polls once: acknowledges the events that were handled and fetches those that wait.
+    ///
+    /// # Errors
+    /// The transmitter does not answer as it should. Nothing counts as acknowledged then.
+    async fn poll(&self, answer: &PollAnswer) -> Result<PolledEvents, StreamError>;
+
+    /// Returns the interval at which a node asks for a verification event; nothing if it does not.
+    fn verify_every(&self) -> Option<Duration>;
+
+    /// Asks the transmitter for a verification event, which then arrives as every event does. `endpoint` is the URL to
+    /// which events are pushed.
+    ///
+    /// # Errors
+    /// The transmitter does not answer as it should.
+    async fn verify(&self, endpoint: Option<&str>) -> Result<(), StreamError>;
+
+    /// Creates the stream, with pushes to `endpoint` unless the settings poll.
+    ///
+    /// # Errors
+    /// As [`EventStream::verify`], and [`StreamError::Exists`].
+    async fn register(&self, endpoint: Option<&str>) -> Result<StreamReport, StreamError>;
+
+    /// Reads the stream and its status.
+    ///
+    /// # Errors
+    /// As [`EventStream::verify`], and [`StreamError::NoStream`].
+    async fn status(&self, endpoint: Option<&str>) -> Result<StreamReport, StreamError>;
+}
+
+/// The receiver's answer about events of earlier polls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PollAnswer {
+    /// The ids of events whose effect is durable.
+    pub handled: Vec<Box<str>>,
+    /// The ids of events that were refused.
+    pub refused: Vec<(Box<str>, RefusedEvent)>,
+    /// `true` if no further events are fetched.
+    pub only_acknowledge: bool,
+}
+
+/// The reason why an event was refused (RFC 8935, section 2.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedEvent {
+    /// The code.
+    pub code: &'static str,
+    /// The description, for people.
+    pub description: String,
+}
+
+/// The events of a poll.
+#[derive(Debug, Clone, Default)]
+pub struct PolledEvents {
+    /// The events by their ids; nothing for what cannot be a token.
+    pub events: Vec<(Box<str>, Option<BearerToken>)>,
+    /// `true` if more of them wait.
+    pub more: bool,
+}
+
+/// A stream, as its transmitter describes it.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct StreamReport {
+    /// Its id.
+    pub id: String,
+    /// The issuer of its events.
+    pub issuer: String,
+    /// Their audience.
+    pub audience: Vec<String>,
+    /// The way in which they are delivered, if the transmitter names it.
+    pub delivery: Option<StreamDelivery>,
+    /// The URL to which they are pushed.
+    pub endpoint: Option<String>,
+    /// The types of events.
+    pub events: Vec<String>,
+    /// Its state, if the transmitter has said it.
+    pub status: Option<StreamStatus>,
+    /// The reason of its state.
+    pub reason: Option<String>,
+    /// The differences because of which its events would be refused.
+    pub problems: Vec<String>,
+}
+
+/// The way in which events are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamDelivery {
+    /// The transmitter sends them (RFC 8935).
+    Push,
+    /// The receiver fetches them (RFC 8936).
+    Poll,
+}
+
+/// An error of a call to a transmitter.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StreamError {
+    /// A setting that the call needs is missing.
+    #[error("set `{0}`")]
+    NotConfigured(&'static str),
+    /// The transmitter's metadata cannot be fetched.
+    #[error("the transmitter's metadata: {0}")]
+    Metadata(String),
+    /// The transmitter's metadata names no such endpoint.
+    #[error("the transmitter's metadata name no `{0}`: it offers no such call")]
+    NoEndpoint(&'static str),
+    /// The transmitter gives no answer.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The transmitter answers with an error.
+    #[error("`{url}` answered {status}{}{hint}", said.as_ref().map(|said| format!(": {said}")).unwrap_or_default())]
+    Status {
+        /// The URL.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// The transmitter's own words.
+        said: Option<Excerpt>,
+        /// Advice.
+        hint: &'static str,
+    },
+    /// The answer is not what the standard asks for.
+    #[error("the answer of `{url}` is not a JSON object as the Shared Signals Framework describes it")]
+    Malformed {
+        /// The URL.
+        url: String,
+    },
+    /// The transmitter keeps one stream for each receiver, and has one.
+    #[error("the transmitter has a stream for this receiver already; see `status`")]
+    Exists,
+    /// None of the transmitter's streams is this receiver's.
+    #[error(
+        "none of the transmitter's {count} streams leads here; register one, or set `shared_signals.stream.id`"
+    )]
+    NoStream {
+        /// The number of streams.
+        count: usize,
+    },
+    /// The provider gives no token for these calls.
+    #[error("no token for the stream's management: {0}; set `shared_signals.stream.token`")]
+    Token(TokenRequestError),
 }
 
 /// A verified signal.
@@ -93,7 +249,8 @@ pub enum SignalTarget {
 }
 
 /// The state of a stream of security events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StreamStatus {
     /// Events are sent.
     Enabled,
@@ -104,6 +261,11 @@ pub enum StreamStatus {
 }
 
 impl StreamStatus {
+    /// Parses the name that the standard uses.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Enabled, Self::Paused, Self::Disabled].into_iter().find(|status| status.as_str() == name)
+    }
+
     /// Returns the name that the standard uses.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -173,6 +335,9 @@ pub enum SignalError {
     /// The keys that verify it cannot be had now.
     #[error(transparent)]
     Unavailable(#[from] Outage),
+    /// A verification event brings a `state` that this receiver has not sent.
+    #[error("the `state` of the verification is not one that this receiver has sent in the last hour")]
+    InvalidState,
 }
 
 impl From<Rejection> for SignalError {
@@ -195,6 +360,7 @@ impl SignalError {
     pub fn code(&self) -> Option<&'static str> {
         match self {
             Self::Unavailable(_) => None,
+            Self::InvalidState => Some("invalid_state"),
             Self::Rejected(Rejection::IssuerMismatch { .. }) => Some("invalid_issuer"),
             Self::Rejected(Rejection::AudienceMismatch { .. }) => Some("invalid_audience"),
             Self::Rejected(

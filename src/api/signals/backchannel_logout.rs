@@ -40,10 +40,10 @@ impl BackchannelLogout {
                 log.count(provider, SignalKind::BackchannelLogout, "unavailable");
                 return Err(Problem::unavailable(&outage).into());
             }
-            Err(SignalError::Rejected(rejection)) => {
+            Err(error @ (SignalError::Rejected(_) | SignalError::InvalidState)) => {
                 log.count(provider, SignalKind::BackchannelLogout, "refused");
-                tracing::warn!(provider, reason = rejection.reason(), %rejection, "refused a logout token");
-                return Ok(refused(&rejection.to_string()));
+                tracing::warn!(provider, %error, "refused a logout token");
+                return Ok(refused(&error.to_string()));
             }
         };
         if services.seen.contains(&services.provider, &signal, services.store.now()) {

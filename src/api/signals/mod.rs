@@ -3,8 +3,10 @@
 
 mod backchannel_logout;
 mod effects;
+mod events;
 mod seen;
 mod shared_signals;
+mod streams;
 
 use std::sync::Arc;
 
@@ -12,14 +14,17 @@ use http::{StatusCode, header};
 use poem::Response;
 use scopegate_provider::ProviderName;
 
-pub use self::{backchannel_logout::BackchannelLogout, seen::SeenSignals, shared_signals::SharedSignalsPush};
+pub use self::{
+    backchannel_logout::BackchannelLogout, seen::SeenSignals, shared_signals::SharedSignalsPush,
+    streams::EventStreams,
+};
 use crate::{
     gate::Gate,
     store::{Store, StoreError},
     telemetry::metrics::Metrics,
 };
 
-/// The services that both endpoints use.
+/// The services that the endpoints and the polls use.
 #[derive(Clone, Debug)]
 pub struct SignalServices {
     /// The gate whose providers send signals.

@@ -2,10 +2,10 @@
 
 use http::{HeaderValue, StatusCode, header};
 use poem::{Body, Endpoint, Request, Response, Result};
-use scopegate_provider::{BearerToken, SignalError};
+use scopegate_provider::{BearerToken, RefusedEvent};
 use serde_json::json;
 
-use super::{SignalServices, try_again};
+use super::{SignalServices, events::EventOutcome, try_again};
 use crate::{problem::Problem, telemetry::metrics::SignalKind};
 
 /// The most bytes of a security event.
@@ -43,27 +43,14 @@ impl SharedSignalsPush {
                 return Ok(refused(StatusCode::BAD_REQUEST, "invalid_request", &problem));
             }
         };
-        let signal = match signals.security_event(&token).await {
-            Ok(signal) => signal,
-            Err(SignalError::Unavailable(outage)) => {
-                log.count(provider, SignalKind::SharedSignals, "unavailable");
-                return Err(Problem::unavailable(&outage).into());
+        Ok(match services.take_event(signals, &token, None).await {
+            EventOutcome::Handled => accepted(),
+            EventOutcome::Refused(RefusedEvent { code, description }) => {
+                refused(StatusCode::BAD_REQUEST, code, &description)
             }
-            Err(error) => {
-                log.count(provider, SignalKind::SharedSignals, "refused");
-                tracing::warn!(provider, %error, "refused a security event");
-                let code = error.code().unwrap_or("invalid_request");
-                return Ok(refused(StatusCode::BAD_REQUEST, code, &error.to_string()));
-            }
-        };
-        if services.seen.contains(&services.provider, &signal, services.store.now()) {
-            log.count(provider, SignalKind::SharedSignals, "repeated");
-            return Ok(accepted());
-        }
-        match services.apply(SignalKind::SharedSignals, &signal).await {
-            Ok(()) => Ok(accepted()),
-            Err(error) => Ok(try_again(&error)),
-        }
+            EventOutcome::Unavailable(outage) => return Err(Problem::unavailable(&outage).into()),
+            EventOutcome::NotStored(error) => try_again(&error),
+        })
     }
 }
 

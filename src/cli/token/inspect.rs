@@ -162,7 +162,7 @@ impl TokenFacts {
             groups: groups.unwrap_or_default().into_iter().map(str::to_owned).collect(),
             acr: principal.acr().map(str::to_owned),
             authorization_details: details.iter().filter_map(detail_type).collect(),
-            bound_to: bound_to.into_iter().filter_map(|(name, is_bound)| is_bound.then_some(name)).collect(),
+            bound_to: bound_to.into_iter().filter(|(_, is_bound)| *is_bound).map(|(name, _)| name).collect(),
             signed_in: principal.auth_time().map(|at| in_words(at, now)),
             issued: principal.issued_at().map(|at| in_words(at, now)),
             expires: in_words(principal.expires_at(), now),
@@ -292,7 +292,7 @@ fn unusual_facts(principal: &Principal) -> Vec<String> {
         (principal.token_id().is_none(), "it has no id (`jti`): it is revoked by its hash"),
         (principal.client().is_none(), "it names no client: it cannot be revoked or blocked by client"),
     ];
-    unusual.extend(absent.into_iter().filter_map(|(holds, text)| holds.then(|| text.to_owned())));
+    unusual.extend(absent.into_iter().filter(|(holds, _)| *holds).map(|(_, text)| text.to_owned()));
     if principal.groups_omitted() {
         unusual.push("the provider left its groups out: a missing role or group says nothing".to_owned());
     }

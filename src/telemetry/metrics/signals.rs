@@ -22,11 +22,15 @@ struct State {
 }
 
 /// The state of a provider's stream of security events, as this node has heard of it.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 struct Stream {
     heard: Option<Timestamp>,
     verified: Option<Timestamp>,
     status: Option<StreamStatus>,
+    /// The error of the last poll.
+    poll_error: Option<Box<str>>,
+    /// Set if the stream is disabled, silent or cannot be polled.
+    degraded: bool,
 }
 
 /// The kind of a signal.
@@ -79,6 +83,14 @@ impl Signals {
         self.state().streams.entry(provider.into()).or_default().status.replace(status) != Some(status)
     }
 
+    /// Notes the error of a poll, or that it succeeded. Returns `true` if polls have begun to fail, or to succeed again.
+    pub fn polled(&self, provider: &str, error: Option<String>) -> bool {
+        let mut state = self.state();
+        let stream = state.streams.entry(provider.into()).or_default();
+        let before = std::mem::replace(&mut stream.poll_error, error.map(Into::into));
+        before.is_some() != stream.poll_error.is_some()
+    }
+
     /// Returns `true` if a signal without effect is to be recorded, because no equal one was within a minute.
     pub fn may_record(&self, provider: &str, reason: NoEffect, event: &str, now: Timestamp) -> bool {
         let recorded = &mut self.state().recorded;
@@ -91,7 +103,8 @@ impl Signals {
         true
     }
 
-    /// Returns the reason why a stream is degraded: it is not enabled, or silent for longer than `silent_after`.
+    /// Returns the reason why a stream is degraded, and notes it for the metrics: it is not enabled, cannot be polled, or is
+    /// silent for longer than `silent_after`.
     pub fn degraded(
         &self,
         provider: &str,
@@ -99,15 +112,11 @@ impl Signals {
         since: Timestamp,
         now: Timestamp,
     ) -> Option<String> {
-        let stream = self.state().streams.get(provider).copied().unwrap_or_default();
-        if let Some(status) = stream.status.filter(|status| *status != StreamStatus::Enabled) {
-            return Some(format!("the security events of `{provider}` are {}", status.as_str()));
-        }
-        let silent_after = silent_after?;
-        let silence = now.since(stream.heard.unwrap_or(since));
-        (silence > silent_after).then(|| {
-            format!("no security event of `{provider}` has arrived for {} seconds", silence.as_secs())
-        })
+        let mut state = self.state();
+        let stream = state.streams.entry(provider.into()).or_default();
+        let reason = stream.degraded(provider, silent_after, since, now);
+        stream.degraded = reason.is_some();
+        reason
     }
 
     pub(super) fn write(&self, page: &mut Exposition) {
@@ -132,12 +141,39 @@ impl Signals {
                 family.sample(&[("provider", provider)], at.seconds());
             }
         }
+        let help = "1 if the stream of security events is disabled, silent for longer than `silent_after`, or cannot be polled.";
+        let mut family = page.family("scopegate_shared_signals_degraded", Kind::Gauge, help);
+        for (provider, stream) in &state.streams {
+            family.sample(&[("provider", provider)], u8::from(stream.degraded));
+        }
         let help = "1 if the stream of security events is enabled, as far as its transmitter has said.";
         let mut family = page.family("scopegate_shared_signals_enabled", Kind::Gauge, help);
         for (provider, stream) in &state.streams {
             let is_enabled = stream.status.is_none_or(|status| status == StreamStatus::Enabled);
             family.sample(&[("provider", provider)], u8::from(is_enabled));
         }
+    }
+}
+
+impl Stream {
+    fn degraded(
+        &self,
+        provider: &str,
+        silent_after: Option<Duration>,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Option<String> {
+        if let Some(status) = self.status.filter(|status| *status != StreamStatus::Enabled) {
+            return Some(format!("the security events of `{provider}` are {}", status.as_str()));
+        }
+        if let Some(error) = &self.poll_error {
+            return Some(format!("the security events of `{provider}` cannot be polled: {error}"));
+        }
+        let silent_after = silent_after?;
+        let silence = now.since(self.heard.unwrap_or(since));
+        (silence > silent_after).then(|| {
+            format!("no security event of `{provider}` has arrived for {} seconds", silence.as_secs())
+        })
     }
 }
 
@@ -160,6 +196,11 @@ mod tests {
         assert!(signals.stream_updated("okta", StreamStatus::Disabled));
         assert!(degraded(&signals, NOW + hour).is_some_and(|reason| reason.contains("disabled")));
         signals.stream_updated("okta", StreamStatus::Enabled);
+        assert_eq!(degraded(&signals, NOW + hour), None);
+        assert!(signals.polled("okta", Some("no answer".to_owned())));
+        assert!(!signals.polled("okta", Some("no answer".to_owned())));
+        assert!(degraded(&signals, NOW + hour).is_some_and(|reason| reason.contains("no answer")));
+        assert!(signals.polled("okta", None));
         assert_eq!(degraded(&signals, NOW + hour), None);
     }
 

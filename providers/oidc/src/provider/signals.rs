@@ -11,14 +11,16 @@ use std::{
 use async_trait::async_trait;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use scopegate_provider::{
-    BearerToken, Clock, ConnectError, HttpClient, Issuer, NoEffect, Outage, OutageCause, Principal, Signal,
-    SignalEffect, SignalError, SignalSupport, SignalTarget, Signals, Span,
+    BearerToken, Clock, ConnectError, EventStream, HttpClient, Issuer, NoEffect, Outage, OutageCause,
+    PollAnswer, PolledEvents, Principal, RequestToken, ScopeSet, Secret, Signal, SignalEffect, SignalError,
+    SignalSupport, SignalTarget, Signals, Span, StreamError, StreamReport, TokenRequest,
 };
-use url::Url;
 
 use super::{DISABLED, OidcProvider};
 use crate::{
+    client::Client,
     discovery::Discovery,
+    event_stream::{StreamClient, poll_interval},
     jwt::Jwt,
     remote_keys::{KeySource, Plan, RemoteKeySet},
     rules::TokenRules,
@@ -32,6 +34,7 @@ pub(super) struct Transmitter {
     settings: SharedSignals,
     issuer: Issuer,
     keys: Arc<RemoteKeySet>,
+    client: StreamClient,
 }
 
 /// The properties of the tokens that were verified so far.
@@ -72,7 +75,7 @@ impl Transmitter {
     ) -> Result<Option<Self>, ConnectError> {
         let Some(signals) = settings.shared_signals() else { return Ok(None) };
         let Some(issuer) = signals.issuer.clone() else { return Ok(None) };
-        let metadata = metadata_url(&issuer).and_then(|url| Discovery::new(issuer.clone(), Some(url)).ok());
+        let metadata = Discovery::of_transmitter(issuer.clone()).ok();
         let keys = match &signals.jwks_uri {
             Some(endpoint) => KeySource::Url(endpoint.0.clone()),
             None => KeySource::Discovery,
@@ -94,17 +97,17 @@ impl Transmitter {
             fetch_timeout: settings.fetch_timeout(),
         };
         // A key that the transmitter withdraws says nothing about access tokens.
-        let keys = RemoteKeySet::start(issuer.clone(), plan, http, clock, Arc::new(AtomicU64::new(0)));
-        Ok(Some(Self { settings: signals.clone(), issuer, keys }))
+        let keys =
+            RemoteKeySet::start(issuer.clone(), plan, http.clone(), clock, Arc::new(AtomicU64::new(0)));
+        let client = StreamClient {
+            provider: rules.provider.clone(),
+            issuer: issuer.clone(),
+            settings: signals.clone(),
+            discovery: Discovery::of_transmitter(issuer.clone()).ok(),
+            http,
+        };
+        Ok(Some(Self { settings: signals.clone(), issuer, keys, client }))
     }
-}
-
-/// Returns the place of a transmitter's metadata: inserted before the path (Shared Signals Framework 1.0, section 7.2.1).
-fn metadata_url(issuer: &Issuer) -> Option<Url> {
-    let mut url = Url::parse(issuer.as_str()).ok()?;
-    let path = url.path().trim_end_matches('/').to_owned();
-    url.set_path(&format!("/.well-known/ssf-configuration{path}"));
-    Some(url)
 }
 
 #[async_trait]
@@ -154,7 +157,14 @@ impl Signals for OidcProvider {
         };
         let admitted = receiver.admit(Jwt::parse(token)?)?;
         let signed = self.check_signature_by(admitted, &[&transmitter.keys]).await?;
-        let mut signal = receiver.validate(&signed, self.clock.now())?;
+        let now = self.clock.now();
+        let mut signal = receiver.validate(&signed, now)?;
+        if let SignalEffect::Verification { state: Some(state) } = &signal.effect
+            && transmitter.settings.stream.is_some()
+            && !transmitter.client.knows_state(state, now)
+        {
+            return Err(SignalError::InvalidState);
+        }
         if self.tokens_seen.lack_session() && names_sessions_only(&signal) {
             signal.doubt = Some(NoEffect::NoSessionInTokens);
         }
@@ -163,6 +173,10 @@ impl Signals for OidcProvider {
 
     fn silent_after(&self) -> Option<Duration> {
         self.transmitter.as_ref()?.settings.silent_after.map(Span::get)
+    }
+
+    fn stream(&self) -> Option<&dyn EventStream> {
+        self.transmitter.is_some().then_some(self)
     }
 
     async fn support(&self) -> Result<SignalSupport, Outage> {
@@ -182,6 +196,58 @@ impl Signals for OidcProvider {
             session_claim: self.rules.session_claim.clone(),
             transmitter_problem,
         })
+    }
+}
+
+#[async_trait]
+impl EventStream for OidcProvider {
+    fn poll_every(&self) -> Option<Duration> {
+        poll_interval(&self.transmitter.as_ref()?.settings)
+    }
+
+    async fn poll(&self, answer: &PollAnswer) -> Result<PolledEvents, StreamError> {
+        self.stream_client()?.poll(answer).await
+    }
+
+    fn verify_every(&self) -> Option<Duration> {
+        self.transmitter.as_ref()?.settings.stream.as_ref()?.verify_every.map(Span::get)
+    }
+
+    async fn verify(&self, endpoint: Option<&str>) -> Result<(), StreamError> {
+        let token = self.stream_token().await?;
+        self.stream_client()?.verify(endpoint, token.as_ref(), self.clock.now()).await
+    }
+
+    async fn register(&self, endpoint: Option<&str>) -> Result<StreamReport, StreamError> {
+        let token = self.stream_token().await?;
+        self.stream_client()?.register(endpoint, token.as_ref()).await
+    }
+
+    async fn status(&self, endpoint: Option<&str>) -> Result<StreamReport, StreamError> {
+        let token = self.stream_token().await?;
+        self.stream_client()?.status(endpoint, token.as_ref()).await
+    }
+}
+
+impl OidcProvider {
+    fn stream_client(&self) -> Result<&StreamClient, StreamError> {
+        let transmitter = self.transmitter.as_ref();
+        transmitter.map(|from| &from.client).ok_or(StreamError::NotConfigured("shared_signals"))
+    }
+
+    /// Returns the token of the stream's management: that of the settings, or a new one for the client of the settings.
+    async fn stream_token(&self) -> Result<Option<Secret>, StreamError> {
+        let settings = self.transmitter.as_ref().and_then(|from| from.settings.stream.as_ref());
+        if let Some(token) = settings.and_then(|stream| stream.token.clone()) {
+            return Ok(Some(token));
+        }
+        if !self.settings.client().is_some_and(Client::can_request_tokens) {
+            return Ok(None);
+        }
+        let scopes = ScopeSet::parse("ssf.read ssf.manage").ok();
+        let request = TokenRequest { scopes, ..TokenRequest::default() };
+        let granted = self.request_token(request).await.map_err(StreamError::Token)?;
+        Ok(Some(Secret::new(granted.access_token.reveal())))
     }
 }
 

@@ -264,8 +264,11 @@ impl Common {
             ("introspection_endpoint", &self.introspection_endpoint),
             ("revocation_endpoint", &self.revocation_endpoint),
         ];
-        let signals = self.shared_signals.as_ref().and_then(|signals| signals.jwks_uri.as_ref());
-        let signals = signals.map(|endpoint| ("shared_signals.jwks_uri", endpoint));
+        let signals = self.shared_signals.as_ref();
+        let keys = signals.and_then(|signals| signals.jwks_uri.as_ref());
+        let keys = keys.map(|endpoint| ("shared_signals.jwks_uri", endpoint));
+        let poll = signals.and_then(|signals| signals.poll.as_ref());
+        let signals = keys.into_iter().chain(poll.map(|poll| ("shared_signals.poll.url", &poll.url)));
         all.into_iter()
             .filter_map(|(key, endpoint)| endpoint.as_ref().map(|endpoint| (key, endpoint)))
             .chain(signals)

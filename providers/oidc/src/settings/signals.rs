@@ -1,6 +1,6 @@
 //! `shared_signals`: the settings of security events.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use schemars::JsonSchema;
 use scopegate_provider::{Audience, Issuer, Secret, Span};
@@ -31,9 +31,41 @@ pub struct SharedSignals {
     pub email: bool,
     /// The effects of events, by the last part of the event type's URI, or by the whole URI for types of other standards.
     pub events: BTreeMap<String, EventEffect>,
+    /// The place from which events are fetched (RFC 8936), in place of pushes or beside them.
+    pub poll: Option<PollSettings>,
+    /// The management of the stream at the transmitter.
+    pub stream: Option<StreamSettings>,
     /// The time without any event or verification after which the stream counts as silent; never by default.
     pub silent_after: Option<Span>,
 }
+
+/// `shared_signals.poll`: events are fetched (RFC 8936).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PollSettings {
+    /// The URL that the transmitter names as the stream's `endpoint_url`.
+    pub url: Endpoint,
+    /// The bearer token of polls.
+    pub token: Option<Secret>,
+    /// The interval between two polls: 30s by default, 1s to 1h.
+    pub every: Option<Span>,
+}
+
+/// `shared_signals.stream`: the management of the stream (Shared Signals Framework 1.0, section 8).
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct StreamSettings {
+    /// The stream's id, where the transmitter keeps several for this receiver.
+    pub id: Option<String>,
+    /// The bearer token of these calls, with the scopes `ssf.read` and `ssf.manage`; without it the client of the
+    /// provider's settings requests one.
+    pub token: Option<Secret>,
+    /// The interval at which a node asks for a verification event, 1m at least; never by default.
+    pub verify_every: Option<Span>,
+}
+
+/// The intervals between two polls that are accepted.
+const POLL_EVERY: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 
 /// The effect of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -61,6 +93,23 @@ impl SharedSignals {
         if self.authorization.as_ref().is_some_and(|secret| secret.reveal().is_empty()) {
             let problem = "expected the whole header that a push carries, such as `Bearer s3cret`";
             return Err(SettingsError::kind("shared_signals.authorization", problem));
+        }
+        let every = self.poll.as_ref().and_then(|poll| poll.every).map(Span::get);
+        if every.is_some_and(|every| !POLL_EVERY.contains(&every)) {
+            return Err(SettingsError::range(
+                "shared_signals.poll.every",
+                *POLL_EVERY.start(),
+                *POLL_EVERY.end(),
+            ));
+        }
+        let verify = self.stream.as_ref().and_then(|stream| stream.verify_every).map(Span::get);
+        if verify.is_some_and(|every| every < Duration::from_mins(1)) {
+            let least = Duration::from_mins(1);
+            return Err(SettingsError::range(
+                "shared_signals.stream.verify_every",
+                least,
+                Duration::from_hours(24 * 31),
+            ));
         }
         Ok(())
     }
