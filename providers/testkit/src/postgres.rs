@@ -136,6 +136,20 @@ impl Postgres {
         self.wait();
     }
 
+    /// Restarts the server, and keeps a copy of its files from the moment between.
+    pub fn keep(&self) {
+        self.stop();
+        copy(&self.folder.join("data"), &self.folder.join("kept"));
+        self.restart();
+    }
+
+    /// Restarts the server with the files of the last [`Postgres::keep`]: everything that was written since is lost.
+    pub fn return_to_kept(&self) {
+        self.stop();
+        copy(&self.folder.join("kept"), &self.folder.join("data"));
+        self.restart();
+    }
+
     fn command(&self, command: &str) {
         writeln!(self.commands.lock().unwrap().as_mut().unwrap(), "{command}").unwrap();
     }
@@ -166,6 +180,14 @@ impl Drop for Postgres {
         drop(self.commands.lock().unwrap().take());
         let _ = self.guard.wait();
     }
+}
+
+/// Replaces a folder by a copy of another, with owners and rights.
+fn copy(from: &Path, to: &Path) {
+    if to.exists() {
+        std::fs::remove_dir_all(to).unwrap();
+    }
+    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success(), "cp failed");
 }
 
 /// The newest of Debian's, or whatever is on the path.

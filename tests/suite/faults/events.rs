@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use scopegate_testkit::{Fault, Postgres};
+use scopegate_testkit::{Cable, Fault, Postgres};
 use serde_json::json;
 
 use super::{Life, STALENESS, Slot, World, authority::Key, ledger::Wrong, nodes::Source};
@@ -136,26 +136,57 @@ async fn refused(life: &Life) -> u64 {
     page.lines().find_map(|line| line.strip_prefix(label)).unwrap().parse().unwrap()
 }
 
-/// PostgreSQL is restarted and killed, and its connections are cut.
+/// PostgreSQL is restarted, killed, full and put back to an earlier state; its connections are cut and frozen.
 pub(super) async fn the_database_fails(world: Arc<World>, mut chance: Chance) {
     let mut next = 0;
-    while world.rest(&mut chance, 3.0..7.0).await {
-        match next % 6 {
+    while world.rest(&mut chance, 2.0..5.0).await {
+        match next % 8 {
             0 => without_database(&world, "PostgreSQL was restarted", Postgres::stop).await,
-            1 => cut(&world, &mut chance, "the connection of a node was cut", Duration::from_secs(2)).await,
+            1 => cut(&world, &mut chance, "the connection of a node led nowhere", Cable::freeze, BRIEF).await,
             2 => terminate(&world).await,
-            3 => without_database(&world, "PostgreSQL was killed and started", Postgres::kill).await,
-            4 => {
-                let long = STALENESS + Duration::from_secs(4);
-                cut(&world, &mut chance, "the connection of a node was cut for long", long).await;
-            }
-            _ => {
-                cut(&world, &mut chance, "the connection of a node was cut", Duration::from_millis(300))
-                    .await;
-            }
+            3 => goes_back_in_time(&world).await,
+            4 => cut(&world, &mut chance, "the connection of a node was cut for long", Cable::cut, LONG).await,
+            5 => disk_is_full(&world).await,
+            6 => without_database(&world, "PostgreSQL was killed and started", Postgres::kill).await,
+            _ => cut(&world, &mut chance, "the connection of a node was cut", Cable::cut, BRIEF).await,
         }
         next += 1;
     }
+}
+
+/// Shorter than the staleness that nodes bear.
+const BRIEF: Duration = Duration::from_secs(2);
+
+/// Longer than it.
+const LONG: Duration = STALENESS.saturating_add(Duration::from_secs(4));
+
+/// Puts the database back to the state of some seconds before, as a restored backup or a replica that lagged does.
+async fn goes_back_in_time(world: &Arc<World>) {
+    let _nobody_starts = world.starting.lock().await;
+    world.begin_losing_writes();
+    for act in [Postgres::keep, Postgres::return_to_kept] {
+        loses_database(world);
+        with_database(world, act).await;
+        finds_database(world);
+        tokio::time::sleep(BRIEF).await;
+    }
+    world.end_losing_writes();
+    world.ledger.event("the database went back in time");
+}
+
+/// Refuses writes as PostgreSQL does when its disk is full, and takes them again.
+async fn disk_is_full(world: &Arc<World>) {
+    const FULL: &str = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$;
+         CREATE TRIGGER full_disk BEFORE INSERT ON revocations EXECUTE FUNCTION full_disk();
+         CREATE TRIGGER full_disk BEFORE INSERT ON audit EXECUTE FUNCTION full_disk();";
+    let _nobody_starts = world.starting.lock().await;
+    for (sql, time) in [(FULL, BRIEF), ("DROP FUNCTION full_disk CASCADE", Duration::ZERO)] {
+        let name = world.database_name.clone();
+        with_database(world, move |server| assert!(server.psql(&name, sql), "{sql}")).await;
+        tokio::time::sleep(time).await;
+    }
+    world.ledger.event("the disk of the database was full, and was not any more");
 }
 
 async fn with_database(world: &Arc<World>, act: impl FnOnce(&Postgres) + Send + 'static) {
@@ -203,11 +234,11 @@ async fn terminate(world: &Arc<World>) {
     world.ledger.event("all connections were terminated");
 }
 
-async fn cut(world: &World, chance: &mut Chance, event: &'static str, time: Duration) {
+async fn cut(world: &World, chance: &mut Chance, event: &'static str, how: fn(&Cable), time: Duration) {
     let slot = &world.slots[chance.of(0..2)];
     let _nobody_starts = world.starting.lock().await;
     slot.loses_database(Source::Event, Instant::now());
-    slot.cable.cut();
+    how(&slot.cable);
     tokio::time::sleep(time).await;
     slot.cable.mend();
     slot.finds_database(Source::Event);

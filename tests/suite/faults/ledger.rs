@@ -38,7 +38,7 @@ struct Counts {
 }
 
 /// Everything that must have happened at least once.
-const EVENTS: [&str; 17] = [
+const EVENTS: [&str; 20] = [
     "a node was frozen and went on",
     "a key was published",
     "a key was withdrawn",
@@ -52,6 +52,9 @@ const EVENTS: [&str; 17] = [
     "PostgreSQL was restarted",
     "PostgreSQL was killed and started",
     "all connections were terminated",
+    "the database went back in time",
+    "the disk of the database was full, and was not any more",
+    "the connection of a node led nowhere",
     "the connection of a node was cut",
     "the connection of a node was cut for long",
     "a node was ended and started",

@@ -135,6 +135,7 @@ pub(super) async fn revoke(world: Arc<World>, mut chance: Chance) {
         let authority = world.authority(&mut chance);
         let token = Arc::new(authority.stable_token("items"));
         good(&world, &other, &token, "/fast/1").await;
+        let kept = world.keeping_writes();
         let (root, bearer) = (world.authorities[0].stable_token("scopegate:admin"), &token.text);
         // By its holder, who is told that all is well also of a token that nobody knows; so only where it passed.
         let answer = if chance.of(0..2) == 0 && life.number == other.number {
@@ -148,6 +149,9 @@ pub(super) async fn revoke(world: Arc<World>, mut chance: Chance) {
         };
         world.ledger.answer("a revocation", told(&answer));
         let at = Instant::now();
+        if kept.is_none() || world.keeping_writes() != kept {
+            continue;
+        }
         if matches!(answer.status, 200 | 201) && token.key.history().known.contains(&life.number) {
             world.revoked.lock().unwrap().push(Revoked { token, at, by: life.number });
         } else if !matches!(answer.status, 200 | 201) {

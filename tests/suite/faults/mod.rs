@@ -17,7 +17,10 @@ mod upstream;
 
 use std::{
     env,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -46,6 +49,9 @@ struct World {
     begun: Instant,
     length: Duration,
     database: Postgres,
+    database_name: String,
+    /// How often a time began or ended (odd while one lasts) in which acknowledged writes may be lost.
+    losing_writes: AtomicU64,
     authorities: [Authority; 2],
     slots: [Slot; 2],
     upstream: String,
@@ -71,6 +77,7 @@ impl World {
         let slots = [Slot::new(&database, &url).await, Slot::new(&database, &url).await];
         let authorities = [Authority::start("alpha").await, Authority::start("beta").await];
         let upstream = upstream::start().await;
+        let database_name = url.rsplit_once('/').unwrap().1.split('?').next().unwrap().to_owned();
         let (revoked, ledger) = (Mutex::default(), Ledger::new());
         let begun = Instant::now();
         let starting = tokio::sync::Mutex::default();
@@ -78,6 +85,8 @@ impl World {
             begun,
             length,
             database,
+            database_name,
+            losing_writes: AtomicU64::new(0),
             authorities,
             slots,
             upstream,
@@ -92,8 +101,7 @@ impl World {
             "INSERT INTO routes VALUES ('unknown', '{\"match\": \"GTE /x\", \"require\": \"items\"}', 1)",
             "INSERT INTO scopes VALUES ('two words', 'x', '[]', 1)",
         ] {
-            let name = url.rsplit_once('/').unwrap().1.split('?').next().unwrap();
-            assert!(world.database.psql(name, entry), "{entry}");
+            assert!(world.database.psql(&world.database_name, entry), "{entry}");
         }
         world.slots[1].start(&world, true).await;
         world
@@ -109,6 +117,21 @@ impl World {
         let (from, to) = (millis(seconds.start) as usize, millis(seconds.end) as usize);
         tokio::time::sleep(Duration::from_millis(chance.of(from..to) as u64)).await;
         !self.is_over()
+    }
+
+    /// From now on the database will forget what it acknowledges.
+    fn begin_losing_writes(&self) {
+        self.losing_writes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// It keeps again what it acknowledges.
+    fn end_losing_writes(&self) {
+        self.losing_writes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The number of the present time in which writes are kept; none while they are lost.
+    fn keeping_writes(&self) -> Option<u64> {
+        Some(self.losing_writes.load(Ordering::SeqCst)).filter(|count| count % 2 == 0)
     }
 
     fn authority(&self, chance: &mut Chance) -> &Authority {
