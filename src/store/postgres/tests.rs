@@ -226,6 +226,20 @@ async fn a_node_that_is_cut_off_in_a_write_does_not_keep_others_from_writing() {
     assert_eq!(far.heads().await.unwrap(), near.heads().await.unwrap());
 }
 
+/// D1: a connection that leads nowhere keeps a node from hearing of changes for seconds only.
+#[tokio::test]
+async fn a_node_gives_up_a_connection_that_leads_nowhere() {
+    let server = Postgres::shared();
+    let url = server.database();
+    let cable = Cable::to(server).await;
+    let store = at(&settings(&cable.url(&url))).await.unwrap();
+    cable.freeze();
+    let error = store.heads().await.unwrap_err();
+    assert!(error.cause().contains("does not answer") || error.cause().contains("within 3 s"), "{}", error.cause());
+    cable.mend();
+    store.heads().await.unwrap();
+}
+
 /// CASES C14: a database that refuses connections is named at once, with the cause and the key of the setting.
 #[tokio::test]
 async fn a_refused_connection_is_named_at_once() {

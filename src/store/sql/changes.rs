@@ -5,7 +5,7 @@ use scopegate_provider::Timestamp;
 use sqlx::AnyConnection;
 
 use super::{
-    Dialect, SqlStore,
+    Dialect, POLL_PATIENCE, SqlStore,
     writer::{Failure, Write},
 };
 use crate::store::{ChangeNumber, Changes, Heads, Stamp, StoreError};
@@ -48,7 +48,7 @@ pub(super) async fn heads(connection: &mut AnyConnection) -> sqlx::Result<Heads>
 #[async_trait]
 impl Changes for SqlStore {
     async fn heads(&self) -> Result<Heads, StoreError> {
-        self.read(|connection| Box::pin(heads(connection))).await
+        self.read_within(POLL_PATIENCE, |connection| Box::pin(heads(connection))).await
     }
 
     async fn stamp_of(&self, change: ChangeNumber) -> Result<Option<Stamp>, StoreError> {

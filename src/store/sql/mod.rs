@@ -107,10 +107,14 @@ pub(super) struct SqlStore {
 /// The time limit of an answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The time limit of the answer to whether anything changed: one row, read once a second. A connection that hangs must not
+/// keep a node from hearing of revocations for longer.
+const POLL_PATIENCE: Duration = Duration::from_secs(3);
+
 /// The database has not answered in time.
 #[derive(Debug, thiserror::Error)]
-#[error("the database did not answer within {} s", PATIENCE.as_secs())]
-struct TooSlow;
+#[error("the database did not answer within {} s", .0.as_secs())]
+struct TooSlow(Duration);
 
 impl SqlStore {
     /// Creates a store over migrated databases: `reads` and `writes` may be the same pool.
@@ -149,11 +153,19 @@ impl SqlStore {
         Q: for<'c> FnOnce(&'c mut AnyConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send,
         T: Send,
     {
+        self.read_within(PATIENCE, query).await
+    }
+
+    async fn read_within<T, Q>(&self, limit: Duration, query: Q) -> Result<T, StoreError>
+    where
+        Q: for<'c> FnOnce(&'c mut AnyConnection) -> BoxFuture<'c, sqlx::Result<T>> + Send,
+        T: Send,
+    {
         let mut connection = self.reads.acquire().await.map_err(StoreError::unavailable)?;
-        let error = match tokio::time::timeout(PATIENCE, query(&mut connection)).await {
+        let error = match tokio::time::timeout(limit, query(&mut connection)).await {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(error)) => StoreError::unavailable(error),
-            Err(_) => StoreError::unavailable(TooSlow),
+            Err(_) => StoreError::unavailable(TooSlow(limit)),
         };
         connection.close_on_drop();
         Err(error)

@@ -189,7 +189,7 @@ impl Worker {
         self.check_place()?;
         let mut connection = self.pool.acquire().await.map_err(Undone::at_edge)?;
         let run = tokio::time::timeout(PATIENCE, transact(&mut connection, self.dialect, jobs)).await;
-        let outcome = run.unwrap_or_else(|_| Err(Undone::Lost(StoreError::unavailable(TooSlow))));
+        let outcome = run.unwrap_or_else(|_| Err(Undone::Lost(StoreError::unavailable(TooSlow(PATIENCE)))));
         if outcome.is_err() {
             connection.close_on_drop();
             return outcome;
