@@ -235,7 +235,11 @@ async fn a_node_gives_up_a_connection_that_leads_nowhere() {
     let store = at(&settings(&cable.url(&url))).await.unwrap();
     cable.freeze();
     let error = store.heads().await.unwrap_err();
-    assert!(error.cause().contains("does not answer") || error.cause().contains("within 3 s"), "{}", error.cause());
+    assert!(
+        error.cause().contains("does not answer") || error.cause().contains("within 3 s"),
+        "{}",
+        error.cause()
+    );
     cable.mend();
     store.heads().await.unwrap();
 }

@@ -145,7 +145,9 @@ pub(super) async fn the_database_fails(world: Arc<World>, mut chance: Chance) {
             1 => cut(&world, &mut chance, "the connection of a node led nowhere", Cable::freeze, BRIEF).await,
             2 => terminate(&world).await,
             3 => goes_back_in_time(&world).await,
-            4 => cut(&world, &mut chance, "the connection of a node was cut for long", Cable::cut, LONG).await,
+            4 => {
+                cut(&world, &mut chance, "the connection of a node was cut for long", Cable::cut, LONG).await
+            }
             5 => disk_is_full(&world).await,
             6 => without_database(&world, "PostgreSQL was killed and started", Postgres::kill).await,
             _ => cut(&world, &mut chance, "the connection of a node was cut", Cable::cut, BRIEF).await,
