@@ -26,13 +26,13 @@ pub(super) struct Findings<'a> {
 }
 
 impl Findings<'_> {
-    fn error(&mut self, path: &[Step], conflict: Conflict) {
+    pub(super) fn error(&mut self, path: &[Step], conflict: Conflict) {
         let location = self.tree.location_of(path, false).clone();
         self.errors.push(ConfigError::new(Cause::Conflict(conflict), location, path));
     }
 
     /// An error of a route, at one of its keys.
-    fn route_error(&mut self, at: RouteSource<'_>, key: &[Step], conflict: Conflict) {
+    pub(super) fn route_error(&mut self, at: RouteSource<'_>, key: &[Step], conflict: Conflict) {
         match at {
             RouteSource::File(index) => {
                 let route = [Step::Key("routes".into()), Step::Index(index)];
@@ -43,7 +43,7 @@ impl Findings<'_> {
     }
 
     /// An error of something in another document than the configuration.
-    fn error_in(&mut self, location: &KeyLocation, conflict: Conflict) {
+    pub(super) fn error_in(&mut self, location: &KeyLocation, conflict: Conflict) {
         self.errors.push(ConfigError::new(
             Cause::Conflict(conflict),
             location.location.clone(),
@@ -52,7 +52,7 @@ impl Findings<'_> {
     }
 
     /// A warning of something in another document than the configuration.
-    fn warning_in(&mut self, location: &KeyLocation, message: impl Into<String>) {
+    pub(super) fn warning_in(&mut self, location: &KeyLocation, message: impl Into<String>) {
         self.warnings.push(Warning {
             location: Some(location.location.clone()),
             key: crate::yaml::path_text(&location.path),
@@ -60,7 +60,7 @@ impl Findings<'_> {
         });
     }
 
-    fn warning(&mut self, path: &[Step], message: impl Into<String>) {
+    pub(super) fn warning(&mut self, path: &[Step], message: impl Into<String>) {
         let location = self.tree.location_of(path, true).clone();
         self.warnings.push(Warning {
             location: Some(location),
@@ -86,6 +86,12 @@ pub(super) fn check<'a>(sections: &Sections, tree: &'a Node) -> (Option<Rules>, 
     }
     upstreams::check(sections, &mut findings);
     let rules = policy::compile(sections, &mut findings);
+    if let Some(rules) = &rules {
+        documents::check(&rules.policy, sections, &mut findings);
+        if rules.policy.routes().is_empty() && sections.settings.store.is_none() {
+            findings.warning(&[], "there is no route, so every request is denied; write `routes`");
+        }
+    }
     (rules.filter(|_| findings.errors.is_empty()), findings)
 }
 

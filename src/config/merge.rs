@@ -1,10 +1,10 @@
-//! Several documents as one configuration: maps are united, `routes` and `policy_from` put one behind the other, and
-//! anything else may be said once.
+//! Merges several documents into one configuration: maps are united, the items of `routes` and `policy_from` are put one
+//! behind the other, and anything else may be said once.
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::diagnostics::ConfigError;
-use crate::yaml::{Document, Entry, Location, Node, Origin, Problem, Step, Value};
+use crate::yaml::{Diagnostic, Document, Entry, Location, Node, Origin, Problem, Step, Value};
 
 const LISTS: [&str; 2] = ["routes", "policy_from"];
 
@@ -19,7 +19,13 @@ impl Merger {
         let entries = match document.value {
             Value::Map(entries) => entries,
             Value::Null | Value::Redacted => Vec::new(),
-            Value::Scalar(_) | Value::List(_) => return self.not_a_map(document.location),
+            Value::Scalar(_) | Value::List(_) => {
+                let problem = Problem::WrongType {
+                    expected: "a map of sections such as `server:` and `providers:`".into(),
+                    found: "something else".into(),
+                };
+                return self.errors.push(Diagnostic::new(problem, document.location, &[]).into());
+            }
         };
         let empty = Node { location: document.location, value: Value::Map(Vec::new()) };
         let root = self.root.get_or_insert(empty);
@@ -43,16 +49,9 @@ impl Merger {
         let location = Location::of_document(&Arc::new(document));
         Some(self.root.unwrap_or(Node { location, value: Value::Map(Vec::new()) }))
     }
-
-    fn not_a_map(&mut self, location: Location) {
-        let problem = Problem::WrongType {
-            expected: "a map of sections such as `server:` and `providers:`".into(),
-            found: "something else".into(),
-        };
-        self.errors.push(crate::yaml::Diagnostic::new(problem, location, &[]).into());
-    }
 }
 
+/// Adds what a further document says of a section.
 fn unite(section: &mut Entry, more: Entry, errors: &mut Vec<ConfigError>) {
     let path = [Step::Key(more.key.clone())];
     match (&mut section.node.value, more.node.value) {
@@ -60,26 +59,24 @@ fn unite(section: &mut Entry, more: Entry, errors: &mut Vec<ConfigError>) {
         (Value::List(items), Value::List(further)) if LISTS.contains(&more.key.as_str()) => {
             items.extend(further);
         }
-        (Value::Map(entries), Value::Map(further)) => unite_maps(&more.key, entries, further, errors),
-        _ => errors.push(duplicate(&more.key, more.key_location, &section.key_location, &path)),
-    }
-}
-
-fn unite_maps(section: &str, entries: &mut Vec<Entry>, further: Vec<Entry>, errors: &mut Vec<ConfigError>) {
-    let known: HashMap<String, Location> =
-        entries.iter().map(|entry| (entry.key.clone(), entry.key_location.clone())).collect();
-    for entry in further {
-        match known.get(&entry.key) {
-            None => entries.push(entry),
-            Some(first) => {
-                let path = [Step::Key(section.to_owned()), Step::Key(entry.key.clone())];
-                errors.push(duplicate(&entry.key, entry.key_location, first, &path));
+        (Value::Map(entries), Value::Map(further)) => {
+            let known: HashMap<String, Location> =
+                entries.iter().map(|entry| (entry.key.clone(), entry.key_location.clone())).collect();
+            for entry in further {
+                match known.get(&entry.key) {
+                    None => entries.push(entry),
+                    Some(first) => {
+                        let path = [Step::Key(more.key.clone()), Step::Key(entry.key.clone())];
+                        errors.push(duplicate(&entry.key, entry.key_location, first, &path));
+                    }
+                }
             }
         }
+        _ => errors.push(duplicate(&more.key, more.key_location, &section.key_location, &path)),
     }
 }
 
 fn duplicate(key: &str, location: Location, first: &Location, path: &[Step]) -> ConfigError {
     let problem = Problem::DuplicateKey { key: key.to_owned(), first: first.clone() };
-    crate::yaml::Diagnostic::new(problem, location, path).into()
+    Diagnostic::new(problem, location, path).into()
 }

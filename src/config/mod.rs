@@ -1,7 +1,8 @@
-//! The configuration: each part's own section, gathered; parsed and proven before anything starts.
+//! The configuration: read, merged, overlaid with the environment, resolved, parsed and checked before anything starts.
 //!
-//! YAML is read with the location of everything in it, the environment is laid over it, secrets are fetched, then every
-//! section is read into the type of its owner and all are looked at together. All that is wrong is told at once.
+//! YAML is read with the location of each part, settings of the environment replace those of the file, secrets are
+//! fetched, then every section is parsed into the type of its owner and all are checked together. All errors are reported
+//! at once.
 //!
 //! ```
 //! use scopegate::config::{Config, ConfigSource, Loader};
@@ -31,7 +32,6 @@ mod values;
 
 use std::{fmt, path::PathBuf};
 
-use self::sections::{Sections, settings::SectionSettings};
 pub use self::{
     check::Rules,
     diagnostics::{Cause, ConfigError, ConfigErrors, Conflict, DocumentError, Warning},
@@ -47,10 +47,17 @@ pub use self::{
     },
     values::{BasePath, BasePathError, PublicUrl, PublicUrlError},
 };
+use self::{
+    own_endpoints::{Conditions, ServedEndpoint},
+    sections::{Sections, settings::SectionSettings},
+};
 pub use crate::yaml::{Location, Origin, Problem};
 use crate::{
     gate::mint::MintSettings,
-    policy::settings::{CorsSettings, IdentitySettings},
+    policy::{
+        Policy,
+        settings::{CorsSettings, IdentitySettings, RouteSettings},
+    },
     providers::Kinds,
     store::StoreSettings,
     telemetry::TelemetrySettings,
@@ -79,8 +86,6 @@ pub struct Config {
     pub store: Option<StoreSettings>,
     /// The providers, in the order of the file.
     pub providers: Vec<ProviderConfig>,
-    /// The providers that send signals.
-    pub signals: Vec<own_endpoints::ProviderSignals>,
     /// The policy and the rules of scopegate's own endpoints.
     pub rules: Rules,
     /// The upstreams by name, in the order of the file.
@@ -103,6 +108,7 @@ pub struct Config {
     pub watched: Vec<PathBuf>,
     /// Warnings, repeated at every start.
     pub warnings: Vec<Warning>,
+    own: Conditions,
 }
 
 impl Config {
@@ -112,6 +118,32 @@ impl Config {
     /// Everything that is wrong with it.
     pub fn load(source: &ConfigSource) -> Result<Self, ConfigErrors> {
         Loader::new().load(source)
+    }
+
+    /// Returns `true` if a route of `policy` mints tokens for its service.
+    pub fn mints(&self, policy: &Policy) -> bool {
+        self.own.mints(policy.routes().iter().filter_map(|route| route.options().identity.as_ref()))
+    }
+
+    /// Returns scopegate's own endpoints on the main listener.
+    pub fn own_endpoints(&self, policy: &Policy) -> Vec<ServedEndpoint> {
+        self.own.served(self.mints(policy))
+    }
+
+    /// Returns the path to which a provider's security events are pushed.
+    pub fn push_path(&self, provider: &str) -> Option<String> {
+        self.own.push_path(provider)
+    }
+
+    /// Returns the path of the endpoint that answers in place of a route.
+    pub fn hidden_by(&self, policy: &Policy, route: &RouteSettings) -> Option<String> {
+        self.own.hiding(&self.own_endpoints(policy), route).map(|endpoint| endpoint.path.clone())
+    }
+
+    /// Returns the endpoint that answers a request for this path (as it was sent, without the query) before the policy
+    /// decides.
+    pub fn own_endpoint_at(&self, policy: &Policy, path: &str) -> Option<ServedEndpoint> {
+        self.own_endpoints(policy).into_iter().find(|served| served.answers(path))
     }
 }
 
@@ -242,8 +274,10 @@ impl Default for Loader {
 }
 
 fn config(parsed: Sections, rules: Rules, watched: Vec<PathBuf>, warnings: Vec<Warning>) -> Config {
+    let own = Conditions::new(&parsed.settings, &parsed.providers);
     let sections = parsed.settings;
     Config {
+        own,
         server: sections.server,
         operations: sections.operations,
         admin: sections.admin,
@@ -252,7 +286,6 @@ fn config(parsed: Sections, rules: Rules, watched: Vec<PathBuf>, warnings: Vec<W
         docs: sections.docs,
         sample_api: sections.sample_api,
         store: sections.store,
-        signals: own_endpoints::ProviderSignals::of(&parsed.providers),
         providers: parsed.providers,
         rules,
         upstreams: parsed.upstreams,

@@ -132,11 +132,12 @@ fn settings(
                 errors.push(ConfigError::new(cause, location, &[]));
             }
             Ok(path) => {
-                let same =
-                    |(other, _): &&(Vec<String>, &str)| path.starts_with(other) || other.starts_with(&path);
-                if let Some((_, other)) = seen.iter().find(same) {
+                let other =
+                    seen.iter().find(|(other, _)| path.starts_with(other) || other.starts_with(&path));
+                if let Some((_, other)) = other {
                     let cause = Cause::VariableTwice { name: (*name).clone(), other: (*other).to_owned() };
-                    errors.push(ConfigError::new(cause, location, &steps(&path)));
+                    let path: Vec<Step> = path.into_iter().map(Step::Key).collect();
+                    errors.push(ConfigError::new(cause, location, &path));
                     continue;
                 }
                 seen.push((path.clone(), name));
@@ -164,10 +165,6 @@ fn put(root: &mut Node, path: &[String], node: &Node) {
     if let Some(entry) = entries.iter_mut().find(|entry| entry.key == *key) {
         put(&mut entry.node, rest, node);
     }
-}
-
-fn steps(path: &[String]) -> Vec<Step> {
-    path.iter().map(|key| Step::Key(key.clone())).collect()
 }
 
 fn words(name: &str) -> Option<Vec<String>> {

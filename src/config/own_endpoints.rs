@@ -6,11 +6,17 @@ use std::fmt;
 use http::Method;
 use scopegate_provider::ProviderName;
 
-use super::{Config, Dialect, ProviderConfig, sections::settings::SectionSettings};
+use super::{
+    sections::{
+        ProviderConfig,
+        settings::{Dialect, SectionSettings},
+    },
+    values::BasePath,
+};
 use crate::{
     gate::definitions::patterns,
     policy::{
-        PathPattern, Policy, Segment,
+        PathPattern, Segment,
         settings::{Forward, IdentitySettings, RouteSettings},
     },
 };
@@ -28,7 +34,7 @@ pub struct OwnEndpoint {
     pub methods: &'static [Method],
     /// The callers that it answers.
     pub access: Access,
-    condition: fn(&Conditions<'_>) -> bool,
+    condition: fn(&Conditions) -> bool,
 }
 
 /// The handler of an endpoint.
@@ -107,16 +113,19 @@ pub struct ServedEndpoint {
 
 /// The signals that a provider sends.
 #[derive(Debug, Clone)]
-pub struct ProviderSignals {
+struct ProviderSignals {
     name: ProviderName,
     backchannel_logout: bool,
     shared_signals: bool,
 }
 
 /// The settings on which it depends which endpoints are served.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each one switches endpoints on by itself")]
-pub(super) struct Conditions<'a> {
+pub(super) struct Conditions {
+    base_path: BasePath,
+    /// The treatment of the token where a route says nothing of it.
+    forward: Option<Forward>,
     mints: bool,
     token_endpoint: bool,
     introspection: bool,
@@ -124,8 +133,8 @@ pub(super) struct Conditions<'a> {
     sample_api: bool,
     /// Administrators use the main listener.
     admin: bool,
-    dialects: &'a [Dialect],
-    signals: &'a [ProviderSignals],
+    dialects: Vec<Dialect>,
+    signals: Vec<ProviderSignals>,
 }
 
 /// The part of a path that stands for the provider's name.
@@ -175,7 +184,7 @@ const fn row(
     path: &'static str,
     methods: &'static [Method],
     access: Access,
-    condition: fn(&Conditions<'_>) -> bool,
+    condition: fn(&Conditions) -> bool,
 ) -> OwnEndpoint {
     OwnEndpoint { handler, path, reach: Reach::Exact, methods, access, condition }
 }
@@ -183,117 +192,86 @@ const fn row(
 const fn forward_auth(
     dialect: Dialect,
     path: &'static str,
-    condition: fn(&Conditions<'_>) -> bool,
+    condition: fn(&Conditions) -> bool,
 ) -> OwnEndpoint {
     row(Handler::ForwardAuth(dialect), path, ALL, Access::TrustedProxies, condition)
 }
 
-/// Returns `true` if tokens are minted: by every route, or by one of them.
-pub(super) fn mints<'a>(
-    general: Option<Forward>,
-    mut routes: impl Iterator<Item = &'a IdentitySettings>,
-) -> bool {
-    general == Some(Forward::Mint) || routes.any(|identity| identity.forward == Some(Forward::Mint))
-}
-
-impl<'a> Conditions<'a> {
-    pub(super) fn of_settings(
-        sections: &'a SectionSettings,
-        signals: &'a [ProviderSignals],
-        mints: bool,
-    ) -> Self {
+impl Conditions {
+    pub(super) fn new(sections: &SectionSettings, providers: &[ProviderConfig]) -> Self {
+        let signals = providers.iter().map(|provider| ProviderSignals {
+            name: provider.name().clone(),
+            backchannel_logout: provider.outline().backchannel_logout,
+            shared_signals: provider.outline().shared_signals,
+        });
         Self {
-            mints,
+            base_path: sections.server.base_path.clone(),
+            forward: sections.identity.forward,
+            mints: false,
             token_endpoint: sections.token_endpoint,
             introspection: sections.introspection.is_some(),
             docs: sections.docs,
             sample_api: sections.sample_api,
             admin: sections.admin.as_ref().is_some_and(|admin| admin.listen.is_none()),
-            dialects: &sections.forward_auth.dialects,
-            signals,
+            dialects: sections.forward_auth.dialects.clone(),
+            signals: signals.collect(),
         }
     }
 
-    fn of_config(config: &'a Config, policy: &Policy) -> Self {
-        Self {
-            mints: config.mints(policy),
-            token_endpoint: config.token_endpoint,
-            introspection: config.introspection.is_some(),
-            docs: config.docs,
-            sample_api: config.sample_api,
-            admin: config.admin.as_ref().is_some_and(|admin| admin.listen.is_none()),
-            dialects: &config.forward_auth.dialects,
-            signals: &config.signals,
-        }
+    /// Returns `true` if tokens are minted: by every route, or by one of them.
+    pub(super) fn mints<'a>(&self, mut routes: impl Iterator<Item = &'a IdentitySettings>) -> bool {
+        self.forward == Some(Forward::Mint) || routes.any(|identity| identity.forward == Some(Forward::Mint))
     }
 
     /// Returns the endpoints that the main listener serves.
-    pub(super) fn served(self, base_path: &str) -> Vec<ServedEndpoint> {
-        let rows = TABLE.iter().filter(|endpoint| (endpoint.condition)(&self));
-        rows.flat_map(|endpoint| self.paths(endpoint, endpoint.full_path(base_path))).collect()
+    pub(super) fn served(&self, mints: bool) -> Vec<ServedEndpoint> {
+        let on = Self { mints, ..self.clone() };
+        let mut served = Vec::new();
+        for endpoint in TABLE.iter().filter(|endpoint| (endpoint.condition)(&on)) {
+            let path = endpoint.full_path(on.base_path.as_str());
+            // One path for each provider that sends such signals, and one for any other endpoint.
+            let sends: fn(&ProviderSignals) -> bool = match endpoint.handler {
+                Handler::BackchannelLogout => |signals| signals.backchannel_logout,
+                Handler::SharedSignals => |signals| signals.shared_signals,
+                _ => {
+                    served.push(ServedEndpoint { endpoint, path, provider: None });
+                    continue;
+                }
+            };
+            served.extend(on.signals.iter().filter(|signals| sends(signals)).map(|signals| ServedEndpoint {
+                endpoint,
+                path: path.replace(NAME, signals.name.as_str()),
+                provider: Some(signals.name.clone()),
+            }));
+        }
+        served
     }
 
-    /// Returns an endpoint at its path, or at one path for each provider that sends such signals.
-    fn paths(self, endpoint: &'static OwnEndpoint, path: String) -> Vec<ServedEndpoint> {
-        let sends: fn(&ProviderSignals) -> bool = match endpoint.handler {
-            Handler::BackchannelLogout => |signals| signals.backchannel_logout,
-            Handler::SharedSignals => |signals| signals.shared_signals,
-            _ => return vec![ServedEndpoint { endpoint, path, provider: None }],
-        };
-        let senders = self.signals.iter().filter(|signals| sends(signals));
-        let served = senders.map(|signals| ServedEndpoint {
-            endpoint,
-            path: path.replace(NAME, signals.name.as_str()),
-            provider: Some(signals.name.clone()),
-        });
-        served.collect()
-    }
-}
-
-impl Config {
     /// Returns the path to which a provider's security events are pushed.
-    pub fn push_path(&self, provider: &str) -> Option<String> {
-        let takes = |signals: &ProviderSignals| signals.shared_signals && signals.name.as_str() == provider;
-        self.signals.iter().find(|signals| takes(signals))?;
+    pub(super) fn push_path(&self, provider: &str) -> Option<String> {
+        let mut takers = self.signals.iter().filter(|signals| signals.shared_signals);
+        takers.find(|signals| signals.name.as_str() == provider)?;
         let endpoint = TABLE.iter().find(|endpoint| endpoint.handler == Handler::SharedSignals)?;
-        Some(endpoint.full_path(self.server.base_path.as_str()).replace(NAME, provider))
-    }
-}
-
-impl ProviderSignals {
-    /// Returns the signals of providers, of those that send any.
-    pub(super) fn of(providers: &[ProviderConfig]) -> Vec<Self> {
-        let all = providers.iter().map(|provider| Self {
-            name: provider.name().clone(),
-            backchannel_logout: provider.outline().backchannel_logout,
-            shared_signals: provider.outline().shared_signals,
-        });
-        all.filter(|signals| signals.backchannel_logout || signals.shared_signals).collect()
-    }
-}
-
-impl Config {
-    /// Returns `true` if a route of `policy` mints tokens for its service.
-    pub fn mints(&self, policy: &Policy) -> bool {
-        let routes = policy.routes().iter().filter_map(|route| route.options().identity.as_ref());
-        mints(self.identity.forward, routes)
+        Some(endpoint.full_path(self.base_path.as_str()).replace(NAME, provider))
     }
 
-    /// Returns scopegate's own endpoints on the main listener.
-    pub fn own_endpoints(&self, policy: &Policy) -> Vec<ServedEndpoint> {
-        Conditions::of_config(self, policy).served(self.server.base_path.as_str())
-    }
-
-    /// Returns the path of the endpoint that answers in place of a route.
-    pub fn hidden_by(&self, policy: &Policy, route: &RouteSettings) -> Option<String> {
-        let own = self.own_endpoints(policy);
-        hiding(&own, self.server.base_path.as_str(), route).map(|endpoint| endpoint.path.clone())
-    }
-
-    /// Returns the endpoint that answers a request for this path (as it was sent, without the query) before the policy
-    /// decides.
-    pub fn own_endpoint_at(&self, policy: &Policy, path: &str) -> Option<ServedEndpoint> {
-        self.own_endpoints(policy).into_iter().find(|served| served.answers(path))
+    /// Returns the endpoint among those that are served that answers in place of a route, if there is one.
+    pub(super) fn hiding<'e>(
+        &self,
+        served: &'e [ServedEndpoint],
+        route: &RouteSettings,
+    ) -> Option<&'e ServedEndpoint> {
+        let patterns = patterns(&route.matches);
+        let is_proxied = route.upstream.is_some();
+        // A route to an upstream that is wide on purpose gives way to the base path; one that is written below it is a
+        // mistake.
+        served.iter().find(|endpoint| {
+            patterns.iter().map(|pattern| &pattern.host_path.path).any(|path| {
+                let meets =
+                    is_proxied && is_below(path, self.base_path.as_str()) && endpoint.is_matched_by(path);
+                endpoint.covers(path) || meets
+            })
+        })
     }
 }
 
@@ -346,33 +324,10 @@ impl ServedEndpoint {
     }
 }
 
-/// Returns the endpoint that answers in place of a route, if there is one.
-pub(super) fn hiding<'e>(
-    own: &'e [ServedEndpoint],
-    base: &str,
-    route: &RouteSettings,
-) -> Option<&'e ServedEndpoint> {
-    let patterns = patterns(&route.matches);
-    let proxied = route.upstream.is_some();
-    own.iter().find(|endpoint| {
-        patterns.iter().any(|pattern| hides(endpoint, &pattern.host_path.path, base, proxied))
-    })
-}
-
-/// Returns `true` if an endpoint takes all requests of a route, or some that were meant for an upstream. A route to an
-/// upstream that is wide on purpose gives way to the base path; one that is written below it is a mistake.
-fn hides(endpoint: &ServedEndpoint, pattern: &PathPattern, base: &str, proxied: bool) -> bool {
-    let meant = match base {
-        "" => true,
-        base => below(pattern, base),
-    };
-    endpoint.covers(pattern) || proxied && meant && endpoint.is_matched_by(pattern)
-}
-
-fn below(pattern: &PathPattern, base: &str) -> bool {
-    let words = base.split('/').filter(|word| !word.is_empty());
+/// Returns `true` if every path that `pattern` matches lies below `base`.
+fn is_below(pattern: &PathPattern, base: &str) -> bool {
     let mut segments = pattern.segments().iter();
-    words.into_iter().all(|word| matches!(segments.next(), Some(Segment::Literal(text)) if **text == *word))
+    words(base).all(|word| matches!(segments.next(), Some(Segment::Literal(text)) if **text == *word))
 }
 
 fn words(path: &str) -> impl Iterator<Item = &str> {
@@ -396,9 +351,8 @@ impl fmt::Display for Access {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{
-        config::{ConfigSource, Loader},
+        config::{Config, ConfigSource, Loader},
         policy::Policy,
     };
 

@@ -142,7 +142,12 @@ impl Reading {
 
     fn text(&mut self, origin: Origin, text: &str, folder: Option<&Path>) {
         let Some(mut node) = self.parse(origin, text) else { return };
-        let includes = take(&mut node, "include");
+        let mut includes = None;
+        if let Value::Map(entries) = &mut node.value
+            && let Some(at) = entries.iter().position(|entry| entry.key == "include")
+        {
+            includes = Some(entries.remove(at).node);
+        }
         self.merger.add(node);
         if let Some(includes) = includes {
             self.includes(&includes, folder.unwrap_or(Path::new("")));
@@ -209,12 +214,6 @@ impl Reading {
             matching(folder, |file| wildcard(name, file)).map_err(|error| unreadable(folder, &error))?;
         files.iter().try_for_each(|file| self.try_file(file, Role::Included))
     }
-}
-
-fn take(node: &mut Node, key: &str) -> Option<Node> {
-    let Value::Map(entries) = &mut node.value else { return None };
-    let at = entries.iter().position(|entry| entry.key == key)?;
-    Some(entries.remove(at).node)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Cause {

@@ -1,7 +1,7 @@
 //! Makes a tree ready to be read, as its schema asks: text stays text, secrets are fetched, paths start at the file that
 //! names them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{
     diagnostics::{Cause, ConfigError},
@@ -77,7 +77,7 @@ impl<'s> Resolver<'s, '_> {
 
     fn scalar(&mut self, scalar: &mut Scalar, cursor: &Cursor<'_>, location: &Location) {
         if cursor.is_path() {
-            let file = beside(location, &scalar.text);
+            let file = location.beside(&scalar.text);
             scalar.text = file.display().to_string();
             self.resolved.files.push(file);
         }
@@ -94,7 +94,12 @@ impl<'s> Resolver<'s, '_> {
                 return;
             }
             Value::Map(entries) => match entries.as_slice() {
-                [entry] if entry.key == "env" => entry.node.text().map(|name| self.environment_secret(name)),
+                [entry] if entry.key == "env" => entry.node.text().map(|name| {
+                    let mut variables = self.variables.iter();
+                    let found = variables.find(|(known, text)| known == name && !text.is_empty());
+                    let missing = Cause::SecretVariable { name: name.to_owned() };
+                    found.map(|(_, text)| text.clone()).ok_or(missing)
+                }),
                 [entry] if entry.key == "file" => {
                     entry.node.text().map(|file| self.file_secret(&entry.node.location, file))
                 }
@@ -113,16 +118,8 @@ impl<'s> Resolver<'s, '_> {
         }
     }
 
-    fn environment_secret(&self, name: &str) -> Result<String, Cause> {
-        let found = self.variables.iter().find(|(known, text)| known == name && !text.is_empty());
-        match found {
-            Some((_, text)) => Ok(text.clone()),
-            None => Err(Cause::SecretVariable { name: name.to_owned() }),
-        }
-    }
-
     fn file_secret(&mut self, location: &Location, file: &str) -> Result<String, Cause> {
-        let file = beside(location, file);
+        let file = location.beside(file);
         self.resolved.files.push(file.clone());
         let name = file.display().to_string();
         let text = std::fs::read_to_string(&file)
@@ -131,12 +128,6 @@ impl<'s> Resolver<'s, '_> {
         let empty = Cause::SecretFile { path: name, detail: "it is empty".to_owned() };
         if text.is_empty() { Err(empty) } else { Ok(text.to_owned()) }
     }
-}
-
-/// A relative path starts at the file that names it.
-fn beside(location: &Location, file: &str) -> PathBuf {
-    let folder = location.origin().file().and_then(Path::parent);
-    folder.map_or_else(|| PathBuf::from(file), |folder| folder.join(file))
 }
 
 /// A variable that holds a list has its items between commas.

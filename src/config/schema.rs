@@ -17,7 +17,13 @@ impl Schema {
         for kind in kinds {
             let name = definition(kind.name());
             let reference = json!({ "$ref": format!("#/$defs/{name}") });
-            names.insert(kind.name().to_owned(), by_name(&reference));
+            // Under the name of a kind, `kind` may be left out.
+            let by_name = json!({
+                "if": { "required": ["kind"] },
+                "then": { "$ref": "#/$defs/AnyProvider" },
+                "else": &reference,
+            });
+            names.insert(kind.name().to_owned(), by_name);
             any.push(json!({ "allOf": [reference], "required": ["kind"] }));
             let hoisted = entry_schema(kind);
             if let Some(definitions) = root.pointer_mut("/$defs").and_then(Value::as_object_mut) {
@@ -61,11 +67,6 @@ impl Schema {
 
 fn definition(kind: &str) -> String {
     format!("provider.{kind}")
-}
-
-/// Under the name of a kind, `kind` may be left out.
-fn by_name(reference: &Value) -> Value {
-    json!({ "if": { "required": ["kind"] }, "then": { "$ref": "#/$defs/AnyProvider" }, "else": reference })
 }
 
 /// The settings of a kind with the keys that every provider has, and what they refer to under names of its own.

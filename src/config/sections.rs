@@ -123,18 +123,6 @@ impl std::fmt::Debug for ProviderConfig {
     }
 }
 
-impl ProviderConfig {
-    /// A changed certificate authority is a changed setting.
-    fn with_files(mut self, node: &Node, files: &[PathBuf]) -> Self {
-        let mut digest = Digest::new(&SHA256);
-        digest.update(&self.fingerprint);
-        feed_files(&mut digest, node, files);
-        self.fingerprint = digest.finish().as_ref().try_into().unwrap_or(self.fingerprint);
-        self.location = Some(node.location.clone());
-        self
-    }
-}
-
 fn feed_files(digest: &mut Digest, node: &Node, files: &[PathBuf]) {
     let named = node.text().map(Path::new).filter(|path| files.iter().any(|file| file == path));
     if let Some(content) = named.and_then(|path| std::fs::read(path).ok()) {
@@ -163,32 +151,36 @@ pub(super) fn parse(
         entries.retain(|entry| !APART.contains(&entry.key.as_str()) && !entry.node.is_null());
     }
     let settings: Option<SectionSettings> = read(&main, &[], &mut diagnostics);
-    let scopes = entries(root, "scopes", &mut diagnostics, scope);
-    let upstreams = entries(root, "upstreams", &mut diagnostics, upstream);
+    let scopes = entries(root, "scopes", &mut diagnostics, |entry, path, diagnostics| {
+        let name = name(entry, path, diagnostics)?;
+        // A scope without a description has an empty one; one that is wrong is declared all the same.
+        let settings = if entry.node.is_null() { None } else { read(&entry.node, path, diagnostics) };
+        Some((name, settings.unwrap_or_else(|| ScopeSettings::Description(String::new()))))
+    });
+    let upstreams = entries(root, "upstreams", &mut diagnostics, |entry, path, diagnostics| {
+        read(&entry.node, path, diagnostics).map(|settings| (entry.key.clone(), settings))
+    });
     let routes = routes(root, &mut diagnostics);
     errors.extend(diagnostics.drain(..).map(ConfigError::from));
     let mut failed_providers = Vec::new();
     let providers = entries(root, "providers", &mut diagnostics, |entry, path, diagnostics| {
         let name = name(entry, path, diagnostics)?;
-        let provider = provider(entry, path, &name, kinds, errors, diagnostics);
+        let provider = provider(entry, path, &name, kinds, files, errors, diagnostics);
         failed_providers.extend(provider.is_none().then_some(name));
-        provider.map(|provider| provider.with_files(&entry.node, files))
+        provider
     });
     errors.extend(diagnostics.into_iter().map(ConfigError::from));
     let settings_failed = settings.is_none();
-    let settings = settings.unwrap_or_default();
-    let imported = Vec::new();
-    let embedded = false;
     Sections {
-        settings,
+        settings: settings.unwrap_or_default(),
         settings_failed,
-        embedded,
+        embedded: false,
         providers,
         failed_providers,
         scopes,
         routes,
         upstreams,
-        imported,
+        imported: Vec::new(),
     }
 }
 
@@ -237,21 +229,6 @@ fn name<T: std::str::FromStr<Err: std::fmt::Display>>(
     }
 }
 
-fn scope(entry: &Entry, path: &[Step], diagnostics: &mut Vec<Diagnostic>) -> Option<(Scope, ScopeSettings)> {
-    let name = name(entry, path, diagnostics)?;
-    // A scope without a description has an empty one; one that is wrong is declared all the same.
-    let settings = if entry.node.is_null() { None } else { read(&entry.node, path, diagnostics) };
-    Some((name, settings.unwrap_or_else(|| ScopeSettings::Description(String::new()))))
-}
-
-fn upstream(
-    entry: &Entry,
-    path: &[Step],
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<(String, UpstreamSettings)> {
-    read(&entry.node, path, diagnostics).map(|settings| (entry.key.clone(), settings))
-}
-
 fn routes(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<(usize, RouteSettings)> {
     let Some(node) = root.get("routes").filter(|node| !node.is_null()) else { return Vec::new() };
     if !matches!(node.value, Value::List(_)) {
@@ -278,6 +255,7 @@ fn provider(
     path: &[Step],
     name: &ProviderName,
     kinds: &Kinds,
+    files: &[PathBuf],
     errors: &mut Vec<ConfigError>,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<ProviderConfig> {
@@ -296,24 +274,21 @@ fn provider(
         entries.retain(|entry| entry.key != "kind" && entry.key != "required");
     }
     let settings = kind.read(&rest, path, diagnostics)?;
-    let fingerprint = fingerprint(kind.name(), &rest);
+    let mut digest = Digest::new(&SHA256);
+    feed(&mut digest, kind.name().as_bytes());
+    feed_node(&mut digest, &rest);
+    // A changed certificate authority is a changed setting.
+    feed_files(&mut digest, &entry.node, files);
     let outline = settings.outline();
     Some(ProviderConfig {
         name: name.clone(),
         kind: kind.name(),
         required: host.required,
         outline,
-        fingerprint,
+        fingerprint: digest.finish().as_ref().try_into().unwrap_or_default(),
         settings,
-        location: None,
+        location: Some(entry.node.location.clone()),
     })
-}
-
-fn fingerprint(kind: &str, node: &Node) -> [u8; 32] {
-    let mut digest = Digest::new(&SHA256);
-    feed(&mut digest, kind.as_bytes());
-    feed_node(&mut digest, node);
-    digest.finish().as_ref().try_into().unwrap_or_default()
 }
 
 fn feed(digest: &mut Digest, bytes: &[u8]) {

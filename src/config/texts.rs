@@ -73,7 +73,12 @@ impl Checker<'_> {
 }
 
 fn conflict(text: &str, path: &[Step], is_secret: bool) -> Option<Conflict> {
-    if is_prose(path) {
+    // Texts that people read, and `{ equals: … }`, which means the text itself.
+    let is_prose = match path {
+        [Step::Key(section), Step::Key(_)] => section == "scopes",
+        _ => ["description", "equals"].contains(&last_key(path)),
+    };
+    if is_prose {
         return None;
     }
     let found = placeholder(text).filter(|found| !is_secret || *found == text || text.contains("://"));
@@ -96,14 +101,6 @@ fn conflict(text: &str, path: &[Step], is_secret: bool) -> Option<Conflict> {
         return Some(Conflict::Template { found: template.to_owned() });
     }
     if is_literal && (key == "issuer" || key == "issuers") { issuer(text) } else { None }
-}
-
-/// Returns `true` for texts that people read: descriptions, and for `{ equals: … }`, which means the text itself.
-fn is_prose(path: &[Step]) -> bool {
-    match path {
-        [Step::Key(section), Step::Key(_)] => section == "scopes",
-        _ => ["description", "equals"].contains(&last_key(path)),
-    }
 }
 
 /// Returns `true` where `*` has a meaning, or where the policy itself says what to write.

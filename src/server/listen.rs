@@ -60,6 +60,19 @@ impl Listen {
             Self::Unix(_) => true,
         }
     }
+
+    /// Returns `true` if both cannot be bound: one socket, or one port on one address or on all.
+    pub(crate) fn collides_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Unix(one), Self::Unix(other)) => one == other,
+            (Self::Tcp(one), Self::Tcp(other)) => {
+                let same_host = one.ip().to_canonical() == other.ip().to_canonical();
+                let all = one.ip().is_unspecified() || other.ip().is_unspecified();
+                one.port() != 0 && one.port() == other.port() && (same_host || all)
+            }
+            (Self::Unix(_), Self::Tcp(_)) | (Self::Tcp(_), Self::Unix(_)) => false,
+        }
+    }
 }
 
 impl FromStr for Listen {

@@ -82,6 +82,12 @@ impl Location {
         &self.document.origin
     }
 
+    /// Returns the path of a file that is named here: a relative one starts at the file that names it.
+    pub(crate) fn beside(&self, file: &str) -> PathBuf {
+        let folder = self.origin().file().and_then(Path::parent);
+        folder.map_or_else(|| PathBuf::from(file), |folder| folder.join(file))
+    }
+
     /// The line, from 1; none where the origin has no lines.
     pub fn line(&self) -> Option<u32> {
         (self.line > 0).then_some(self.line)

@@ -7,17 +7,27 @@ use crate::{
     policy::{Pattern, Policy, Route, Source},
 };
 
+/// Reports operations without a rule, and rules without an operation.
 pub(super) fn check(compiled: &Policy, sections: &Sections, findings: &mut Findings<'_>) {
     for imported in &sections.imported {
         for (location, note) in &imported.notes {
             findings.warning_in(location, note.clone());
         }
-        for operation in imported.operations.iter().filter(|operation| !is_decided(operation, compiled)) {
-            no_rule(imported, operation, findings);
+        for operation in &imported.operations {
+            let is_decided = !operation.routes.is_empty()
+                || operation.left_out == Some(LeftOut::Undeclared)
+                || patterns(operation).all(|pattern| compiled.route_for(&pattern).is_some());
+            if !is_decided {
+                no_rule(imported, operation, findings);
+            }
         }
-        if !imported.of_program {
-            let idle = compiled.routes().iter().filter(|route| is_idle(route, imported));
-            idle.for_each(|route| no_operation(route, imported, sections, findings));
+        if imported.of_program {
+            continue;
+        }
+        for route in compiled.routes().iter().filter(|route| is_idle(route, imported)) {
+            let message =
+                format!("`{route}` is no operation of `{}`, to whose upstream it leads", imported.name);
+            findings.warning(&policy::source(route.source(), sections), message);
         }
     }
 }
@@ -27,12 +37,6 @@ fn patterns(operation: &Operation) -> impl Iterator<Item = Pattern> {
         .patterns
         .iter()
         .filter_map(|long| Pattern::from_parts(&long.methods, long.host.as_deref(), &long.path).ok())
-}
-
-fn is_decided(operation: &Operation, compiled: &Policy) -> bool {
-    !operation.routes.is_empty()
-        || operation.left_out == Some(LeftOut::Undeclared)
-        || patterns(operation).all(|pattern| compiled.route_for(&pattern).is_some())
 }
 
 fn no_rule(imported: &Imported, operation: &Operation, findings: &mut Findings<'_>) {
@@ -60,9 +64,4 @@ fn is_idle(route: &Route, imported: &Imported) -> bool {
         is_same_path && route.methods().intersects(&operation.methods)
     });
     written && same && imported.upstream.is_some() && !is_reached
-}
-
-fn no_operation(route: &Route, imported: &Imported, sections: &Sections, findings: &mut Findings<'_>) {
-    let message = format!("`{route}` is no operation of `{}`, to whose upstream it leads", imported.name);
-    findings.warning(&policy::source(route.source(), sections), message);
 }

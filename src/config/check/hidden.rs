@@ -3,21 +3,16 @@
 
 use super::{Conflict, Findings, Sections};
 use crate::{
-    config::{
-        own_endpoints::{Conditions, ProviderSignals, hiding, mints},
-        sections::DeclaredRoute,
-    },
+    config::{own_endpoints::Conditions, sections::DeclaredRoute},
     yaml::Step,
 };
 
 pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
-    let base = sections.settings.server.base_path.as_str();
+    let own = Conditions::new(&sections.settings, &sections.providers);
     let identities = sections.routes.iter().filter_map(|(_, route)| route.identity.as_ref());
-    let mints = mints(sections.settings.identity.forward, identities);
-    let signals = ProviderSignals::of(&sections.providers);
-    let own = Conditions::of_settings(&sections.settings, &signals, mints).served(base);
+    let served = own.served(own.mints(identities));
     for DeclaredRoute { at, route } in sections.declared_routes() {
-        if let Some(endpoint) = hiding(&own, base, route) {
+        if let Some(endpoint) = own.hiding(&served, route) {
             let endpoint = endpoint.path.clone();
             findings.route_error(at, &[Step::Key("match".into())], Conflict::Hidden { endpoint });
         }

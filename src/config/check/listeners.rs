@@ -11,7 +11,12 @@ use crate::{
 
 pub(super) fn check(sections: &SectionSettings, findings: &mut Findings<'_>) {
     same_address(sections, findings);
-    development(sections, findings);
+    // The built-in configuration has secrets that everyone knows.
+    if *findings.tree.location.origin() == Origin::BuiltIn {
+        for (keys, listen) in listeners(sections).into_iter().filter(|(_, listen)| !listen.is_loopback()) {
+            findings.error(&at(keys), Conflict::DevelopmentBeyondLoopback { listen: listen.to_string() });
+        }
+    }
     forward_auth(sections, findings);
     if let Some(introspection) = &sections.introspection
         && introspection.require.is_none()
@@ -40,19 +45,6 @@ pub(super) fn metadata_host(sections: &SectionSettings, findings: &mut Findings<
     }
 }
 
-/// The built-in configuration has secrets that everyone knows.
-fn development(sections: &SectionSettings, findings: &mut Findings<'_>) {
-    if *findings.tree.location.origin() != Origin::BuiltIn {
-        return;
-    }
-    for (keys, listen) in listeners(sections) {
-        if !listen.is_loopback() {
-            let conflict = Conflict::DevelopmentBeyondLoopback { listen: listen.to_string() };
-            findings.error(&at(keys), conflict);
-        }
-    }
-}
-
 /// The listeners, each with the keys that say where it is.
 fn listeners(sections: &SectionSettings) -> Vec<(&'static [&'static str], &Listen)> {
     let admin = sections.admin.as_ref().and_then(|admin| admin.listen.as_ref());
@@ -69,23 +61,10 @@ fn same_address(sections: &SectionSettings, findings: &mut Findings<'_>) {
     let listeners = listeners(sections);
     for (index, (keys, listen)) in listeners.iter().enumerate() {
         let mut earlier = listeners.iter().take(index);
-        if let Some((other, _)) = earlier.find(|(_, other)| collide(listen, other)) {
+        if let Some((other, _)) = earlier.find(|(_, other)| listen.collides_with(other)) {
             let conflict = Conflict::SameListener { listen: listen.to_string(), other: other.join(".") };
             findings.error(&at(keys), conflict);
         }
-    }
-}
-
-/// Returns `true` if both cannot be bound: one socket, or one port on one address or on all.
-fn collide(one: &Listen, other: &Listen) -> bool {
-    match (one, other) {
-        (Listen::Unix(one), Listen::Unix(other)) => one == other,
-        (Listen::Tcp(one), Listen::Tcp(other)) => {
-            let same_host = one.ip().to_canonical() == other.ip().to_canonical();
-            let all = one.ip().is_unspecified() || other.ip().is_unspecified();
-            one.port() != 0 && one.port() == other.port() && (same_host || all)
-        }
-        (Listen::Unix(_), Listen::Tcp(_)) | (Listen::Tcp(_), Listen::Unix(_)) => false,
     }
 }
 

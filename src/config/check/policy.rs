@@ -6,10 +6,7 @@ use scopegate_provider::Scope;
 
 use super::{Conflict, Findings, Sections, at};
 use crate::{
-    config::{
-        openapi::{Imported, Operation},
-        sections::DeclaredRoute,
-    },
+    config::{openapi::Operation, sections::DeclaredRoute},
     policy::{
         Definition, KnownProvider, Policy, PolicyError, Rule, Source, Vocabulary, settings::ScopeSettings,
     },
@@ -29,6 +26,12 @@ pub struct Rules {
     pub admin_read: Option<Rule>,
     /// The rule of callers of `/introspect`.
     pub introspection: Option<Rule>,
+    places: Places,
+}
+
+/// The locations at which the file declares routes, scopes, operations, and the rules of scopegate's own endpoints.
+#[derive(Debug)]
+struct Places {
     routes: Vec<Location>,
     scopes: HashMap<Scope, Location>,
     operations: HashMap<Source, Location>,
@@ -38,20 +41,48 @@ pub struct Rules {
 impl Rules {
     /// Returns the location of the `require` of this section, such as `admin`.
     pub fn own_place(&self, section: &str) -> Option<&Location> {
-        self.own.get(section)
+        self.places.own.get(section)
     }
 
     /// Returns the location at which the file declares a route or scope.
     pub fn place(&self, source: &Source) -> Option<&Location> {
         match source {
-            Source::Route { index } => self.routes.get(*index),
-            Source::Scope { name } => self.scopes.get(name),
-            Source::Operation { .. } => self.operations.get(source),
+            Source::Route { index } => self.places.routes.get(*index),
+            Source::Scope { name } => self.places.scopes.get(name),
+            Source::Operation { .. } => self.places.operations.get(source),
             Source::DocumentScope { .. }
             | Source::OwnEndpoint { .. }
             | Source::StoredRoute { .. }
             | Source::StoredScope { .. } => None,
         }
+    }
+}
+
+impl Places {
+    fn find(sections: &Sections, tree: &Node) -> Self {
+        let routes = tree.get("routes").map(Node::items).unwrap_or_default();
+        let routes =
+            sections.routes.iter().filter_map(|(index, _)| Some(routes.get(*index)?.location.clone()));
+        let scopes = tree.get("scopes").map(Node::entries).unwrap_or_default();
+        let scopes: HashMap<&str, &Location> =
+            scopes.iter().map(|entry| (entry.key.as_str(), &entry.key_location)).collect();
+        let scopes = sections.scopes.iter().filter_map(|(name, _)| {
+            let location = scopes.get(name.as_str())?;
+            Some((name.clone(), Location::clone(location)))
+        });
+        let own = ["admin", "introspection"].into_iter().filter_map(|section| {
+            let rule = tree.get(section)?.get("require")?;
+            Some((section, rule.location.clone()))
+        });
+        let mut operations = HashMap::new();
+        for imported in &sections.imported {
+            for operation in &imported.operations {
+                let document = imported.name.as_str().into();
+                let source = Source::Operation { document, operation: operation.label.as_str().into() };
+                operations.insert(source, operation.at.location.clone());
+            }
+        }
+        Self { routes: routes.collect(), scopes: scopes.collect(), operations, own: own.collect() }
     }
 }
 
@@ -73,44 +104,28 @@ pub(super) fn compile(sections: &Sections, findings: &mut Findings<'_>) -> Optio
     match Policy::compile(&definition) {
         Ok(compiled) => {
             for warning in &compiled.warnings {
-                let (at, message) = told(warning);
+                let (at, message) = source_and_message(warning);
                 match operation(at, sections) {
                     Some(operation) => findings.warning_in(&operation.at, message),
                     None => findings.warning(&source(at, sections), message),
                 }
             }
-            super::documents::check(&compiled.policy, sections, findings);
-            if compiled.policy.routes().is_empty() && sections.settings.store.is_none() {
-                findings.warning(&[], "there is no route, so every request is denied; write `routes`");
-            }
-            let routes = route_places(sections, findings);
-            let scopes = scope_places(sections, findings);
-            let operations = operation_places(sections);
-            let own = own_places(findings);
-            Some(Rules {
-                definition,
-                policy: compiled.policy,
-                admin,
-                admin_read,
-                introspection,
-                routes,
-                scopes,
-                operations,
-                own,
-            })
+            let places = Places::find(sections, findings.tree);
+            Some(Rules { definition, policy: compiled.policy, admin, admin_read, introspection, places })
         }
         Err(errors) => {
             for error in errors {
-                tell(error, sections, findings);
+                report(error, sections, findings);
             }
             None
         }
     }
 }
 
-/// An error of the policy, where it belongs.
-fn tell(error: PolicyError, sections: &Sections, findings: &mut Findings<'_>) {
-    let path = location(&error, sections);
+/// Reports an error of the policy at its location.
+fn report(error: PolicyError, sections: &Sections, findings: &mut Findings<'_>) {
+    let mut path = source(&error.at, sections);
+    path.extend(steps(&error.key));
     let conflict = Conflict::Policy(error.problem);
     match operation(&error.at, sections) {
         Some(operation) if error.key.starts_with("require") => {
@@ -121,52 +136,15 @@ fn tell(error: PolicyError, sections: &Sections, findings: &mut Findings<'_>) {
     }
 }
 
-/// The operation that declares something.
+/// Returns the operation that declares something.
 fn operation<'p>(source: &Source, sections: &'p Sections) -> Option<&'p Operation> {
     let Source::Operation { document, operation } = source else { return None };
     let imported = sections.imported.iter().filter(|imported| *imported.name == **document);
     imported.flat_map(|imported| &imported.operations).find(|known| *known.label == **operation)
 }
 
-fn operation_places(sections: &Sections) -> HashMap<Source, Location> {
-    let mut locations = HashMap::new();
-    for imported in &sections.imported {
-        for operation in &imported.operations {
-            let document = imported.name.as_str().into();
-            let source = Source::Operation { document, operation: operation.label.as_str().into() };
-            locations.insert(source, operation.at.location.clone());
-        }
-    }
-    locations
-}
-
-/// Returns the locations of the rules of scopegate's own endpoints.
-fn own_places(findings: &Findings<'_>) -> HashMap<&'static str, Location> {
-    let rules = ["admin", "introspection"].into_iter().filter_map(|section| {
-        let rule = findings.tree.get(section)?.get("require")?;
-        Some((section, rule.location.clone()))
-    });
-    rules.collect()
-}
-
-fn route_places(sections: &Sections, findings: &Findings<'_>) -> Vec<Location> {
-    let node = findings.tree.get("routes");
-    let location =
-        |index: usize| node.and_then(|node| node.items().get(index)).map(|item| item.location.clone());
-    sections.routes.iter().filter_map(|(index, _)| location(*index)).collect()
-}
-
-fn scope_places(sections: &Sections, findings: &Findings<'_>) -> HashMap<Scope, Location> {
-    let entries = findings.tree.get("scopes").map(Node::entries).unwrap_or_default();
-    let locations: HashMap<&str, &Location> =
-        entries.iter().map(|entry| (entry.key.as_str(), &entry.key_location)).collect();
-    let location =
-        |name: &Scope| locations.get(name.as_str()).map(|location| (name.clone(), Location::clone(location)));
-    sections.scopes.iter().filter_map(|(name, _)| location(name)).collect()
-}
-
 /// Returns the source of a warning, and its message without it.
-fn told(warning: &crate::policy::Warning) -> (&Source, String) {
+fn source_and_message(warning: &crate::policy::Warning) -> (&Source, String) {
     use crate::policy::Warning;
     let (Warning::AudienceNotNamed { at, .. }
     | Warning::NeverFresh { at }
@@ -203,21 +181,19 @@ fn definition(sections: &Sections) -> Definition {
     for (_, settings) in &sections.routes {
         definition.add_route(settings.clone());
     }
-    sections.imported.iter().for_each(|imported| add(imported, &mut definition));
-    definition
-}
-
-/// Adds the scopes and operations of a document behind those of the file.
-fn add(imported: &Imported, definition: &mut Definition) {
-    for (scope, description) in &imported.scopes {
-        let settings = ScopeSettings::Description(description.clone());
-        definition.add_document_scope(&imported.name, scope.clone(), settings);
-    }
-    for operation in &imported.operations {
-        for route in &operation.routes {
-            definition.add_operation(&imported.name, &operation.label, route.clone());
+    // The scopes and operations of documents come behind those of the file.
+    for imported in &sections.imported {
+        for (scope, description) in &imported.scopes {
+            let settings = ScopeSettings::Description(description.clone());
+            definition.add_document_scope(&imported.name, scope.clone(), settings);
+        }
+        for operation in &imported.operations {
+            for route in &operation.routes {
+                definition.add_operation(&imported.name, &operation.label, route.clone());
+            }
         }
     }
+    definition
 }
 
 fn rule(
@@ -264,13 +240,7 @@ pub(super) fn source(source: &Source, sections: &Sections) -> Vec<Step> {
     }
 }
 
-fn location(error: &PolicyError, sections: &Sections) -> Vec<Step> {
-    let mut path = source(&error.at, sections);
-    path.extend(steps(&error.key));
-    path
-}
-
-/// `require.any_of[0].all` → its steps.
+/// Parses the path of a key, such as `require.any_of[0].all`.
 fn steps(key: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     for part in key.split('.').filter(|part| !part.is_empty()) {

@@ -135,8 +135,13 @@ impl<'a> Reader<'a> {
         let root = self.documents.main();
         self.refuse_misspelt(root, &KeyLocation::new(&root.location, &[]), &DOCUMENT);
         self.schemes();
-        let security = self.general_security();
-        self.security = self.kept(security).flatten();
+        if let Some(node) = root.get("security") {
+            let location = KeyLocation::new(&node.location, &["security"]);
+            let list = self.security_list(node, &location);
+            // An empty list says nothing.
+            self.security =
+                self.kept(list).filter(|list| !list.items().is_empty()).map(|list| (location, list));
+        }
         let found = self.operations();
         let labels: Vec<&str> = found.iter().map(|found| found.label.as_str()).collect();
         names.public = selections("public", &self.settings.public, &labels, &mut names.errors);
@@ -370,14 +375,6 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(vec![String::new()])
-    }
-
-    /// Returns the `security` of the document, which holds where an operation has none. An empty list says nothing.
-    fn general_security(&self) -> Result<Option<(KeyLocation, &'a Node)>, ConfigError> {
-        let Some(node) = self.documents.main().get("security") else { return Ok(None) };
-        let location = KeyLocation::new(&node.location, &["security"]);
-        let node = self.security_list(node, &location)?;
-        Ok((!node.items().is_empty()).then_some((location, node)))
     }
 
     /// Returns the security of an operation: its own, or else the document's.

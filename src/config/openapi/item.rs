@@ -82,7 +82,10 @@ impl Item<'_> {
         let mut errors = self.name_errors(names, &documents);
         match read {
             Ok(mut imported) if errors.is_empty() => {
-                self.set_upstream(&mut imported);
+                for route in imported.operations.iter_mut().flat_map(|operation| &mut operation.routes) {
+                    route.upstream.clone_from(&settings.upstream);
+                    route.strip_prefix.clone_from(&settings.strip_prefix);
+                }
                 Ok(imported)
             }
             Ok(_) => Err(errors),
@@ -100,7 +103,7 @@ impl Item<'_> {
             let bytes = fetch::fetch(&url, self.http(), limit).map_err(Conflict::Document)?;
             return Ok((Origin::Text(url.to_string()), bytes));
         }
-        let path = beside(self.location(&["document"]), &self.settings.document);
+        let path = self.location(&["document"]).beside(&self.settings.document);
         let bytes = std::fs::read(&path).map_err(|error| Conflict::File {
             path: path.display().to_string(),
             detail: error.to_string(),
@@ -125,7 +128,10 @@ impl Item<'_> {
     fn name_errors(&self, names: Names, documents: &Documents) -> Vec<ConfigError> {
         let mut errors = Vec::new();
         for (key, index, error) in names.errors {
-            errors.push(self.indexed(key, index, error));
+            let mut path = self.path(&[key]);
+            path.push(Step::Index(index));
+            let location = self.tree.location_of(&path, false).clone();
+            errors.push(ConfigError::new(Cause::Conflict(Conflict::Document(error)), location, &path));
         }
         let schemes = documents.main().get("components").map(|components| documents.container(components));
         let schemes = schemes.and_then(Result::ok).and_then(|components| components.get("securitySchemes"));
@@ -143,21 +149,6 @@ impl Item<'_> {
         errors
     }
 
-    /// Proxies the operations to the upstream.
-    fn set_upstream(&self, imported: &mut Imported) {
-        for route in imported.operations.iter_mut().flat_map(|operation| &mut operation.routes) {
-            route.upstream.clone_from(&self.settings.upstream);
-            route.strip_prefix.clone_from(&self.settings.strip_prefix);
-        }
-    }
-
-    fn indexed(&self, key: &str, index: usize, error: DocumentError) -> ConfigError {
-        let mut path = self.path(&[key]);
-        path.push(Step::Index(index));
-        let location = self.tree.location_of(&path, false).clone();
-        ConfigError::new(Cause::Conflict(Conflict::Document(error)), location, &path)
-    }
-
     fn error(&self, keys: &[&str], conflict: Conflict) -> ConfigError {
         ConfigError::new(Cause::Conflict(conflict), self.location(keys).clone(), &self.path(keys))
     }
@@ -173,10 +164,4 @@ impl Item<'_> {
         let keys = keys.iter().filter(|_| long.is_some_and(|node| !node.entries().is_empty()));
         item.into_iter().chain(keys.map(|key| Step::Key((*key).to_owned()))).collect()
     }
-}
-
-/// A relative path starts at the file that names it.
-fn beside(location: &Location, file: &str) -> PathBuf {
-    let folder = location.origin().file().and_then(Path::parent);
-    folder.map_or_else(|| PathBuf::from(file), |folder| folder.join(file))
 }

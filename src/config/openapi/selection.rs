@@ -48,20 +48,17 @@ fn matches_path(pattern: &PathPattern, path: &str) -> bool {
     let mut all = true;
     for segment in pattern.segments() {
         all &= given.next().is_some_and(|given| match segment {
-            Segment::Literal(literal) => is_literal(given, literal),
+            // The literal is in normal form; what the document writes may not be.
+            Segment::Literal(literal) => paths::pattern(&format!("/{given}"))
+                .ok()
+                .and_then(|path| PathPattern::parse(&path).ok())
+                .is_some_and(
+                    |parsed| matches!(parsed.segments(), [Segment::Literal(text)] if text == literal),
+                ),
             Segment::Parameter(_) => true,
         });
     }
     all && (pattern.takes_rest() || given.next().is_none())
-}
-
-/// Returns `true` if a segment of a document is the literal `normal`, which is in normal form.
-fn is_literal(given: &str, normal: &str) -> bool {
-    let parsed = paths::pattern(&format!("/{given}")).ok().and_then(|path| PathPattern::parse(&path).ok());
-    parsed.is_some_and(|parsed| match parsed.segments() {
-        [Segment::Literal(text)] => **text == *normal,
-        _ => false,
-    })
 }
 
 #[cfg(test)]

@@ -171,7 +171,7 @@ pub struct AdminSettings {
     pub listen: Option<Listen>,
     /// The rule of administrators. Where there are several providers it must name those whose tokens may administer.
     pub require: RequireSettings,
-    /// Whether the operator page is served at `/admin/ui`.
+    /// The operator page is served at `/admin/ui`.
     #[serde(default)]
     pub ui: bool,
     /// The secret of the page's sessions, the same on all nodes; left out, each process makes one of its own.
@@ -182,7 +182,7 @@ pub struct AdminSettings {
     pub read: Option<RequireSettings>,
 }
 
-/// The section `introspection`: who may ask.
+/// The section `introspection`: the callers that may introspect.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IntrospectionSettings {
@@ -244,26 +244,22 @@ pub struct GrpcTlsSettings {
     /// The private key, in PEM.
     #[schemars(with = "String", extend("format" = "path"))]
     pub key: PathBuf,
-    /// The authorities that vouch for clients, in PEM: who comes with a certificate of theirs may ask, from anywhere.
+    /// The authorities of client certificates, in PEM: a client with a certificate of theirs may check requests from
+    /// anywhere.
     #[serde(default)]
     #[schemars(with = "Option<String>", extend("format" = "path"))]
     pub client_ca: Option<PathBuf>,
 }
 
 impl ForwardAuthSettings {
-    /// The listener where Envoy asks over gRPC, if there is one.
+    /// The listener of Envoy's checks over gRPC, if there is one.
     pub fn grpc_listener(&self, limits: &Limits) -> Option<ListenerSettings> {
         let listen = self.grpc_listen.clone()?;
-        let (tls, client_ca) = self.grpc_tls.clone().map(GrpcTlsSettings::parts).unzip();
+        let tls = self.grpc_tls.clone();
+        let client_ca = tls.as_ref().and_then(|tls| tls.client_ca.clone());
+        let tls = tls.map(|tls| TlsSettings { certificate: tls.certificate, key: tls.key });
         let key = "forward_auth.grpc_listen";
-        let limits = limits.clone();
-        Some(ListenerSettings { key, listen, tls, client_ca: client_ca.flatten(), limits })
-    }
-}
-
-impl GrpcTlsSettings {
-    fn parts(self) -> (TlsSettings, Option<PathBuf>) {
-        (TlsSettings { certificate: self.certificate, key: self.key }, self.client_ca)
+        Some(ListenerSettings { key, listen, tls, client_ca, limits: limits.clone() })
     }
 }
 

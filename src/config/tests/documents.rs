@@ -444,7 +444,7 @@ fn invariant_15_what_is_stored_cannot_loosen_an_operation() {
         "a",
         serde_json::from_str(r#"{"match": "GET /x/1", "allow": "anonymous"}"#).unwrap(),
     );
-    let errors = crate::policy::Policy::compile(&definition).unwrap_err();
+    let errors = Policy::compile(&definition).unwrap_err();
     assert!(matches!(errors[0].problem, PolicyProblem::Loosens { .. }), "{errors:?}");
     assert_eq!(effective_policy(&config.rules.definition, &StoredPolicy::default()).rejected, []);
 }

@@ -26,17 +26,15 @@ impl FromStr for BasePath {
     type Err = BasePathError;
     fn from_str(text: &str) -> Result<Self, BasePathError> {
         let is_path = match text.strip_prefix('/') {
-            Some(rest) => rest.split('/').all(is_segment),
+            // Segments of unreserved characters (RFC 3986, section 2.3), and no dot segments.
+            Some(rest) => rest.split('/').all(|segment| {
+                let is_unreserved = segment.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
+                is_unreserved && !matches!(segment, "" | "." | "..")
+            }),
             None => text.is_empty(),
         };
         if is_path { Ok(Self(text.to_owned())) } else { Err(BasePathError { found: text.to_owned() }) }
     }
-}
-
-/// Returns `true` for a segment of unreserved characters (RFC 3986, section 2.3) that is not a dot segment.
-fn is_segment(part: &str) -> bool {
-    let is_unreserved = part.chars().all(|c| c.is_ascii_alphanumeric() || "-._~".contains(c));
-    is_unreserved && !matches!(part, "" | "." | "..")
 }
 
 impl fmt::Display for BasePath {
