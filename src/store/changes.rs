@@ -1,26 +1,10 @@
 //! The numbers of changes, and how a node notices that the store went back in time.
 
-use std::fmt;
-
 use async_trait::async_trait;
 use aws_lc_rs::rand;
 use scopegate_provider::Timestamp;
-use serde::Serialize;
 
-use super::StoreError;
-
-/// The number of a change to policy, revocations or providers. Each change takes its number from one locked row in its
-/// own transaction, so that the order of numbers is the order of commits, and a reader that has read up to a number has
-/// missed nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize)]
-#[serde(transparent)]
-pub struct ChangeNumber(pub i64);
-
-impl fmt::Display for ChangeNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
+use super::{ChangeNumber, StoreError};
 
 /// A random value that each change writes beside its number. A database that was restored from a backup gives the same
 /// numbers again, but never the same stamps.

@@ -1,10 +1,32 @@
-//! Ids of records: opaque to callers, in the order in which they were made.
+//! Ids of records, versions of entries, and numbers of changes.
 
 use std::fmt;
 
 use serde::Serialize;
 
-use super::ChangeNumber;
+/// The number of a change to policy, revocations or providers. Each change takes its number from one locked row in its
+/// own transaction, so that the order of numbers is the order of commits, and a reader that has read up to a number has
+/// missed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize)]
+#[serde(transparent)]
+pub struct ChangeNumber(pub i64);
+
+impl fmt::Display for ChangeNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// The number of changes of an entry: its `ETag`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Version(pub i64);
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
 
 /// The id of a revocation, a stored route or an audit record: opaque, and later ones sort after earlier ones.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]

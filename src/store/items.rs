@@ -1,25 +1,14 @@
 //! The items of the sample API.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::{Page, StoreError};
+use super::{Page, StoreError, Version};
 
 /// The number of an item; none is used twice.
 pub type ItemId = i64;
-
-/// The number of changes of an entry: its `ETag`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct Version(pub i64);
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
 
 /// An item.
 #[derive(Debug, Clone, PartialEq, Eq)]

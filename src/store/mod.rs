@@ -41,10 +41,10 @@ use std::fmt;
 pub use self::transfer::{TransferError, Transferred, backup, copy, restore};
 pub use self::{
     audit::{Action, Actor, Audit, AuditRecord, DenialCount, Period},
-    changes::{ChangeNumber, Changes, Heads, Stamp},
+    changes::{Changes, Heads, Stamp},
     error::{OpenError, StoreError},
-    id::RecordId,
-    items::{Item, ItemId, ItemName, ItemNameError, Items, Version},
+    id::{ChangeNumber, RecordId, Version},
+    items::{Item, ItemId, ItemName, ItemNameError, Items},
     memory::MemoryStore,
     nodes::{NodeRecord, Nodes},
     policy::{Edit, Edited, Expected, MAX_SCOPE_NAME, Policies, StoredPolicy, StoredRoute, StoredScope},

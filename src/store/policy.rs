@@ -170,8 +170,16 @@ impl StoredPolicy {
         let edited = match edit {
             Edit::PutScope { name, description, routes, expected } => {
                 self.check_scope(name.as_str(), expected)?;
-                check_length(&name)?;
-                self.put_scope(StoredScope { name, description, routes, version })
+                // Every database must be able to index the name.
+                let found = name.as_str().len();
+                if found > MAX_SCOPE_NAME {
+                    return Err(StoreError::TooLong { what: "scope", limit: MAX_SCOPE_NAME, found });
+                }
+                // An entry that was repaired is readable again.
+                let repaired = self.unreadable.remove(&(EntryKind::Scope, name.to_string()));
+                let scope = Arc::new(StoredScope { name, description, routes, version });
+                let replaced = self.scopes.insert(scope.name.clone(), scope.clone());
+                Edited::Scope { scope, created: repaired.is_none() && replaced.is_none() }
             }
             Edit::DeleteScope { name, expected } => {
                 self.check_scope(name.as_str(), must_exist(expected))?;
@@ -204,14 +212,6 @@ impl StoredPolicy {
     /// Adds an entry that cannot be read.
     pub(crate) fn add_unreadable(&mut self, entry: UnreadableEntry) {
         self.unreadable.insert((entry.kind, entry.name.clone()), Arc::new(entry));
-    }
-
-    /// Replaces an entry of either kind or adds it: an entry that was repaired is readable again.
-    fn put_scope(&mut self, scope: StoredScope) -> Edited {
-        let scope = Arc::new(scope);
-        let repaired = self.unreadable.remove(&(EntryKind::Scope, scope.name.to_string()));
-        let replaced = self.scopes.insert(scope.name.clone(), scope.clone());
-        Edited::Scope { scope, created: repaired.is_none() && replaced.is_none() }
     }
 
     fn put_route(&mut self, route: StoredRoute) -> Edited {
@@ -270,15 +270,6 @@ impl Edited {
             Self::ScopeDeleted(_) | Self::RouteDeleted(_) => json!({}),
         }
     }
-}
-
-/// Checks the length of a new scope's name, which every database must be able to index.
-fn check_length(name: &Scope) -> Result<(), StoreError> {
-    let found = name.as_str().len();
-    if found > MAX_SCOPE_NAME {
-        return Err(StoreError::TooLong { what: "scope", limit: MAX_SCOPE_NAME, found });
-    }
-    Ok(())
 }
 
 /// Returns the expectation of an edit that needs an existing entry.

@@ -127,7 +127,7 @@ impl RevocationIndex {
             (Kind::Session, principal.session().map(SessionId::as_str)),
             (Kind::Subject, principal.subject().map(Subject::as_str)),
             (Kind::Client, principal.client().map(ClientId::as_str)),
-            (Kind::Actor, actor_of(principal)),
+            (Kind::Actor, principal.actor().map(|actor| &*actor.id)),
         ];
         for (kind, value) in values {
             let Some(value) = value.filter(|_| kinds.contain(kind)) else { continue };
@@ -160,8 +160,14 @@ impl RevocationIndex {
 
     /// Returns the counts of blocks since they were taken last, and sets them to 0.
     pub(crate) fn take_block_counts(&self) -> Vec<BlockCount> {
-        let taken = self.blocks.load().values().map(|block| block.take()).collect::<Vec<_>>();
-        taken.into_iter().filter(|count| count.refused > 0 || count.streams_cut > 0).collect()
+        let blocks = self.blocks.load();
+        let taken = blocks.values().map(|block| BlockCount {
+            provider: block.provider.clone(),
+            key: block.key.clone(),
+            refused: block.refused.swap(0, Ordering::Relaxed),
+            streams_cut: block.streams_cut.swap(0, Ordering::Relaxed),
+        });
+        taken.filter(|count| count.refused > 0 || count.streams_cut > 0).collect()
     }
 
     /// Adds counts that could not be stored.
@@ -384,20 +390,6 @@ impl Block {
             streams_cut: AtomicU64::new(0),
         })
     }
-
-    fn take(&self) -> BlockCount {
-        BlockCount {
-            provider: self.provider.clone(),
-            key: self.key.clone(),
-            refused: self.refused.swap(0, Ordering::Relaxed),
-            streams_cut: self.streams_cut.swap(0, Ordering::Relaxed),
-        }
-    }
-}
-
-/// Returns the id of the actor that the token names.
-fn actor_of(principal: &Principal) -> Option<&str> {
-    principal.actor().map(|actor| &*actor.id)
 }
 
 impl Fingerprint {

@@ -230,11 +230,6 @@ impl Store {
         self.0.refresh().await
     }
 
-    /// Returns the implementation.
-    pub(super) fn backend(&self) -> &dyn Backend {
-        &*self.0.backend
-    }
-
     /// Notes the outcome of a write, for [`Store::write_failure`].
     pub(super) fn noted<T>(&self, outcome: Result<T, StoreError>) -> Result<T, StoreError> {
         self.0.note_write(&outcome);
@@ -354,21 +349,17 @@ impl Shared {
             let page = self.backend.revocations_since(seen, after, BATCH).await?;
             self.index.extend(page.items.iter().filter(|found| !found.deleted).map(|found| &found.record));
             for deleted in page.items.iter().filter(|found| found.deleted) {
-                self.reconcile(&deleted.record).await?;
+                // The remaining records of the key are read after one of them was deleted.
+                let NewRevocation { provider, key, .. } = &deleted.record;
+                let _reconciling = self.reconciling.lock().await;
+                let remaining = self.backend.revocations_of(provider, key).await?;
+                self.index.replace(provider, key, remaining.iter().map(|found| &found.record));
             }
             match page.items.last() {
                 Some(last) if page.more => after = Some((last.change, last.id.clone())),
                 Some(_) | None => return Ok(()),
             }
         }
-    }
-
-    /// Reads the remaining records of a key, after one of them was deleted.
-    async fn reconcile(&self, record: &NewRevocation) -> Result<(), StoreError> {
-        let _reconciling = self.reconciling.lock().await;
-        let remaining = self.backend.revocations_of(&record.provider, &record.key).await?;
-        self.index.replace(&record.provider, &record.key, remaining.iter().map(|found| &found.record));
-        Ok(())
     }
 
     async fn sweep(&self) {
@@ -385,15 +376,6 @@ impl Shared {
         match purged.and(self.backend.forget_audit(now - retention).await) {
             Err(StoreError::NoStore) => Ok(()),
             outcome => outcome,
-        }
-    }
-
-    async fn keep_up(self: Arc<Self>, probes: bool, sweeps: bool) {
-        if probes {
-            self.probe().await;
-        }
-        if sweeps {
-            self.sweep().await;
         }
     }
 
@@ -454,7 +436,15 @@ async fn follow(store: Weak<Shared>) {
             let probes = round.is_multiple_of(if is_failing { PROBE_FAILING_EVERY } else { PROBE_EVERY });
             let sweeps = std::mem::take(&mut sweep_due);
             if probes || sweeps {
-                upkeep = tokio::spawn(store.clone().keep_up(probes, sweeps));
+                let store = Arc::clone(&store);
+                upkeep = tokio::spawn(async move {
+                    if probes {
+                        store.probe().await;
+                    }
+                    if sweeps {
+                        store.sweep().await;
+                    }
+                });
             }
         }
         sweep_due |= round.is_multiple_of(SWEEP_EVERY);

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use scopegate_provider::{Secret, Timestamp};
 
-use super::{Store, StoreError};
+use super::StoreError;
 
 /// A private key of scopegate, as it is stored.
 #[derive(Debug, Clone)]
@@ -33,25 +33,6 @@ pub trait SigningKeys: Send + Sync {
     /// # Errors
     /// [`StoreError::NotFound`] if there is none.
     async fn remove_signing_key(&self, number: i64) -> Result<(), StoreError>;
-}
-
-#[async_trait]
-impl SigningKeys for Store {
-    async fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {
-        self.backend().signing_keys().await
-    }
-
-    async fn add_signing_key(&self, key: SigningKey) -> Result<(), StoreError> {
-        self.noted(self.backend().add_signing_key(key).await)
-    }
-
-    async fn forget_signing_keys(&self, before: i64) -> Result<(), StoreError> {
-        self.noted(self.backend().forget_signing_keys(before).await)
-    }
-
-    async fn remove_signing_key(&self, number: i64) -> Result<(), StoreError> {
-        self.noted(self.backend().remove_signing_key(number).await)
-    }
 }
 
 pub(crate) fn no_signing_key(number: i64) -> StoreError {

@@ -1,7 +1,7 @@
 //! SQLite: one file, one writer.
 
 use std::{
-    fs::{self, Metadata, OpenOptions},
+    fs::{self, OpenOptions},
     io,
     os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -225,16 +225,12 @@ impl File {
         let found = fs::metadata(&path)?;
         Ok(Self { device: found.dev(), inode: found.ino(), path })
     }
-
-    fn is_same(&self, found: &Metadata) -> bool {
-        (found.dev(), found.ino()) == (self.device, self.inode)
-    }
 }
 
 impl Place for File {
     fn check(&self) -> Result<(), StoreError> {
         match fs::metadata(&self.path) {
-            Ok(found) if self.is_same(&found) => Ok(()),
+            Ok(found) if (found.dev(), found.ino()) == (self.device, self.inode) => Ok(()),
             Ok(_) => Err(StoreError::unavailable(Displaced::Replaced(self.path.clone()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(StoreError::unavailable(Displaced::Deleted(self.path.clone())))

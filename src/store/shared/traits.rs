@@ -9,7 +9,8 @@ use super::Store;
 use crate::store::{
     Actor, Audit, AuditRecord, BlockCount, ChangeNumber, Changes, DenialCount, Edit, Edited, Heads, Item,
     ItemId, ItemName, Items, NewRevocation, Page, Period, Policies, ProviderState, ProviderStates, RecordId,
-    Revocation, RevocationKey, Revocations, Stamp, StateChange, StoreError, StoredPolicy, Version,
+    Revocation, RevocationKey, Revocations, SigningKey, SigningKeys, Stamp, StateChange, StoreError,
+    StoredPolicy, Version,
 };
 
 #[async_trait]
@@ -186,5 +187,24 @@ impl Changes for Store {
 
     async fn probe(&self) -> Result<(), StoreError> {
         self.noted(self.0.backend.probe().await)
+    }
+}
+
+#[async_trait]
+impl SigningKeys for Store {
+    async fn signing_keys(&self) -> Result<Vec<SigningKey>, StoreError> {
+        self.0.backend.signing_keys().await
+    }
+
+    async fn add_signing_key(&self, key: SigningKey) -> Result<(), StoreError> {
+        self.noted(self.0.backend.add_signing_key(key).await)
+    }
+
+    async fn forget_signing_keys(&self, before: i64) -> Result<(), StoreError> {
+        self.noted(self.0.backend.forget_signing_keys(before).await)
+    }
+
+    async fn remove_signing_key(&self, number: i64) -> Result<(), StoreError> {
+        self.noted(self.0.backend.remove_signing_key(number).await)
     }
 }

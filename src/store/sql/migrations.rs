@@ -75,16 +75,14 @@ async fn create_table(pool: &AnyPool, url: &StoreUrl) -> Result<(), OpenError> {
     let sql = "CREATE TABLE IF NOT EXISTS scopegate_migrations \
                (version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_at BIGINT NOT NULL)";
     let mut outcome = sqlx::raw_sql(sql).execute(pool).await;
-    if matches!(&outcome, Err(sqlx::Error::Database(error)) if is_made_meanwhile(&**error)) {
+    // The errors of PostgreSQL when two nodes create a table at the same time: depending on how far they have come, a row of
+    // its catalogue, the table's type or the table exists already.
+    if let Err(sqlx::Error::Database(error)) = &outcome
+        && matches!(error.code().as_deref(), Some("23505" | "42710" | "42P07"))
+    {
         outcome = sqlx::raw_sql(sql).execute(pool).await;
     }
     outcome.map(drop).map_err(|error| connect_error(url, &error))
-}
-
-/// Returns `true` for the errors of PostgreSQL when two nodes create a table at the same time: depending on how far they
-/// have come, a row of its catalogue, the table's type or the table exists already.
-fn is_made_meanwhile(error: &dyn sqlx::error::DatabaseError) -> bool {
-    matches!(error.code().as_deref(), Some("23505" | "42710" | "42P07"))
 }
 
 /// Returns the migrations that were run; none if there is no table yet.
@@ -92,13 +90,14 @@ async fn applied(pool: &AnyPool, url: &StoreUrl) -> Result<Vec<Applied>, OpenErr
     let query = sqlx::query_as("SELECT version, checksum FROM scopegate_migrations ORDER BY version");
     match query.fetch_all(pool).await {
         Ok(applied) => Ok(applied),
-        Err(sqlx::Error::Database(error)) if is_no_table(&*error) => Ok(Vec::new()),
+        // There is no such table.
+        Err(sqlx::Error::Database(error))
+            if error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table") =>
+        {
+            Ok(Vec::new())
+        }
         Err(error) => Err(connect_error(url, &error)),
     }
-}
-
-fn is_no_table(error: &dyn sqlx::error::DatabaseError) -> bool {
-    error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
 }
 
 fn missing<'a>(

@@ -64,14 +64,22 @@ impl Policies for SqlStore {
             return self.stored_policy().await;
         }
         for name in changed_scopes {
-            match self.scope_row(name).await? {
+            let sql = "SELECT name, description, routes, version FROM scopes WHERE name = $1";
+            let query = sqlx::query_as(sql).bind(name.to_owned());
+            let row: Option<ScopeRow> =
+                self.read(|connection| Box::pin(query.fetch_optional(connection))).await?;
+            match row {
                 Some(row) if row.3 <= change => policy.add_scope_row(row),
                 // Changed meanwhile, or not to be found by this name: everything is read at one moment.
                 Some(_) | None => return self.stored_policy().await,
             }
         }
         for id in changed_routes {
-            match self.route_row(id).await? {
+            let query = sqlx::query_as("SELECT id, definition, version FROM routes WHERE id = $1")
+                .bind(id.to_owned());
+            let row: Option<RouteRow> =
+                self.read(|connection| Box::pin(query.fetch_optional(connection))).await?;
+            match row {
                 Some(row) if row.2 <= change => policy.add_route_row(row),
                 Some(_) | None => return self.stored_policy().await,
             }
@@ -89,20 +97,6 @@ impl Policies for SqlStore {
         let clock = self.clock.clone();
         let dialect = self.dialect;
         self.writer.write(Commit { by, before: before.clone(), edit, clock, dialect }).await
-    }
-}
-
-impl SqlStore {
-    async fn scope_row(&self, name: &str) -> Result<Option<ScopeRow>, StoreError> {
-        let sql = "SELECT name, description, routes, version FROM scopes WHERE name = $1";
-        let query = sqlx::query_as(sql).bind(name.to_owned());
-        self.read(|connection| Box::pin(query.fetch_optional(connection))).await
-    }
-
-    async fn route_row(&self, id: &str) -> Result<Option<RouteRow>, StoreError> {
-        let sql = "SELECT id, definition, version FROM routes WHERE id = $1";
-        let query = sqlx::query_as(sql).bind(id.to_owned());
-        self.read(|connection| Box::pin(query.fetch_optional(connection))).await
     }
 }
 

@@ -170,18 +170,14 @@ async fn read(
         .bind(i64::try_from(offset).unwrap_or(i64::MAX));
     let (rows,): (Vec<u8>,) = query.fetch_one(connection).await?;
     Ok(super::parse_rows::<Value>(&rows).map(|mut rows| {
-        rows.iter_mut().for_each(replace_nul);
+        // PostgreSQL takes no NUL in texts.
+        for column in rows.iter_mut().filter_map(Value::as_array_mut).flatten() {
+            if let Some(found) = column.as_str().filter(|found| found.contains('\0')) {
+                *column = Value::String(text(found));
+            }
+        }
         rows
     }))
-}
-
-/// Replaces NUL in texts, which PostgreSQL does not take.
-fn replace_nul(row: &mut Value) {
-    for column in row.as_array_mut().into_iter().flatten() {
-        if let Some(found) = column.as_str().filter(|found| found.contains('\0')) {
-            *column = Value::String(text(found));
-        }
-    }
 }
 
 /// Returns `true` if a store was never written to.
