@@ -3,8 +3,10 @@
 use std::{
     fmt, fs, io,
     net::{IpAddr, SocketAddr},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::Path,
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::FileTypeExt,
+    },
     sync::Arc,
     time::Duration,
 };
@@ -22,8 +24,9 @@ use tokio::{
 
 use super::{
     Limits, Listen, ListenerSettings, Phase, Shutdown,
-    connection::{ConnectInfo, Listening, http},
+    connection::{http, serve},
     connections::{Connections, Exempt},
+    listening::{ConnectInfo, Listening},
     socket::Socket,
     systemd::{Heartbeat, InheritedSocket, Watchdog},
     tls::{Tls, TlsError},
@@ -131,7 +134,7 @@ impl Bound {
             return Err(BindError::TlsOnUnix { key, listen: address });
         }
         let listener = match inherited {
-            Some(socket) => adopt(socket).map(|listener| (listener, address.clone())),
+            Some(socket) => Listener::try_from(socket).map(|listener| (listener, address.clone())),
             None => listen(&address).await,
         };
         let (listener, local) =
@@ -246,10 +249,10 @@ impl Bound {
         let address = info.remote.as_socket_addr().map(SocketAddr::ip);
         let Some((place, activity)) = listening.connections.open(address, permit) else { return };
         let listening = Arc::clone(listening);
-        match (socket, &self.tls) {
-            (Socket::Tcp(stream), Some(tls)) => {
+        match &self.tls {
+            Some(tls) => {
                 info.scheme = Scheme::HTTPS;
-                let handshake = timeout(listening.limits.header_timeout.get(), tls.accept(stream));
+                let handshake = timeout(listening.limits.header_timeout.get(), tls.accept(socket));
                 let tls = Arc::clone(tls);
                 tokio::spawn(async move {
                     let handshake = tokio::select! {
@@ -261,16 +264,15 @@ impl Bound {
                             // The handshake fails if the certificate is not issued by one of the authorities.
                             info.client_certificate =
                                 tls.client_certificate(stream.get_ref().1).map(Arc::new);
-                            let socket = Socket::Tls(Box::new(stream));
-                            listening.serve(socket, info, place, activity).await;
+                            serve(listening, Box::new(stream), info, place, activity).await;
                         }
                         Ok(Err(error)) => tracing::debug!(%error, "no TLS connection"),
                         Err(_) => tracing::debug!("no TLS connection in time"),
                     }
                 });
             }
-            (socket, _) => {
-                tokio::spawn(async move { listening.serve(socket, info, place, activity).await });
+            None => {
+                tokio::spawn(serve(listening, socket, info, place, activity));
             }
         }
     }
@@ -288,6 +290,22 @@ impl Drop for Bound {
             && !self.is_inherited
         {
             let _ = fs::remove_file(path);
+        }
+    }
+}
+
+impl TryFrom<InheritedSocket> for Listener {
+    type Error = io::Error;
+    fn try_from(socket: InheritedSocket) -> io::Result<Self> {
+        match socket {
+            InheritedSocket::Tcp(listener) => {
+                listener.set_nonblocking(true)?;
+                Ok(Self::Tcp(TcpListener::from_std(listener)?))
+            }
+            InheritedSocket::Unix(listener) => {
+                listener.set_nonblocking(true)?;
+                Ok(Self::Unix(UnixListener::from_std(listener)?))
+            }
         }
     }
 }
@@ -324,12 +342,12 @@ fn accept_descriptor(listener: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 fn accepted_tcp(stream: TcpStream) -> io::Result<(Socket, ConnectInfo)> {
     let info = connect_info(stream.local_addr()?.into(), stream.peer_addr()?.into());
     stream.set_nodelay(true)?;
-    Ok((Socket::Tcp(stream), info))
+    Ok((Box::new(stream), info))
 }
 
 fn accepted_unix(stream: UnixStream) -> io::Result<(Socket, ConnectInfo)> {
     let info = connect_info(stream.local_addr()?.into(), stream.peer_addr()?.into());
-    Ok((Socket::Unix(stream), info))
+    Ok((Box::new(stream), info))
 }
 
 fn connect_info(local: Addr, remote: Addr) -> ConnectInfo {
@@ -347,19 +365,6 @@ fn is_callers(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | NotConnected)
 }
 
-fn adopt(socket: InheritedSocket) -> io::Result<Listener> {
-    match socket {
-        InheritedSocket::Tcp(listener) => {
-            listener.set_nonblocking(true)?;
-            Ok(Listener::Tcp(TcpListener::from_std(listener)?))
-        }
-        InheritedSocket::Unix(listener) => {
-            listener.set_nonblocking(true)?;
-            Ok(Listener::Unix(UnixListener::from_std(listener)?))
-        }
-    }
-}
-
 async fn listen(listen: &Listen) -> io::Result<(Listener, Listen)> {
     match listen {
         Listen::Tcp(address) => {
@@ -372,21 +377,15 @@ async fn listen(listen: &Listen) -> io::Result<(Listener, Listen)> {
             Ok((Listener::Tcp(listener), Listen::Tcp(local)))
         }
         Listen::Unix(path) => {
-            remove_stale(path).await;
+            // The socket of a server that was killed exists, and nothing listens on it.
+            let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+            if is_socket
+                && let Err(error) = UnixStream::connect(path).await
+                && error.kind() == io::ErrorKind::ConnectionRefused
+            {
+                let _ = fs::remove_file(path);
+            }
             Ok((Listener::Unix(UnixListener::bind(path)?), listen.clone()))
         }
-    }
-}
-
-/// Removes the socket of a server that was killed: it exists, and nothing listens on it.
-async fn remove_stale(path: &Path) {
-    use std::os::unix::fs::FileTypeExt;
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    if is_socket
-        && UnixStream::connect(path)
-            .await
-            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-    {
-        let _ = fs::remove_file(path);
     }
 }

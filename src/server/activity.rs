@@ -7,27 +7,20 @@
 use std::{
     future::poll_fn,
     io, mem,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::Poll,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::Notify,
-    time::Instant,
-};
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     Limits,
-    connections::Place,
-    framing::{Framing, Receiving},
     peer::{Peer, UnfinishedBody},
     progress::Progress,
-    response_body::Sending,
+    sending::Sending,
     timer::Timer,
 };
 
@@ -66,16 +59,6 @@ pub(super) struct TooManyBodies;
 pub(super) struct InFlight {
     activity: Arc<Activity>,
     head_bytes: usize,
-}
-
-/// A stream that notes the activity of its connection, and holds the connection's place for as long as it exists,
-/// tunnels included.
-#[derive(Debug)]
-pub(super) struct TrackedStream<S> {
-    stream: S,
-    activity: Arc<Activity>,
-    framing: Framing,
-    _place: Place,
 }
 
 /// The limit that a connection exceeded.
@@ -136,6 +119,25 @@ impl Activity {
     /// Returns when the connection's place is needed.
     pub(super) async fn place_wanted(&self) {
         self.wanted.notified().await;
+    }
+
+    /// Notes bytes that were received, and whether a head is incomplete after them.
+    pub(super) fn note_read(&self, is_head_begun: bool) {
+        self.head_begun.store(is_head_begun, Relaxed);
+    }
+
+    /// Notes whether the peer accepts bytes, and how many it has accepted.
+    pub(super) fn note_write(&self, written: &Poll<io::Result<usize>>) {
+        self.note_blocked(written.is_pending());
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.writes.fetch_add(1, Relaxed);
+            self.written.fetch_add(*bytes as u64, Relaxed);
+        }
+    }
+
+    /// Notes whether the peer accepts bytes.
+    pub(super) fn note_blocked(&self, is_blocked: bool) {
+        self.write_blocked.store(is_blocked, Relaxed);
     }
 
     /// Notes that HTTP is over on the connection.
@@ -219,73 +221,5 @@ impl Drop for InFlight {
                 peer.head_bytes.fetch_sub(self.head_bytes, Relaxed);
             }
         }
-    }
-}
-
-impl<S> TrackedStream<S> {
-    pub(super) fn new(stream: S, activity: Arc<Activity>, place: Place) -> Self {
-        Self { stream, activity, framing: Framing::default(), _place: place }
-    }
-
-    fn note_write(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.activity.write_blocked.store(written.is_pending(), Relaxed);
-        if let Poll::Ready(Ok(bytes)) = &written {
-            self.activity.writes.fetch_add(1, Relaxed);
-            self.activity.written.fetch_add(*bytes as u64, Relaxed);
-        }
-        written
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for TrackedStream<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.framing.receiving() == Receiving::Lost {
-            // The end of the stream: where the next request would begin is not known.
-            return Poll::Ready(Ok(()));
-        }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        if let Some((_, new)) = buffer.filled_mut().split_at_mut_checked(before)
-            && !new.is_empty()
-        {
-            this.framing.inspect(new);
-            this.activity.head_begun.store(this.framing.receiving() == Receiving::Head, Relaxed);
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedStream<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note_write(written)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note_write(written)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.activity.write_blocked.store(flushed.is_pending(), Relaxed);
-        flushed
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

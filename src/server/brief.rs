@@ -2,7 +2,7 @@
 
 use poem::{Endpoint, Request, Result};
 
-use super::{request_body::RequestBodyHandle, response_body::Sending};
+use super::{request_body::RequestBodyHandle, sending::Sending};
 
 /// An endpoint whose requests and answers are short: its caller is waited for no longer than `body_timeout` while it
 /// sends the body and `send_timeout` while it receives the answer, however many bytes move meanwhile. The endpoint's own

@@ -7,25 +7,21 @@ use futures_util::{
     future::{Either, Fuse},
     stream::FuturesUnordered,
 };
-use http::uri::Scheme;
 use hyper::service::service_fn;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::conn::auto,
 };
-use poem::{
-    Endpoint,
-    web::{LocalAddr, RemoteAddr},
-};
-use tokio::io::{AsyncRead, AsyncWrite};
+use poem::{Endpoint, web::RemoteAddr};
 
 use super::{
-    Limits, Phase, Shutdown,
-    activity::{Activity, Expired, TrackedStream},
-    connections::{Connections, Place},
+    Limits, Phase,
+    activity::{Activity, Expired},
+    connections::Place,
     exchange::answer,
-    response_body::{ExchangeExecutor, Sending},
-    tls::ClientCertificate,
+    listening::{ConnectInfo, Listening},
+    sending::{ExchangeExecutor, Sending},
+    socket::{Socket, TrackedStream},
 };
 
 /// The time that a silent connection is kept when it shall end: a request that is on its way is still answered.
@@ -39,26 +35,6 @@ const HYPER_FIELDS: u32 = 100;
 
 /// The smallest buffer that hyper takes (`max_buf_size` panics below it).
 const SMALLEST_BUFFER: usize = 8192;
-
-/// State that all connections of one listener share.
-pub(super) struct Listening<E> {
-    pub(super) endpoint: Arc<E>,
-    pub(super) http: auto::Builder<ExchangeExecutor>,
-    pub(super) limits: Limits,
-    pub(super) connections: Arc<Connections>,
-    pub(super) shutdown: Shutdown,
-    /// Reached once the connections that are left have been counted.
-    pub(super) cut: Shutdown,
-}
-
-/// Both ends of a connection.
-#[derive(Debug, Clone)]
-pub(super) struct ConnectInfo {
-    pub(super) local: LocalAddr,
-    pub(super) remote: RemoteAddr,
-    pub(super) scheme: Scheme,
-    pub(super) client_certificate: Option<Arc<ClientCertificate>>,
-}
 
 /// A reason to end a connection that does not come from the connection itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,84 +76,78 @@ fn connection_window(streams: u32) -> u32 {
     streams.saturating_add(1).saturating_mul(STREAM_WINDOW).min(LARGEST)
 }
 
-impl<E: Endpoint + 'static> Listening<E> {
-    /// Returns `true` if connections are not kept for later requests.
-    pub(super) fn closes_connections(&self) -> bool {
-        self.shutdown.is_leaving() || self.connections.is_crowded()
-    }
+/// Serves a connection until it ends.
+pub(super) async fn serve<E: Endpoint + 'static>(
+    listening: Arc<Listening<E>>,
+    socket: Socket,
+    info: ConnectInfo,
+    place: Place,
+    activity: Arc<Activity>,
+) {
+    let io = TokioIo::new(TrackedStream::new(socket, Arc::clone(&activity), place));
+    Sending::scope(exchanges(&listening, io, &info, &activity)).await;
+    activity.end();
+}
 
-    /// Serves a connection until it ends.
-    pub(super) async fn serve<S>(
-        self: &Arc<Self>,
-        stream: S,
-        info: ConnectInfo,
-        place: Place,
-        activity: Arc<Activity>,
-    ) where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        Sending::scope(self.run(stream, info, place, &activity)).await;
-        activity.end();
-    }
-
-    async fn run<S>(self: &Arc<Self>, stream: S, info: ConnectInfo, place: Place, activity: &Arc<Activity>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let io = TokioIo::new(TrackedStream::new(stream, Arc::clone(activity), place));
-        let remote = info.remote.clone();
-        let service =
-            service_fn(|request| answer(Arc::clone(self), request, &info, activity.begin_request()));
-        let mut connection = pin!(self.http.serve_connection_with_upgrades(io, service));
-        // Polled when they have something to say, not whenever the connection is.
-        let mut ends: FuturesUnordered<_> = [
-            Either::Left(Either::Left(self.drained(activity).map(|()| End::Drain))),
-            Either::Left(Either::Right(activity.place_wanted().map(|()| End::GiveWay))),
-            Either::Right(self.cut.reached(Phase::Cut).map(|()| End::Cut)),
-        ]
-        .into_iter()
-        .collect();
-        let mut overdue = pin!(Fuse::terminated());
-        let mut is_ending = false;
-        loop {
-            tokio::select! {
-                biased;
-                ended = connection.as_mut() => return note(ended, &remote),
-                Some(end) = ends.next() => {
-                    if end == End::Cut {
-                        return;
-                    }
-                    if end == End::GiveWay {
-                        overdue.set(tokio::time::sleep(LINGER).fuse());
-                    }
-                }
-                expired = activity.expiry(&self.limits) => {
-                    if is_ending || expired != Expired::Idle {
-                        return;
-                    }
-                    overdue.set(tokio::time::sleep(LINGER).fuse());
-                }
-                () = overdue.as_mut() => {
-                    if activity.is_resting() {
-                        return;
-                    }
-                }
-            }
-            connection.as_mut().graceful_shutdown();
-            is_ending = true;
-        }
-    }
-
-    /// Returns when the connection shall end because the server does. HTTP/1.1 cannot say that a request was not
-    /// processed, so a connection on which none is being served is not closed under one that is on its way.
-    async fn drained(&self, activity: &Activity) {
-        self.shutdown.reached(Phase::Draining).await;
+/// Serves the exchanges of a connection.
+async fn exchanges<E: Endpoint + 'static>(
+    listening: &Arc<Listening<E>>,
+    io: TokioIo<TrackedStream>,
+    info: &ConnectInfo,
+    activity: &Arc<Activity>,
+) {
+    let service =
+        service_fn(|request| answer(Arc::clone(listening), request, info, activity.begin_request()));
+    let mut connection = pin!(listening.http.serve_connection_with_upgrades(io, service));
+    // HTTP/1.1 cannot say that a request was not processed, so a connection on which none is being served is not closed
+    // under one that is on its way.
+    let drained = async {
+        listening.shutdown.reached(Phase::Draining).await;
         if activity.is_resting() {
             tokio::time::sleep(LINGER).await;
         }
+        End::Drain
+    };
+    // Polled when they have something to say, not whenever the connection is.
+    let mut ends: FuturesUnordered<_> = [
+        Either::Left(Either::Left(drained)),
+        Either::Left(Either::Right(activity.place_wanted().map(|()| End::GiveWay))),
+        Either::Right(listening.cut.reached(Phase::Cut).map(|()| End::Cut)),
+    ]
+    .into_iter()
+    .collect();
+    let mut overdue = pin!(Fuse::terminated());
+    let mut is_ending = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return note(ended, &info.remote),
+            Some(end) = ends.next() => {
+                if end == End::Cut {
+                    return;
+                }
+                if end == End::GiveWay {
+                    overdue.set(tokio::time::sleep(LINGER).fuse());
+                }
+            }
+            expired = activity.expiry(&listening.limits) => {
+                if is_ending || expired != Expired::Idle {
+                    return;
+                }
+                overdue.set(tokio::time::sleep(LINGER).fuse());
+            }
+            () = overdue.as_mut() => {
+                if activity.is_resting() {
+                    return;
+                }
+            }
+        }
+        connection.as_mut().graceful_shutdown();
+        is_ending = true;
     }
 }
 
+/// Logs the end of a connection.
 fn note(ended: Result<(), Box<dyn std::error::Error + Send + Sync>>, remote: &RemoteAddr) {
     let Err(error) = ended else { return };
     let is_malformed = error

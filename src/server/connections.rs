@@ -91,7 +91,13 @@ impl Connections {
         }
         self.crowded.store(true, Relaxed);
         loop {
-            self.make_room();
+            // The oldest connections that have been at rest since the last search are asked to give way.
+            self.lock()
+                .all
+                .values()
+                .filter(|activity| activity.still_rests())
+                .take(GIVE_WAY)
+                .for_each(|activity| activity.want_place());
             if let Ok(permit) = timeout(SEARCH, Arc::clone(&self.places).acquire_owned()).await {
                 self.crowded.store(false, Relaxed);
                 return permit.ok();
@@ -172,13 +178,6 @@ impl Connections {
         }
         of_peer.connections += 1;
         Some(Arc::clone(&of_peer.peer))
-    }
-
-    /// Asks the oldest connections that have been at rest since the last search to give way.
-    fn make_room(&self) {
-        let open = self.lock();
-        let resting = open.all.values().filter(|activity| activity.still_rests());
-        resting.take(GIVE_WAY).for_each(|activity| activity.want_place());
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {

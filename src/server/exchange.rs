@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::future::Either;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode, Version,
-    header::{CONNECTION, CONTENT_TYPE, EXPECT, HOST, UPGRADE},
+    header::{CONNECTION, EXPECT, HOST, UPGRADE},
 };
 use http_body_util::{BodyExt, combinators::BoxBody};
 use hyper::{
@@ -18,10 +18,12 @@ use poem::{Endpoint, IntoResponse};
 use super::{
     Limits,
     activity::{InFlight, TooManyBodies},
-    connection::{ConnectInfo, Listening},
+    listening::{ConnectInfo, Listening},
+    media_type::is_stream,
     peer::UnfinishedBody,
     request_body::{RequestBody, RequestBodyHandle, RequestBodyState, SMALL},
-    response_body::{ResponseBody, Sending},
+    response_body::ResponseBody,
+    sending::Sending,
     settings::ClientCertVerified,
 };
 use crate::{problem::Problem, reason::Reason};
@@ -156,12 +158,6 @@ fn settle(body: &RequestBodyState, response: &mut poem::Response) {
         _ if response.status().is_success() && is_stream(response.headers()) => body.set_stream(),
         _ => {}
     }
-}
-
-/// Returns `true` if the answer may last for as long as both sides want: server-sent events, gRPC.
-fn is_stream(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(CONTENT_TYPE).map_or(b"".as_slice(), HeaderValue::as_bytes);
-    content_type.starts_with(b"application/grpc") || content_type.starts_with(b"text/event-stream")
 }
 
 /// Returns `true` if the bytes that follow need not be HTTP: the connection is not used again if it turns out to be.

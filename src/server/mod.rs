@@ -43,6 +43,9 @@ mod exchange;
 mod framing;
 mod listen;
 #[cfg(feature = "server")]
+mod listening;
+mod media_type;
+#[cfg(feature = "server")]
 mod peer;
 #[cfg(feature = "server")]
 mod progress;
@@ -50,6 +53,8 @@ mod progress;
 mod request_body;
 #[cfg(feature = "server")]
 mod response_body;
+#[cfg(feature = "server")]
+mod sending;
 mod settings;
 #[cfg(feature = "server")]
 mod socket;
@@ -72,6 +77,7 @@ pub use drain::{Phase, Shutdown};
 #[doc(hidden)]
 pub use framing::{Framing, Receiving};
 pub use listen::{Listen, ListenError};
+pub(crate) use media_type::{is_grpc, is_stream};
 #[cfg(feature = "server")]
 pub use request_body::{RequestBodyError, RequestBodyHandle};
 pub use settings::{ClientCertVerified, Limits, ListenerSettings, TlsSettings};

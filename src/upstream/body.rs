@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -12,7 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use super::{
-    AbortSignal, Aborted, CallerBody, TrailerFilter,
+    AbortSignal, BodyError, CallerBody, TrailerFilter,
     abort::Abort,
     address::Address,
     http1::Http1,
@@ -47,36 +46,6 @@ pub(super) struct Lease {
     pub(super) connection: Box<Http1>,
     pub(super) address: Arc<Address>,
     pub(super) is_reusable: bool,
-}
-
-/// Errors that end a body early.
-#[derive(Debug, thiserror::Error)]
-pub enum BodyError {
-    /// The caller did not send its whole body, or sent a malformed one.
-    #[error("the caller's body is not complete: {0}")]
-    Caller(#[source] io::Error),
-    /// The upstream did not send its whole body, or sent a malformed one.
-    #[error("the upstream's body is not complete: {0}")]
-    Upstream(#[source] hyper::Error),
-    /// The stream was ended by its [`AbortSignal`].
-    #[error("the stream was ended: {0}")]
-    Aborted(Aborted),
-    /// The response is complete, so that the rest of the request is of no use.
-    #[error("the exchange is over")]
-    Over(#[source] h2::Error),
-}
-
-impl BodyError {
-    /// Returns the error that makes hyper reset an HTTP/2 stream with `CANCEL`.
-    pub(super) fn over() -> Self {
-        Self::Over(h2::Reason::CANCEL.into())
-    }
-}
-
-impl From<BodyError> for io::Error {
-    fn from(error: BodyError) -> Self {
-        io::Error::other(error)
-    }
 }
 
 impl RelayBody {

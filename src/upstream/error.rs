@@ -150,3 +150,33 @@ pub enum UpstreamError {
         source: rustls::Error,
     },
 }
+
+/// Errors that end a body early.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The caller did not send its whole body, or sent a malformed one.
+    #[error("the caller's body is not complete: {0}")]
+    Caller(#[source] io::Error),
+    /// The upstream did not send its whole body, or sent a malformed one.
+    #[error("the upstream's body is not complete: {0}")]
+    Upstream(#[source] hyper::Error),
+    /// The stream was ended by its [`AbortSignal`].
+    #[error("the stream was ended: {0}")]
+    Aborted(Aborted),
+    /// The response is complete, so that the rest of the request is of no use.
+    #[error("the exchange is over")]
+    Over(#[source] h2::Error),
+}
+
+impl BodyError {
+    /// Returns the error that makes hyper reset an HTTP/2 stream with `CANCEL`.
+    pub(super) fn over() -> Self {
+        Self::Over(h2::Reason::CANCEL.into())
+    }
+}
+
+impl From<BodyError> for io::Error {
+    fn from(error: BodyError) -> Self {
+        io::Error::other(error)
+    }
+}

@@ -20,7 +20,7 @@ use super::{
     address::{Address, Connection},
     body::Lease,
     connect::Connector,
-    headers, health,
+    headers,
     http1::Http1,
     http2::{self, StreamPermit},
     replay,
@@ -62,20 +62,17 @@ enum Sent {
 }
 
 impl Upstream {
-    /// Returns an upstream, and begins to check its health.
-    pub(super) fn new(name: &str, settings: &UpstreamSettings) -> Result<Arc<Self>, UpstreamError> {
+    pub(super) fn new(name: &str, settings: &UpstreamSettings) -> Result<Self, UpstreamError> {
         let own = [settings.url.address()];
         let named = if settings.addresses.is_empty() { own.as_slice() } else { &settings.addresses };
-        let upstream = Arc::new(Self {
+        Ok(Self {
             name: name.into(),
             settings: settings.clone(),
             addresses: named.iter().map(|authority| Arc::new(Address::new(authority, settings))).collect(),
             connector: Arc::new(Connector::new(name, settings)?),
             response_timeout: settings.response_timeout.get(),
             next: AtomicUsize::new(0),
-        });
-        health::watch(&upstream, settings);
-        Ok(upstream)
+        })
     }
 
     /// Sends a request and returns the response once its head has arrived. `abort` ends streams: gRPC calls, and

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Response, Version,
-    header::{CONNECTION, CONTENT_TYPE, TE, UPGRADE},
+    header::{CONNECTION, TE, UPGRADE},
 };
+
+pub(crate) use crate::server::{is_grpc, is_stream};
 
 /// Returns `true` if a field belongs to one connection.
 pub(super) fn is_connection_field(name: &str) -> bool {
@@ -70,24 +72,6 @@ pub(super) fn lists(value: &HeaderValue, token: &str) -> bool {
 pub(super) fn closes<B>(response: &Response<B>) -> bool {
     let mut options = response.headers().get_all(CONNECTION).iter();
     response.version() != Version::HTTP_11 || options.any(|value| lists(value, "close"))
-}
-
-/// Returns `true` if a message is gRPC's.
-pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
-    has_media_type(headers, "application/grpc")
-}
-
-/// Returns `true` if a response is a stream: events or gRPC.
-pub(super) fn is_stream(headers: &HeaderMap) -> bool {
-    has_media_type(headers, "text/event-stream") || is_grpc(headers)
-}
-
-/// Returns `true` if the media type is `wanted`, or has it as a prefix that ends with `+` or `-`.
-fn has_media_type(headers: &HeaderMap, wanted: &str) -> bool {
-    let Some(value) = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes) else { return false };
-    let Some((start, rest)) = value.split_at_checked(wanted.len()) else { return false };
-    start.eq_ignore_ascii_case(wanted.as_bytes())
-        && rest.first().is_none_or(|next| matches!(next, b';' | b'+' | b'-' | b' ' | b'\t'))
 }
 
 /// Folds a byte of a field's name as the laxest gateways do: CGI, `FastCGI` and SCGI make one character of all that are

@@ -61,8 +61,8 @@ pub use self::settings::{
 #[cfg(feature = "server")]
 pub use self::{
     abort::{AbortSignal, Aborted},
-    body::{BodyError, RelayBody},
-    error::{CallerFault, ExchangeError, UpstreamError},
+    body::RelayBody,
+    error::{BodyError, CallerFault, ExchangeError, UpstreamError},
     tunnel::{CallerStream, Upgrade},
 };
 
@@ -110,9 +110,12 @@ impl Upstreams {
         let mut connected = BTreeMap::new();
         for (name, settings) in upstreams {
             let known = self.0.get(name.as_str()).filter(|known| known.settings == *settings);
-            let upstream = match known {
-                Some(known) => Arc::clone(known),
-                None => Upstream::new(name, settings)?,
+            let upstream = if let Some(known) = known {
+                Arc::clone(known)
+            } else {
+                let upstream = Arc::new(Upstream::new(name, settings)?);
+                health::watch(&upstream, settings);
+                upstream
             };
             connected.insert(name.as_str().into(), upstream);
         }

@@ -35,20 +35,15 @@ impl UploadState {
     pub(super) fn fault(&self) -> Option<CallerFault> {
         self.fault.get().copied()
     }
-
-    /// Ends the request body, because the response is complete or was given up.
-    fn end(&self) {
-        self.is_over.store(true, Ordering::Release);
-        self.reader.wake();
-    }
 }
 
-/// Ends the request body when the response's body is dropped.
+/// Ends the request body when the response's body is dropped: it is complete or was given up.
 pub(super) struct EndOnDrop(pub(super) Arc<UploadState>);
 
 impl Drop for EndOnDrop {
     fn drop(&mut self) {
-        self.0.end();
+        self.0.is_over.store(true, Ordering::Release);
+        self.0.reader.wake();
     }
 }
 
