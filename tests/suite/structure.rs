@@ -1,8 +1,7 @@
-//! The structure of `src` is as the manual says: imports point downwards, and files of different folders do not import
-//! each other in a circle.
+//! The structure of `src` is as the manual says: imports point downwards, and no files import each other in a circle.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fs,
     path::{Path, PathBuf},
 };
@@ -128,6 +127,7 @@ fn absolute(path: &[String], module: &[String]) -> Option<Vec<String>> {
 
 /// A `use` declaration.
 struct Use<'t> {
+    before: &'t str,
     tree: &'t str,
     is_export: bool,
     after: &'t str,
@@ -135,14 +135,34 @@ struct Use<'t> {
 
 fn next_use(text: &str) -> Option<Use<'_>> {
     for (index, _) in text.match_indices("use ") {
-        let before = text[..index].rsplit('\n').next().unwrap().trim();
-        let is_export = before == "pub" || before.starts_with("pub(") && before.ends_with(')');
-        if before.is_empty() || is_export {
+        let before = &text[..index];
+        let visibility = before.rsplit('\n').next().unwrap().trim();
+        let is_export = visibility == "pub" || visibility.starts_with("pub(") && visibility.ends_with(')');
+        if visibility.is_empty() || is_export {
             let (tree, after) = text[index + 4..].split_once(';')?;
-            return Some(Use { tree, is_export, after });
+            return Some(Use { before, tree, is_export, after });
         }
     }
     None
+}
+
+/// The paths that code names without importing them first: those from `crate`, `super` or a child module.
+fn inline_paths(code: &str, module: &[String]) -> BTreeSet<Vec<String>> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut paths = BTreeSet::new();
+    for (separator, _) in code.match_indices("::") {
+        let head = code[..separator].rsplit(|c| !is_word(c)).next().unwrap();
+        let start = separator - head.len();
+        // The visibility `pub(in crate::…)` is not an import.
+        let continues = code[..start].ends_with([':', '\'']) || code[..start].ends_with("in ");
+        if continues || head.is_empty() || !(["crate", "super"].contains(&head) || has_child(module, head)) {
+            continue;
+        }
+        let path = &code[start..];
+        let end = path.find(|c: char| !(is_word(c) || c == ':')).unwrap_or(path.len());
+        paths.insert(path[..end].split("::").filter(|part| !part.is_empty()).map(str::to_owned).collect());
+    }
+    paths
 }
 
 /// The imports of a file, and its re-exports, both as absolute paths.
@@ -153,17 +173,10 @@ fn uses(text: &str, module: &[String]) -> (BTreeSet<Vec<String>>, BTreeSet<Vec<S
     while let Some(declaration) = next_use(rest) {
         let paths = if declaration.is_export { &mut exports } else { &mut imports };
         expand(declaration.tree, &[], paths);
+        imports.extend(inline_paths(declaration.before, module));
         rest = declaration.after;
     }
-    for (start, _) in text.match_indices("crate::") {
-        // The visibility `pub(in crate::…)` is not an import.
-        if text[..start].ends_with("in ") {
-            continue;
-        }
-        let path = &text[start..];
-        let end = path.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(path.len());
-        imports.insert(path[..end].split("::").filter(|part| !part.is_empty()).map(str::to_owned).collect());
-    }
+    imports.extend(inline_paths(rest, module));
     let all = |paths: BTreeSet<Vec<String>>| {
         let paths = paths.iter().filter_map(|path| absolute(path, module));
         paths.filter(|path| !path.is_empty()).collect()
@@ -237,47 +250,89 @@ fn no_import_within_the_gate_points_upwards() {
     assert!(upward.is_empty(), "these imports do not point downwards:\n{}", upward.join("\n"));
 }
 
-#[test]
-fn files_of_different_folders_do_not_import_each_other_in_a_circle() {
-    let sources = sources();
+/// The circles that are left: the files of each hold one concept, such as a body that goes back to the pool with its
+/// connection. Files may leave this list, and none may join it.
+const KNOWN: [&[&str]; 6] = [
+    &["authenticator/cache.rs", "authenticator/derived.rs"],
+    &[
+        "policy/compare.rs",
+        "policy/decision.rs",
+        "policy/requirement.rs",
+        "policy/route.rs",
+        "policy/rule.rs",
+        "policy/table.rs",
+    ],
+    &["policy/path.rs", "policy/target.rs"],
+    &["policy/settings/document.rs", "policy/settings/require.rs", "policy/settings/shape.rs"],
+    &["telemetry/decisions.rs", "telemetry/metrics.rs"],
+    &[
+        "upstream/address.rs",
+        "upstream/body.rs",
+        "upstream/http1.rs",
+        "upstream/http2.rs",
+        "upstream/pool.rs",
+        "upstream/response_timeout.rs",
+        "upstream/upload.rs",
+    ],
+];
+
+/// Returns the imports of each file, as indices of files. What a module and its own parts import of each other is left
+/// out: a part may use what its module declares for all of them.
+fn edges(sources: &[Source]) -> Vec<BTreeSet<usize>> {
     let modules: BTreeMap<Vec<String>, usize> =
         sources.iter().enumerate().map(|(index, source)| (source.module.clone(), index)).collect();
-    let edges: Vec<BTreeSet<usize>> = sources
-        .iter()
-        .enumerate()
-        .map(|(index, source)| {
-            let targets = source
-                .imports
-                .iter()
-                .filter_map(|import| file_of(&modules, &defined(&modules, &sources, import)).copied());
-            targets.filter(|target| *target != index).collect()
+    let targets = sources.iter().map(|source| {
+        let paths = source.imports.iter().map(|import| defined(&modules, sources, import));
+        let files = paths.filter_map(|path| file_of(&modules, &path).copied());
+        files.filter(|target| {
+            let other = &sources[*target].module;
+            !source.module.starts_with(other) && !other.starts_with(&source.module)
         })
-        .collect();
-    let folder = |index: usize| sources[index].path.parent().unwrap().to_path_buf();
-    let mut circles = Vec::new();
-    for start in 0..sources.len() {
-        let mut seen = BTreeSet::new();
-        let mut open = vec![start];
-        while let Some(file) = open.pop() {
-            for target in &edges[file] {
-                if *target == start && folder(file) != folder(start) && is_no_parent(&sources, file, start) {
-                    circles.push(format!(
-                        "{} and {}",
-                        sources[start].path.display(),
-                        sources[file].path.display()
-                    ));
+    });
+    targets.map(Iterator::collect).collect()
+}
+
+/// Returns the shortest way along imports from a file back to itself.
+fn circle(edges: &[BTreeSet<usize>], start: usize) -> Option<Vec<usize>> {
+    let mut came_from: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut open = VecDeque::from([start]);
+    while let Some(file) = open.pop_front() {
+        for target in &edges[file] {
+            if *target == start {
+                let mut way = vec![file];
+                while let Some(earlier) = came_from.get(&way[way.len() - 1]) {
+                    way.push(*earlier);
                 }
-                if seen.insert(*target) {
-                    open.push(*target);
-                }
+                way.reverse();
+                return Some(way);
+            }
+            if !came_from.contains_key(target) {
+                came_from.insert(*target, file);
+                open.push_back(*target);
             }
         }
     }
-    assert!(circles.is_empty(), "these files import each other:\n{}", circles.join("\n"));
+    None
 }
 
-/// Returns `true` unless one of the two modules contains the other: a module and its parts may use each other.
-fn is_no_parent(sources: &[Source], one: usize, other: usize) -> bool {
-    let (one, other) = (&sources[one].module, &sources[other].module);
-    !one.starts_with(other) && !other.starts_with(one)
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let sources = sources();
+    let edges = edges(&sources);
+    let mut circles = BTreeSet::new();
+    for start in 0..sources.len() {
+        let Some(way) = circle(&edges, start) else { continue };
+        let mut files: Vec<String> = way
+            .iter()
+            .map(|file| sources[*file].path.strip_prefix(root()).unwrap().display().to_string())
+            .collect();
+        if KNOWN.iter().any(|known| files.iter().all(|file| known.contains(&file.as_str()))) {
+            continue;
+        }
+        // Each circle is reported once, from the first of its files by name.
+        let first = files.iter().min().and_then(|first| files.iter().position(|file| file == first)).unwrap();
+        files.rotate_left(first);
+        circles.insert(files.join(" → "));
+    }
+    assert!(circles.is_empty(), "these files import each other:\n{circles:#?}");
 }
