@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use scopegate_provider::{Secret, Timestamp};
 
-use super::{Store, StoreError};
+use super::StoreError;
 
 /// The state of a node as it has reported it last. Each node replaces its own report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,19 +27,4 @@ pub trait Nodes: Send + Sync {
 
     /// Returns the secret that seals the sessions of the operator page: `proposed` if there is none yet.
     async fn session_secret(&self, proposed: &Secret) -> Result<Secret, StoreError>;
-}
-
-#[async_trait]
-impl Nodes for Store {
-    async fn report_node(&self, report: NodeRecord, forget_before: Timestamp) -> Result<(), StoreError> {
-        self.noted(self.backend().report_node(report, forget_before).await)
-    }
-
-    async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
-        self.backend().nodes().await
-    }
-
-    async fn session_secret(&self, proposed: &Secret) -> Result<Secret, StoreError> {
-        self.noted(self.backend().session_secret(proposed).await)
-    }
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use scopegate_provider::{ProviderName, Timestamp};
+use scopegate_provider::{ProviderName, Secret, Timestamp};
 
 use super::Store;
 use crate::store::{
     Actor, Audit, AuditRecord, BlockCount, ChangeNumber, Changes, DenialCount, Edit, Edited, Heads, Item,
-    ItemId, ItemName, Items, NewRevocation, Page, Period, Policies, ProviderState, ProviderStates, RecordId,
-    Revocation, RevocationKey, Revocations, SigningKey, SigningKeys, Stamp, StateChange, StoreError,
-    StoredPolicy, Version,
+    ItemId, ItemName, Items, NewRevocation, NodeRecord, Nodes, Page, Period, Policies, ProviderState,
+    ProviderStates, RecordId, Revocation, RevocationKey, Revocations, SigningKey, SigningKeys, Stamp,
+    StateChange, StoreError, StoredPolicy, Version,
 };
 
 #[async_trait]
@@ -206,5 +206,20 @@ impl SigningKeys for Store {
 
     async fn remove_signing_key(&self, number: i64) -> Result<(), StoreError> {
         self.noted(self.0.backend.remove_signing_key(number).await)
+    }
+}
+
+#[async_trait]
+impl Nodes for Store {
+    async fn report_node(&self, report: NodeRecord, forget_before: Timestamp) -> Result<(), StoreError> {
+        self.noted(self.0.backend.report_node(report, forget_before).await)
+    }
+
+    async fn nodes(&self) -> Result<Vec<NodeRecord>, StoreError> {
+        self.0.backend.nodes().await
+    }
+
+    async fn session_secret(&self, proposed: &Secret) -> Result<Secret, StoreError> {
+        self.noted(self.0.backend.session_secret(proposed).await)
     }
 }
