@@ -28,6 +28,8 @@ pub(crate) struct Evidence {
     pub(crate) dpop: Option<Box<DpopEvidence>>,
     /// The keys of which the possession is proven already.
     pub(crate) proven: Proof,
+    /// Set if the use of the proof is not remembered.
+    pub(crate) is_unrecorded: bool,
 }
 
 /// A DPoP proof, and the request as the client sent it.
@@ -46,6 +48,11 @@ impl Evidence {
     /// The evidence of a caller that has verified the proof itself.
     pub(super) fn proven(proof: Proof) -> Self {
         Self { proven: proof, ..Self::default() }
+    }
+
+    /// The same evidence for a decision without effect, which leaves the proof to the one with effect.
+    pub(crate) fn unrecorded(self) -> Self {
+        Self { is_unrecorded: true, ..self }
     }
 
     /// Returns the keys that the request claims to possess, for a provider that compares them with the binding of the
@@ -102,6 +109,9 @@ impl Evidence {
             is_websocket: dpop.is_websocket,
             now,
         })?;
+        if self.is_unrecorded {
+            return Ok(proven);
+        }
         match replays.first_use(&used, now) {
             Ok(()) => Ok(proven),
             Err(replay::Refused::Replayed) => Err(Rejection::InvalidProof {

@@ -3,22 +3,36 @@
 use std::io::{self, Write};
 
 use clap::Args;
-use scopegate_provider::Signals;
+use scopegate_provider::{Clock, Signals, SystemClock};
 use serde::Serialize;
 
 use super::{
     connect,
     console::Paint,
     failure::{Failure, Task, Verdict},
+    replay::{traffic, write_replay},
     stored::{Ignored, Stored},
 };
-use crate::config::{Config, Warning};
+use crate::{
+    config::{Config, Warning},
+    policy::{
+        DecisionTest, Policy,
+        replay::{RecordedDecision, Replayed},
+    },
+};
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// Also reach every provider, for its discovery document and its keys, and the store, which must be there then.
     #[arg(long)]
     online: bool,
+    /// Also make recorded decisions again: a file of JSON lines, or the address of a node's administration, with an
+    /// administrator's token in `$SCOPEGATE_ADMIN_TOKEN`. 1 if one of them changes.
+    #[arg(long, value_name = "FILE|URL")]
+    against_traffic: Option<String>,
+    /// Fail where something is found that is often not meant and is not marked as intended.
+    #[arg(long)]
+    strict: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -28,12 +42,27 @@ struct Report {
     scopes: usize,
     routes: usize,
     warnings: Vec<Warning>,
+    /// What is allowed, and is often not meant.
+    findings: Vec<Found>,
+    /// The recorded decisions that change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay: Option<Replayed>,
     /// The reason why a configured store was not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<String>,
     /// The stored entries that are ignored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ignored: Vec<Ignored>,
+}
+
+/// A finding of the analysis.
+#[derive(Debug, Serialize)]
+struct Found {
+    /// The kind, which `intended` lists.
+    kind: String,
+    place: String,
+    message: String,
+    example: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -56,14 +85,20 @@ struct ProviderReport {
 impl Check {
     pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
         let mut config = if self.online { connect::config(task)? } else { task.config()? };
-        let report = self.report(task, &mut config).await;
+        let traffic = match &self.against_traffic {
+            Some(source) => Some(traffic(source).await?),
+            None => None,
+        };
+        let report = self.report(task, &mut config, traffic.as_deref()).await;
         task.console.show(&report, |out, paint| report.write(out, paint))?;
         Ok(report.good.into())
     }
 
-    async fn report(&self, task: &Task, config: &mut Config) -> Report {
+    async fn report(&self, task: &Task, config: &mut Config, traffic: Option<&[RecordedDecision]>) -> Report {
         let stored = Stored::of(config).await;
         let effective = stored.effective(config);
+        let findings = Found::all(&effective.policy, config);
+        let replay = traffic.map(|records| effective.policy.replay(records, None, SystemClock::new().now()));
         let mut providers = Vec::new();
         for provider in std::mem::take(&mut config.providers) {
             let issuers = provider.outline().issuers.iter().map(ToString::to_string).collect();
@@ -81,15 +116,52 @@ impl Check {
         }
         Report {
             good: !stored.is_broken
+                && (!self.strict || findings.is_empty())
+                && !replay.as_ref().is_some_and(Replayed::has_changes)
                 && (!self.online || !stored.is_away)
                 && providers.iter().all(|provider| provider.reached != Some(false)),
             providers,
             scopes: effective.policy.scopes().len(),
             routes: effective.policy.routes().len(),
             warnings: std::mem::take(&mut config.warnings),
+            findings,
+            replay,
             store: stored.note,
             ignored: effective.ignored,
         }
+    }
+}
+
+impl Found {
+    fn all(policy: &Policy, config: &Config) -> Vec<Self> {
+        let tests: Vec<DecisionTest> = config.tests.iter().map(|located| located.test.clone()).collect();
+        let mut found = Vec::new();
+        for finding in policy.analyze(&config.rules.definition, &tests) {
+            let place = config.rules.place(&finding.at).map(ToString::to_string);
+            found.push(Self {
+                kind: finding.kind.to_string(),
+                place: place.unwrap_or_else(|| finding.at.to_string()),
+                message: finding.message,
+                example: finding.example,
+            });
+        }
+        for (index, located) in config.tests.iter().enumerate() {
+            let earlier = config.tests.iter().take(index);
+            let Some(other) = earlier.into_iter().find(|other| other.test.contradicts(&located.test)) else {
+                continue;
+            };
+            let expected = format!("{} and {}", other.test.expect, located.test.expect);
+            found.push(Self {
+                kind: "contradicting_tests".to_owned(),
+                place: located.location.to_string(),
+                message: format!(
+                    "this test and the one at {} expect {expected} of the same request",
+                    other.location
+                ),
+                example: located.test.request.to_string(),
+            });
+        }
+        found
     }
 }
 
@@ -158,6 +230,13 @@ impl Report {
     fn write(&self, out: &mut dyn Write, paint: Paint) -> io::Result<()> {
         for warning in &self.warnings {
             writeln!(out, "{}: {warning}\n", paint.warning("warning"))?;
+        }
+        for Found { kind, place, message, example } in &self.findings {
+            writeln!(out, "{}: {message}", paint.warning(kind))?;
+            writeln!(out, "  for example {example} {}\n", paint.faint(place))?;
+        }
+        if let Some(replay) = &self.replay {
+            write_replay(out, paint, replay)?;
         }
         for provider in &self.providers {
             provider.write(out, paint)?;

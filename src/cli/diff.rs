@@ -11,7 +11,7 @@ use std::{
 use clap::Args;
 use scopegate_provider::ProviderName;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     console::{Console, Paint},
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     config::{Config, ConfigSource, Rules},
     policy::{
-        Policy, Source,
+        Policy, Source, SupposedCaller,
         diff::{Change, Difference, Differences, compare},
     },
 };
@@ -245,21 +245,31 @@ fn change_line(one: &Change) -> String {
 fn caller(one: &Difference) -> String {
     match one.caller.as_ref().map(serde_json::to_value) {
         None => "no token".to_owned(),
-        Some(Ok(Value::Object(facts))) if !facts.is_empty() => {
-            let facts: Vec<String> = facts
-                .iter()
-                .map(|(name, value)| match value {
-                    Value::String(text) => format!("{name} {text}"),
-                    other => format!("{name} {other}"),
-                })
-                .collect();
-            facts.join(", ")
-        }
+        Some(Ok(Value::Object(facts))) => in_words(&facts),
         Some(_) => "any token".to_owned(),
     }
 }
 
-fn write_text(out: &mut dyn Write, paint: Paint, differences: &Differences) -> io::Result<()> {
+/// Returns a supposed caller in words.
+pub(super) fn described(caller: &SupposedCaller) -> String {
+    match serde_json::to_value(caller) {
+        Ok(Value::Object(facts)) => in_words(&facts),
+        _ => "any token".to_owned(),
+    }
+}
+
+fn in_words(facts: &Map<String, Value>) -> String {
+    let facts: Vec<String> = facts
+        .iter()
+        .map(|(name, value)| match value {
+            Value::String(text) => format!("{name} {text}"),
+            other => format!("{name} {other}"),
+        })
+        .collect();
+    if facts.is_empty() { "any token".to_owned() } else { facts.join(", ") }
+}
+
+pub(super) fn write_text(out: &mut dyn Write, paint: Paint, differences: &Differences) -> io::Result<()> {
     for one in &differences.gains {
         writeln!(out, "{}", paint.bad(&gain_line(one)))?;
         write_example(out, paint, one)?;

@@ -26,9 +26,7 @@ use crate::{
         Config, Rules,
         own_endpoints::{Access, OwnEndpoint as OwnEndpointRow, ServedEndpoint},
     },
-    policy::{
-        CallerAt, Explanation, Policy, RawTarget, Reason, Scheme, Target, TargetError, TermFacts, TokenUse,
-    },
+    policy::{CallerAt, Explanation, Policy, Reason, Target, TargetError, TermFacts, TokenUse},
 };
 
 #[derive(Debug, Args)]
@@ -101,7 +99,7 @@ struct Unacceptable {
 impl Explain {
     pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
         let mut config = connect::config(task)?;
-        let target = match parse_target(&self.method, &self.url) {
+        let target = match Target::of_url(&self.method, &self.url) {
             Ok(target) => target,
             Err(error) => return unacceptable(task, error),
         };
@@ -173,28 +171,6 @@ impl Explain {
             claims: Claims::from_json(*b"{}"),
         }))
     }
-}
-
-/// Parses a URL, or a path for any host.
-pub(super) fn parse_target(method: &Method, url: &str) -> Result<Target, TargetError> {
-    let (scheme, rest) = match url.split_once("://") {
-        Some(("https", rest)) => (Scheme::Https, Some(rest)),
-        Some((_, rest)) => (Scheme::Http, Some(rest)),
-        None => (Scheme::Http, None),
-    };
-    // The path is taken as it is written: its irregularities matter.
-    let (host, path) = match rest {
-        Some(rest) => rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len())),
-        None => ("localhost", url),
-    };
-    let path = if path.is_empty() { "/" } else { path };
-    Target::parse(RawTarget {
-        method,
-        scheme,
-        authority: None,
-        hosts: [host],
-        path_and_query: path.as_bytes(),
-    })
 }
 
 /// Reports a request that scopegate itself answers.

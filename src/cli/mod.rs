@@ -13,11 +13,13 @@ mod init;
 mod issuer;
 mod manual;
 mod provider;
+mod replay;
 mod revoke;
 mod route;
 mod routes;
 mod scope;
 mod serve;
+mod shadow;
 mod store;
 mod stored;
 mod test;
@@ -67,6 +69,11 @@ enum Command {
     Who(who::Who),
     /// Print the compiled routes, the most specific first, or those that a caller reaches.
     Routes(routes::Routes),
+    /// Make recorded decisions again by the policy. 1 if one of them changes.
+    Replay(replay::Replay),
+    /// List the routes in `mode: shadow`, or promote one: it is enforced from then on.
+    #[command(subcommand)]
+    Shadow(shadow::Shadow),
     /// Follow the decisions of a running node, with an administrator's token in `$SCOPEGATE_ADMIN_TOKEN`.
     Trace(trace::Trace),
     /// Ask for a token, or take one apart.
@@ -137,6 +144,8 @@ async fn run(command: &Command, task: &Task) -> Result<Verdict, Failure> {
         Command::Test(test) => test.run(task),
         Command::Who(who) => who.run(task).await,
         Command::Routes(routes) => routes.run(task).await,
+        Command::Replay(replay) => Box::pin(replay.run(task)).await,
+        Command::Shadow(shadow) => Box::pin(shadow.run(task)).await,
         Command::Trace(trace) => Box::pin(trace.run(task)).await,
         Command::Token(token) => token.run(task).await,
         Command::Issuer(issuer) => issuer.run(task).await,

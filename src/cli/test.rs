@@ -1,30 +1,25 @@
 //! `scopegate test`: runs decision tests against the policy of the configuration.
 
 use std::{
-    fs,
     io::{self, Write},
     path::PathBuf,
 };
 
 use clap::Args;
-use http::Method;
-use scopegate_provider::{Clock, SystemClock};
-use serde::{Deserialize, Serialize};
+use scopegate_provider::{Clock, SystemClock, Timestamp};
+use serde::Serialize;
 
 use super::{
     console::Paint,
-    explain::parse_target,
+    diff::described,
     failure::{Failure, Task, Verdict},
 };
-use crate::{
-    config::Config,
-    policy::{CallerAt, Decision, Policy, SupposedCaller},
-};
+use crate::config::{Config, Loader, LocatedTest};
 
 #[derive(Debug, Args)]
 pub(super) struct Test {
-    /// Files of tests: YAML lists such as `- { request: GET /items/1, caller: { scopes: [items] }, expect: permit }`.
-    #[arg(required = true)]
+    /// Further tests beside those of the configuration (`tests`): files of YAML lists such as `- { request: GET /items/1,
+    /// scopes: [items], expect: permit }`.
     files: Vec<PathBuf>,
     /// Also measure the tests: list the flaws of the policy, such as a term left out, that no test notices. 1 if there is
     /// one.
@@ -32,27 +27,16 @@ pub(super) struct Test {
     coverage: bool,
 }
 
-/// A test of a decision.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DecisionTest {
-    /// The method and the URL, or a path for any host.
-    request: String,
-    /// The caller; left out: a request without a token.
-    #[serde(default)]
-    caller: Option<SupposedCaller>,
-    /// `permit`, or the reason of the denial.
-    expect: String,
-}
-
 /// A test that failed.
 #[derive(Debug, Serialize)]
 struct Failed {
-    /// The file and the number of the test in it.
+    /// The place of the test.
     test: String,
     request: String,
-    expected: String,
-    found: String,
+    /// The caller in words.
+    caller: String,
+    expected: &'static str,
+    found: &'static str,
     /// The route that decided, its rule and its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     route: Option<String>,
@@ -88,25 +72,20 @@ struct Unnoticed {
 
 impl Test {
     pub(super) fn run(&self, task: &Task) -> Result<Verdict, Failure> {
-        let config = task.config()?;
-        let mut report = Report { passed: 0, failed: Vec::new(), coverage: None };
-        let mut known = Vec::new();
+        let mut config = task.config()?;
+        let mut tests = std::mem::take(&mut config.tests);
         for file in &self.files {
-            let name = file.display();
-            let text = fs::read_to_string(file)
-                .map_err(|error| Failure::Usage(format!("cannot read `{name}`: {error}")))?;
-            let tests: Vec<DecisionTest> =
-                serde_saphyr::from_str(&text).map_err(|error| Failure::Usage(format!("{name}: {error}")))?;
-            for (index, test) in tests.into_iter().enumerate() {
-                match test.run(&config, format!("{name}[{index}]"))? {
-                    None => report.passed += 1,
-                    Some(failed) => report.failed.push(failed),
-                }
-                known.push(test);
-            }
+            tests.extend(Loader::load_tests(file)?);
         }
+        if tests.is_empty() {
+            let message = "there is no test: write `tests:` in the configuration, or name a file of tests";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        let now = SystemClock::new().now();
+        let failed: Vec<Failed> = tests.iter().filter_map(|test| Failed::of(test, &config, now)).collect();
+        let mut report = Report { passed: tests.len() - failed.len(), failed, coverage: None };
         if self.coverage && report.failed.is_empty() {
-            report.coverage = Some(Coverage::of(&known, &config));
+            report.coverage = Some(Coverage::of(&tests, &config, now));
         }
         task.console.show(&report, |out, paint| report.write(out, paint))?;
         let is_complete = report.coverage.as_ref().is_none_or(|coverage| coverage.unnoticed.is_empty());
@@ -114,72 +93,34 @@ impl Test {
     }
 }
 
-impl DecisionTest {
-    /// Returns `true` if the policy decides otherwise than the test expects.
-    fn notices(&self, policy: &Policy) -> bool {
-        let parsed = self.request.split_once(' ').and_then(|(method, url)| {
-            let method: Method = method.parse().ok()?;
-            parse_target(&method, url.trim()).ok()
-        });
-        let Some(target) = parsed else { return false };
-        let now = SystemClock::new().now();
-        let principal = self.caller.as_ref().and_then(|caller| caller.principal(now).ok());
-        let caller = principal.as_ref().map(|principal| CallerAt::new(principal, now));
-        let found = match policy.decide(&target, caller) {
-            Decision::Permit { .. } => "permit",
-            Decision::Deny(refused) => refused.denial.reason().as_str(),
-        };
-        found != self.expect
-    }
-
-    /// Returns the failure, if the decision is not the expected one.
-    fn run(&self, config: &Config, test: String) -> Result<Option<Failed>, Failure> {
-        let (method, url) = self.request.split_once(' ').ok_or_else(|| {
-            Failure::Usage(format!("{test}: expected a method and a path, found `{}`", self.request))
-        })?;
-        let method: Method = method
-            .parse()
-            .map_err(|_| Failure::Usage(format!("{test}: expected a method, found `{method}`")))?;
-        let mut failed = Failed {
-            test,
-            request: self.request.clone(),
-            expected: self.expect.clone(),
-            found: "permit".to_owned(),
-            route: None,
-            place: None,
-            message: None,
-        };
-        match parse_target(&method, url.trim()) {
-            Ok(target) => {
-                let now = SystemClock::new().now();
-                let principal = self.caller.as_ref().map(|caller| caller.principal(now)).transpose();
-                let principal =
-                    principal.map_err(|error| Failure::Usage(format!("{}: {error}", failed.test)))?;
-                let caller = principal.as_ref().map(|principal| CallerAt::new(principal, now));
-                let explanation = config.rules.policy.explain(&target, caller);
-                if let Some(reason) = explanation.reason {
-                    reason.as_str().clone_into(&mut failed.found);
-                }
-                failed.message = explanation.message;
-                failed.route = explanation.route.map(|route| format!("{}: {}", route.pattern, route.rule));
-                let resolved = config.rules.policy.resolve(&target).ok();
-                let place = resolved.and_then(|resolved| config.rules.place(resolved.route().source()));
-                failed.place = place.map(ToString::to_string);
-            }
-            Err(error) => {
-                error.reason().as_str().clone_into(&mut failed.found);
-                failed.message = Some(error.to_string());
-            }
+impl Failed {
+    /// Runs a test. Returns the failure, if the decision is not the expected one.
+    fn of(located: &LocatedTest, config: &Config, now: Timestamp) -> Option<Self> {
+        let LocatedTest { test, location } = located;
+        let result = test.run(&config.rules.policy, now);
+        if result.found == test.expect.as_str() {
+            return None;
         }
-        Ok((failed.found != failed.expected).then_some(failed))
+        let route = result.explanation.and_then(|explanation| explanation.route);
+        let place = result.source.and_then(|source| config.rules.place(&source).map(ToString::to_string));
+        Some(Self {
+            test: location.to_string(),
+            request: test.request.to_string(),
+            caller: test.supposed().map_or_else(|| "no token".to_owned(), |caller| described(&caller)),
+            expected: test.expect.as_str(),
+            found: result.found,
+            route: route.map(|route| format!("{}: {}", route.pattern, route.rule)),
+            place,
+            message: result.message,
+        })
     }
 }
 
 impl Coverage {
-    fn of(tests: &[DecisionTest], config: &Config) -> Self {
+    fn of(tests: &[LocatedTest], config: &Config, now: Timestamp) -> Self {
         let mut coverage = Self::default();
         for mutant in config.rules.policy.mutants() {
-            if tests.iter().any(|test| test.notices(&mutant.policy)) {
+            if tests.iter().any(|located| located.test.fails_on(&mutant.policy, now)) {
                 coverage.noticed += 1;
                 continue;
             }
@@ -200,7 +141,8 @@ impl Coverage {
 impl Report {
     fn write(&self, out: &mut dyn Write, paint: Paint) -> io::Result<()> {
         for failed in &self.failed {
-            writeln!(out, "{} {}: {}", paint.bad("failed"), failed.test, failed.request)?;
+            let caller = &failed.caller;
+            writeln!(out, "{} {}: {} with {caller}", paint.bad("failed"), failed.test, failed.request)?;
             writeln!(out, "  expected {}, found {}", failed.expected, failed.found)?;
             if let Some(message) = &failed.message {
                 writeln!(out, "  {message}")?;

@@ -9,11 +9,10 @@ use serde_json::Value;
 
 use super::{
     console::{Console, Paint},
-    explain::parse_target,
     failure::{Failure, Task, Verdict},
     stored::Stored,
 };
-use crate::policy::{Denial, Route, Rule};
+use crate::policy::{Denial, Route, Rule, Target};
 
 #[derive(Debug, Args)]
 pub(super) struct Who {
@@ -59,7 +58,7 @@ impl Who {
     pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
         let config = task.config()?;
         let target =
-            parse_target(&self.method, &self.url).map_err(|error| Failure::Usage(error.to_string()))?;
+            Target::of_url(&self.method, &self.url).map_err(|error| Failure::Usage(error.to_string()))?;
         let stored = Stored::of(&config).await;
         let policy = stored.effective(&config).policy;
         Console::note(stored.note.as_deref());

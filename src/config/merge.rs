@@ -1,12 +1,12 @@
-//! Merges several documents into one configuration: maps are united, the items of `routes` and `policy_from` are put one
-//! behind the other, and anything else may be said once.
+//! Merges several documents into one configuration: maps are united, the items of `routes`, `tests` and `policy_from` are put
+//! one behind the other, and anything else may be said once.
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::diagnostics::ConfigError;
 use crate::yaml::{Diagnostic, Document, Entry, Location, Node, Origin, Problem, Step, Value};
 
-const LISTS: [&str; 2] = ["routes", "policy_from"];
+const LISTS: [&str; 3] = ["routes", "tests", "policy_from"];
 
 #[derive(Default)]
 pub(super) struct Merger {

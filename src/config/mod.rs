@@ -30,7 +30,11 @@ mod tests;
 mod texts;
 mod values;
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 pub use self::{
     check::Rules,
@@ -38,7 +42,7 @@ pub use self::{
     openapi::Operations,
     read::ConfigSource,
     sections::{
-        ProviderConfig,
+        LocatedTest, ProviderConfig,
         settings::{
             AdminSettings, CacheSettings, Dialect, ForwardAuthSettings, HeaderName, HeaderNameError,
             IntrospectionClient, IntrospectionSettings, OperationsSettings, ServerSettings, StreamSettings,
@@ -51,6 +55,7 @@ use self::{
     own_endpoints::{Conditions, ServedEndpoint},
     sections::{Sections, settings::SectionSettings},
 };
+use crate::yaml::{Diagnostic, Document};
 pub use crate::yaml::{Location, Origin, Problem};
 use crate::{
     gate::mint::MintSettings,
@@ -88,6 +93,8 @@ pub struct Config {
     pub providers: Vec<ProviderConfig>,
     /// The policy and the rules of scopegate's own endpoints.
     pub rules: Rules,
+    /// Decision tests, in the order of the file.
+    pub tests: Vec<LocatedTest>,
     /// The upstreams by name, in the order of the file.
     pub upstreams: Vec<(String, UpstreamSettings)>,
     /// The facts about the caller that upstreams receive.
@@ -228,6 +235,33 @@ impl Loader {
         }
     }
 
+    /// Reads a file of decision tests: a list, as `tests` in a configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn load_tests(path: &Path) -> Result<Vec<LocatedTest>, ConfigErrors> {
+        let origin = Origin::File(path.into());
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let document = Document { origin: origin.clone(), text: Box::default() };
+            let problem = Problem::Invalid { message: format!("the file cannot be read: {error}") };
+            let diagnostic = Diagnostic::new(problem, Location::of_document(&document.into()), &[]);
+            ConfigErrors::from_list(vec![diagnostic.into()], &[])
+        })?;
+        let document = Arc::new(Document { origin, text: text.into() });
+        let mut diagnostics = Vec::new();
+        let tests = match crate::yaml::parse(&document) {
+            Ok(node) => sections::tests(&node, &[], &mut diagnostics),
+            Err(errors) => {
+                diagnostics.extend(errors);
+                Vec::new()
+            }
+        };
+        if diagnostics.is_empty() {
+            return Ok(tests);
+        }
+        Err(ConfigErrors::from_list(diagnostics.into_iter().map(ConfigError::from).collect(), &[]))
+    }
+
     fn whole_schema(&self) -> schema::Schema {
         schema::Schema::new(schemars::schema_for!(SectionSettings), &self.kinds)
     }
@@ -288,6 +322,7 @@ fn config(parsed: Sections, rules: Rules, watched: Vec<PathBuf>, warnings: Vec<W
         store: sections.store,
         providers: parsed.providers,
         rules,
+        tests: parsed.tests,
         upstreams: parsed.upstreams,
         identity: sections.identity.general(),
         mint: sections.identity.mint,

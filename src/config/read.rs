@@ -84,7 +84,7 @@ enum Role {
 }
 
 /// The sections that an included file may hold.
-const INCLUDABLE: [&str; 3] = ["scopes", "routes", "upstreams"];
+const INCLUDABLE: [&str; 4] = ["scopes", "routes", "tests", "upstreams"];
 
 #[derive(Default)]
 struct Reading {

@@ -13,7 +13,10 @@ use super::{
     openapi::{Imported, Operation},
 };
 use crate::{
-    policy::settings::{RouteSettings, ScopeSettings},
+    policy::{
+        DecisionTest,
+        settings::{RouteSettings, ScopeSettings},
+    },
     providers::{Kinds, ProviderSettings},
     upstream::UpstreamSettings,
     yaml::{Diagnostic, Entry, Location, Node, Step, Value, nearest, read},
@@ -32,9 +35,19 @@ pub(super) struct Sections {
     pub(super) scopes: Vec<(Scope, ScopeSettings)>,
     /// Each with its index in the file.
     pub(super) routes: Vec<(usize, RouteSettings)>,
+    pub(super) tests: Vec<LocatedTest>,
     pub(super) upstreams: Vec<(String, UpstreamSettings)>,
     /// The operations and scopes of OpenAPI documents.
     pub(super) imported: Vec<Imported>,
+}
+
+/// A decision test, and its place.
+#[derive(Debug, Clone)]
+pub struct LocatedTest {
+    /// The test.
+    pub test: DecisionTest,
+    /// Its place.
+    pub location: Location,
 }
 
 /// A route and its source.
@@ -135,7 +148,7 @@ fn feed_files(digest: &mut Digest, node: &Node, files: &[PathBuf]) {
 }
 
 /// The sections that are read one entry at a time.
-const APART: [&str; 4] = ["providers", "scopes", "routes", "upstreams"];
+const APART: [&str; 5] = ["providers", "scopes", "routes", "tests", "upstreams"];
 
 /// Reads the parts of `root`; what is wrong goes to `errors`.
 pub(super) fn parse(
@@ -161,6 +174,8 @@ pub(super) fn parse(
         read(&entry.node, path, diagnostics).map(|settings| (entry.key.clone(), settings))
     });
     let routes = routes(root, &mut diagnostics);
+    let found_tests =
+        root.get("tests").map(|node| tests(node, &[Step::Key("tests".into())], &mut diagnostics));
     errors.extend(diagnostics.drain(..).map(ConfigError::from));
     let mut failed_providers = Vec::new();
     let providers = entries(root, "providers", &mut diagnostics, |entry, path, diagnostics| {
@@ -179,6 +194,7 @@ pub(super) fn parse(
         failed_providers,
         scopes,
         routes,
+        tests: found_tests.unwrap_or_default(),
         upstreams,
         imported: Vec::new(),
     }
@@ -240,6 +256,24 @@ fn routes(root: &Node, diagnostics: &mut Vec<Diagnostic>) -> Vec<(usize, RouteSe
         routes.extend(read(item, &path, diagnostics).map(|route| (index, route)));
     }
     routes
+}
+
+/// Reads a list of tests, in the configuration or in a file of its own.
+pub(super) fn tests(node: &Node, path: &[Step], diagnostics: &mut Vec<Diagnostic>) -> Vec<LocatedTest> {
+    if !node.is_null() && !matches!(node.value, Value::List(_)) {
+        diagnostics.push(wrong_type(node, "tests", "a list of tests, each beginning with `- request: …`"));
+    }
+    let mut tests = Vec::with_capacity(node.items().len());
+    for (index, item) in node.items().iter().enumerate() {
+        let path = [path, &[Step::Index(index)]].concat();
+        let Some(test) = read::<DecisionTest>(item, &path, diagnostics) else { continue };
+        if let Some(message) = test.problem() {
+            let problem = crate::yaml::Problem::Invalid { message };
+            diagnostics.push(Diagnostic::new(problem, item.location.clone(), &path));
+        }
+        tests.push(LocatedTest { test, location: item.location.clone() });
+    }
+    tests
 }
 
 /// The keys of a provider that are scopegate's, not its kind's.

@@ -1,11 +1,14 @@
 //! The authorization of a request: one function, read from top to bottom, that every front calls.
 
+mod shadow;
+
 use std::{sync::Arc, time::Instant};
 
 use futures_util::future::BoxFuture;
 use http::HeaderMap;
-use scopegate_provider::{Credentials, Freshness, Rejection};
+use scopegate_provider::{Credentials, Freshness, Principal, Rejection};
 
+use self::shadow::Shadow;
 use super::{
     cors::{self, CorsDecision},
     decision::{Answer, Decided, Permit, Refusal},
@@ -22,6 +25,7 @@ use crate::{
     policy::{CallerAt, Decision, Denial, Refused, Resolved, Route, Target, TokenUse, settings::TokenSource},
     problem::Problem,
     reason::Reason,
+    telemetry::{Held, Recording},
 };
 
 /// A decision, or one that waits for the provider of the token.
@@ -61,11 +65,13 @@ pub(super) fn authorize(state: &Arc<State>, request: &impl Incoming) -> Authoriz
     let target = if state.policy().reads_mcp() { target.with_mcp(request.headers()) } else { target };
     let routes = find_routes(state, request.own_route(), &target);
     let cors = cors_decision(state, &routes, request);
+    let shadow = Shadow::of(state, &target, request);
+    let uses_token = routes.as_ref().is_ok_and(|routes| routes.token_use() != TokenUse::Ignored);
     let answer = match decide_at_once(state, routes, &target, request) {
         Ok(Progress::Permitted(permit)) => Answer::Permitted(permit),
         Ok(Progress::Unverified(unverified)) => {
             let own_route = request.own_route().cloned();
-            let verified = verify(Arc::clone(state), target, own_route, unverified, cors, started);
+            let verified = verify(Arc::clone(state), target, own_route, unverified, cors, shadow, started);
             return Authorization::Pending(Box::pin(verified));
         }
         Err(refusal) => {
@@ -80,7 +86,8 @@ pub(super) fn authorize(state: &Arc<State>, request: &impl Incoming) -> Authoriz
         }
     };
     state.observe(started);
-    Authorization::Ready(Decided { target: Some(target), answer, cors })
+    let shadow = shadow.map(|shadow| shadow.complete(state, &target, &answer, uses_token));
+    Authorization::Ready(Decided { answer: answer.beside(shadow), target: Some(target), cors })
 }
 
 /// A request that may pass, or one whose token has to be verified.
@@ -138,6 +145,7 @@ async fn verify(
     own_route: Option<Arc<Route>>,
     unverified: Unverified,
     cors: CorsDecision,
+    shadow: Option<Shadow>,
     started: Option<Instant>,
 ) -> Decided {
     let Unverified { credentials, evidence, subprotocols, forwarded } = unverified;
@@ -159,7 +167,8 @@ async fn verify(
     };
     let answer = permitted
         .map_or_else(|refusal| Answer::Refused(state.challenged(*refusal, &called)), Answer::Permitted);
-    Decided { target: Some(target), answer, cors }
+    let shadow = shadow.map(|shadow| shadow.complete(&state, &target, &answer, true));
+    Decided { answer: answer.beside(shadow), target: Some(target), cors }
 }
 
 /// Answers a CORS preflight for which CORS is configured. It is decided as the method that it announces, without a
@@ -315,11 +324,33 @@ fn permit(
         Decision::Permit { route } => {
             let options = route.options().clone();
             let route = route.label().clone();
+            let recording = Recording {
+                held: if state.records_permits() { held(state, principal.as_ref()) } else { None },
+                is_anonymous: principal.is_none() && routes.token_use() != TokenUse::Ignored,
+                shadow: None,
+            };
             let (credentials, authenticated) = caller.map(|caller| (caller.credentials, caller.at)).unzip();
-            Ok(Permit { principal, credentials, route, options, target: None, authenticated, subprotocols })
+            Ok(Permit {
+                principal,
+                credentials,
+                route,
+                options,
+                target: None,
+                authenticated,
+                subprotocols,
+                recording,
+            })
         }
-        Decision::Deny(refused) => Err(Refusal::from(&refused).of(principal.as_ref()).into()),
+        Decision::Deny(refused) => {
+            let refusal = Refusal::from(&refused).of(principal.as_ref());
+            Err(Refusal { held: held(state, principal.as_ref()), ..refusal }.into())
+        }
     }
+}
+
+/// Returns the facts of a caller by which the rules of the policy decide.
+fn held(state: &State, principal: Option<&Principal>) -> Option<Box<Held>> {
+    principal.map(|principal| Held::of(principal, state.policy().tested_claims()).into())
 }
 
 fn unauthenticated(error: Unauthenticated, routes: &Resolved<'_>) -> Box<Refusal> {

@@ -14,7 +14,8 @@ use crate::{
     authenticator::AuthenticatedAt,
     policy::{Refused, RouteOptions, Target},
     problem::Problem,
-    telemetry::{Held, Outcome},
+    reason::Reason,
+    telemetry::{Held, Outcome, Recording, ShadowNote},
 };
 
 /// The permission for a request to pass.
@@ -34,6 +35,8 @@ pub struct Permit {
     pub(crate) authenticated: Option<AuthenticatedAt>,
     /// The treatment of the subprotocols that a `WebSocket` handshake offers.
     pub(crate) subprotocols: Subprotocols,
+    /// The facts for the memory of decisions.
+    pub(crate) recording: Recording,
 }
 
 /// The refusal of a request.
@@ -50,8 +53,10 @@ pub struct Refusal {
     pub client: Option<ClientId>,
     /// The subject of the token, if the token was verified.
     pub subject: Option<Subject>,
-    /// The scopes and roles of the token, if it was verified.
+    /// The facts of the token by which rules decide, if it was verified.
     pub held: Option<Box<Held>>,
+    /// The decision of the routes in `mode: shadow`, if any takes part.
+    pub(crate) shadow: Option<ShadowNote>,
 }
 
 /// The answer of the gate to one request.
@@ -72,6 +77,18 @@ pub(super) struct Decided {
     pub(super) answer: Answer,
     /// The CORS headers for the response.
     pub(super) cors: CorsDecision,
+}
+
+impl Answer {
+    /// Adds the shadow decision, which the answer to the caller does not show.
+    pub(super) fn beside(mut self, shadow: Option<ShadowNote>) -> Self {
+        match &mut self {
+            Self::Permitted(permit) => permit.recording.shadow = shadow,
+            Self::Refused(refusal) => refusal.shadow = shadow,
+            Self::Preflight(_) => {}
+        }
+        self
+    }
 }
 
 impl Permit {
@@ -99,14 +116,17 @@ impl Permit {
 
     /// Returns the outcome for log, metrics and audit.
     pub(crate) fn outcome(&self) -> Outcome {
-        Outcome::permitted(self.route.clone(), self.principal.as_ref())
+        Outcome {
+            recording: self.recording.clone(),
+            ..Outcome::permitted(self.route.clone(), self.principal.as_ref())
+        }
     }
 }
 
 impl Refusal {
     /// A refusal that no route decided.
     pub(crate) fn unrouted(problem: Problem) -> Self {
-        Self { problem, route: None, provider: None, client: None, subject: None, held: None }
+        Self { problem, route: None, provider: None, client: None, subject: None, held: None, shadow: None }
     }
 
     /// Adds the client that could not be authenticated at one of scopegate's own endpoints.
@@ -120,11 +140,7 @@ impl Refusal {
         let provider = caller.map(|principal| principal.provider().clone());
         let client = caller.and_then(|principal| principal.client().cloned());
         let subject = caller.and_then(|principal| principal.subject().cloned());
-        let held = caller.map(|principal| {
-            let roles = principal.roles().to_vec();
-            Box::new(Held { scopes: principal.scopes().clone(), roles })
-        });
-        Self { provider, client, subject, held, ..self }
+        Self { provider, client, subject, ..self }
     }
 
     /// Returns the outcome for log, metrics and audit.
@@ -137,7 +153,11 @@ impl Refusal {
             subject: self.subject.clone(),
             passed: false,
             missing: self.problem.missing_scopes().into(),
-            held: self.held.clone(),
+            recording: Recording {
+                held: self.held.clone(),
+                is_anonymous: self.problem.reason() == Reason::NoToken,
+                shadow: self.shadow.clone(),
+            },
             detail: Some(self.problem.description().into()),
             original: None,
         }

@@ -18,6 +18,9 @@
 //! assert_eq!(parse_route(&host).unwrap_err().key, "identity.headers");
 //! ```
 
+use std::sync::Arc;
+
+use scopegate_provider::Scope;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -27,7 +30,7 @@ use crate::{
         Pattern,
         settings::{MatchSettings, RouteSettings, ScopeSettings},
     },
-    yaml::{self, Node, Step, path_text, placeholder},
+    yaml::{self, Diagnostic, Document, Location, Node, Origin, Step, path_text, placeholder},
 };
 
 /// A definition that is refused: the key, and the problem with it.
@@ -56,6 +59,72 @@ pub fn parse_route(definition: &Value) -> Result<RouteSettings, DefinitionError>
 /// The first thing that is wrong with it.
 pub fn parse_scope(definition: &Value) -> Result<ScopeSettings, DefinitionError> {
     parse(definition, "scope")
+}
+
+/// The scopes and routes of a policy, as a configuration file has them.
+#[derive(Debug, Clone, Default)]
+pub struct PolicyText {
+    /// The scopes.
+    pub scopes: Vec<(Scope, ScopeSettings)>,
+    /// The routes.
+    pub routes: Vec<RouteSettings>,
+}
+
+/// Parses the scopes and routes of a policy from YAML.
+///
+/// # Errors
+/// The first thing that is wrong with it, with its line.
+pub fn parse_policy(text: &str) -> Result<PolicyText, DefinitionError> {
+    let document = Document { origin: Origin::File("policy.yaml".into()), text: text.into() };
+    let root = yaml::parse(&Arc::new(document)).map_err(|diagnostics| first_of(diagnostics, "policy"))?;
+    refuse_placeholders(&root, &mut Vec::new())?;
+    let known = ["scopes", "routes"];
+    if let Some(entry) = root.entries().iter().find(|entry| !known.contains(&entry.key.as_str())) {
+        let message = format!("unknown key `{}`; expected `scopes` and `routes`", entry.key);
+        return Err(DefinitionError { key: located(&entry.key, &entry.key_location), message });
+    }
+    let mut policy = PolicyText::default();
+    for entry in root.get("scopes").map(Node::entries).unwrap_or_default() {
+        let path = [Step::Key("scopes".to_owned()), Step::Key(entry.key.clone())];
+        let name = Scope::parse(&entry.key).map_err(|error| DefinitionError {
+            key: located(&path_text(&path), &entry.key_location),
+            message: error.to_string(),
+        })?;
+        policy.scopes.push((name, read_at(&entry.node, &path)?));
+    }
+    for (index, item) in root.get("routes").map(Node::items).unwrap_or_default().iter().enumerate() {
+        let path = [Step::Key("routes".to_owned()), Step::Index(index)];
+        let route: RouteSettings = read_at(item, &path)?;
+        check_route(&route)?;
+        policy.routes.push(route);
+    }
+    Ok(policy)
+}
+
+/// Reads a node whose errors name their line.
+fn read_at<T: DeserializeOwned>(node: &Node, path: &[Step]) -> Result<T, DefinitionError> {
+    let mut diagnostics = Vec::new();
+    match yaml::read(node, path, &mut diagnostics) {
+        Some(value) if diagnostics.is_empty() => Ok(value),
+        _ => Err(first_of(diagnostics, &path_text(path))),
+    }
+}
+
+fn first_of(diagnostics: Vec<Diagnostic>, otherwise: &str) -> DefinitionError {
+    match diagnostics.into_iter().next() {
+        Some(first) => {
+            DefinitionError { key: located(&first.key, &first.location), message: first.problem.to_string() }
+        }
+        None => DefinitionError { key: otherwise.to_owned(), message: "it cannot be read".to_owned() },
+    }
+}
+
+/// Returns a key with its line.
+fn located(key: &str, location: &Location) -> String {
+    match location.line() {
+        Some(line) => format!("{key} (line {line})"),
+        None => key.to_owned(),
+    }
 }
 
 /// Checks what the types of a route do not rule out.

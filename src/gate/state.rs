@@ -138,6 +138,13 @@ impl State {
         self.metrics.as_ref().map(|metrics| &metrics.streams)
     }
 
+    /// Returns `true` if the facts of permitted callers are remembered: someone watches, or routes are in
+    /// `mode: shadow`.
+    pub(super) fn records_permits(&self) -> bool {
+        self.policy.shadow().is_some()
+            || self.metrics.as_ref().is_some_and(|metrics| metrics.live.is_watched())
+    }
+
     /// Returns the start of a decision, if decisions are timed.
     pub(super) fn timer(&self) -> Option<Instant> {
         self.metrics.as_ref().map(|_| Instant::now())

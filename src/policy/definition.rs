@@ -4,7 +4,7 @@ use std::fmt;
 
 use scopegate_provider::{Audience, ProviderName, Scope};
 
-use super::settings::{RouteSettings, ScopeSettings, TokenSource};
+use super::settings::{FindingKind, RouteSettings, ScopeSettings, TokenSource};
 
 /// The source of a policy: declared scopes and routes, and the names that they may refer to.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +29,8 @@ pub struct KnownProvider {
     pub audiences: Vec<Audience>,
     /// `true` if it can be asked about a token now (`fresh: true`).
     pub introspects: bool,
+    /// The scopes that its tokens can carry, if they are known.
+    pub scopes: Option<Vec<Scope>>,
 }
 
 /// An upstream as far as routes refer to it.
@@ -161,6 +163,21 @@ impl Definition {
         }
     }
 
+    /// Returns the definition with these scopes and routes in place of those of the file.
+    #[must_use]
+    pub fn with_policy(
+        &self,
+        scopes: impl IntoIterator<Item = (Scope, ScopeSettings)>,
+        routes: impl IntoIterator<Item = RouteSettings>,
+    ) -> Self {
+        let mut definition = Self { file_routes: 0, ..self.clone() };
+        definition.scopes.retain(|(source, ..)| !matches!(source, Source::Scope { .. }));
+        definition.routes.retain(|(source, _)| !matches!(source, Source::Route { .. }));
+        scopes.into_iter().for_each(|(name, settings)| definition.add_scope(name, settings));
+        routes.into_iter().for_each(|settings| definition.add_route(settings));
+        definition
+    }
+
     /// Adds a stored scope.
     pub fn add_stored_scope(&mut self, name: Scope, settings: ScopeSettings) {
         self.scopes.push((Source::StoredScope { name: name.clone() }, name, settings));
@@ -174,6 +191,16 @@ impl Definition {
     /// Returns `true` if it declares nothing at all.
     pub fn is_empty(&self) -> bool {
         self.providers.is_empty() && self.scopes.is_empty() && self.routes.is_empty()
+    }
+
+    /// Returns the kinds of findings that a route lists as intended.
+    pub(super) fn intended(&self, at: &Source) -> &[FindingKind] {
+        let guessed = match at {
+            Source::Route { index } => self.routes.get(*index).filter(|(source, _)| source == at),
+            _ => None,
+        };
+        let found = guessed.or_else(|| self.routes.iter().find(|(source, _)| source == at));
+        found.map(|(_, settings)| settings.intended.as_slice()).unwrap_or_default()
     }
 
     /// The scopes, each with where it was declared.

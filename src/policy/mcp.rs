@@ -4,7 +4,7 @@
 use std::{borrow::Cow, fmt};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The first revision in which servers compare these headers with the body. In requests of older ones nobody checks them.
 pub const FIRST_MCP_REVISION: &str = "2026-07-28";
@@ -123,6 +123,21 @@ fn decode(value: &[u8]) -> Result<Cow<'_, str>, McpError> {
     if plain { Ok(Cow::Borrowed(text)) } else { Err(McpError::Encoding) }
 }
 
+/// Returns the headers of a request with this method and name.
+pub(super) fn headers_for(method: &str, name: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let values = [("mcp-protocol-version", FIRST_MCP_REVISION), ("mcp-method", method), ("mcp-name", name)];
+    for (header, value) in values {
+        // Values beyond ASCII are sent in base64.
+        let encoded = format!("=?base64?{}?=", STANDARD.encode(value));
+        let plain = !value.is_empty() && value.bytes().all(|byte| matches!(byte, 0x21..=0x7e));
+        if let Ok(value) = HeaderValue::from_str(if plain { value } else { &encoded }) {
+            headers.insert(header, value);
+        }
+    }
+    headers
+}
+
 impl McpSelector {
     /// Returns `true` if a request with these facts is selected.
     pub fn matches(&self, facts: &McpFacts) -> bool {
@@ -178,7 +193,7 @@ mod tests {
     fn facts(headers: &[(&'static str, &str)]) -> Result<(String, Option<String>), McpError> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
-            map.append(*name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            map.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         let facts = McpFacts::from_headers(&map)?;
         Ok((facts.method.into(), facts.name.map(Into::into)))

@@ -24,10 +24,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod analysis;
 mod check;
 mod compare;
 mod compile;
 mod decision;
+mod decision_test;
 mod definition;
 pub mod diff;
 mod error;
@@ -43,6 +45,7 @@ mod methods;
 mod mutants;
 mod path;
 mod pattern;
+pub mod replay;
 mod requirement;
 mod route;
 mod rule;
@@ -59,8 +62,10 @@ mod tests;
 mod tree;
 
 pub use crate::reason::Reason;
+pub use analysis::Finding;
 pub use compile::{Compiled, Warning};
 pub use decision::{Decision, Denial, Refused};
+pub use decision_test::{DecisionTest, Expectation, TestRequest, TestResult};
 pub use definition::{Definition, KnownProvider, KnownUpstream, Source};
 pub use error::{PolicyError, Problem};
 pub use explain::{
@@ -78,6 +83,7 @@ pub use requirement::{ActorTest, Alternative, ClaimTest, ClaimValue};
 pub use route::{Route, RouteOptions};
 pub use rule::{CallerAt, Rule, TokenUse};
 pub use rules::{RuleError, Vocabulary};
+pub use settings::FindingKind;
 pub use supposed::SupposedCaller;
 pub use table::{DeclaredScope, Found, Policy, Resolved};
 pub use target::{RawTarget, Scheme, Target, TargetError};

@@ -7,7 +7,7 @@ mod require;
 mod shape;
 mod token_source;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use scopegate_provider::Scope;
@@ -93,6 +93,44 @@ pub struct RouteSettings {
     /// `shadow`: the route is decided, logged and counted, and the answer is as if it were not there.
     #[serde(default, skip_serializing_if = "Mode::is_enforce")]
     pub mode: Mode,
+    /// The findings of `check` about this route that are intended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub intended: Vec<FindingKind>,
+}
+
+/// The kinds of findings of the analysis, by which a route marks them as intended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// No caller can satisfy the rule.
+    NeverPermits,
+    /// Every caller that satisfies one alternative satisfies another.
+    SubsumedAlternative,
+    /// No configured provider can issue a scope.
+    ScopeNotIssued,
+    /// A route without a token inside of a tree that needs one.
+    AnonymousInside,
+    /// A wider pattern names a method that is 405 here.
+    MethodNotAllowed,
+}
+
+impl FindingKind {
+    /// Returns the name, as `intended` has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NeverPermits => "never_permits",
+            Self::SubsumedAlternative => "subsumed_alternative",
+            Self::ScopeNotIssued => "scope_not_issued",
+            Self::AnonymousInside => "anonymous_inside",
+            Self::MethodNotAllowed => "method_not_allowed",
+        }
+    }
+}
+
+impl fmt::Display for FindingKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Requests of the Model Context Protocol. A name is more specific than a method alone, which is more specific than none.
@@ -206,6 +244,7 @@ impl RouteSettings {
             accept_token: None,
             mcp: None,
             mode: Mode::Enforce,
+            intended: Vec::new(),
         }
     }
 }

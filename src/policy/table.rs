@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::Method;
-use scopegate_provider::Scope;
+use scopegate_provider::{ClaimPath, Scope};
 
 use super::{
     CallerAt, Decision, Denial, HostPath, Irregularities, McpError, McpSelector, Methods, Refused, Route,
@@ -24,6 +24,7 @@ pub struct Policy {
     depth: usize,
     reads_mcp: bool,
     shadow: Option<Arc<Policy>>,
+    tested_claims: Box<[ClaimPath]>,
 }
 
 /// A scope that the policy declares.
@@ -119,7 +120,11 @@ impl Policy {
             let all = replaced.chain(shadow.iter().cloned()).collect();
             Arc::new(Self::of_routes(all, scopes.clone()))
         });
-        Self { shadow, ..Self::of_routes(enforced, scopes) }
+        let mut policy = Self::of_routes(enforced, scopes);
+        if let Some(shadow) = &shadow {
+            policy.tested_claims = claim_paths(policy.routes.iter().chain(&shadow.routes));
+        }
+        Self { shadow, ..policy }
     }
 
     fn of_routes(mut routes: Vec<Route>, scopes: Vec<DeclaredScope>) -> Self {
@@ -140,6 +145,7 @@ impl Policy {
         let depth = routes.iter().map(|route| route.pattern.host_path.path.segments().len()).max();
         Self {
             reads_mcp: routes.iter().any(|route| route.pattern.mcp.is_some()),
+            tested_claims: claim_paths(&routes),
             routes: routes.into(),
             entries: entries.into(),
             tree,
@@ -217,13 +223,25 @@ impl Policy {
 
     /// Decides as if the routes in `mode: shadow` were enforced; `None` where none of them takes part.
     pub fn decide_in_shadow(&self, target: &Target, caller: Option<CallerAt<'_>>) -> Option<Decision<'_>> {
-        let shadow = self.shadow.as_deref()?;
-        match shadow.resolve(target) {
-            Ok(resolved) => resolved.routes().any(Route::is_shadow).then(|| resolved.decide(caller)),
-            Err(refused) => {
-                refused.route.is_some_and(Route::is_shadow).then(|| Decision::Deny(refused.clone()))
-            }
-        }
+        Some(match self.resolve_in_shadow(target)? {
+            Ok(resolved) => resolved.decide(caller),
+            Err(refused) => Decision::Deny(refused),
+        })
+    }
+
+    /// Resolves as if the routes in `mode: shadow` were enforced; `None` where none of them takes part.
+    pub fn resolve_in_shadow(&self, target: &Target) -> Option<Result<Resolved<'_>, Refused<'_>>> {
+        let resolved = self.shadow.as_deref()?.resolve(target);
+        let takes_part = match &resolved {
+            Ok(resolved) => resolved.routes().any(Route::is_shadow),
+            Err(refused) => refused.route.is_some_and(Route::is_shadow),
+        };
+        takes_part.then_some(resolved)
+    }
+
+    /// Returns the paths of the claims that rules test, those of routes in `mode: shadow` included.
+    pub fn tested_claims(&self) -> &[ClaimPath] {
+        &self.tested_claims
     }
 
     /// Every enforced route, in the order declared.
@@ -234,6 +252,32 @@ impl Policy {
     /// The policy in which the routes in `mode: shadow` are enforced; `None` if there is none.
     pub fn shadow(&self) -> Option<&Policy> {
         self.shadow.as_deref()
+    }
+
+    /// Returns the enforced routes that a route in `mode: shadow` replaces once it is enforced.
+    ///
+    /// # Errors
+    /// An enforced route of the same pattern keeps other methods: they have to be named there first.
+    pub fn replaced_by(&self, shadow: &Source) -> Result<Vec<Source>, String> {
+        let mut replaced = Vec::new();
+        let all = self.routes_by_precedence();
+        for route in all.iter().filter(|route| route.source == *shadow) {
+            let same = self.routes.iter().filter(|other| {
+                other.pattern.host_path == route.pattern.host_path && other.pattern.mcp == route.pattern.mcp
+            });
+            for other in same.filter(|other| !other.pattern.methods.and(&route.pattern.methods).is_empty()) {
+                if !other.pattern.methods.minus(&route.pattern.methods).is_empty() {
+                    return Err(format!(
+                        "`{route}` would decide some methods of `{other}` ({}): leave these methods out there first",
+                        other.source
+                    ));
+                }
+                if !replaced.contains(&other.source) {
+                    replaced.push(other.source.clone());
+                }
+            }
+        }
+        Ok(replaced)
     }
 
     /// Returns every route, the most specific first, those in `mode: shadow` behind the enforced ones of their pattern.
@@ -313,6 +357,16 @@ impl Policy {
         };
         Err(Refused { route, denial })
     }
+}
+
+/// Returns the paths of the claims that the rules of routes test.
+fn claim_paths<'r>(routes: impl IntoIterator<Item = &'r Route>) -> Box<[ClaimPath]> {
+    let rules = routes.into_iter().flat_map(|route| route.rule.alternatives());
+    let mut paths: Vec<ClaimPath> =
+        rules.flat_map(|alternative| alternative.claims.iter().map(|test| test.path.clone())).collect();
+    paths.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+    paths.dedup();
+    paths.into()
 }
 
 impl RouteEntry {

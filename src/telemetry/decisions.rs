@@ -18,7 +18,7 @@ use http::Method;
 use scopegate_provider::{ClientId, Clock, ProviderName, Scope, Subject, Timestamp};
 use tokio::sync::{broadcast, mpsc};
 
-use super::{Held, Metrics, metrics::Totals};
+use super::{DecisionOutcome, Held, Metrics, ShadowDecision, ShadowNote, metrics::Totals};
 
 /// The number of denials and outages that are remembered.
 const DENIALS: usize = 10_000;
@@ -40,17 +40,6 @@ const ATTENTION: Duration = Duration::from_mins(10);
 
 /// The number of minutes for which rates are kept.
 const MINUTES: usize = 60;
-
-/// The outcome of a decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DecisionOutcome {
-    /// The request was permitted.
-    Permitted,
-    /// The request was denied.
-    Denied,
-    /// The gate could not decide.
-    Outage,
-}
 
 /// A decision, as it is remembered.
 #[derive(Debug, Clone)]
@@ -89,12 +78,16 @@ pub struct DecisionRecord {
     pub missing: Vec<Scope>,
     /// The description of a refusal.
     pub detail: Option<Box<str>>,
-    /// The scopes and roles of a token that was refused after it was verified.
+    /// The facts of a verified token by which rules decide.
     pub held: Option<Box<Held>>,
+    /// Set if a token would have been used and the request carried none.
+    pub is_anonymous: bool,
     /// The time that the answer took, in microseconds.
     pub micros: u64,
     /// Set if a proxy asked about the request, which did not pass through the node itself.
     pub is_check: bool,
+    /// The decision of the routes in `mode: shadow`, if any takes part.
+    pub shadow: Option<ShadowNote>,
 }
 
 /// The rates of one second.
@@ -270,17 +263,6 @@ impl fmt::Debug for LiveDecisions {
     }
 }
 
-impl DecisionOutcome {
-    /// Returns the name of the outcome in JSON.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Permitted => "permitted",
-            Self::Denied => "denied",
-            Self::Outage => "outage",
-        }
-    }
-}
-
 impl Memory {
     fn remember(&mut self, record: Arc<DecisionRecord>) {
         let (ring, most) = match record.outcome {
@@ -419,6 +401,38 @@ impl DecisionRecord {
     pub(super) fn log_at_debug(&self) {
         log!(debug, self, "answered");
     }
+
+    /// Logs a request that the routes in `mode: shadow` would treat in another way.
+    pub(super) fn log_shadow(&self, decision: &ShadowDecision) {
+        let would_be = match decision.outcome {
+            DecisionOutcome::Permitted => "would be permitted",
+            DecisionOutcome::Denied | DecisionOutcome::Outage => "would be denied",
+        };
+        tracing::info!(
+            request_id = self.request_id,
+            method = %self.method,
+            host = self.host,
+            path = self.path,
+            status = self.status,
+            route = self.route.as_deref(),
+            shadow_route = decision.route.as_deref(),
+            shadow_reason = decision.reason.as_str(),
+            provider = decision.provider.as_ref().map(ProviderName::as_str),
+            client = decision.client.as_ref().map(ClientId::as_str),
+            peer = self.peer,
+            "shadow: {would_be}"
+        );
+    }
+
+    /// Returns the decision of the routes in `mode: shadow`, if it was made by now.
+    pub fn shadow_decision(&self) -> Option<Arc<ShadowDecision>> {
+        self.shadow.as_ref()?.decision()
+    }
+
+    /// Returns the decision of the routes in `mode: shadow` if it differs from the one that was enforced.
+    pub fn changed_by_shadow(&self) -> Option<Arc<ShadowDecision>> {
+        self.shadow_decision().filter(|decision| decision.differs_from(self.outcome))
+    }
 }
 
 #[cfg(test)]
@@ -447,8 +461,10 @@ mod tests {
             missing: Vec::new(),
             detail: None,
             held: None,
+            is_anonymous: false,
             micros: 1,
             is_check: false,
+            shadow: None,
         }
     }
 

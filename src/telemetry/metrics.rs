@@ -7,8 +7,10 @@ mod exposition;
 mod histogram;
 mod key_history;
 mod requests;
+mod shadow;
 mod signals;
 mod streams;
+mod table;
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ pub use self::{
     histogram::Histogram,
     key_history::{Fetch, IssuerHistory, KeyHistory, KeySeen},
     requests::{Requests, Totals},
+    shadow::{Shadow, ShadowCount},
     signals::{SignalKind, Signals},
     streams::{Holder, OpenStream, OpenStreams},
 };
@@ -30,6 +33,8 @@ pub struct Metrics {
     pub requests: Requests,
     /// The times of decisions, waiting included.
     pub decisions: Histogram,
+    /// Decisions of routes in `mode: shadow`.
+    pub shadow: Shadow,
     /// Checks of signatures.
     pub checks: Checks,
     /// The live decisions.
@@ -54,6 +59,7 @@ impl Metrics {
         self.requests.write(page);
         let help = "Time to decide about a request, what was waited for included.";
         page.family("scopegate_decision_seconds", Kind::Histogram, help).histogram(&[], &self.decisions);
+        self.shadow.write(page);
         self.checks.write(page);
         let help = "Streams that are open: answers of upstreams that have gone on for half a second.";
         page.single("scopegate_open_streams", Kind::Gauge, help, self.streams.count());

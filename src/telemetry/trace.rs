@@ -9,8 +9,8 @@ use scopegate_provider::Timestamp;
 use tracing::Instrument;
 
 use super::{
-    DecisionOutcome, DecisionRecord, Metrics, Outcome, RequestId, RequestIds, Verdict, decisions::shown_path,
-    outcome::Restored, settings::Identify,
+    DecisionOutcome, DecisionRecord, Held, Metrics, Outcome, RequestId, RequestIds, ShadowDecision, Verdict,
+    decisions::shown_path, outcome::Restored, settings::Identify,
 };
 use crate::reason::Reason;
 
@@ -147,7 +147,9 @@ impl Trace {
     fn report(&self, facts: &Facts, outcome: Option<&Outcome>, status: StatusCode) {
         self.metrics.requests.count(outcome, Verdict::of(outcome), status);
         let live = &self.metrics.live;
-        let is_remembered = outcome.is_some_and(|outcome| !outcome.passed || live.is_watched());
+        let shadow = outcome.and_then(|outcome| outcome.recording.shadow.as_ref());
+        let is_remembered =
+            outcome.is_some_and(|outcome| !outcome.passed || live.is_watched()) || shadow.is_some();
         let is_refused = outcome.map_or(is_refusal(status), |outcome| outcome.reason != Reason::Permitted);
         if !is_refused && !is_remembered && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
@@ -158,6 +160,13 @@ impl Trace {
             record.log_at_info(if has_passed { "failed" } else { "refused" });
         } else {
             record.log_at_debug();
+        }
+        if let Some(shadow) = shadow {
+            let metrics = Arc::clone(&self.metrics);
+            let names_client = self.identify != Identify::None;
+            // Without the note, which would hold itself.
+            let record = DecisionRecord { shadow: None, ..record.clone() };
+            shadow.report_with(move |decision| report_shadow(&metrics, &record, decision, names_client));
         }
         if is_remembered {
             live.record(record);
@@ -180,6 +189,7 @@ impl Trace {
         let route = outcome.and_then(|outcome| outcome.route.clone());
         let names_client = self.identify != Identify::None;
         let names_subject = self.identify == Identify::Subject;
+        let recording = outcome.map(|outcome| outcome.recording.clone()).unwrap_or_default();
         DecisionRecord {
             number: 0,
             request_id: facts.id.as_str().to_owned(),
@@ -203,7 +213,9 @@ impl Trace {
             is_check: original.is_some(),
             missing: outcome.map(|outcome| outcome.missing.to_vec()).unwrap_or_default(),
             detail: outcome.and_then(|outcome| outcome.detail.clone()),
-            held: outcome.and_then(|outcome| outcome.held.clone()),
+            held: recording.held.map(|held| named(held, names_subject)),
+            is_anonymous: recording.is_anonymous,
+            shadow: recording.shadow,
             micros: u64::try_from(facts.start.elapsed().as_micros()).unwrap_or(u64::MAX),
         }
     }
@@ -218,6 +230,24 @@ impl Facts {
             (None, None) => "unix".to_owned(),
         }
     }
+}
+
+/// Counts a decision of routes in `mode: shadow`, and logs it where it differs.
+fn report_shadow(metrics: &Metrics, record: &DecisionRecord, decision: &ShadowDecision, names_client: bool) {
+    let client = decision.client.clone().filter(|_| names_client);
+    let decision = ShadowDecision { client, ..decision.clone() };
+    metrics.shadow.count(record.outcome, &decision);
+    if decision.differs_from(record.outcome) {
+        record.log_shadow(&decision);
+    }
+}
+
+/// Returns the facts of a token, without the subject unless it may be named.
+fn named(mut held: Box<Held>, names_subject: bool) -> Box<Held> {
+    if !names_subject {
+        held.forget_subject();
+    }
+    held
 }
 
 /// Returns `true` if an endpoint that no gate guards has refused a request.

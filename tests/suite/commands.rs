@@ -406,7 +406,7 @@ fn a_test_that_expects_another_decision_fails_with_the_route() {
     let run = run(&[("scopegate.yaml", &okta()), ("tests.yaml", tests)], &["test", "tests.yaml"]);
     assert_eq!(run.code, 1, "{run:?}");
     for expected in
-        ["tests.yaml[1]: PUT /items/1", "expected permit, found insufficient_scope", "1 passed, 1 failed"]
+        ["tests.yaml:2:3: PUT /items/1", "expected permit, found insufficient_scope", "1 passed, 1 failed"]
     {
         assert!(run.stdout.contains(expected), "{expected} is not in {run:?}");
     }

@@ -35,6 +35,7 @@ mod nodes;
 mod openapi;
 mod operator_page;
 mod parity;
+mod policy_change;
 mod provider_examples;
 mod proxy;
 mod public_api;

@@ -9,7 +9,7 @@ use scopegate_oidc::{
 };
 use scopegate_provider::{
     AuthnFailure, ClientCredentials, ClientId, ConnectError, Context, Credentials, Freshness, Issuer,
-    Outline, Principal, Provider, Secret, Span, TokenRequests,
+    Outline, Principal, Provider, Scope, Secret, Span, TokenRequests,
 };
 use serde::{Deserialize, Deserializer, de};
 
@@ -155,6 +155,17 @@ fn preset_for(
     })
 }
 
+impl Dev {
+    /// Returns the scopes of all clients. They are not known where tokens carry scopes in other claims, or in other names.
+    fn issued_scopes(&self) -> Option<Vec<Scope>> {
+        let clients = &self.issuer.clients;
+        let is_plain = self.common.scope_claims.is_none()
+            && self.common.map_scopes.is_empty()
+            && clients.iter().all(|client| client.claims.is_empty());
+        is_plain.then(|| clients.iter().flat_map(|client| client.scopes.iter().cloned()).collect())
+    }
+}
+
 impl<'de> Deserialize<'de> for Dev {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::parse(Preset::deserialize(deserializer)?).map_err(de::Error::custom)
@@ -184,6 +195,7 @@ impl scopegate_provider::Settings for Dev {
             outline.audiences = tenant.audiences.into();
         }
         outline.introspects = introspects(self.issuer.emulate);
+        outline.scopes = self.issued_scopes();
         outline.opaque_tokens = self.common.opaque_tokens.is_some();
         outline.token_requests = TokenRequests::CallersClient;
         outline

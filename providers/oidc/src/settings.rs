@@ -231,6 +231,8 @@ impl Settings {
         outline.issuers = self.issuers();
         outline.audiences = self.audiences().to_vec();
         outline.introspects = self.introspects();
+        let carries_none = self.common.scope_claims.as_ref().is_some_and(Vec::is_empty);
+        outline.scopes = carries_none.then(Vec::new);
         outline.opaque_tokens = self.takes_opaque_tokens();
         outline.token_requests = match &self.client {
             Some(client) if client.can_request_tokens() => TokenRequests::ConfiguredClient,

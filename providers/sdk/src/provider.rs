@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Audience, AuthnFailure, Clock, Credentials, Freshness, HttpClient, Issuer, NameError, Offload, Principal,
-    ProviderName, Signals, VerifyProof,
+    ProviderName, Scope, Signals, VerifyProof,
     capability::{Health, KeyControl, RequestToken, RevokeToken, SignIn},
 };
 
@@ -146,6 +146,8 @@ pub struct Outline {
     pub audiences: Vec<Audience>,
     /// `true` if the provider can be asked about a token at any time (`fresh: true`).
     pub introspects: bool,
+    /// The scopes that its tokens can carry, if the settings say so.
+    pub scopes: Option<Vec<Scope>>,
     /// `true` if it takes opaque tokens.
     pub opaque_tokens: bool,
     /// The support for token requests, and the client that they use.

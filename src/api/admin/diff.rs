@@ -1,18 +1,21 @@
 //! `/admin/diff`: the difference that a change of the stored policy would make, before it is saved.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use poem_openapi::{Object, OpenApi, payload::Json};
-use scopegate_provider::{ClientId, ProviderName, Scope, Span};
+use scopegate_provider::{ProviderName, Scope, Span};
 use serde_json::{Value, json};
 
-use super::{Admin, bodies::set, edit::Proposal, rfc3339, unprocessable};
+use super::{Admin, bodies::set, edit::Proposal, recorded::recorded, rfc3339, unprocessable};
 use crate::{
-    policy::{CallerAt, Decision, Policy, RawTarget, Scheme, SupposedCaller, Target, diff::compare},
+    gate::{
+        definitions::{PolicyText, parse_policy},
+        effective_policy,
+    },
+    policy::{Policy, diff::compare, replay::RecordedDecision},
     problem::Problem,
     reason::Reason,
     store::{Edit, Expected, RecordId},
-    telemetry::{DecisionOutcome, DecisionRecord},
 };
 
 /// The longest time over which decisions are replayed.
@@ -22,7 +25,7 @@ const REPLAY: Duration = Duration::from_hours(24);
 #[derive(Clone, Debug)]
 pub struct DiffApi(pub(super) Admin);
 
-/// A change of the stored policy: exactly one of `create`, `replace`, `delete` and `scope`.
+/// A change of the policy: exactly one of `create`, `replace`, `delete`, `scope` and `policy`.
 #[derive(Object)]
 #[oai(deny_unknown_fields)]
 struct Proposed {
@@ -34,6 +37,8 @@ struct Proposed {
     delete: Option<String>,
     /// A scope to create or replace.
     scope: Option<PutScope>,
+    /// The scopes and routes, as YAML, that replace those of the configuration file: `scopes: {…}` and `routes: […]`.
+    policy: Option<String>,
     /// The time whose remembered decisions are made again, such as `1h`.
     replay: Option<String>,
 }
@@ -69,12 +74,11 @@ impl DiffApi {
     #[oai(path = "/admin/diff", method = "post", operation_id = "diff")]
     async fn diff(&self, Json(question): Json<Proposed>) -> poem::Result<Json<Value>> {
         let replay = question.replay.as_deref().map(parse_replay).transpose()?;
-        let edit = edit(question)?;
+        let question = Question::try_from(question)?;
         let generation = self.0.node.status().generation;
-        let proposal = match self.0.propose(&edit) {
+        let proposal = match self.propose(question) {
             Ok(proposal) => proposal,
-            Err(error) => {
-                let problem = self.0.problem(error);
+            Err(problem) => {
                 let change = self.0.store.policy().change;
                 return Ok(Json(json!({
                     "base": { "generation": generation, "change": change },
@@ -103,124 +107,51 @@ impl DiffApi {
     }
 }
 
-/// Requests of one client whose decision changes.
-struct Changed {
-    count: u64,
-    request_id: String,
-}
-
-type ByCaller = BTreeMap<(Option<ProviderName>, Option<ClientId>), Changed>;
-
 impl DiffApi {
-    /// Makes the remembered decisions of the last time again. A request whose caller is not remembered well enough, and
-    /// whose rule changes, makes the replay incomplete.
+    /// Returns the policies before and after a change that could be made.
+    fn propose(&self, question: Question) -> Result<Proposal, Problem> {
+        match question {
+            Question::Edit(edit) => self.0.propose(&edit).map_err(|error| self.0.problem(error)),
+            Question::Policy(text) => self.propose_policy(&text),
+        }
+    }
+
+    /// Returns the policies before and after the file's scopes and routes are replaced by others.
+    fn propose_policy(&self, text: &str) -> Result<Proposal, Problem> {
+        let PolicyText { scopes, routes } =
+            parse_policy(text).map_err(|error| unprocessable(Reason::InvalidPolicy, error.to_string()))?;
+        let file = self.0.node.definition();
+        let stored = self.0.store.policy();
+        let proposed = file.with_policy(scopes, routes);
+        Policy::compile(&proposed).map_err(|errors| {
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            unprocessable(Reason::InvalidPolicy, errors.join("; "))
+        })?;
+        Ok(Proposal {
+            old: effective_policy(&file, &stored).policy,
+            new: effective_policy(&proposed, &stored).policy,
+            change: stored.change,
+        })
+    }
+
+    /// Makes the remembered decisions of the last time again.
     fn replay(&self, old: &Policy, new: &Policy, time: Duration) -> Value {
         let now = self.0.now();
         let status = self.0.node.status();
-        let recent = status.metrics.live.recent();
         let start = now - time;
-        let mut denied = ByCaller::new();
-        let mut permitted = ByCaller::new();
-        let mut unchanged = 0_u64;
+        let recent = status.metrics.live.recent();
+        let records: Vec<RecordedDecision> = recent
+            .iter()
+            .filter(|record| record.at >= start)
+            .map(|record| recorded(record, &self.0))
+            .collect();
+        let replayed = new.replay(&records, Some(old), now);
         // Permits are remembered only while someone watches, so that an hour is rarely complete.
-        let mut complete =
-            status.since.is_some_and(|since| since <= start) && status.metrics.live.missed() == 0;
-        for record in recent.iter().filter(|record| record.at >= start) {
-            let changed = match decide_again(record, old, new, now) {
-                Again::Same => {
-                    unchanged += 1;
-                    continue;
-                }
-                Again::Unknown => {
-                    complete = false;
-                    continue;
-                }
-                Again::Denied => &mut denied,
-                Again::Permitted => &mut permitted,
-            };
-            let key = (record.provider.clone(), record.client.clone());
-            let entry = changed
-                .entry(key)
-                .or_insert_with(|| Changed { count: 0, request_id: record.request_id.clone() });
-            entry.count += 1;
-        }
-        json!({
-            "from": rfc3339(start),
-            "complete": complete,
-            "denied_now": by_caller(denied),
-            "permitted_now": by_caller(permitted),
-            "unchanged": unchanged,
-        })
-    }
-}
-
-fn by_caller(changed: ByCaller) -> Vec<Value> {
-    let mut entries: Vec<_> = changed.into_iter().collect();
-    entries.sort_by_key(|(_, changed)| std::cmp::Reverse(changed.count));
-    let rows = entries.into_iter().map(|((provider, client), changed)| {
-        json!({ "provider": provider, "client": client, "count": changed.count, "request_id": changed.request_id })
-    });
-    rows.collect()
-}
-
-/// The result of a decision that is made again.
-enum Again {
-    Same,
-    Denied,
-    Permitted,
-    /// The record does not say enough about the caller.
-    Unknown,
-}
-
-fn decide_again(
-    record: &DecisionRecord,
-    old: &Policy,
-    new: &Policy,
-    now: scopegate_provider::Timestamp,
-) -> Again {
-    let target = Target::parse(RawTarget {
-        method: &record.method,
-        scheme: Scheme::Https,
-        authority: None,
-        hosts: [record.host.as_str()],
-        path_and_query: record.path.as_bytes(),
-    });
-    let Ok(target) = target else { return Again::Same };
-    let sides =
-        [old, new].map(|policy| policy.resolve(&target).ok().map(|resolved| resolved.route().rule().clone()));
-    let [before, after] = sides;
-    if before == after {
-        return Again::Same;
-    }
-    let was_permitted = record.outcome == DecisionOutcome::Permitted;
-    if was_permitted
-        && let (Some(before), Some(after)) = (&before, &after)
-        && before.asks_at_least(after)
-    {
-        return Again::Same;
-    }
-    let caller = match (&record.held, &record.provider) {
-        (None, None) => None,
-        (Some(held), Some(provider)) => {
-            let supposed = SupposedCaller {
-                provider: Some(provider.clone()),
-                client: record.client.clone(),
-                scopes: held.scopes.iter().cloned().collect(),
-                roles: held.roles.clone(),
-                ..SupposedCaller::default()
-            };
-            match supposed.principal(now) {
-                Ok(principal) => Some(principal),
-                Err(_) => return Again::Unknown,
-            }
-        }
-        _ => return Again::Unknown,
-    };
-    let decision = new.decide(&target, caller.as_ref().map(|principal| CallerAt::new(principal, now)));
-    match (was_permitted, matches!(decision, Decision::Permit { .. })) {
-        (true, false) => Again::Denied,
-        (false, true) => Again::Permitted,
-        (true, true) | (false, false) => Again::Same,
+        let is_whole = status.since.is_some_and(|since| since <= start) && status.metrics.live.missed() == 0;
+        let mut answer = json!(replayed);
+        set(&mut answer, "from", json!(rfc3339(start)));
+        set(&mut answer, "complete", json!(is_whole && replayed.unknown == 0));
+        answer
     }
 }
 
@@ -233,31 +164,39 @@ fn parse_replay(text: &str) -> Result<Duration, Problem> {
     })
 }
 
-/// Returns the edit that the question is about.
-fn edit(question: Proposed) -> Result<Edit, Problem> {
-    match question {
-        Proposed { create: Some(definition), replace: None, delete: None, scope: None, .. } => {
-            Ok(Edit::CreateRoute { definition })
-        }
-        Proposed {
-            create: None,
-            replace: Some(ReplaceRoute { id, definition }),
-            delete: None,
-            scope: None,
-            ..
-        } => Ok(Edit::ReplaceRoute { id: RecordId::from_text(&id), definition, expected: Expected::Any }),
-        Proposed { create: None, replace: None, delete: Some(id), scope: None, .. } => {
-            Ok(Edit::DeleteRoute { id: RecordId::from_text(&id), expected: Expected::Any })
-        }
-        Proposed { create: None, replace: None, delete: None, scope: Some(scope), .. } => {
-            let name = Scope::parse(&scope.name)
-                .map_err(|error| unprocessable(Reason::InvalidScope, error.to_string()))?;
-            let PutScope { description, routes, .. } = scope;
-            Ok(Edit::PutScope { name, description, routes, expected: Expected::Any })
-        }
-        _ => {
-            let description = "expected exactly one of `create`, `replace`, `delete` and `scope`";
-            Err(unprocessable(Reason::InvalidQuestion, description))
-        }
+/// The change that the question is about.
+enum Question {
+    /// An edit of the stored policy.
+    Edit(Edit),
+    /// Other scopes and routes in place of the file's.
+    Policy(String),
+}
+
+impl TryFrom<Proposed> for Question {
+    type Error = Problem;
+
+    fn try_from(proposed: Proposed) -> Result<Self, Problem> {
+        let Proposed { create, replace, delete, scope, policy, replay: _ } = proposed;
+        Ok(match (create, replace, delete, scope, policy) {
+            (Some(definition), None, None, None, None) => Self::Edit(Edit::CreateRoute { definition }),
+            (None, Some(ReplaceRoute { id, definition }), None, None, None) => {
+                let id = RecordId::from_text(&id);
+                Self::Edit(Edit::ReplaceRoute { id, definition, expected: Expected::Any })
+            }
+            (None, None, Some(id), None, None) => {
+                Self::Edit(Edit::DeleteRoute { id: RecordId::from_text(&id), expected: Expected::Any })
+            }
+            (None, None, None, Some(PutScope { name, description, routes }), None) => {
+                let name = Scope::parse(&name)
+                    .map_err(|error| unprocessable(Reason::InvalidScope, error.to_string()))?;
+                Self::Edit(Edit::PutScope { name, description, routes, expected: Expected::Any })
+            }
+            (None, None, None, None, Some(text)) => Self::Policy(text),
+            _ => {
+                let description =
+                    "expected exactly one of `create`, `replace`, `delete`, `scope` and `policy`";
+                return Err(unprocessable(Reason::InvalidQuestion, description));
+            }
+        })
     }
 }

@@ -18,8 +18,11 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::{
     Admin, NodeStatus,
+    bodies::set,
     guard::{AdminGuard, Rights},
-    moment, overview, rfc3339, unprocessable,
+    moment, overview,
+    recorded::recorded,
+    rfc3339, unprocessable,
 };
 use crate::{
     gate::Caller,
@@ -27,7 +30,7 @@ use crate::{
     problem::Problem,
     reason::Reason,
     store::Actor,
-    telemetry::{DecisionOutcome, DecisionRecord},
+    telemetry::{DecisionOutcome, DecisionRecord, ShadowDecision},
 };
 
 /// The number of listeners that a node serves at once.
@@ -82,6 +85,41 @@ impl Endpoint for Session {
     }
 }
 
+/// `GET /admin/shadow`: the decisions of routes in `mode: shadow` beside those that were enforced, by route and client,
+/// since the node started to count.
+#[derive(Debug, Clone)]
+pub struct Shadow(pub Admin);
+
+impl Endpoint for Shadow {
+    type Output = Response;
+
+    async fn call(&self, _: Request) -> Result<Response> {
+        let status = self.0.node.status();
+        let state = self.0.gate.current();
+        let places = Places::new(&self.0, state.policy());
+        let counts = status.metrics.shadow.counts();
+        let items = counts.iter().map(|count| {
+            json!({
+                "route": count.route.as_ref().map_or(Value::Null, |label| places.of_label(label, None)),
+                "enforced": count.enforced.as_str(),
+                "shadow": count.shadow.as_str(),
+                "changes": count.changes(),
+                "reason": count.reason,
+                "provider": count.provider,
+                "client": count.client,
+                "count": count.count,
+                "first": rfc3339(count.first),
+                "last": rfc3339(count.last),
+            })
+        });
+        Ok(fresh(json!({
+            "since": status.since.map(rfc3339),
+            "items": items.collect::<Vec<_>>(),
+            "others": status.metrics.shadow.others(),
+        })))
+    }
+}
+
 /// `GET /admin/decisions`: the remembered decisions, their groups, or a feed of new ones.
 #[derive(Debug, Clone)]
 pub struct Decisions {
@@ -106,7 +144,10 @@ impl Decisions {
         }
         let items: Vec<_> = found.by_ref().take(query.limit).collect();
         let next = found.next().and(items.last()).map(|last| last.number);
-        let items: Vec<_> = items.into_iter().map(|record| decision(record, status, &places)).collect();
+        let items: Vec<_> = items
+            .into_iter()
+            .map(|record| with_facts(decision(record, status, &places), record, &self.admin))
+            .collect();
         match next {
             Some(next) => json!({ "items": items, "next": next }),
             None => json!({ "items": items }),
@@ -217,8 +258,7 @@ impl Query {
     fn selects(&self, record: &DecisionRecord, status: &NodeStatus, places: &Places) -> bool {
         let in_time =
             self.from.is_none_or(|from| record.at >= from) && self.to.is_none_or(|to| record.at < to);
-        let named =
-            self.outcomes.is_empty() || self.outcomes.iter().any(|name| name == record.outcome.as_str());
+        let named = self.outcomes.is_empty() || self.outcomes.iter().any(|name| has_outcome(record, name));
         let matches = self.fields.iter().all(|(name, wanted)| matches_field(record, name, wanted, places));
         in_time
             && named
@@ -226,6 +266,17 @@ impl Query {
             && self.after.is_none_or(|after| record.number < after)
             && !is_own(record, status)
     }
+}
+
+/// Returns `true` if a decision has the outcome of this name. `shadow` is that of every permitted request that the routes
+/// in `mode: shadow` would deny.
+fn has_outcome(record: &DecisionRecord, name: &str) -> bool {
+    record.outcome.as_str() == name || name == "shadow" && shadow_denial(record).is_some()
+}
+
+/// Returns the decision of the routes in `mode: shadow` that would deny a permitted request.
+fn shadow_denial(record: &DecisionRecord) -> Option<Arc<ShadowDecision>> {
+    record.changed_by_shadow().filter(|_| record.outcome == DecisionOutcome::Permitted)
 }
 
 fn matches_field(record: &DecisionRecord, name: &str, wanted: &str, places: &Places) -> bool {
@@ -267,7 +318,7 @@ struct Places(HashMap<Arc<str>, (String, Option<String>)>);
 
 impl Places {
     fn new(admin: &Admin, policy: &Policy) -> Self {
-        let routes = policy.routes().iter().map(|route| {
+        let routes = policy.routes_by_precedence().into_iter().map(|route| {
             (route.label().clone(), (super::routes::id(route.source()), admin.node.place(route.source())))
         });
         Self(routes.collect())
@@ -275,12 +326,18 @@ impl Places {
 
     /// Returns the route that decided. The place is that of today, or of then for a route that is not there any more.
     fn json(&self, record: &DecisionRecord) -> Value {
-        let Some(label) = &record.route else { return Value::Null };
+        match &record.route {
+            Some(label) => self.of_label(label, record.rule.as_deref()),
+            None => Value::Null,
+        }
+    }
+
+    fn of_label(&self, label: &Arc<str>, then: Option<&str>) -> Value {
         let found = self.0.get(label);
         json!({
             "id": found.map(|(id, _)| id),
             "match": **label,
-            "place": found.and_then(|(_, place)| place.as_deref()).or(record.rule.as_deref()),
+            "place": found.and_then(|(_, place)| place.as_deref()).or(then),
         })
     }
 }
@@ -301,10 +358,23 @@ fn decision(record: &DecisionRecord, status: &NodeStatus, places: &Places) -> Va
         "client": record.client,
         "subject": record.subject,
         "missing": { "scopes": record.missing },
-        "shadow": null,
+        "shadow": record.shadow_decision().map(|shadow| json!({
+            "outcome": shadow.outcome.as_str(), "reason": shadow.reason, "route": shadow.route.as_deref(),
+        })),
         "micros": record.micros,
         "front": if record.is_check { "forward_auth" } else { "proxy" },
     })
+}
+
+/// Adds the facts by which the decision can be made again.
+fn with_facts(mut decision: Value, record: &DecisionRecord, admin: &Admin) -> Value {
+    let recorded = recorded(record, admin);
+    set(&mut decision, "token", json!(recorded.token));
+    set(&mut decision, "caller", json!(recorded.caller));
+    set(&mut decision, "tested", json!(recorded.tested));
+    set(&mut decision, "client_withheld", json!(recorded.client_withheld));
+    set(&mut decision, "own", json!(recorded.own));
+    decision
 }
 
 /// Decisions that have outcome, route, reason, provider and client in common.
@@ -329,7 +399,8 @@ fn groups<'r>(
 ) -> Vec<Value> {
     let mut groups: HashMap<_, Group<'r>> = HashMap::new();
     for record in records {
-        let key = (record.outcome, &record.route, &record.reason, &record.provider, &record.client);
+        let shadow = shadow_denial(record).map(|shadow| (shadow.reason, shadow.route.clone()));
+        let key = (record.outcome, &record.route, &record.reason, &record.provider, &record.client, shadow);
         let group = groups.entry(key).or_insert_with(|| Group {
             first: record,
             oldest: record.at,
@@ -355,6 +426,8 @@ fn groups<'r>(
 
 fn group_json(group: &Group<'_>, status: &NodeStatus, places: &Places) -> Value {
     let newest = group.first;
+    let shadow = shadow_denial(newest);
+    let shadow_route = shadow.as_ref().and_then(|shadow| shadow.route.as_ref());
     let examples = group.examples.iter().map(|record| {
         json!({
             "request_id": record.request_id,
@@ -365,9 +438,9 @@ fn group_json(group: &Group<'_>, status: &NodeStatus, places: &Places) -> Value 
         })
     });
     json!({
-        "outcome": newest.outcome.as_str(),
-        "reason": newest.reason,
-        "route": places.json(newest),
+        "outcome": if shadow.is_some() { "shadow" } else { newest.outcome.as_str() },
+        "reason": shadow.as_ref().map_or(newest.reason.as_str(), |shadow| shadow.reason.as_str()),
+        "route": shadow_route.map_or_else(|| places.json(newest), |label| places.of_label(label, None)),
         "provider": newest.provider,
         "client": newest.client,
         "missing": { "scopes": newest.missing },

@@ -10,6 +10,7 @@ mod guard;
 mod live;
 mod overview;
 mod providers;
+mod recorded;
 mod revocations;
 mod routes;
 mod scopes;
@@ -27,7 +28,7 @@ pub use self::{
     edit::{EditError, edit_store},
     explain::ExplainApi,
     guard::{AdminGuard, AdminGuardEndpoint, Rights},
-    live::{Decisions, Overview, Session},
+    live::{Decisions, Overview, Session, Shadow},
     providers::ProvidersApi,
     revocations::RevocationsApi,
     routes::RoutesApi,

@@ -23,7 +23,8 @@ fn policy(routes: Value) -> Policy {
     for route in serde_json::from_value::<Vec<Value>>(routes).unwrap() {
         definition.add_route(serde_json::from_value(route).unwrap());
     }
-    let known = |text| KnownProvider { name: name(text), audiences: Vec::new(), introspects: false };
+    let known =
+        |text| KnownProvider { name: name(text), audiences: Vec::new(), introspects: false, scopes: None };
     definition.providers = ["one", "two"].map(known).into();
     Policy::compile(&definition).unwrap().policy
 }

@@ -163,6 +163,7 @@ fn definition(sections: &Sections) -> Definition {
             name: provider.name().clone(),
             audiences: outline.audiences.clone(),
             introspects: outline.introspects,
+            scopes: outline.scopes.clone(),
         });
     }
     // A provider with an error is known all the same, so that rules may name it.
@@ -171,6 +172,7 @@ fn definition(sections: &Sections) -> Definition {
             name: name.clone(),
             audiences: Vec::new(),
             introspects: true,
+            scopes: None,
         });
     }
     definition.upstreams =

@@ -9,9 +9,12 @@ use serde::{Deserialize, de::IgnoredAny};
 use crate::config::values::{BasePath, PublicUrl};
 use crate::{
     gate::{TrustedProxies, mint::MintSettings},
-    policy::settings::{
-        CorsSettings, DocumentSettings, Forward, IdentitySettings, RequireSettings, RouteSettings,
-        ScopeSettings, TokenSource,
+    policy::{
+        DecisionTest,
+        settings::{
+            CorsSettings, DocumentSettings, Forward, IdentitySettings, RequireSettings, RouteSettings,
+            ScopeSettings, TokenSource,
+        },
     },
     server::{Limits, Listen, ListenerSettings},
     store::StoreSettings,
@@ -21,7 +24,7 @@ use crate::{
 
 pub use crate::server::TlsSettings;
 
-/// Everything but `providers`, `scopes`, `routes` and `upstreams`, which are read one entry at a time.
+/// Everything but `providers`, `scopes`, `routes`, `tests` and `upstreams`, which are read one entry at a time.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(in crate::config) struct SectionSettings {
@@ -49,6 +52,9 @@ pub(in crate::config) struct SectionSettings {
     /// The routes: a pattern of targets, and what it requires.
     #[schemars(with = "Vec<RouteSettings>")]
     routes: Option<IgnoredAny>,
+    /// Tests of decisions, which `scopegate test` runs.
+    #[schemars(with = "Vec<DecisionTest>")]
+    tests: Option<IgnoredAny>,
     /// The servers that requests are proxied to: a name, and its URL.
     #[schemars(with = "BTreeMap<String, UpstreamSettings>")]
     upstreams: Option<IgnoredAny>,

@@ -40,10 +40,11 @@ fn what_the_reference_says_is_the_default() {
 }
 
 /// What is empty unless said, and what stands there when the examples do.
-const FILLED: [(&str, &str); 10] = [
+const FILLED: [(&str, &str); 11] = [
     ("providers: {}", "providers:"),
     ("scopes: {}", "scopes:"),
     ("routes: []", "routes:"),
+    ("tests: []", "tests:"),
     ("accept_token: []", "accept_token:"),
     ("policy_from: []", "policy_from:"),
     ("upstreams: {}", "upstreams:"),

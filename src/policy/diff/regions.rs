@@ -6,8 +6,7 @@ use std::{
 };
 
 use ahash::{AHashMap, AHashSet};
-use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, Method};
 use scopegate_provider::{ProviderName, Scope};
 use serde_json::{Value, json};
 
@@ -19,8 +18,8 @@ use super::{
     report::{Change, Difference, Differences, ExampleRequest, Verdict},
 };
 use crate::policy::{
-    Alternative, Denial, FIRST_MCP_REVISION, HostPath, Irregularity, McpSelector, Methods, PathPattern,
-    Policy, RawTarget, Route, RouteOptions, Rule, Scheme, Target, hierarchy::Hierarchy, methods::registered,
+    Alternative, Denial, HostPath, Irregularity, McpSelector, Methods, PathPattern, Policy, RawTarget, Route,
+    RouteOptions, Rule, Scheme, Target, hierarchy::Hierarchy, mcp::headers_for, methods::registered,
 };
 
 /// The most patterns that are listed as exceptions of an entry.
@@ -341,7 +340,7 @@ impl<'p> Comparison<'p> {
         pairs.push((other, other));
         pairs.dedup();
         let named = pairs.into_iter().map(|(method, name)| McpClass {
-            headers: Some(mcp_headers(method, name)),
+            headers: Some(headers_for(method, name)),
             label: Some(if name == other { method.to_owned() } else { format!("{method} {name}") }),
         });
         // Requests without these headers are refused where selectors decide.
@@ -463,18 +462,4 @@ fn pattern_text(methods: &[Method], region: &HostPath) -> String {
     let missing: Vec<Method> = open.filter(|method| others.contains(method)).collect();
     let set = if missing.len() < methods.len() { Methods::all().without(&missing) } else { named };
     if set == Methods::all() { region.to_string() } else { format!("{set} {region}") }
-}
-
-fn mcp_headers(method: &str, name: &str) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    let values = [("mcp-protocol-version", FIRST_MCP_REVISION), ("mcp-method", method), ("mcp-name", name)];
-    for (header, value) in values {
-        // Values beyond ASCII are sent in base64.
-        let encoded = format!("=?base64?{}?=", STANDARD.encode(value));
-        let plain = !value.is_empty() && value.bytes().all(|byte| matches!(byte, 0x21..=0x7e));
-        if let Ok(value) = HeaderValue::from_str(if plain { value } else { &encoded }) {
-            headers.insert(header, value);
-        }
-    }
-    headers
 }

@@ -182,6 +182,7 @@ fn invariant_16_a_rule_for_administrators_names_its_providers_where_there_are_se
         name: ProviderName::parse(name).unwrap(),
         audiences: Vec::new(),
         introspects: false,
+        scopes: None,
     };
     let scope = Scope::parse("admin").unwrap();
     let require = |yaml: &str| serde_saphyr::from_str(yaml).unwrap();

@@ -44,6 +44,7 @@ impl Sections {
                 .or_else(|_| serde_json::from_value(json!([settings["audience"]])))
                 .unwrap_or_default(),
             introspects: settings["introspects"].as_bool().unwrap_or_default(),
+            scopes: None,
         };
         let providers = self.providers.into_iter().map(known).collect();
         let mut definition =

@@ -1,33 +1,24 @@
 //! Answers by route, decision, reason, provider and class of status. What is told apart is bounded: by the routes, reasons
 //! and providers that there are, and by the room for them.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    hash::Hash,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::HashMap, fmt, hash::Hash, sync::Arc};
 
 use http::StatusCode;
 use scopegate_provider::ProviderName;
 
-use super::{Counter, Exposition, Kind};
+use super::{Counter, Exposition, Kind, table::Table};
 use crate::telemetry::{Outcome, Verdict};
 
 /// The number of kinds of answers that are counted apart.
 const ROOM: usize = 4096;
-
-/// The number of places that are tried for a kind.
-const PROBES: usize = 32;
 
 const CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Counts answers in a table that is only ever added to, so that nobody waits. What finds no room any more is counted by
 /// its class of status alone.
 pub struct Requests {
-    places: Box<[OnceLock<Series>]>,
+    table: Table<Series>,
     others: [Counter; CLASSES.len()],
-    hasher: ahash::RandomState,
 }
 
 #[derive(Debug)]
@@ -86,23 +77,19 @@ struct Key<'o> {
 
 impl Requests {
     fn with_room(places: usize) -> Self {
-        Self {
-            places: (0..places).map(|_| OnceLock::new()).collect(),
-            others: Default::default(),
-            hasher: ahash::RandomState::new(),
-        }
+        Self { table: Table::with_room(places), others: Default::default() }
     }
 
     /// Counts an answer, and what a gate said of it if it came to one.
     pub fn count(&self, outcome: Option<&Outcome>, verdict: Verdict, status: StatusCode) {
         let key = Key::of(outcome, verdict, status);
-        let hash = self.hasher.hash_one(key);
-        let mut near = self.near(hash);
-        let found = near.find_map(|place| {
-            let series = place.get_or_init(|| Series::new(hash, key, outcome));
-            (series.hash == hash && series.key() == key).then_some(&series.count)
-        });
-        if let Some(counter) = found.or_else(|| self.others.get(key.class)) {
+        let hash = self.table.hash(key);
+        let found = self.table.find_or_add(
+            hash,
+            |series| series.hash == hash && series.key() == key,
+            || Series::new(hash, key, outcome),
+        );
+        if let Some(counter) = found.map(|series| &series.count).or_else(|| self.others.get(key.class)) {
             counter.increment();
         }
     }
@@ -110,14 +97,14 @@ impl Requests {
     /// Returns the numbers of requests so far.
     pub fn totals(&self) -> Totals {
         let mut totals = Totals::default();
-        self.places.iter().filter_map(OnceLock::get).for_each(|series| totals.add(series));
+        self.table.entries().for_each(|series| totals.add(series));
         totals
     }
 
     /// Returns the numbers of requests so far by route.
     pub fn totals_by_route(&self) -> Vec<(Arc<str>, Totals)> {
         let mut routes: HashMap<Arc<str>, Totals> = HashMap::new();
-        for series in self.places.iter().filter_map(OnceLock::get) {
+        for series in self.table.entries() {
             if let Some(route) = &series.route {
                 routes.entry(route.clone()).or_default().add(series);
             }
@@ -128,7 +115,7 @@ impl Requests {
     /// Returns the numbers of requests so far by provider.
     pub fn totals_by_provider(&self) -> HashMap<ProviderName, Totals> {
         let mut providers: HashMap<ProviderName, Totals> = HashMap::new();
-        for series in self.places.iter().filter_map(OnceLock::get) {
+        for series in self.table.entries() {
             if let Some(provider) = &series.provider {
                 providers.entry(provider.clone()).or_default().add(series);
             }
@@ -140,7 +127,7 @@ impl Requests {
     pub fn write(&self, page: &mut Exposition) {
         let help = "Answers, by the pattern of the route that decided, what was decided and why.";
         let mut family = page.family("scopegate_requests_total", Kind::Counter, help);
-        for series in self.places.iter().filter_map(OnceLock::get) {
+        for series in self.table.entries() {
             let key = series.key();
             let labels = [
                 ("route", key.route.unwrap_or_default()),
@@ -158,12 +145,6 @@ impl Requests {
                 [route, decision, ("reason", "others"), ("provider", "others"), ("status", class(index))];
             family.sample(&labels, counter.count());
         }
-    }
-
-    /// Returns the places that a kind may have.
-    fn near(&self, hash: u64) -> impl Iterator<Item = &OnceLock<Series>> {
-        let start = usize::try_from(hash).unwrap_or_default() % self.places.len().max(1);
-        self.places.iter().cycle().skip(start).take(PROBES.min(self.places.len()))
     }
 }
 
@@ -217,14 +198,14 @@ fn class(index: usize) -> &'static str {
 
 impl fmt::Debug for Requests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kinds = self.places.iter().filter_map(OnceLock::get).count();
+        let kinds = self.table.entries().count();
         f.debug_struct("Requests").field("kinds", &kinds).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::table::PROBES, *};
     use crate::reason::Reason;
 
     fn outcome(route: &str, reason: &'static str) -> Outcome {
@@ -238,9 +219,9 @@ mod tests {
             subject: None,
             passed,
             missing: Box::default(),
-            held: None,
             detail: None,
             original: None,
+            recording: crate::telemetry::Recording::default(),
         }
     }
 

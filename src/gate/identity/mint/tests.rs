@@ -40,6 +40,7 @@ fn permit(upstream: Option<&str>, at: Timestamp) -> Permit {
         target: None,
         authenticated: Some(AuthenticatedAt::uncached(at)),
         subprotocols: Subprotocols::Untouched,
+        recording: crate::telemetry::Recording::default(),
     }
 }
 

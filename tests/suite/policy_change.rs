@@ -1,0 +1,379 @@
+//! Changes of a policy: tests, difference, shadow, replay and analysis, and that what they announce is what happens.
+
+use serde_json::{Value, json};
+
+use crate::{
+    admin::{Site, config, site_of},
+    support::{eventually, run},
+};
+
+const OKTA: &str =
+    "providers: { okta: { issuer: https://acme.okta.com/oauth2/default, audience: api://default } }\n";
+
+/// The routes of the site, and others in `mode: shadow` beside them.
+fn shadowed() -> String {
+    declared().replace(
+        "routes:\n",
+        r#"routes:
+  - { match: GET /open, allow: anonymous }
+  - { match: GET /open, require: items, mode: shadow }
+  - { match: GET /items/**, require: "items:write", mode: shadow }
+  - { match: GET /new/**, require: reports, mode: shadow, cors: { origins: ["https://app.example"] } }
+  - { match: GET /api/private, allow: anonymous, mode: shadow }
+"#,
+    )
+}
+
+/// The configuration of the site, which declares a scope more.
+fn declared() -> String {
+    config("memory:").replace("scopes:\n", "scopes:\n  reports: Read reports\n")
+}
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
+}
+
+/// Issue 16: the tests of each of the five situations pass, and notice every flaw.
+#[test]
+fn the_tests_of_each_situation_notice_every_flaw() {
+    let situations = include_str!("../data/situations.yaml").split("\n---\n");
+    let tests = include_str!("../data/situation_tests.yaml").split("\n---\n");
+    for (number, (situation, tests)) in situations.zip(tests).enumerate() {
+        let situation = situation
+            .replace("/run/secrets/okta", "okta")
+            .replace("{ env: DATABASE_URL }", "{ file: database }");
+        let files = [
+            ("scopegate.yaml", situation.as_str()),
+            ("okta", "s3cret"),
+            ("database", "postgres://u@h/d"),
+            ("tests.yaml", tests),
+        ];
+        let run = run(&files, &["test", "tests.yaml", "--coverage"]);
+        assert_eq!(run.code, 0, "situation {}: {run:?}", number + 1);
+        assert!(run.stdout.contains("coverage 100 %"), "situation {}: {run:?}", number + 1);
+    }
+}
+
+#[test]
+fn tests_of_the_configuration_and_of_files_run_together_and_failures_say_why() {
+    let text = format!(
+        "{OKTA}scopes: {{ items: Read }}
+routes:
+  - {{ match: GET /items, require: items }}
+tests:
+  - {{ request: GET /items, scopes: [items], expect: permit }}
+  - {{ request: GET /items, client: app, expect: permit }}
+"
+    );
+    let further =
+        "- { request: GET /items, expect: no_token }\n- { request: GET /other, expect: no_token }\n";
+    let files = [("scopegate.yaml", text.as_str()), ("more.yaml", further)];
+    let report = run(&files, &["test", "more.yaml"]);
+    assert_eq!(report.code, 1);
+    for line in [
+        "failed scopegate.yaml:7:5: GET /items with client app",
+        "expected permit, found insufficient_scope",
+        "by GET /items: items scopegate.yaml:4:5",
+        "failed more.yaml:2:3: GET /other with no token",
+        "expected no_token, found no_route",
+        "2 passed, 2 failed",
+    ] {
+        assert!(report.stdout.contains(line), "{line} is not in {}", report.stdout);
+    }
+    let typo = text.replace("expect: permit", "expect: insuficient_scope");
+    let refused = run(&[("scopegate.yaml", &typo)], &["check"]);
+    assert!(refused.stderr.contains("did you mean `insufficient_scope`?"), "{refused:?}");
+    assert!(refused.stderr.contains("scopegate.yaml:6:"), "{refused:?}");
+}
+
+/// Issue 16, 4: a route in `mode: shadow` changes no answer, challenge, metadata or document.
+#[tokio::test]
+async fn shadow_routes_change_no_answer() {
+    let shadow = site_of(&shadowed()).await;
+    let without: String = shadowed()
+        .lines()
+        .filter(|line| !line.contains("shadow"))
+        .map(|line| line.to_owned() + "\n")
+        .collect();
+    let plain = site_of(&without).await;
+    for path in [
+        "/open",
+        "/items",
+        "/items/1",
+        "/new/x",
+        "/api/private",
+        "/openapi.json",
+        "/.well-known/oauth-protected-resource",
+    ] {
+        for caller in ["none", "user", "bad"] {
+            for method in ["GET", "HEAD", "OPTIONS", "POST"] {
+                let mut answers = Vec::new();
+                for site in [&shadow, &plain] {
+                    let bearer = match caller {
+                        "user" => format!("Bearer {}", site.user),
+                        _ => "Bearer bad".to_owned(),
+                    };
+                    let mut headers =
+                        vec![("origin", "https://app.example"), ("access-control-request-method", "GET")];
+                    if caller != "none" {
+                        headers.push(("authorization", bearer.as_str()));
+                    }
+                    let answer = site.client.send(method, path, &headers, "").await;
+                    // The sample API answers with the claims of the token there.
+                    let text = if path == "/api/private" { "" } else { answer.text.as_str() };
+                    // Ports and moments differ.
+                    let body = text.replace(|c: char| c.is_ascii_digit(), "");
+                    let body: Vec<&str> =
+                        body.split(',').filter(|member| !member.contains("request_id")).collect();
+                    answers.push((
+                        answer.status,
+                        answer.header("www-authenticate").replace(site.server.url.as_str(), "URL"),
+                        answer.header("allow").to_owned(),
+                        answer.header("access-control-allow-origin").to_owned(),
+                        body.join(","),
+                    ));
+                }
+                assert_eq!(answers[0], answers[1], "{method} {path} as {caller}");
+            }
+        }
+    }
+}
+
+async fn shadow_count(site: &Site, wanted: &Value) -> Value {
+    let matches = |item: &Value| wanted.as_object().unwrap().iter().all(|(name, value)| item[name] == *value);
+    eventually(
+        async || {
+            let counts = site.client.get_with("/admin/shadow", &site.root).await.json();
+            let items = counts["items"].as_array().cloned().unwrap_or_default();
+            items.into_iter().find(|item| matches(item)).unwrap_or_else(|| counts.clone())
+        },
+        |found| matches(found),
+    )
+    .await
+}
+
+/// Issue 16, 4: what would change, for which clients, how often, since when.
+#[tokio::test]
+async fn shadow_decisions_are_counted_by_client_and_shown_beside_the_enforced_decision() {
+    let site = site_of(&shadowed()).await;
+    let answer = site.client.get_with("/items", &site.user).await;
+    assert_eq!(answer.status, 200);
+    let denied = json!({ "enforced": "permitted", "shadow": "denied", "reason": "insufficient_scope", "client": "demo", "count": 1, "changes": true });
+    let found = shadow_count(&site, &denied).await;
+    assert_eq!(found["route"]["match"], "GET /items/**");
+    assert!(found["route"]["place"].as_str().unwrap().contains("scopegate.yaml:"), "{found}");
+    assert!(found["first"].is_string() && found["last"].is_string());
+    let path = format!("/admin/decisions?request_id={}", answer.header("x-request-id"));
+    let decision = eventually(
+        async || site.client.get_with(&path, &site.root).await.json()["items"][0].clone(),
+        |found| !found.is_null(),
+    )
+    .await;
+    assert_eq!(
+        (&decision["outcome"], &decision["shadow"]["outcome"]),
+        (&json!("permitted"), &json!("denied"))
+    );
+    let groups =
+        site.client.get_with("/admin/decisions?group=reason&outcome=shadow", &site.root).await.json();
+    assert_eq!(groups["items"][0]["outcome"], "shadow", "{groups}");
+    assert_eq!(groups["items"][0]["reason"], "insufficient_scope");
+
+    // Denied today, permitted by the shadow.
+    assert_eq!(site.client.get("/api/private").await.status, 401);
+    shadow_count(&site, &json!({ "enforced": "denied", "shadow": "permitted", "count": 1 })).await;
+    let page = site.client.at(&site.server.operations).get("/metrics").await.text;
+    let line = r#"scopegate_shadow_decisions_total{route="GET /api/private",enforced="denied",shadow="permitted",reason="permitted"} 1"#;
+    assert!(page.contains(line), "{page}");
+}
+
+/// Issue 16, 4: the enforced route ignores tokens, so that the token is verified for the shadow alone, after the answer.
+#[tokio::test]
+async fn a_token_that_only_the_shadow_needs_is_verified_apart_from_the_answer() {
+    let site = site_of(&shadowed()).await;
+    assert_eq!(site.client.get_with("/open", &site.user).await.json()["reason"], "nothing_here");
+    shadow_count(
+        &site,
+        &json!({ "enforced": "permitted", "shadow": "permitted", "client": "demo", "changes": false }),
+    )
+    .await;
+    site.client.get_with("/open", "not.a.token").await;
+    site.client.get("/open").await;
+    for reason in ["no_token"] {
+        shadow_count(&site, &json!({ "shadow": "denied", "reason": reason, "client": null })).await;
+    }
+}
+
+#[test]
+fn a_shadow_route_of_a_file_is_promoted_in_place_of_the_route_that_it_replaces() {
+    let text = format!(
+        "{OKTA}scopes: {{ items: Read, write: Write }}
+routes:
+  - {{ match: GET /a, require: items }}
+  - {{ match: GET /a, require: write, mode: shadow }}   # from May
+"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scopegate.yaml");
+    std::fs::write(&file, &text).unwrap();
+    let path = file.to_str().unwrap();
+    let shadow = |arguments: &[&str]| run(&[], &[&["--config", path, "shadow"], arguments].concat());
+    let listed = shadow(&["list"]);
+    assert!(listed.stdout.contains("GET /a") && listed.stdout.contains("scopegate.yaml:5:5"), "{listed:?}");
+    let tried = shadow(&["promote", "GET /a", "--dry-run"]);
+    assert!(tried.stdout.contains("1 gained, 1 lost"), "{tried:?}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    let done = shadow(&["promote", "GET /a"]);
+    assert_eq!((done.code, &done.stdout), (0, &tried.stdout), "{done:?}");
+    let after = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(
+        after.lines().skip(3).collect::<Vec<_>>(),
+        ["  - { match: GET /a, require: write }   # from May"]
+    );
+    assert_eq!(shadow(&["promote", "GET /a"]).code, 2);
+}
+
+#[test]
+fn what_is_often_not_meant_is_found_unless_it_is_intended() {
+    let text = format!(
+        "{OKTA}scopes: {{ items: Read, write: Write }}
+routes:
+  - {{ match: /**, allow: authenticated }}
+  - {{ match: GET /items/**, require: {{ any_of: [ {{ all: [items] }}, {{ all: [items, write] }} ] }} }}
+  - {{ match: /health, allow: anonymous }}
+tests:
+  - {{ request: GET /health, expect: no_token }}
+  - {{ request: GET /health, expect: permit, client: app }}
+  - {{ request: GET /health, expect: no_route }}
+"
+    );
+    let found = run(&[("scopegate.yaml", &text)], &["check", "--json"]);
+    let report = json_of(&found.stdout);
+    let kinds: Vec<(&str, &str)> = report["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["kind"].as_str().unwrap(), one["place"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("subsumed_alternative", "scopegate.yaml:5:5"),
+            ("anonymous_inside", "scopegate.yaml:6:5"),
+            ("method_not_allowed", "scopegate.yaml:5:5"),
+            ("contradicting_tests", "scopegate.yaml:10:5"),
+        ]
+    );
+    assert_eq!((found.code, &report["good"]), (0, &json!(true)));
+    assert_eq!(run(&[("scopegate.yaml", &text)], &["check", "--strict"]).code, 1);
+    let marked = text
+        .replace("] } }\n", "] }, intended: [subsumed_alternative, method_not_allowed] }\n")
+        .replace("allow: anonymous }", "allow: anonymous, intended: [anonymous_inside] }")
+        .replace("  - { request: GET /health, expect: no_route }\n", "");
+    assert_eq!(run(&[("scopegate.yaml", &marked)], &["check", "--strict"]).code, 0);
+}
+
+/// Issue 16, 5: decisions of a node are kept in a file without tokens, and made again under another policy.
+#[tokio::test]
+async fn recorded_decisions_are_made_again_under_a_new_policy() {
+    let site = site_of(&config("memory:")).await;
+    site.client.get_with("/admin/decisions", &site.root).await;
+    for _ in 0..3 {
+        assert_eq!(site.client.get_with("/items", &site.user).await.status, 200);
+    }
+    assert_eq!(site.client.get("/items").await.status, 401);
+    let page = eventually(
+        async || site.client.get_with("/admin/decisions?path=/items", &site.root).await.text,
+        |body| json_of(body)["items"].as_array().is_some_and(|items| items.len() == 4),
+    )
+    .await;
+    assert!(!page.contains(&site.user) && !page.contains("eyJ"), "{page}");
+    assert_eq!(json_of(&page)["items"][1]["caller"]["scopes"], json!(["items", "reports"]));
+
+    let same = config("memory:");
+    let files = [("scopegate.yaml", same.as_str()), ("traffic.json", page.as_str())];
+    let unchanged = run(&files, &["check", "--against-traffic", "traffic.json"]);
+    assert_eq!(unchanged.code, 0, "{unchanged:?}");
+    assert!(unchanged.stdout.contains("0 denied now, 4 unchanged, 0 of which"), "{unchanged:?}");
+
+    let stricter = same.replace("GET /items/**, require: items", "GET /items/**, require: \"items:write\"");
+    let files = [("scopegate.yaml", stricter.as_str()), ("traffic.json", page.as_str())];
+    let changed = run(&files, &["replay", "traffic.json", "--json"]);
+    let report = json_of(&changed.stdout);
+    assert_eq!((changed.code, &report["denied_now"][0]["count"]), (1, &json!(3)), "{changed:?}");
+    assert_eq!(report["denied_now"][0]["client"], "demo");
+    assert_eq!(report["denied_now"][0]["examples"][0]["path"], "/items");
+    assert_eq!(report["unchanged"], 1);
+}
+
+/// The client of an example, as its request is sent.
+async fn status_of(site: &Site, example: &Value) -> u16 {
+    let request = &example["request"];
+    let mut headers = vec![("host", request["host"].as_str().unwrap().to_owned())];
+    if let Some(scopes) = example["caller"]["scopes"].as_array() {
+        let scopes: Vec<&str> = scopes.iter().filter_map(Value::as_str).collect();
+        let token = site.client.token("", "demo", "demo-secret", &scopes.join("%20")).await;
+        headers.push(("authorization", format!("Bearer {token}")));
+    }
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let method = request["method"].as_str().unwrap();
+    site.client.send(method, request["path"].as_str().unwrap(), &headers, "").await.status
+}
+
+/// Issue 16: what difference and replay announce by the API is what happens after saving.
+#[tokio::test]
+async fn what_difference_and_replay_announce_is_what_happens_after_saving() {
+    let site = site_of(&declared()).await;
+    let put = json!({ "match": "GET /stored/{id}", "require": "reports" });
+    let made = site.client.json("POST", "/admin/routes", &site.root, &put).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let caller = site.user.clone();
+    // Permits are remembered while someone looks.
+    site.client.get_with("/admin/overview", &site.root).await;
+    for _ in 0..2 {
+        assert_eq!(site.client.get_with("/stored/1", &caller).await.status, 404);
+    }
+    let definition = json!({ "match": "GET|POST /stored/{id}", "require": "items:write" });
+    let question = json!({ "replace": { "id": id, "definition": definition }, "replay": "1h" });
+    let announced = eventually(
+        async || site.client.json("POST", "/admin/diff", &site.root, &question).await.json(),
+        |answer| answer["replay"]["denied_now"][0]["count"] == 2,
+    )
+    .await;
+    let permitted = |status: u16| status != 401 && status != 403 && status != 405;
+    let gains = announced["gains"].as_array().unwrap();
+    let losses = announced["losses"].as_array().unwrap();
+    assert!(!gains.is_empty() && !losses.is_empty(), "{announced}");
+    for (examples, is_gain) in [(gains, true), (losses, false)] {
+        for example in examples {
+            assert_eq!(permitted(status_of(&site, example).await), !is_gain, "before: {example}");
+        }
+    }
+    let put = site.client.json("PUT", &format!("/admin/routes/{id}"), &site.root, &definition).await;
+    assert_eq!(put.status, 200, "{put:?}");
+    for (examples, is_gain) in [(gains, true), (losses, false)] {
+        for example in examples {
+            assert_eq!(permitted(status_of(&site, example).await), is_gain, "after: {example}");
+        }
+    }
+    assert_eq!(site.client.get_with("/stored/1", &caller).await.status, 403);
+}
+
+/// Issue 16: a whole policy is compared before its file is written.
+#[tokio::test]
+async fn a_proposed_policy_is_compared_with_the_one_in_force() {
+    let site = site_of(&config("memory:")).await;
+    let proposed = "scopes: { items: Read, 'scopegate:admin': Administer, 'items:write': Change }
+routes:
+  - { match: GET /items/**, allow: anonymous }
+";
+    let answer =
+        site.client.json("POST", "/admin/diff", &site.root, &json!({ "policy": proposed })).await.json();
+    assert_eq!(answer["gains"][0]["stands_for"], "GET|HEAD /items/**", "{answer}");
+    assert!(answer["losses"].as_array().unwrap().len() >= 2, "{answer}");
+    let wrong = proposed.replace("allow", "alow");
+    let answer =
+        site.client.json("POST", "/admin/diff", &site.root, &json!({ "policy": wrong })).await.json();
+    let message = answer["problem"]["message"].as_str().unwrap();
+    assert!(message.contains("line 3") && message.contains("did you mean `allow`?"), "{message}");
+}
