@@ -7,7 +7,7 @@ mod node;
 
 use std::{io, sync::Arc, time::Duration};
 
-use scopegate_oidc::{Http, HttpSettings, HttpSettingsError, Workers};
+use scopegate_oidc::{BudgetedOffload, Http, HttpSettings, HttpSettingsError, Workers};
 use scopegate_provider::{Clock, ConnectError, HttpClient, Offload, ProviderName};
 
 pub use self::builder::{GateBuildError, GateBuilder};
@@ -83,7 +83,7 @@ impl Runtime {
         tokens.remove_expired_regularly(clock.clone());
         Ok(Self {
             http: Arc::new(Http::new(HttpSettings::default())?),
-            offload: Arc::new(TimedOffload::new(Workers::start()?, metrics.clone())),
+            offload: Arc::new(TimedOffload::new(BudgetedOffload::new(Workers::start()?), metrics.clone())),
             tokens,
             metrics,
             clock,

@@ -6,7 +6,7 @@
 //! 1. [`Form`] tells a JWT from an opaque token, which goes to the introspection endpoint or is refused.
 //! 2. [`Jwt`] parses it, once for all callers; [`TokenRules::admit`] checks `typ`, `alg` and `iss`.
 //! 3. The key comes from memory. An unknown one asks for a fetch, once in a cool-down.
-//! 4. [`Admitted::check_signature`] runs on [`Workers`], beside the threads that serve callers.
+//! 4. [`Admitted::check_signature`] runs on the calling thread within its [budget](BudgetedOffload), or on [`Workers`].
 //! 5. [`TokenRules::validate`] checks every claim and makes the [`Principal`](scopegate_provider::Principal).
 //! 6. Where the settings or the route say so, the provider is asked too (RFC 7662), and its answer checked like a token.
 //!
@@ -41,6 +41,7 @@
 //! ones, fills in [`Common`], and passes the whole to [`Settings::check`].
 
 mod algorithm;
+mod budget;
 mod claims;
 mod client;
 mod discovery;
@@ -71,6 +72,7 @@ mod verify;
 mod workers;
 
 pub use algorithm::{Algorithm, UnknownAlgorithm};
+pub use budget::BudgetedOffload;
 pub use discovery::{Discovery, DiscoveryError};
 pub use dpop::{Dpop, Nonces};
 pub use http::{BearerFile, DEFAULT_TIMEOUT, Http, HttpSettings, HttpSettingsError, MAX_ANSWER, is_loopback};

@@ -16,9 +16,9 @@ use std::{
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use scopegate_provider::{
-    AuthnError, AuthnFailure, BearerToken, Clock, ConnectError, Context, Credentials, Freshness, Health,
+    AuthnError, AuthnFailure, BearerToken, Clock, ConnectError, Context, Credentials, Finished, Freshness, Health,
     Issuer, KeyControl, Offload, Outage, OutageCause, Outline, Principal, Provider, Rejection, RequestToken,
-    RevokeToken, SignIn, Signals, Tell, Timestamp, VerifyProof,
+    RevokeToken, SignIn, Signals, Timestamp, VerifyProof,
 };
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;
@@ -143,13 +143,13 @@ impl OidcProvider {
         let keys = self.find_keys(&admitted, remotes).await?;
         let overloaded = Outage::new(OutageCause::Overloaded, OVERLOADED);
         let (answer, checked) = oneshot::channel();
-        let job = move || -> Tell {
+        let job = move || {
             // A caller that has gone away needs no answer.
             if answer.is_closed() {
-                return Box::new(|| {});
+                return Finished::new(true, || {});
             }
             let signed = admitted.check_signature(&keys);
-            Box::new(move || drop(answer.send(signed)))
+            Finished::new(signed.is_ok(), move || drop(answer.send(signed)))
         };
         self.offload.offload(Box::new(job)).map_err(|_| overloaded.clone())?;
         let signed = checked.await.map_err(|_| overloaded)??;

@@ -11,15 +11,15 @@ use std::{
     thread,
 };
 
-use scopegate_provider::{Busy, Job, Offload};
+use scopegate_provider::{Busy, Finished, Job, Offload};
 
-/// The number of jobs that may wait for each thread. A check of a signature takes 17 to 64 µs, so that what waits last is reached
-/// after some 65 ms; whatever comes on top is turned away at once.
+/// The number of jobs that may wait for each thread. A check of a signature takes 17 to 64 µs, so that the last of them
+/// begins after some 65 ms; further jobs are refused at once.
 pub const QUEUE_PER_THREAD: usize = 1024;
 
-/// The number of callers that learn the results of their jobs at once. Where I/O shares a core with this, each time that it is told
-/// something takes two changes of threads, half as much again as a check of a signature.
-const TOLD_AT_ONCE: usize = 8;
+/// The number of tasks that are notified of their results at once. Where I/O shares a core with these threads, each
+/// notification takes two changes of threads, half as much again as a check of a signature.
+const NOTIFIED_AT_ONCE: usize = 8;
 
 /// The priority of these threads below that of I/O threads (`nice`).
 const NICENESS: i32 = 10;
@@ -33,18 +33,18 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// A pool with a thread for each core.
+    /// Starts a pool with a thread for each core.
     ///
     /// # Errors
-    /// If the system gives no threads.
+    /// The system gives no threads.
     pub fn start() -> io::Result<Self> {
         Self::with_threads(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
     }
 
-    /// A pool with so many threads, and room for [`QUEUE_PER_THREAD`] waiting jobs for each.
+    /// Starts a pool with so many threads, and room for [`QUEUE_PER_THREAD`] waiting jobs for each.
     ///
     /// # Errors
-    /// If the system gives no threads.
+    /// The system gives no threads.
     pub fn with_threads(threads: NonZeroUsize) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(threads.get().saturating_mul(QUEUE_PER_THREAD));
         let jobs = Arc::new(Mutex::new(jobs));
@@ -72,32 +72,33 @@ impl fmt::Debug for Workers {
 
 fn work(jobs: &Mutex<Receiver<Job>>) {
     lower_priority();
-    let mut done = Vec::with_capacity(TOLD_AT_ONCE);
+    let mut done = Vec::with_capacity(NOTIFIED_AT_ONCE);
     while let Some(job) = next(jobs) {
-        // A job that panics answers nobody, which its caller takes as an outage; the thread lives on for the others.
+        // A job that panics notifies nothing, which its task takes as an outage; the thread goes on with the others.
         done.extend(catch_unwind(AssertUnwindSafe(job)));
-        while done.len() < TOLD_AT_ONCE
+        while done.len() < NOTIFIED_AT_ONCE
             && let Some(job) = waiting(jobs)
         {
             done.extend(catch_unwind(AssertUnwindSafe(job)));
         }
-        for tell in done.drain(..) {
-            let _ = catch_unwind(AssertUnwindSafe(tell));
+        for Finished { notify, .. } in done.drain(..) {
+            let _ = catch_unwind(AssertUnwindSafe(notify));
         }
     }
 }
 
-/// The next job; nothing once the pool is dropped. Only the workers hold this lock.
+/// Returns the next job, or nothing once the pool is dropped. Only the workers hold this lock.
 fn next(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
     jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
-/// A job that waits already. If another worker holds the lock, it waits for the next one.
+/// Returns a job that waits already. If another worker holds the lock, that one takes it.
 fn waiting(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
     jobs.try_lock().ok()?.try_recv().ok()
 }
 
-/// On Linux priorities belong to threads, though POSIX says processes; elsewhere the system shares out the time.
+/// Lowers the priority of this thread. On Linux priorities belong to threads, though POSIX says processes; elsewhere the
+/// system shares out the time.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS) {
@@ -115,11 +116,11 @@ mod tests {
         Workers::with_threads(NonZeroUsize::MIN).unwrap()
     }
 
-    /// Work that tells nobody.
+    /// Returns a job that notifies nothing.
     fn job(work: impl FnOnce() + Send + 'static) -> Job {
         Box::new(|| {
             work();
-            Box::new(|| {})
+            Finished::new(true, || {})
         })
     }
 
@@ -150,16 +151,17 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_waits_for_work_keeps_no_other_from_telling() {
+    fn a_worker_that_waits_for_work_keeps_no_other_from_notifying() {
         let workers = Workers::with_threads(NonZeroUsize::MIN.saturating_add(3)).unwrap();
         let (done, results) = channel();
         for number in 0..100 {
             let done = done.clone();
-            workers.offload(Box::new(move || Box::new(move || done.send(number).unwrap()))).unwrap();
+            let job = Box::new(move || Finished::new(true, move || done.send(number).unwrap()));
+            workers.offload(job).unwrap();
         }
-        let mut told: Vec<i32> = results.iter().take(100).collect();
-        told.sort_unstable();
-        assert_eq!(told, (0..100).collect::<Vec<_>>());
+        let mut notified: Vec<i32> = results.iter().take(100).collect();
+        notified.sort_unstable();
+        assert_eq!(notified, (0..100).collect::<Vec<_>>());
     }
 
     #[test]

@@ -121,7 +121,7 @@ pub use error::{AuthnError, AuthnFailure, Excerpt, Outage, OutageCause, Rejectio
 pub use facts::{Actor, Binding, Facts, Proof, Thumbprint};
 pub use http::{HttpClient, HttpError};
 pub use names::{Audience, ClientId, Issuer, NameError, ProviderName, Role, SessionId, Subject, TokenId};
-pub use offload::{Busy, Inline, Job, Offload, Tell};
+pub use offload::{Busy, Finished, Inline, Job, Notify, Offload};
 pub use principal::{Principal, Verified};
 pub use proof::{ProofRequest, ProofUse, VerifyProof};
 pub use provider::{

@@ -41,9 +41,9 @@ impl<O: Offload> Offload for TimedOffload<O> {
         let timed = Box::new(move || {
             metrics.checks.waiting.fetch_sub(1, Ordering::Relaxed);
             let start = Instant::now();
-            let tell = job();
+            let finished = job();
             metrics.checks.took.observe(start.elapsed());
-            tell
+            finished
         });
         self.inner.offload(timed).inspect_err(|Busy| {
             let checks = &self.metrics.checks;
@@ -67,7 +67,7 @@ impl Checks {
 
 #[cfg(test)]
 mod tests {
-    use scopegate_provider::Inline;
+    use scopegate_provider::{Finished, Inline};
 
     use super::*;
 
@@ -92,7 +92,8 @@ mod tests {
         let metrics = Arc::<Metrics>::default();
         let (done, result) = std::sync::mpsc::channel();
         let offload = TimedOffload::new(Inline, metrics.clone());
-        offload.offload(Box::new(move || Box::new(move || done.send(1).unwrap()))).unwrap();
+        let job = Box::new(move || Finished::new(true, move || done.send(1).unwrap()));
+        offload.offload(job).unwrap();
         assert_eq!(result.recv(), Ok(1));
         let text = page(&metrics);
         assert!(text.contains("scopegate_signature_check_seconds_count 1\n"), "{text}");
@@ -103,7 +104,7 @@ mod tests {
     fn a_check_that_is_turned_away_is_counted_and_does_not_wait() {
         let metrics = Arc::<Metrics>::default();
         let offload = TimedOffload::new(Full, metrics.clone());
-        assert_eq!(offload.offload(Box::new(|| Box::new(|| {}))), Err(Busy));
+        assert_eq!(offload.offload(Box::new(|| Finished::new(true, || {}))), Err(Busy));
         let text = page(&metrics);
         assert!(text.contains("scopegate_signature_checks_shed_total 1\n"), "{text}");
         assert!(text.contains("scopegate_signature_checks_waiting 0\n"), "{text}");
