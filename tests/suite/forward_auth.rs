@@ -1,6 +1,7 @@
 //! Real proxies, configured as the manual shows, that ask scopegate about each request. A proxy joins by one line.
 
 use std::{
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     sync::{
@@ -297,7 +298,7 @@ fn counting_relay(to: &str) -> (String, Arc<AtomicUsize>) {
 /// Issue 18.5: refusals keep the connections between proxy and scopegate open.
 #[tokio::test]
 async fn refusals_take_no_new_connections() {
-    for kind in [&NGINX, &CADDY] {
+    for kind in [&NGINX, &CADDY, &HAPROXY] {
         let upstream = Upstream::start();
         let server = Server::start(&configuration(kind.dialect));
         let (relay, connections) = counting_relay(server.url.trim_start_matches("http://"));
@@ -308,6 +309,67 @@ async fn refusals_take_no_new_connections() {
         }
         let taken = connections.load(SeqCst);
         assert!(taken <= 4, "{}: 40 refusals took {taken} connections", kind.dialect);
+    }
+}
+
+/// Sends a request on an open connection, and returns the head of the response once its body has arrived.
+fn exchange(stream: &mut BufReader<TcpStream>, request: &str) -> String {
+    stream.get_mut().write_all(request.as_bytes()).unwrap();
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert_ne!(stream.read_line(&mut head).unwrap(), 0, "the connection was closed: {request}");
+    }
+    let head = head.to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.map_or(0, |length| length.trim().parse().unwrap())];
+    stream.read_exact(&mut body).unwrap();
+    head
+}
+
+/// Issue 18.5: whatever is answered in any dialect, the connection stays open, and nginx gets no body that it would not
+/// read.
+#[tokio::test]
+async fn every_answer_in_every_dialect_keeps_the_connection_open() {
+    let server = Server::start(&configuration("nginx, traefik, caddy, envoy, haproxy"));
+    let token = Client::new(&server.url).token("", "demo", "demo-secret", "items").await;
+    let address = server.url.trim_start_matches("http://");
+    let authority = format!("Host: {address}\r\n");
+    let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
+    for (dialect, prefix) in [
+        ("nginx", "X-Original-"),
+        ("traefik", "X-Forwarded-"),
+        ("caddy", "X-Forwarded-"),
+        ("haproxy", "X-Scopegate-"),
+        ("envoy", ""),
+    ] {
+        let mut check = |path: &str, token: &str| {
+            let token =
+                if token.is_empty() { String::new() } else { format!("Authorization: Bearer {token}\r\n") };
+            let proto = "X-Forwarded-Proto: http\r\n";
+            let request = if prefix.is_empty() {
+                format!("GET /auth/envoy{path} HTTP/1.1\r\n{authority}{proto}{token}\r\n")
+            } else {
+                let scheme = if dialect == "haproxy" { "X-Scopegate-Scheme: http\r\n" } else { proto };
+                let original =
+                    format!("{prefix}Method: GET\r\n{prefix}Uri: {path}\r\n{prefix}Host: a.example\r\n");
+                format!("GET /auth/{dialect} HTTP/1.1\r\n{authority}{scheme}{original}{token}\r\n")
+            };
+            let head = exchange(&mut stream, &request);
+            assert!(!head.contains("connection: close"), "{dialect} {path}: {head}");
+            let has_body = !head.contains("content-length: 0") && head.contains("content-length");
+            assert!(dialect != "nginx" || !has_body, "{path}: {head}");
+            head.get(9..12).unwrap().parse::<u16>().unwrap()
+        };
+        let found = [
+            check("/items/1", &token),
+            check("/items/1", ""),
+            check("/admin/x", &token),
+            check("/items/1", "not-a-token"),
+            check("/nowhere", &token),
+        ];
+        assert_eq!(found, [200, 401, 403, 401, 403], "{dialect}");
+        let malformed = check("/public/%2e%2e/admin/x", "");
+        assert_eq!(malformed, if dialect == "nginx" { 403 } else { 400 }, "{dialect}");
     }
 }
 

@@ -1,6 +1,5 @@
--- One request for each line of a file, in turn, with the line as the bearer token; with a second argument, as nginx asks
--- about `GET /`. The end prints a line for the program
--- that started this: requests, microseconds, answers that were not 2xx or 3xx, socket errors, median and 99th percentile
+-- One request for each line of a file, in turn, with the line as the bearer token; with a second argument, a check request
+-- of nginx about `GET /`. The end prints a line for the program that started this: requests, microseconds, answers that were not 2xx or 3xx, socket errors, median and 99th percentile
 -- of the latency in microseconds.
 local requests, at = {}, 0
 

@@ -1,4 +1,4 @@
-//! The programs that are compared, each with how it is started.
+//! The programs that are compared, and the way in which each is started.
 
 use std::{
     path::PathBuf,
@@ -10,7 +10,7 @@ use crate::{
     world::World,
 };
 
-/// A running program and where it listens.
+/// A running program and its port.
 pub(crate) struct Peer {
     /// Its process.
     pub(crate) process: Process,
@@ -18,7 +18,7 @@ pub(crate) struct Peer {
     pub(crate) port: u16,
 }
 
-/// What scopegate is started with.
+/// The settings of scopegate.
 #[derive(Clone, Copy)]
 pub(crate) struct Setting<'a> {
     /// The rule of its routes, as YAML.
@@ -27,16 +27,42 @@ pub(crate) struct Setting<'a> {
     pub(crate) cache: usize,
     /// The port of its upstream.
     pub(crate) upstream: u16,
+    /// The number of further routes.
+    pub(crate) routes: usize,
+    /// The number of further providers.
+    pub(crate) providers: usize,
 }
 
-/// Behind the scope.
-pub(crate) const GUARDED: Setting<'static> = Setting { rule: "require: items", cache: 100_000, upstream: 9 };
-/// Open to everybody.
-pub(crate) const OPEN: Setting<'static> = Setting { rule: "allow: anonymous", cache: 100_000, upstream: 9 };
+/// Routes that require a scope.
+pub(crate) const GUARDED: Setting<'static> =
+    Setting { rule: "require: items", cache: 100_000, upstream: 9, routes: 0, providers: 0 };
+/// Routes without a token.
+pub(crate) const OPEN: Setting<'static> = Setting { rule: "allow: anonymous", ..GUARDED };
 
-/// scopegate itself.
+/// The name of scopegate in the report.
+pub(crate) const OWN: &str = "scopegate";
+/// The name of scopegate of an earlier revision in the report.
+pub(crate) const EARLIER: &str = "scopegate before";
+/// The name of poem without authentication in the report.
+pub(crate) const POEM: &str = "poem, no authentication";
+/// The name of poem with jsonwebtoken in the report.
+pub(crate) const POEM_JWT: &str = "poem with jsonwebtoken";
+/// The name of axum with jsonwebtoken in the report.
+pub(crate) const AXUM_JWT: &str = "axum with jsonwebtoken";
+
+/// Starts scopegate.
 pub(crate) fn scopegate(world: &World, setting: Setting<'_>) -> Result<Peer, String> {
-    let (port, operations) = (free_port(), free_port());
+    serve(world, &world.program("scopegate"), setting)
+}
+
+/// Starts scopegate of an earlier revision, if there is one.
+pub(crate) fn earlier(world: &World, setting: Setting<'_>) -> Result<Option<Peer>, String> {
+    world.earlier().map(|program| serve(world, &program, setting)).transpose()
+}
+
+fn serve(world: &World, program: &str, setting: Setting<'_>) -> Result<Peer, String> {
+    let port = free_port();
+    let operations = free_port();
     let config = world.configure(
         "scopegate.yaml",
         &format!("scopegate-{port}.yaml"),
@@ -47,28 +73,51 @@ pub(crate) fn scopegate(world: &World, setting: Setting<'_>) -> Result<Peer, Str
             ("ISSUER", world.issuer()),
             ("RULE", setting.rule),
             ("UPSTREAM", &setting.upstream.to_string()),
+            ("ROUTES", &further_routes(setting.routes)),
+            ("PROVIDERS", &further_providers(world, setting.providers)),
         ],
     );
-    let program = world.program("scopegate");
-    start(world, SERVER, &[&program, "serve", "--config", &config], port)
+    start(world, SERVER, &[program, "serve", "--config", &config], port)
 }
 
-/// One of the Rust programs of `bin/peer.rs`.
+/// Returns routes of several depths, a tenth of them with a parameter.
+fn further_routes(count: usize) -> String {
+    let route = |number: usize| {
+        let parameter = if number.is_multiple_of(10) { "/{id}" } else { "" };
+        format!("  - {{ match: GET /area-{}/part-{number}{parameter}, require: items }}\n", number % 97)
+    };
+    (0..count).map(route).collect()
+}
+
+/// Returns providers whose keys are in the configuration.
+fn further_providers(world: &World, count: usize) -> String {
+    let jwk = world.keys[0].jwk();
+    let provider = |number: usize| {
+        format!(
+            "  further-{number}: {{ kind: oidc, issuer: \"https://issuer-{number}.example\", audience: bench, jwks: {{ keys: [{jwk}] }} }}\n"
+        )
+    };
+    (0..count).map(provider).collect()
+}
+
+/// Starts one of the Rust programs of `bin/peer.rs` that verify tokens.
 pub(crate) fn rust(world: &World, kind: &str) -> Result<Peer, String> {
-    let (port, program) = (free_port(), world.program("peer"));
+    let port = free_port();
     let keys = world.text("keys.json");
-    start(world, SERVER, &[&program, kind, &port.to_string(), world.issuer(), &keys][..], port)
+    let program = world.program("peer");
+    start(world, SERVER, &[&program, kind, &port.to_string(), world.issuer(), &keys], port)
 }
 
-/// The ceiling: poem, the same body, no authentication.
-pub(crate) fn ceiling(world: &World) -> Result<Peer, String> {
-    let (port, program) = (free_port(), world.program("peer"));
-    start(world, SERVER, &[&program, "poem", &port.to_string()], port)
+/// Starts one of the Rust programs of `bin/peer.rs` that always give the same answer.
+pub(crate) fn constant(world: &World, kind: &str) -> Result<Peer, String> {
+    let port = free_port();
+    start(world, SERVER, &[&world.program("peer"), kind, &port.to_string()], port)
 }
 
-/// nginx: on `core`, at its port an upstream that answers at once; at the second port it asks `asked` first.
+/// Starts nginx on `core`: an upstream that answers at once, and at the second port a server that asks `asked` first.
 pub(crate) fn nginx(world: &World, core: &str, asked: u16) -> Result<(Peer, u16), String> {
-    let (port, asking) = (free_port(), free_port());
+    let port = free_port();
+    let asking = free_port();
     let name = format!("nginx-{port}");
     let values = [
         ("NAME", name.as_str()),
@@ -80,14 +129,14 @@ pub(crate) fn nginx(world: &World, core: &str, asked: u16) -> Result<(Peer, u16)
     Ok((start(world, core, &["nginx", "-c", &config], port)?, asking))
 }
 
-/// An upstream on the core of the load.
+/// Starts an upstream on the core of the load.
 pub(crate) fn upstream(world: &World) -> Result<Peer, String> {
     Ok(nginx(world, LOAD, 9)?.0)
 }
 
-/// `HAProxy`'s ports: with its check and a body of its own; with its check in front of the upstream; without any.
+/// `HAProxy` and its ports.
 pub(crate) struct HaProxy {
-    /// Its process, and the first port.
+    /// With its check and a body of its own.
     pub(crate) peer: Peer,
     /// With its check, in front of the upstream.
     pub(crate) verifies: u16,
@@ -95,9 +144,9 @@ pub(crate) struct HaProxy {
     pub(crate) plain: u16,
 }
 
-/// `HAProxy`.
+/// Starts `HAProxy`.
 pub(crate) fn haproxy(world: &World, upstream: u16) -> Result<HaProxy, String> {
-    let (port, verifies, plain) = (free_port(), free_port(), free_port());
+    let [port, verifies, plain] = [(); 3].map(|()| free_port());
     let values = [
         ("ANSWERS", port.to_string()),
         ("VERIFIES", verifies.to_string()),
@@ -112,7 +161,7 @@ pub(crate) fn haproxy(world: &World, upstream: u16) -> Result<HaProxy, String> {
     Ok(HaProxy { peer, verifies, plain })
 }
 
-/// Apache with `mod_auth_openidc`.
+/// Starts Apache with `mod_auth_openidc`.
 pub(crate) fn apache(world: &World) -> Result<Peer, String> {
     let port = free_port();
     let values = [("PORT", port.to_string()), ("CERTIFICATE", world.text("certificate.pem"))];
@@ -121,7 +170,7 @@ pub(crate) fn apache(world: &World) -> Result<Peer, String> {
     start(world, SERVER, &["apache2", "-DFOREGROUND", "-f", &config], port)
 }
 
-/// express with express-oauth2-jwt-bearer, brought by npm.
+/// Starts express with express-oauth2-jwt-bearer from npm.
 pub(crate) fn express(world: &World) -> Result<Peer, String> {
     let folder = world.path("express");
     std::fs::create_dir_all(&folder).unwrap();
@@ -136,7 +185,7 @@ pub(crate) fn express(world: &World) -> Result<Peer, String> {
     start(world, SERVER, &command, port)
 }
 
-/// `FastAPI` with PyJWT, brought by pip.
+/// Starts `FastAPI` with PyJWT from PyPI.
 pub(crate) fn fastapi(world: &World) -> Result<Peer, String> {
     let folder = world.path("python");
     let place = folder.display().to_string();
@@ -144,7 +193,8 @@ pub(crate) fn fastapi(world: &World) -> Result<Peer, String> {
     let packages = ["install", "--quiet", "fastapi", "uvicorn[standard]", "pyjwt[crypto]"];
     run(Command::new(folder.join("bin/pip")).args(packages), "pip")?;
     world.configure("fastapi_app.py", "python/fastapi_app.py", &[]);
-    let (port, uvicorn) = (free_port(), folder.join("bin/uvicorn").display().to_string());
+    let port = free_port();
+    let uvicorn = folder.join("bin/uvicorn").display().to_string();
     let issuer = format!("BENCH_ISSUER={}", world.issuer());
     let keys = format!("BENCH_KEYS={}", world.key_set());
     let number = port.to_string();

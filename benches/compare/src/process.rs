@@ -10,12 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The core of what is measured.
+/// The core of the measured programs.
 pub(crate) const SERVER: &str = "0";
-/// The core of what loads it, and of upstreams.
+/// The core of the load and of upstreams.
 pub(crate) const LOAD: &str = "1";
 
-/// A port that is free now.
+/// Returns a port that is free now.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
@@ -30,7 +30,8 @@ pub(crate) struct Process {
 impl Process {
     /// Starts `command` on `core` and waits until it accepts connections on `port`.
     pub(crate) fn start(core: &str, command: &[&str], log: &Path, port: u16) -> Result<Self, String> {
-        let (file, name) = (fs::File::create(log).unwrap(), command.join(" "));
+        let file = fs::File::create(log).unwrap();
+        let name = command.join(" ");
         let begin = Instant::now();
         let child = Command::new("taskset")
             .args(["-c", core])
@@ -53,23 +54,19 @@ impl Process {
         Ok(this)
     }
 
-    /// The time on a processor so far, of the program and its children.
+    /// Returns the processor time so far, of the program and its children.
     pub(crate) fn cpu(&self) -> Duration {
         let ticks: u64 = self.family().iter().map(|id| ticks(*id)).sum();
         Duration::from_millis(ticks * 10)
     }
 
-    /// The memory that is resident, in bytes: whole, and without what is shared with the program's file.
+    /// Returns the resident memory in bytes: all of it, and the part that is not shared with the program's file.
     pub(crate) fn memory(&self) -> (u64, u64) {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let field = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("0");
-            line.split_whitespace().next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0) * 1024
-        };
-        (field("VmRSS:"), field("RssAnon:"))
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        (kilobytes(&status, "VmRSS:") * 1024, kilobytes(&status, "RssAnon:") * 1024)
     }
 
-    /// The program and what it started.
+    /// Returns the process ids of the program and its descendants.
     fn family(&self) -> Vec<u32> {
         let mut family = vec![self.child.id()];
         let mut next = 0;
@@ -91,7 +88,23 @@ impl Drop for Process {
     }
 }
 
-/// Hundredths of a second that a process was on a processor (proc(5): `utime` and `stime`).
+/// Returns a field of `/proc/PID/status`.
+fn kilobytes(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    line.split_whitespace().next().and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
+/// Returns the number of TCP connections that were accepted on this machine so far (`PassiveOpens`).
+pub(crate) fn accepted_connections() -> u64 {
+    let text = fs::read_to_string("/proc/net/snmp").unwrap_or_default();
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+    let (Some(names), Some(values)) = (lines.next(), lines.next()) else { return 0 };
+    let mut fields = names.split(' ').zip(values.split(' '));
+    let passive = fields.find(|(name, _)| *name == "PassiveOpens");
+    passive.and_then(|(_, value)| value.parse().ok()).unwrap_or_default()
+}
+
+/// Returns the processor time of a process in hundredths of a second (proc(5): `utime` and `stime`).
 fn ticks(id: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     let behind_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);

@@ -1,16 +1,16 @@
-//! What was found, as a table that people and Markdown can read.
+//! The findings, as Markdown tables.
 
 use std::fmt::{self, Display, Write};
 
 use crate::load::Outcome;
 
-/// All that a run found.
+/// The findings of a run.
 #[derive(Default)]
 pub(crate) struct Report {
     sections: Vec<Section>,
 }
 
-/// A scenario: what each contender did, and the ratios that are asked of them.
+/// A scenario: the outcome of each contender, and the ratios.
 #[derive(Default)]
 pub(crate) struct Section {
     title: String,
@@ -26,27 +26,27 @@ struct Figure {
     unit: &'static str,
 }
 
-/// What a figure has to reach.
+/// The limit of a figure.
 #[derive(Clone, Copy)]
 pub(crate) enum Limit {
-    /// So much, or more.
+    /// At least this.
     AtLeast(f64),
-    /// Less than so much.
+    /// Less than this.
     Under(f64),
-    /// It is told, nothing is asked of it.
+    /// No limit.
     None,
 }
 
 impl Section {
-    /// A scenario without findings yet.
+    /// Returns a scenario without findings.
     pub(crate) fn new(title: &str) -> Self {
         eprintln!("== {title}");
         Self { title: title.to_owned(), ..Self::default() }
     }
 
-    /// Adds what a contender did.
+    /// Adds the outcome of a contender.
     pub(crate) fn contender(&mut self, name: &str, outcome: Outcome) {
-        eprintln!("   {name}: {:.0}/s", outcome.rate);
+        eprintln!("   {name}: {:.2} µs, {:.0}/s", outcome.micros, outcome.rate);
         self.contenders.push((name.to_owned(), outcome));
     }
 
@@ -75,7 +75,7 @@ impl Report {
         self.sections.push(section);
     }
 
-    /// Everything as Markdown.
+    /// Returns everything as Markdown.
     pub(crate) fn markdown(&self, heading: &str) -> String {
         let mut text = format!("{heading}\n");
         for section in &self.sections {
@@ -92,16 +92,16 @@ impl Display for Section {
         if !self.contenders.is_empty() {
             writeln!(
                 f,
-                "| who | answers/s | per second of processor | median ms | 99 % ms | refused | broken |"
+                "| server | processor µs | answers/s | median ms | 99 % ms | refused | broken | opened |"
             )?;
-            writeln!(f, "| --- | ---: | ---: | ---: | ---: | ---: | ---: |")?;
+            writeln!(f, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
         }
         for (name, found) in &self.contenders {
-            let Outcome { rate, per_cpu, refused, broken, median, slow } = found;
+            let Outcome { rate, micros, refused, broken, opened, median, slow } = found;
             let share = refused * 100.0;
             writeln!(
                 f,
-                "| {name} | {rate:.0} | {per_cpu:.0} | {median:.2} | {slow:.2} | {share:.0} % | {broken} |"
+                "| {name} | {micros:.2} | {rate:.0} | {median:.2} | {slow:.2} | {share:.0} % | {broken} | {opened} |"
             )?;
         }
         if !self.figures.is_empty() {

@@ -1,7 +1,8 @@
-//! What all scenarios share: an issuer, its keys, tokens in files, a folder.
+//! The parts that all scenarios share: an issuer, its keys, tokens in files, a folder.
 
 use std::{
     fs,
+    ops::Range,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -15,10 +16,10 @@ use tempfile::TempDir;
 
 use crate::load::tokens_file;
 
-/// How many distinct tokens a load goes through before it begins anew.
+/// The number of distinct tokens of a load.
 pub(crate) const MANY: usize = 20_000;
 
-/// An issuer on loopback and what it gave out.
+/// An issuer on loopback, and files with its tokens.
 pub(crate) struct World {
     folder: TempDir,
     issuer: TestIssuer,
@@ -26,49 +27,55 @@ pub(crate) struct World {
     pub(crate) keys: [MintKey; 3],
     /// The folder of this program's targets.
     targets: PathBuf,
+    /// The scopegate of an earlier revision.
+    earlier: Option<PathBuf>,
 }
 
 impl World {
     /// Starts the issuer.
-    pub(crate) async fn new(targets: &Path) -> Self {
+    pub(crate) async fn new(targets: &Path, earlier: Option<PathBuf>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // nginx and Apache read from it as a user of theirs.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let keys = [MintKey::rs256("rsa"), MintKey::es256("ec"), MintKey::eddsa("ed")];
         let issuer = TestIssuer::start().await;
         issuer.publish(&keys.each_ref());
-        let this = Self { folder, issuer, keys, targets: targets.to_owned() };
-        // Peers that read a file get the one key that they can use.
-        fs::write(this.path("keys.json"), key_set(&[&this.keys[0]]).to_string()).unwrap();
+        let this = Self { folder, issuer, keys, targets: targets.to_owned(), earlier };
+        fs::write(this.path("keys.json"), key_set(&this.keys.each_ref()).to_string()).unwrap();
         fs::create_dir(this.path("root")).unwrap();
         fs::write(this.path("root/hello.json"), r#"{"Hello":"World"}"#).unwrap();
         this.write_pem();
         this
     }
 
-    /// A path in the folder.
+    /// Returns a path in the folder.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// The same as text.
+    /// Returns a path in the folder as text.
     pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
-    /// `iss`.
+    /// Returns `iss`.
     pub(crate) fn issuer(&self) -> &str {
         self.issuer.url()
     }
 
-    /// Where its key set is.
+    /// Returns the URL of its key set.
     pub(crate) fn key_set(&self) -> String {
         self.issuer.at(&self.issuer.paths().keys)
     }
 
-    /// A program that was built with this one.
+    /// Returns the path of a program that was built with this one.
     pub(crate) fn program(&self, name: &str) -> String {
         self.targets.join(name).display().to_string()
+    }
+
+    /// Returns the scopegate of an earlier revision, if there is one to compare with.
+    pub(crate) fn earlier(&self) -> Option<String> {
+        self.earlier.as_ref().map(|program| program.display().to_string())
     }
 
     /// Writes a configuration file: a template with its `@NAMES@` filled in.
@@ -81,19 +88,40 @@ impl World {
         self.text(name)
     }
 
-    /// A file of `count` distinct tokens, good for an hour, of the size that providers give.
+    /// Writes a file of `count` distinct tokens, valid for an hour, of the size that providers give.
     pub(crate) fn tokens(&self, name: &str, key: &MintKey, count: usize) -> PathBuf {
-        let mint = |numbers: std::ops::Range<usize>| -> Vec<String> {
-            numbers.map(|number| key.token(&self.claims(number))).collect()
-        };
+        self.tokens_of(name, key, count, 0)
+    }
+
+    /// Writes a file of `count` distinct tokens of about `size` bytes, if that is more than they need.
+    pub(crate) fn tokens_of(&self, name: &str, key: &MintKey, count: usize, size: usize) -> PathBuf {
+        let missing = size.saturating_sub(key.token(&self.claims(count)).len());
         let halves = thread::scope(|scope| {
-            let other = scope.spawn(|| mint(count / 2..count));
-            [mint(0..count / 2), other.join().unwrap()]
+            let other = scope.spawn(|| self.mint(key, count / 2..count, missing));
+            [self.mint(key, 0..count / 2, missing), other.join().unwrap()]
         });
         tokens_file(self.folder.path(), name, &halves.concat())
     }
 
-    /// A file of tokens that no check passes: signatures that are none of ours, key ids that nobody knows, garbage.
+    fn mint(&self, key: &MintKey, numbers: Range<usize>, missing: usize) -> Vec<String> {
+        // Three bytes make four of base64.
+        let filler = "x".repeat((missing * 3 / 4).saturating_sub(r#","org":"""#.len()));
+        let token = |number| {
+            let mut claims = self.claims(number);
+            if !filler.is_empty() {
+                claims["org"] = filler.as_str().into();
+            }
+            key.token(&claims)
+        };
+        numbers.map(token).collect()
+    }
+
+    /// Writes a file for a load without a token.
+    pub(crate) fn without_token(&self) -> PathBuf {
+        tokens_file(self.folder.path(), "none", &[String::new()])
+    }
+
+    /// Writes a file of tokens that no check passes: wrong signatures, unknown key ids, garbage.
     pub(crate) fn forged(&self) -> PathBuf {
         let head = |id: &str| base64url(json!({"alg": "RS256", "typ": "JWT", "kid": id}).to_string());
         let forge = |number: usize| {
@@ -118,11 +146,12 @@ impl World {
         })
     }
 
-    /// The RSA key for those that want it as PEM: the public key, and a certificate.
+    /// Writes the RSA key as PEM: the public key, and a certificate.
     fn write_pem(&self) {
         let key =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../../providers/testkit/data/rsa-2048-a.test-key.pem");
-        let (public, certificate) = (self.text("public.pem"), self.text("certificate.pem"));
+        let public = self.text("public.pem");
+        let certificate = self.text("certificate.pem");
         openssl(&["pkey", "-in", key, "-pubout", "-out", &public]);
         openssl(&[
             "req",
@@ -145,7 +174,7 @@ fn openssl(arguments: &[&str]) {
     assert!(status.success(), "openssl failed");
 }
 
-/// Bytes that look like chance and are the same in every run (`SplitMix64`).
+/// Returns pseudo-random bytes that are the same in every run (`SplitMix64`).
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed;
     let mut next = || {

@@ -123,7 +123,8 @@ mod tests {
             }
         }
         let (done, result) = std::sync::mpsc::channel();
-        let job = Box::new(move || Finished::new(true, move || done.send(std::thread::current().id()).unwrap()));
+        let job =
+            Box::new(move || Finished::new(true, move || done.send(std::thread::current().id()).unwrap()));
         assert_eq!(BudgetedOffload::new(Full).offload(job), Ok(()));
         assert_eq!(result.recv(), Ok(std::thread::current().id()));
     }

@@ -16,9 +16,9 @@ use std::{
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use scopegate_provider::{
-    AuthnError, AuthnFailure, BearerToken, Clock, ConnectError, Context, Credentials, Finished, Freshness, Health,
-    Issuer, KeyControl, Offload, Outage, OutageCause, Outline, Principal, Provider, Rejection, RequestToken,
-    RevokeToken, SignIn, Signals, Timestamp, VerifyProof,
+    AuthnError, AuthnFailure, BearerToken, Clock, ConnectError, Context, Credentials, Finished, Freshness,
+    Health, Issuer, KeyControl, Offload, Outage, OutageCause, Outline, Principal, Provider, Rejection,
+    RequestToken, RevokeToken, SignIn, Signals, Timestamp, VerifyProof,
 };
 use serde_json::{Map, Value};
 use tokio::sync::oneshot;

@@ -3,59 +3,107 @@
 use super::{Section, World};
 use crate::{
     load::Load,
-    peers::{self, GUARDED, OPEN},
+    peers::{self, EARLIER, GUARDED, OPEN, OWN, POEM, Peer},
     report::Limit::{AtLeast, None as NoLimit},
     round::{Contender, Effort, ratio},
     world::MANY,
 };
 
+const ANONYMOUS: &str = "scopegate, anonymous route";
+const CHECKS: &str = "scopegate, forward-auth";
+const EARLIER_CHECKS: &str = "scopegate before, forward-auth";
+
+/// The servers of the scenarios with known tokens.
+struct Servers {
+    hyper: Peer,
+    poem: Peer,
+    open: Peer,
+    guarded: Peer,
+    earlier: Option<Peer>,
+}
+
+impl Servers {
+    fn start(world: &World) -> Result<Self, String> {
+        Ok(Self {
+            hyper: peers::constant(world, "hyper")?,
+            poem: peers::constant(world, "poem")?,
+            open: peers::scopegate(world, OPEN)?,
+            guarded: peers::scopegate(world, GUARDED)?,
+            earlier: peers::earlier(world, GUARDED)?,
+        })
+    }
+
+    /// Returns every server with the load that `load` returns for its port.
+    fn contenders(&self, load: impl Fn(u16) -> Load) -> Vec<Contender<'_>> {
+        let contender = |name, peer: &'_ Peer| Contender::new(name, peer, load(peer.port));
+        let mut contenders = vec![
+            contender("hyper, no authentication", &self.hyper),
+            contender(POEM, &self.poem),
+            contender(ANONYMOUS, &self.open),
+            contender(OWN, &self.guarded),
+        ];
+        contenders.extend(self.earlier.as_ref().map(|earlier| contender(EARLIER, earlier)));
+        contenders
+    }
+}
+
 /// One token, again and again.
 pub(crate) fn hot(world: &World, effort: Effort) -> Result<Section, String> {
     let mut section = Section::new("One hot token");
     let token = world.tokens("hot", &world.keys[0], 1);
-    let ceiling = peers::ceiling(world)?;
-    let (open, guarded) = (peers::scopegate(world, OPEN)?, peers::scopegate(world, GUARDED)?);
-    let asking = |port| Load::new(port, "/auth/nginx", &token).asking();
-    let found = effort.measure(
-        &mut section,
-        &[
-            Contender::new("poem, no authentication", &ceiling, Load::new(ceiling.port, "/", &token)),
-            Contender::new("scopegate, anonymous route", &open, Load::new(open.port, "/", &token)),
-            Contender::new("scopegate", &guarded, Load::new(guarded.port, "/", &token)),
-            Contender::new("scopegate, forward-auth, anonymous route", &open, asking(open.port)),
-            Contender::new("scopegate, forward-auth", &guarded, asking(guarded.port)),
-        ],
-    );
-    let (own, auth) = ("scopegate", "scopegate, forward-auth");
-    section.ratio("to the anonymous route", ratio(&found, own, "scopegate, anonymous route"), AtLeast(0.95));
-    section.ratio("to the ceiling", ratio(&found, own, "poem, no authentication"), AtLeast(0.85));
-    let anonymous = "scopegate, forward-auth, anonymous route";
-    section.ratio("forward-auth, to the anonymous route", ratio(&found, auth, anonymous), AtLeast(0.95));
-    section.ratio(
-        "forward-auth, to the ceiling",
-        ratio(&found, auth, "poem, no authentication"),
-        AtLeast(0.85),
-    );
+    let servers = Servers::start(world)?;
+    let mut contenders = servers.contenders(|port| Load::new(port, "/", &token));
+    let checks = |port| Load::new(port, "/auth/nginx", &token).checking();
+    contenders.push(Contender::new(CHECKS, &servers.guarded, checks(servers.guarded.port)));
+    if let Some(earlier) = &servers.earlier {
+        contenders.push(Contender::new(EARLIER_CHECKS, earlier, checks(earlier.port)));
+    }
+    let found = effort.measure(&mut section, &contenders);
+    section.ratio("to the anonymous route", ratio(&found, OWN, ANONYMOUS), AtLeast(0.95));
+    section.ratio("to poem", ratio(&found, OWN, POEM), AtLeast(0.75));
+    section.ratio("to hyper", ratio(&found, OWN, "hyper, no authentication"), NoLimit);
+    section.ratio("forward-auth, to poem", ratio(&found, CHECKS, POEM), NoLimit);
+    if servers.earlier.is_some() {
+        section.ratio("to the earlier revision", ratio(&found, OWN, EARLIER), AtLeast(1.0));
+        section.ratio(
+            "forward-auth, to the earlier revision",
+            ratio(&found, CHECKS, EARLIER_CHECKS),
+            AtLeast(1.0),
+        );
+    }
     Ok(section)
+}
+
+/// One token over few and many connections.
+pub(crate) fn connections(world: &World, effort: Effort) -> Result<Vec<Section>, String> {
+    let token = world.tokens("hot", &world.keys[0], 1);
+    let servers = Servers::start(world)?;
+    let mut sections = Vec::new();
+    for (title, connections) in
+        [("One hot token, 1 connection", 1), ("One hot token, 1,000 connections", 1000)]
+    {
+        let mut section = Section::new(title);
+        let contenders = servers.contenders(|port| Load::new(port, "/", &token).over(connections));
+        let found = effort.measure(&mut section, &contenders);
+        section.ratio("to poem", ratio(&found, OWN, POEM), AtLeast(0.75));
+        sections.push(section);
+    }
+    let mut section = Section::new("One hot token over HTTP/2, 8 connections with 16 streams");
+    let contenders = servers.contenders(|port| Load::new(port, "/", &token).over(8).multiplexed(16));
+    let found = effort.measure(&mut section, &contenders);
+    section.ratio("to poem", ratio(&found, OWN, POEM), NoLimit);
+    sections.push(section);
+    Ok(sections)
 }
 
 /// Many tokens, each known.
 pub(crate) fn warm(world: &World, effort: Effort) -> Result<Section, String> {
     let mut section = Section::new("20,000 distinct tokens, warm");
     let tokens = world.tokens("warm", &world.keys[0], MANY);
-    let ceiling = peers::ceiling(world)?;
-    let (open, guarded) = (peers::scopegate(world, OPEN)?, peers::scopegate(world, GUARDED)?);
-    let found = effort.measure(
-        &mut section,
-        &[
-            Contender::new("poem, no authentication", &ceiling, Load::new(ceiling.port, "/", &tokens)),
-            Contender::new("scopegate, anonymous route", &open, Load::new(open.port, "/", &tokens)),
-            Contender::new("scopegate", &guarded, Load::new(guarded.port, "/", &tokens)),
-        ],
-    );
-    let own = "scopegate";
-    section.ratio("to the anonymous route", ratio(&found, own, "scopegate, anonymous route"), AtLeast(0.90));
-    section.ratio("to the ceiling", ratio(&found, own, "poem, no authentication"), AtLeast(0.80));
+    let servers = Servers::start(world)?;
+    let found = effort.measure(&mut section, &servers.contenders(|port| Load::new(port, "/", &tokens)));
+    section.ratio("to the anonymous route", ratio(&found, OWN, ANONYMOUS), AtLeast(0.90));
+    section.ratio("to poem", ratio(&found, OWN, POEM), AtLeast(0.65));
     Ok(section)
 }
 
@@ -65,26 +113,27 @@ pub(crate) fn peers(world: &World, effort: Effort) -> Result<Section, String> {
     let token = world.tokens("hot", &world.keys[0], 1);
     let guarded = peers::scopegate(world, GUARDED)?;
     let started = [
-        ("poem with jsonwebtoken", peers::rust(world, "poem-jwt")),
-        ("axum with jsonwebtoken", peers::rust(world, "axum-jwt")),
+        (peers::POEM_JWT, peers::rust(world, "poem-jwt")),
+        (peers::AXUM_JWT, peers::rust(world, "axum-jwt")),
+        ("poem with a cache of verified tokens", peers::rust(world, "poem-cache")),
         ("HAProxy with jwt_verify", peers::haproxy(world, 9).map(|haproxy| haproxy.peer)),
         ("Apache with mod_auth_openidc", peers::apache(world)),
         ("express with express-oauth2-jwt-bearer", peers::express(world)),
         ("FastAPI with PyJWT", peers::fastapi(world)),
     ];
-    let mut there = Vec::new();
+    let mut available = Vec::new();
     for (name, peer) in started {
         match peer {
-            Ok(peer) => there.push((name, peer)),
-            Err(why) => section.absent(name, &why),
+            Ok(peer) => available.push((name, peer)),
+            Err(reason) => section.absent(name, &reason),
         }
     }
-    let mut contenders = vec![Contender::new("scopegate", &guarded, Load::new(guarded.port, "/", &token))];
     let load = |port| Load::new(port, "/", &token);
-    contenders.extend(there.iter().map(|(name, peer)| Contender::new(name, peer, load(peer.port))));
+    let mut contenders = vec![Contender::new(OWN, &guarded, load(guarded.port))];
+    contenders.extend(available.iter().map(|(name, peer)| Contender::new(name, peer, load(peer.port))));
     let found = effort.measure(&mut section, &contenders);
-    for (name, _) in &there {
-        section.ratio(&format!("to {name}"), ratio(&found, "scopegate", name), NoLimit);
+    for (name, _) in &available {
+        section.ratio(&format!("to {name}"), ratio(&found, OWN, name), NoLimit);
     }
     Ok(section)
 }

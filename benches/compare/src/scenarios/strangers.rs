@@ -1,4 +1,4 @@
-//! Tokens that nobody has seen before, good and bad.
+//! Tokens at first sight, good and bad.
 
 use std::{hint::black_box, time::Duration};
 
@@ -12,48 +12,63 @@ use serde_json::json;
 
 use super::{Section, World};
 use crate::{
-    load::{Load, finish, median},
-    peers::{self, GUARDED, Peer, Setting},
+    load::{Load, Outcome, median},
+    peers::{self, AXUM_JWT, EARLIER, GUARDED, OWN, POEM, POEM_JWT, Peer, Setting},
     report::Limit::{AtLeast, None as NoLimit},
-    round::{Contender, Effort, rate, ratio},
+    round::{Contender, Effort, micros, rate, ratio},
     world::MANY,
 };
 
-/// Nothing is remembered, so that every token is seen for the first time.
+/// Without a cache, so that every token is seen for the first time.
 const FORGETFUL: Setting<'static> = Setting { cache: 0, ..GUARDED };
 
 /// Distinct tokens of each algorithm.
-pub(crate) fn first_sight(world: &World, effort: Effort) -> Result<Section, String> {
-    let mut section = Section::new("Distinct tokens, first sight");
-    let (ceiling, server) = (peers::ceiling(world)?, peers::scopegate(world, FORGETFUL)?);
-    let kinds = [
-        ("poem, no authentication, RS256", "RS256"),
-        ("poem, no authentication, ES256", "ES256"),
-        ("poem, no authentication, EdDSA", "EdDSA"),
-    ];
-    for ((open, algorithm), key) in kinds.into_iter().zip(&world.keys) {
+pub(crate) fn first_sight(world: &World, effort: Effort) -> Result<Vec<Section>, String> {
+    let poem = peers::constant(world, "poem")?;
+    let server = peers::scopegate(world, FORGETFUL)?;
+    let earlier = peers::earlier(world, FORGETFUL)?;
+    let jwt = [(POEM_JWT, peers::rust(world, "poem-jwt")?), (AXUM_JWT, peers::rust(world, "axum-jwt")?)];
+    // HAProxy has one key.
+    let haproxy = peers::haproxy(world, 9)?;
+    let mut sections = Vec::new();
+    for (algorithm, key) in ["RS256", "ES256", "EdDSA"].into_iter().zip(&world.keys) {
+        let mut section = Section::new(&format!("{algorithm}, distinct tokens, first sight"));
         let tokens = world.tokens(algorithm, key, MANY);
-        let found = effort.measure(
-            &mut section,
-            &[
-                Contender::new(open, &ceiling, Load::new(ceiling.port, "/", &tokens)),
-                Contender::new(algorithm, &server, Load::new(server.port, "/", &tokens)),
-            ],
-        );
-        let check = check_alone(key);
-        let budget = 1.0 / (1.0 / rate(&found, open) + check.as_secs_f64());
-        let name = format!("{algorithm}: the check of the signature alone");
-        section.figure(&name, check.as_secs_f64() * 1e6, " µs", NoLimit);
-        let name = format!("{algorithm}: to what ceiling and check add up to");
-        section.ratio(&name, rate(&found, algorithm) / budget, AtLeast(0.90));
+        let load = |port| Load::new(port, "/", &tokens);
+        let mut contenders = vec![
+            Contender::new(POEM, &poem, load(poem.port)),
+            Contender::new(OWN, &server, load(server.port)),
+        ];
+        contenders
+            .extend(earlier.as_ref().map(|earlier| Contender::new(EARLIER, earlier, load(earlier.port))));
+        contenders.extend(jwt.iter().map(|(name, peer)| Contender::new(name, peer, load(peer.port))));
+        if algorithm == "RS256" {
+            contenders.push(Contender::new(
+                "HAProxy with jwt_verify",
+                &haproxy.peer,
+                load(haproxy.peer.port),
+            ));
+        }
+        let found = effort.measure(&mut section, &contenders);
+        let check = check_alone(key).as_secs_f64() * 1e6;
+        section.figure("the check of the signature alone", check, " µs", NoLimit);
+        let sum = micros(&found, POEM) + check;
+        section.ratio("to the sum of poem and the check", sum / micros(&found, OWN), AtLeast(0.90));
+        section.ratio("to poem with jsonwebtoken", ratio(&found, OWN, POEM_JWT), AtLeast(1.0));
+        section.ratio("to axum with jsonwebtoken", ratio(&found, OWN, AXUM_JWT), AtLeast(1.0));
+        if earlier.is_some() {
+            section.ratio("to the earlier revision", ratio(&found, OWN, EARLIER), AtLeast(1.0));
+        }
+        sections.push(section);
     }
-    Ok(section)
+    Ok(sections)
 }
 
 /// Tokens that fail, against tokens that pass, both seen for the first time.
 pub(crate) fn forged(world: &World, effort: Effort) -> Result<Section, String> {
     let mut section = Section::new("Forged signatures, random key ids, garbage");
-    let (tokens, forged) = (world.tokens("RS256", &world.keys[0], MANY), world.forged());
+    let tokens = world.tokens("RS256", &world.keys[0], MANY);
+    let forged = world.forged();
     let server = peers::scopegate(world, FORGETFUL)?;
     let found = effort.measure(
         &mut section,
@@ -69,12 +84,13 @@ pub(crate) fn forged(world: &World, effort: Effort) -> Result<Section, String> {
 /// A caller with a hot token while forged ones come in, against the same caller and flood where nobody checks tokens.
 pub(crate) fn flood(world: &World, effort: Effort) -> Result<Section, String> {
     let mut section = Section::new("A caller with a hot token in a flood of forged ones");
-    let (token, forged) = (world.tokens("hot", &world.keys[0], 1), world.forged());
+    let token = world.tokens("hot", &world.keys[0], 1);
+    let forged = world.forged();
     let started = [
-        ("poem, no authentication", peers::ceiling(world)?),
-        ("scopegate", peers::scopegate(world, GUARDED)?),
-        ("poem with jsonwebtoken", peers::rust(world, "poem-jwt")?),
-        ("axum with jsonwebtoken", peers::rust(world, "axum-jwt")?),
+        (POEM, peers::constant(world, "poem")?),
+        (OWN, peers::scopegate(world, GUARDED)?),
+        (POEM_JWT, peers::rust(world, "poem-jwt")?),
+        (AXUM_JWT, peers::rust(world, "axum-jwt")?),
     ];
     let mut outcomes = vec![Vec::new(); started.len()];
     for _ in 0..effort.rounds {
@@ -93,28 +109,29 @@ pub(crate) fn flood(world: &World, effort: Effort) -> Result<Section, String> {
         section.contender(name, middle);
         found.insert(name, middle);
     }
-    let open = "poem, no authentication";
-    section.ratio("to no authentication", ratio(&found, "scopegate", open), AtLeast(0.7));
-    section.ratio("poem with jsonwebtoken, the same", ratio(&found, "poem with jsonwebtoken", open), NoLimit);
-    section.ratio("axum with jsonwebtoken, the same", ratio(&found, "axum with jsonwebtoken", open), NoLimit);
+    let share = |name| rate(&found, name) / rate(&found, POEM);
+    section.ratio("answers to the known caller, to poem", share(OWN), AtLeast(0.7));
+    section.ratio("poem with jsonwebtoken, the same", share(POEM_JWT), NoLimit);
+    section.ratio("axum with jsonwebtoken, the same", share(AXUM_JWT), NoLimit);
     Ok(section)
 }
 
-/// What the caller gets while the flood goes on around it.
-fn flooded(peer: &Peer, caller: &Load, flood: &Load, time: Duration) -> crate::load::Outcome {
+/// Returns the outcome of the known caller's load during the flood.
+fn flooded(peer: &Peer, caller: &Load, flood: &Load, time: Duration) -> Outcome {
     let around = flood.clone().over(64).start(time + Duration::from_secs(2));
     std::thread::sleep(Duration::from_secs(1));
-    let outcome = caller.clone().over(8).run(&peer.process, time);
-    finish(around);
+    let outcome = caller.clone().over(8).run(&[&peer.process], time);
+    around.finish();
     outcome
 }
 
-/// The time of a bare check by a key that is parsed already.
+/// Returns the time of a bare check by a key that is parsed already.
 fn check_alone(key: &MintKey) -> Duration {
     let token =
         key.token(&json!({"iss": "https://issuer.example/", "aud": "bench", "filler": "x".repeat(300)}));
     let (input, signature) = token.rsplit_once('.').unwrap();
-    let (raw, signature) = (parsed(key), URL_SAFE_NO_PAD.decode(signature).unwrap());
+    let raw = parsed(key);
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
     let mut times: Vec<Duration> = (0..50)
         .map(|_| {
             let begin = on_processor();
@@ -128,7 +145,7 @@ fn check_alone(key: &MintKey) -> Duration {
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
-/// How long this thread was on a processor so far: what else the machine does is not counted.
+/// Returns the processor time of this thread so far.
 fn on_processor() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
