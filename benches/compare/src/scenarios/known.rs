@@ -9,6 +9,7 @@ use crate::{
     world::MANY,
 };
 
+const HYPER: &str = "hyper, no authentication";
 const ANONYMOUS: &str = "scopegate, anonymous route";
 const CHECKS: &str = "scopegate, forward-auth";
 const EARLIER_CHECKS: &str = "scopegate before, forward-auth";
@@ -35,15 +36,15 @@ impl Servers {
 
     /// Returns every server with the load that `load` returns for its port.
     fn contenders(&self, load: impl Fn(u16) -> Load) -> Vec<Contender<'_>> {
-        let contender = |name, peer: &'_ Peer| Contender::new(name, peer, load(peer.port));
-        let mut contenders = vec![
-            contender("hyper, no authentication", &self.hyper),
-            contender(POEM, &self.poem),
-            contender(ANONYMOUS, &self.open),
-            contender(OWN, &self.guarded),
+        let named = [
+            (HYPER, Some(&self.hyper)),
+            (POEM, Some(&self.poem)),
+            (ANONYMOUS, Some(&self.open)),
+            (OWN, Some(&self.guarded)),
+            (EARLIER, self.earlier.as_ref()),
         ];
-        contenders.extend(self.earlier.as_ref().map(|earlier| contender(EARLIER, earlier)));
-        contenders
+        let started = named.into_iter().filter_map(|(name, peer)| Some((name, peer?)));
+        started.map(|(name, peer)| Contender::new(name, peer, load(peer.port))).collect()
     }
 }
 
@@ -61,7 +62,7 @@ pub(crate) fn hot(world: &World, effort: Effort) -> Result<Section, String> {
     let found = effort.measure(&mut section, &contenders);
     section.ratio("to the anonymous route", ratio(&found, OWN, ANONYMOUS), AtLeast(0.95));
     section.ratio("to poem", ratio(&found, OWN, POEM), AtLeast(0.75));
-    section.ratio("to hyper", ratio(&found, OWN, "hyper, no authentication"), NoLimit);
+    section.ratio("to hyper", ratio(&found, OWN, HYPER), NoLimit);
     section.ratio("forward-auth, to poem", ratio(&found, CHECKS, POEM), NoLimit);
     if servers.earlier.is_some() {
         section.ratio("to the earlier revision", ratio(&found, OWN, EARLIER), AtLeast(1.0));
