@@ -310,7 +310,12 @@ impl Problem {
 
     /// Returns the response, for other frameworks than poem.
     pub fn http_response(&self) -> http::Response<Bytes> {
-        let mut response = http::Response::new(Bytes::from(self.body()));
+        self.head().map(|()| Bytes::from(self.body()))
+    }
+
+    /// Returns the response without its body.
+    pub(crate) fn head(&self) -> http::Response<()> {
+        let mut response = http::Response::new(());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, const { HeaderValue::from_static("application/problem+json") });

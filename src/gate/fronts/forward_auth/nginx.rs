@@ -54,7 +54,7 @@ impl Dialect for Nginx {
     }
 
     fn relay(&self, problem: &Problem) -> Response {
-        let whole = problem.response();
+        let whole = problem.head();
         let status = match problem.status() {
             passed @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => passed,
             refused if refused.is_client_error() => StatusCode::FORBIDDEN,
@@ -98,7 +98,7 @@ struct RelayedProblem {
 }
 
 impl RelayedProblem {
-    fn of(response: &Response, body: Vec<u8>) -> Self {
+    fn of(response: &http::Response<()>, body: Vec<u8>) -> Self {
         let carried = [
             header::WWW_AUTHENTICATE,
             header::RETRY_AFTER,
