@@ -3,6 +3,7 @@
 
 mod cache;
 mod derived;
+mod forwarded_certificate;
 mod possession;
 mod replay;
 mod revocations;
@@ -19,8 +20,8 @@ use std::{
 
 use scopegate_oidc::Form;
 use scopegate_provider::{
-    AuthnError, AuthnFailure, ClientId, Clock, Credentials, Excerpt, Freshness, Issuer, Outage, Principal,
-    Provider, ProviderName, Rejection, Timestamp,
+    AuthnError, AuthnFailure, CertificateHeader, ClientId, Clock, Credentials, Excerpt, Freshness, Issuer,
+    Outage, Principal, Provider, ProviderName, Rejection, Timestamp,
 };
 
 use self::{
@@ -29,7 +30,7 @@ use self::{
 };
 pub(crate) use self::{
     derived::{CacheSlot, DerivedToken},
-    possession::{DpopEvidence, Evidence, TokenScheme},
+    possession::{CertificateEvidence, DpopEvidence, Evidence, TokenScheme},
 };
 use crate::store::ProviderState;
 
@@ -125,6 +126,16 @@ pub enum AuthenticatorError {
     SharedIssuer {
         /// The issuer.
         issuer: Issuer,
+        /// The provider named first.
+        first: ProviderName,
+        /// The other.
+        second: ProviderName,
+    },
+    /// Two providers expect the certificates of clients in different headers: one of them could be the client's own.
+    #[error(
+        "the providers `{first}` and `{second}` have different `proof.certificate_header`s; proxies must set one"
+    )]
+    SeveralCertificateHeaders {
         /// The provider named first.
         first: ProviderName,
         /// The other.
@@ -230,6 +241,7 @@ pub struct Authenticator {
     providers: Box<[Connected]>,
     by_issuer: HashMap<Issuer, usize, ahash::RandomState>,
     opaque: Option<usize>,
+    certificate_header: Option<CertificateHeader>,
     verified: VerifiedTokens,
     revocations: Arc<dyn RevocationCheck>,
     clock: Arc<dyn Clock>,
@@ -248,7 +260,9 @@ impl Authenticator {
     ) -> Result<Self, AuthenticatorError> {
         let by_issuer = issuers(&providers)?;
         let opaque = opaque(&providers)?;
-        Ok(Self { providers: providers.into(), by_issuer, opaque, verified, revocations, clock })
+        let certificate_header = certificate_header(&providers)?;
+        let providers = providers.into();
+        Ok(Self { providers, by_issuer, opaque, certificate_header, verified, revocations, clock })
     }
 
     /// Creates an authenticator of at most one provider, which shares its tokens with no other.
@@ -259,6 +273,7 @@ impl Authenticator {
         Self {
             by_issuer: by_issuer.map(|issuer| (issuer.clone(), 0)).collect(),
             opaque: takes_opaque.then_some(0),
+            certificate_header: None,
             providers: provider.into_iter().collect(),
             verified: VerifiedTokens::new(0),
             revocations: Arc::new(NoRevocations),
@@ -435,6 +450,11 @@ impl Authenticator {
         }
     }
 
+    /// Returns the header in which trusted proxies forward the certificates of their clients, if one is configured.
+    pub(crate) fn certificate_header(&self) -> Option<&CertificateHeader> {
+        self.certificate_header.as_ref()
+    }
+
     /// Returns the algorithms of DPoP proofs for a challenge: those of the providers that advertise DPoP, or of all
     /// providers for a request that has to do with DPoP already. Nothing if there are none.
     pub(crate) fn dpop_algorithms(&self, is_advertised: bool) -> Option<Box<str>> {
@@ -498,6 +518,23 @@ fn opaque(providers: &[Connected]) -> Result<Option<usize>, AuthenticatorError> 
         }
         (first, _) => Ok(first.map(|(index, _)| index)),
     }
+}
+
+/// Returns the one header in which proxies forward the certificates of their clients.
+fn certificate_header(providers: &[Connected]) -> Result<Option<CertificateHeader>, AuthenticatorError> {
+    let mut found: Option<(&Connected, &CertificateHeader)> = None;
+    for connected in providers {
+        let header = connected.provider.verify_proof().and_then(|verifier| verifier.certificate_header());
+        match (found, header) {
+            (Some((first, known)), Some(header)) if known != header => {
+                let (first, second) = (first.name.clone(), connected.name.clone());
+                return Err(AuthenticatorError::SeveralCertificateHeaders { first, second });
+            }
+            (None, Some(header)) => found = Some((connected, header)),
+            _ => {}
+        }
+    }
+    Ok(found.map(|(_, header)| header.clone()))
 }
 
 #[cfg(test)]

@@ -154,6 +154,8 @@ reasons! {
         "Use the characters that RFC 6749, section 3.3, allows.";
     InvalidToken = "invalid_token", UNPROCESSABLE_ENTITY, "The text is not a token",
         "Send the token alone, without `Bearer`.";
+    InvalidClientCertificate = "invalid_client_certificate", UNAUTHORIZED, "The client certificate that a proxy forwards cannot be read",
+        "Let the proxy set the header of `proof.certificate_header` once, in its format, in place of what the client sent.";
     InvalidDpopProof = "invalid_dpop_proof", UNAUTHORIZED, "The DPoP proof is missing or not accepted",
         "Make a new proof for each request, with its method, its URL, the time and the hash of the token.";
     IrregularPath = "irregular_path", BAD_REQUEST, "The path can be read in several ways",

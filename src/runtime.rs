@@ -115,6 +115,7 @@ impl Runtime {
         let settings = GateSettings {
             token_limit: config.server.limits.token.get(),
             public_origin,
+            resources: config.resources.iter().cloned().collect(),
             cors: Cors::new(config.cors.clone(), &config.server.request_id.0),
             trusted_proxies: config.server.trusted_proxies.clone(),
         };

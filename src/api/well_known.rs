@@ -1,20 +1,14 @@
 //! What stands at well-known places, for anybody: the metadata of the protected resource (RFC 9728), made from the
 //! policy, and the keys of minted tokens (RFC 7517).
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use http::{HeaderValue, Method, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Request, Response, Result};
-use scopegate_provider::{Issuer, ProviderName, Scope};
-use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    gate::{Gate, RESOURCE_METADATA, State, mint::KeyRing, peer_scheme},
-    policy::{
-        Alternative, PathPattern, RawTarget, Route, Scheme, Segment, Target, TokenUse,
-        settings::ProofRequirement,
-    },
+    gate::{Asked, Document, Gate, asked_path, mint::KeyRing, peer_scheme},
     problem::Problem,
     reason::Reason,
 };
@@ -33,98 +27,49 @@ const KEYS_AGE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 #[derive(Debug, Clone)]
 pub struct ResourceMetadata {
     gate: Gate,
-    facts: Facts,
-    /// The document of everything that `gate` protects: most clients ask for this one, without a token.
-    root: Box<str>,
-}
-
-/// What does not come from the policy.
-#[derive(Debug, Clone)]
-struct Facts {
-    /// Where callers reach scopegate: scheme, host and port.
+    /// The URL at which callers reach scopegate: scheme, host and port.
     public_url: Box<str>,
     documentation: Option<Box<str>>,
-}
-
-/// The document (RFC 9728, section 2).
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct Document {
-    resource: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    authorization_servers: Vec<Issuer>,
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    scopes_supported: BTreeSet<Scope>,
-    bearer_methods_supported: [&'static str; 1],
-    resource_name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    resource_documentation: Option<Box<str>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    dpop_signing_alg_values_supported: Vec<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    dpop_bound_access_tokens_required: bool,
+    /// The document of everything that `gate` protects, unless resources are declared.
+    root: Option<Box<str>>,
 }
 
 impl ResourceMetadata {
     /// Creates the endpoint of what `gate` protects, reached at `public_url`. `documentation` is for people. The document
     /// of everything is made from the current policy: another policy needs another endpoint.
     pub fn new(gate: Gate, public_url: &str, documentation: Option<String>) -> Self {
-        let facts = Facts { public_url: public_url.into(), documentation: documentation.map(Into::into) };
-        let root = {
-            let state = gate.current();
-            let wanting: Vec<&Route> = wanting(&state, &[]).collect();
-            json(&facts.document(&state, "", &wanting))
-        };
-        Self { gate, facts, root: root.into() }
+        let documentation: Option<Box<str>> = documentation.map(Into::into);
+        let state = gate.current();
+        let asked =
+            Asked { path: "", origin: Some(public_url), host: "", documentation: documentation.as_deref() };
+        let declares = !state.settings().resources.is_empty();
+        let root = Document::find(&state, &asked).filter(|_| !declares).map(|root| root.to_json().into());
+        Self { gate, public_url: public_url.into(), documentation, root }
     }
 
-    /// Returns the document of the resource at this path of `origin`, or of the public URL; `None` if nothing there needs
-    /// a token. Its `resource` repeats the path byte for byte, as clients compare it.
-    fn find(&self, path: &str, origin: Option<&str>) -> Option<Document> {
-        let resource = resource(if path.is_empty() { "/" } else { path })?;
-        let segments: Vec<&str> = resource.segments().collect();
-        let state = self.gate.current();
-        let wanting: Vec<&Route> = wanting(&state, &segments).collect();
-        if wanting.is_empty() && !path.is_empty() {
-            return None;
-        }
-        let facts = match origin {
-            Some(origin) => &Facts { public_url: origin.into(), ..self.facts.clone() },
-            None => &self.facts,
-        };
-        Some(facts.document(&state, path, &wanting))
-    }
-
-    /// Returns the URL at which a trusted proxy received the request, if no public URL is configured.
-    fn forwarded_url(&self, request: &Request) -> Option<String> {
+    /// Returns the document for a request.
+    fn find(&self, request: &Request) -> Option<String> {
+        let path = asked_path(request.uri().path())?;
         let state = self.gate.current();
         let settings = state.settings();
-        if !settings.public_origin.at_callers_host {
-            return None;
+        let trusted = &settings.trusted_proxies;
+        let origin = trusted.origin(request.remote_addr(), peer_scheme(request), request.headers()).ok();
+        let forwarded = origin.and_then(|origin| Some((origin.scheme, origin.host?.to_str().ok()?)));
+        let origin = forwarded
+            .filter(|_| settings.public_origin.at_callers_host)
+            .map(|(scheme, host)| format!("{scheme}://{host}"));
+        if let Some(root) = self.root.as_ref().filter(|_| path.is_empty() && origin.is_none()) {
+            return Some(root.to_string());
         }
-        let scheme = peer_scheme(request);
-        let origin =
-            settings.trusted_proxies.origin(request.remote_addr(), scheme, request.headers()).ok()?;
-        Some(format!("{}://{}", origin.scheme, origin.host?.to_str().ok()?))
-    }
-}
-
-impl Facts {
-    fn document(&self, state: &State, path: &str, wanting: &[&Route]) -> Document {
-        let algorithms = state.authenticator().dpop_algorithms(true);
-        let host = self.public_url.rsplit('/').next().unwrap_or_default();
-        Document {
-            resource: format!("{}{path}", self.public_url),
-            authorization_servers: issuers(state, wanting),
-            scopes_supported: wanting.iter().flat_map(|route| route.rule().scopes().cloned()).collect(),
-            bearer_methods_supported: ["header"],
-            resource_name: format!("{host}{path}"),
-            resource_documentation: self.documentation.clone(),
-            dpop_signing_alg_values_supported: algorithms
-                .iter()
-                .flat_map(|names| names.split(' ').map(str::to_owned))
-                .collect(),
-            dpop_bound_access_tokens_required: wanting.iter().all(|route| requires_dpop(route)),
-        }
+        let own = request.uri().authority().map(http::uri::Authority::as_str);
+        let own = own.or_else(|| request.headers().get(header::HOST)?.to_str().ok());
+        let asked = Asked {
+            path,
+            origin: Some(origin.as_deref().unwrap_or(&self.public_url)),
+            host: forwarded.map(|(_, host)| host).or(own).unwrap_or_default(),
+            documentation: self.documentation.as_deref(),
+        };
+        Document::find(&state, &asked).map(|document| document.to_json())
     }
 }
 
@@ -132,74 +77,12 @@ impl Endpoint for ResourceMetadata {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        let path = request.uri().path().strip_prefix(RESOURCE_METADATA).unwrap_or_default();
-        let forwarded = self.forwarded_url(&request);
-        if path.is_empty() && forwarded.is_none() {
-            return Ok(public(self.root.to_string(), METADATA_AGE));
-        }
-        let document = self.find(path, forwarded.as_deref()).ok_or_else(|| {
-            Problem::new(
-                Reason::NoSuchResource,
-                "nothing at this path wants a token: it is no protected resource",
-            )
+        let document = self.find(&request).ok_or_else(|| {
+            let description = "nothing at this path wants a token: it is not a protected resource";
+            Problem::new(Reason::NoSuchResource, description)
         })?;
-        Ok(public(json(&document), METADATA_AGE))
+        Ok(public(document, METADATA_AGE))
     }
-}
-
-fn json(document: &Document) -> String {
-    serde_json::to_string(document).unwrap_or_default()
-}
-
-/// The routes at a path that begins with these segments, or below it, that want a token.
-fn wanting<'s>(state: &'s State, segments: &[&str]) -> impl Iterator<Item = &'s Route> {
-    let routes = state.policy().routes().iter();
-    let routes = routes.filter(|route| reaches_below(&route.pattern().host_path.path, segments));
-    routes.filter(|route| route.rule().token_use() != TokenUse::Ignored)
-}
-
-/// A resource's path, if it is one way only to write it.
-fn resource(path: &str) -> Option<Target> {
-    let (method, scheme) = (&Method::GET, Scheme::Https);
-    let raw = RawTarget { method, scheme, authority: None, hosts: ["a"], path_and_query: path.as_bytes() };
-    Target::parse(raw).ok().filter(|target| target.irregularities().is_empty())
-}
-
-/// Whether a pattern matches a path that begins with these segments.
-fn reaches_below(pattern: &PathPattern, segments: &[&str]) -> bool {
-    let fits = |(pattern, given): (&Segment, &&str)| match pattern {
-        Segment::Literal(text) => **text == **given,
-        Segment::Parameter(_) => true,
-    };
-    let long_enough = pattern.takes_rest() || pattern.segments().len() >= segments.len();
-    long_enough && pattern.segments().iter().zip(segments).all(fits)
-}
-
-/// Returns the issuers of the providers that one of the rules admits: those that a rule names first, in its order.
-fn issuers(state: &State, wanting: &[&Route]) -> Vec<Issuer> {
-    let mut named: Vec<&ProviderName> = Vec::new();
-    let mut admits_all = wanting.is_empty();
-    for route in wanting {
-        let alternatives = route.rule().alternatives();
-        admits_all |= alternatives.is_empty();
-        for alternative in alternatives {
-            admits_all |= alternative.providers.is_empty();
-            named.extend(
-                alternative.providers.iter().filter(|name| !named.contains(name)).collect::<Vec<_>>(),
-            );
-        }
-    }
-    let connected = state.authenticator().providers();
-    let preferred = named.iter().filter_map(|name| connected.iter().find(|found| found.name() == *name));
-    let others = connected.iter().filter(|found| admits_all && !named.contains(&found.name()));
-    preferred.chain(others).flat_map(|found| found.provider().issuers().iter().cloned()).collect()
-}
-
-/// Returns `true` if each way to satisfy the rule needs a token that is bound to a DPoP key.
-fn requires_dpop(route: &Route) -> bool {
-    let alternatives = route.rule().alternatives();
-    let requires = |alternative: &Alternative| alternative.proof == Some(ProofRequirement::Dpop);
-    !alternatives.is_empty() && alternatives.iter().all(requires)
 }
 
 /// `GET /.well-known/jwks.json`: the keys that minted tokens verify by (RFC 7517, section 5).
@@ -293,8 +176,11 @@ mod tests {
 
     use http::StatusCode;
 
+    use scopegate_provider::Scope;
+
     use super::*;
     use crate::{
+        gate::RESOURCE_METADATA,
         policy::{Definition, Policy},
         testing,
     };

@@ -5,10 +5,14 @@
 
 use http::{HeaderValue, Method};
 use scopegate_provider::{
-    AuthnError, Outage, OutageCause, Principal, Proof, ProofRequest, Rejection, Timestamp, VerifyProof,
+    AuthnError, CertificateFormat, Outage, OutageCause, Principal, Proof, ProofRequest, Rejection,
+    Thumbprint, Timestamp, VerifyProof,
 };
 
-use super::replay::{self, ReplayMemory};
+use super::{
+    forwarded_certificate,
+    replay::{self, ReplayMemory},
+};
 
 /// The scheme with which a token was sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub(crate) struct Evidence {
     pub(crate) scheme: TokenScheme,
     /// The DPoP proof, if the request holds one. It is not verified yet.
     pub(crate) dpop: Option<Box<DpopEvidence>>,
+    /// The certificate of the client, if there is one. A forwarded one is not read yet.
+    pub(crate) certificate: Option<CertificateEvidence>,
     /// The keys of which the possession is proven already.
     pub(crate) proven: Proof,
     /// Set if the use of the proof is not remembered.
@@ -44,6 +50,30 @@ pub(crate) struct DpopEvidence {
     pub(crate) is_websocket: bool,
 }
 
+/// The certificate of a client, whose key the client possesses: the TLS handshake has shown it.
+#[derive(Debug, Clone)]
+pub(crate) enum CertificateEvidence {
+    /// The certificate of the client's own connection.
+    Own(Thumbprint),
+    /// The value of the header in which a trusted proxy forwards the certificate.
+    Forwarded(HeaderValue, CertificateFormat),
+    /// Several headers: one may be the client's own (T3.2).
+    Several,
+}
+
+impl CertificateEvidence {
+    /// Returns the thumbprint of the certificate, if there is one.
+    fn thumbprint(&self) -> Result<Option<Thumbprint>, Rejection> {
+        match self {
+            Self::Own(thumbprint) => Ok(Some(*thumbprint)),
+            Self::Forwarded(value, format) => forwarded_certificate::thumbprint(value.as_bytes(), *format),
+            Self::Several => Err(Rejection::InvalidCertificate {
+                detail: "expected one header with the certificate, found several",
+            }),
+        }
+    }
+}
+
 impl Evidence {
     /// The evidence of a caller that has verified the proof itself.
     pub(super) fn proven(proof: Proof) -> Self {
@@ -58,14 +88,20 @@ impl Evidence {
     /// Returns the keys that the request claims to possess, for a provider that compares them with the binding of the
     /// token, and the fault of a proof that cannot be read. [`Evidence::check`] verifies them after the token.
     pub(super) fn claimed(&self, verifier: Option<&dyn VerifyProof>) -> (Proof, Option<Rejection>) {
-        if self.scheme == TokenScheme::Bearer {
-            return (self.proven, None);
+        let mut claimed = self.proven;
+        let mut fault = None;
+        match self.certificate() {
+            Ok(certificate) => claimed.certificate = certificate,
+            Err(unreadable) => fault = Some(unreadable),
         }
-        let Some(verifier) = verifier else { return (self.proven, None) };
+        let Some(verifier) = verifier.filter(|_| self.scheme == TokenScheme::Dpop) else {
+            return (claimed, fault);
+        };
         match self.single_proof().and_then(|proof| verifier.claimed_key(proof.as_bytes())) {
-            Ok(key) => (Proof { key: Some(key), ..self.proven }, None),
-            Err(fault) => (self.proven, Some(fault)),
+            Ok(key) => claimed.key = Some(key),
+            Err(unreadable) => fault = Some(unreadable),
         }
+        (claimed, fault)
     }
 
     /// Checks that the sender possesses every key that the token is bound to, and returns them.
@@ -87,10 +123,12 @@ impl Evidence {
                 TokenScheme::Dpop => Err(Rejection::NotBound.into()),
             };
         }
-        match (binding.certificate, self.proven.certificate) {
-            (Some(_), None) => return Err(Rejection::SenderConstrained.into()),
-            (Some(bound), Some(found)) if bound != found => return Err(Rejection::ProofMismatch.into()),
-            _ => {}
+        if let Some(bound) = binding.certificate {
+            match self.certificate()? {
+                None => return Err(Rejection::SenderConstrained.into()),
+                Some(found) if found != bound => return Err(Rejection::ProofMismatch.into()),
+                Some(_) => {}
+            }
         }
         let proven = Proof { key: binding.key, certificate: binding.certificate };
         let Some(key) = binding.key.filter(|_| binding.key != self.proven.key) else { return Ok(proven) };
@@ -121,6 +159,14 @@ impl Evidence {
             Err(replay::Refused::Full) => {
                 Err(Outage::new(OutageCause::Overloaded, replay::RETRY_AFTER).into())
             }
+        }
+    }
+
+    /// Returns the thumbprint of the client's certificate, if it has one.
+    fn certificate(&self) -> Result<Option<Thumbprint>, Rejection> {
+        match (&self.certificate, self.proven.certificate) {
+            (Some(certificate), None) => certificate.thumbprint(),
+            (_, proven) => Ok(proven),
         }
     }
 

@@ -58,7 +58,7 @@ use self::{
 use crate::yaml::{Diagnostic, Document};
 pub use crate::yaml::{Location, Origin, Problem};
 use crate::{
-    gate::mint::MintSettings,
+    gate::{Resource, mint::MintSettings},
     policy::{
         Policy,
         settings::{CorsSettings, IdentitySettings, RouteSettings},
@@ -99,6 +99,8 @@ pub struct Config {
     pub upstreams: Vec<(String, UpstreamSettings)>,
     /// The facts about the caller that upstreams receive.
     pub identity: IdentitySettings,
+    /// The protected resources that clients get tokens for.
+    pub resources: Vec<Resource>,
     /// Settings of minted tokens.
     pub mint: MintSettings,
     /// Forward-auth endpoints.
@@ -325,6 +327,7 @@ fn config(parsed: Sections, rules: Rules, watched: Vec<PathBuf>, warnings: Vec<W
         tests: parsed.tests,
         upstreams: parsed.upstreams,
         identity: sections.identity.general(),
+        resources: sections.resources,
         mint: sections.identity.mint,
         forward_auth: sections.forward_auth,
         cors: sections.cors,

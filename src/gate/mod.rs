@@ -38,12 +38,16 @@ pub use self::{
         token::{BearerError, bearer},
         trust::{ForwardedError, Network, NetworkError, Origin, TrustedProxies},
     },
-    resources::{PublicOrigin, RESOURCE_METADATA},
+    resources::{PublicOrigin, RESOURCE_METADATA, Resource, ResourceUrl, ResourceUrlError, Resources},
     state::{Gate, GateSettings, State},
 };
 #[cfg(feature = "server")]
 pub(crate) use self::{
-    fronts::middleware::check_form, identity::identities, request::site::is_same_origin, state::Called,
+    fronts::middleware::check_form,
+    identity::identities,
+    request::site::is_same_origin,
+    resources::{Asked, Document, asked_path},
+    state::Called,
 };
 
 #[cfg(test)]

@@ -1,10 +1,16 @@
 //! Protected resources and the URLs of their metadata (RFC 9728).
 //!
-//! Each URL that needs a token is a resource of its own, because clients compare the resource of the metadata with the
-//! URL that they called, byte for byte (section 3.3).
+//! Where none is declared, each URL that needs a token is a resource of its own, because clients compare the resource of
+//! the metadata with the URL that they called, byte for byte (section 3.3).
+
+mod declared;
+mod document;
 
 use std::{borrow::Cow, sync::Arc};
 
+pub use self::declared::{Resource, ResourceUrl, ResourceUrlError, Resources};
+pub(in crate::gate) use self::document::answer;
+pub(crate) use self::document::{Asked, Document, asked_path};
 use crate::policy::{Route, Scheme, Target};
 
 /// The path of the metadata, at the root whatever the base path is (RFC 9728, section 3; RFC 8615, section 3).
@@ -36,6 +42,17 @@ pub(in crate::gate) fn metadata_url(origin: &str, target: &Target, own_route: Op
     let is_regular = target.irregularities().is_empty() && own_route.is_none();
     let path = if is_regular { target.path_as_sent() } else { "" };
     format!("{origin}{RESOURCE_METADATA}{}", if path == "/" { "" } else { path })
+}
+
+impl Resources {
+    /// Returns the URL of the metadata of the declared resource that contains a target, if one does. The path of a resource
+    /// is repeated as it was sent, with or without a final slash.
+    pub(in crate::gate) fn metadata_url(&self, target: &Target) -> Option<String> {
+        let url = &self.containing(target)?.url;
+        let is_same = target.segments().eq(url.segments()) && target.irregularities().is_empty();
+        let path = if is_same { target.path_as_sent() } else { url.path() };
+        Some(format!("{}{RESOURCE_METADATA}{}", url.origin(), if path == "/" { "" } else { path }))
+    }
 }
 
 #[cfg(test)]

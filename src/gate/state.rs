@@ -8,7 +8,7 @@ use super::{
     cors::Cors,
     decision::Refusal,
     request::trust::TrustedProxies,
-    resources::{PublicOrigin, metadata_url},
+    resources::{PublicOrigin, Resources, metadata_url},
 };
 use crate::{
     authenticator::{Authenticator, TokenScheme},
@@ -47,6 +47,8 @@ pub struct GateSettings {
     pub token_limit: usize,
     /// The origin at which clients reach the gate. Challenges point there (RFC 9728), and proofs are made for it (RFC 9449).
     pub public_origin: PublicOrigin,
+    /// The declared resources (`resources`).
+    pub resources: Resources,
     /// The CORS settings of routes that have none of their own.
     pub cors: Cors,
     /// The proxies whose forwarded headers are believed (`server.trusted_proxies`).
@@ -70,6 +72,7 @@ impl Default for GateSettings {
         Self {
             token_limit: 16 * 1024,
             public_origin: PublicOrigin::default(),
+            resources: Resources::default(),
             cors: Cors::default(),
             trusted_proxies: TrustedProxies::default(),
         }
@@ -116,8 +119,14 @@ impl State {
             return problem;
         }
         let Called { target, own_route, scheme, forwarded } = *called;
-        let problem = match self.settings.public_origin.of(target.scheme(), forwarded) {
-            Some(origin) => problem.with_resource_metadata(&metadata_url(&origin, target, own_route)),
+        let url = if self.settings.resources.is_empty() {
+            let origin = self.settings.public_origin.of(target.scheme(), forwarded);
+            origin.map(|origin| metadata_url(&origin, target, own_route))
+        } else {
+            self.settings.resources.metadata_url(target)
+        };
+        let problem = match url {
+            Some(url) => problem.with_resource_metadata(&url),
             None => problem,
         };
         let needs_proof = matches!(problem.reason(), Reason::SenderConstrained | Reason::ProofRequired);

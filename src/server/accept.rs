@@ -29,7 +29,7 @@ use super::{
     listening::{ConnectInfo, Listening},
     socket::Socket,
     systemd::{Heartbeat, InheritedSocket, Watchdog},
-    tls::{Tls, TlsError},
+    tls::{Tls, TlsError, client_thumbprint},
 };
 
 /// The pause after the system is out of descriptors or memory: an immediate retry would fail too.
@@ -264,6 +264,7 @@ impl Bound {
                             // The handshake fails if the certificate is not issued by one of the authorities.
                             info.client_certificate =
                                 tls.client_certificate(stream.get_ref().1).map(Arc::new);
+                            info.client_thumbprint = client_thumbprint(stream.get_ref().1);
                             serve(listening, Box::new(stream), info, place, activity).await;
                         }
                         Ok(Err(error)) => tracing::debug!(%error, "no TLS connection"),
@@ -356,6 +357,7 @@ fn connect_info(local: Addr, remote: Addr) -> ConnectInfo {
         remote: RemoteAddr(remote),
         scheme: Scheme::HTTP,
         client_certificate: None,
+        client_thumbprint: None,
     }
 }
 

@@ -136,6 +136,9 @@ fn into_poem(
     if info.client_certificate.as_ref().is_some_and(|certificate| certificate.is_verified()) {
         request.set_data(ClientCertVerified);
     }
+    if let Some(thumbprint) = info.client_thumbprint {
+        request.set_data(thumbprint);
+    }
     if !has_body {
         return (request, None);
     }

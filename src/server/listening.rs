@@ -6,7 +6,10 @@ use http::uri::Scheme;
 use hyper_util::server::conn::auto;
 use poem::web::{LocalAddr, RemoteAddr};
 
-use super::{Limits, Shutdown, connections::Connections, sending::ExchangeExecutor, tls::ClientCertificate};
+use super::{
+    Limits, Shutdown, connections::Connections, sending::ExchangeExecutor, settings::ClientCertThumbprint,
+    tls::ClientCertificate,
+};
 
 /// State that all connections of one listener share.
 pub(super) struct Listening<E> {
@@ -26,6 +29,7 @@ pub(super) struct ConnectInfo {
     pub(super) remote: RemoteAddr,
     pub(super) scheme: Scheme,
     pub(super) client_certificate: Option<Arc<ClientCertificate>>,
+    pub(super) client_thumbprint: Option<ClientCertThumbprint>,
 }
 
 impl<E> Listening<E> {

@@ -80,7 +80,7 @@ pub use listen::{Listen, ListenError};
 pub(crate) use media_type::{is_grpc, is_stream};
 #[cfg(feature = "server")]
 pub use request_body::{RequestBodyError, RequestBodyHandle};
-pub use settings::{ClientCertVerified, Limits, ListenerSettings, TlsSettings};
+pub use settings::{ClientCertThumbprint, ClientCertVerified, Limits, ListenerSettings, TlsSettings};
 #[cfg(feature = "server")]
 pub use systemd::{InheritError, InheritedSocket, InheritedSockets, Notifier, Watchdog};
 #[cfg(feature = "server")]

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, path::PathBuf};
 
 use schemars::JsonSchema;
-use scopegate_provider::{ByteSize, Span};
+use scopegate_provider::{ByteSize, Span, Thumbprint};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::Listen;
@@ -40,12 +40,23 @@ pub struct TlsSettings {
     /// The private key.
     #[schemars(with = "String", extend("format" = "path"))]
     pub key: PathBuf,
+    /// Asks each client for a certificate, which anyone may have issued: it proves the possession of tokens that are bound
+    /// to it (RFC 8705), and nothing else. Clients may come without one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ask_client_certificate: bool,
 }
 
 /// Marks a request, among its data, whose connection presented a certificate issued by one of the listener's
 /// authorities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientCertVerified;
+
+/// The SHA-256 thumbprint of the certificate that the client presented on its connection, among the data of a request. Its
+/// issuer was not verified: it is a proof of possession for tokens that are bound to it (RFC 8705), and nothing else.
+///
+/// A program that serves TLS itself and embeds a gate adds it to the extensions of its requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientCertThumbprint(pub Thumbprint);
 
 /// The limits of the server, of each peer and of each request (`server.limits`).
 ///

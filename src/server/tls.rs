@@ -12,20 +12,23 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA256, digest};
 use rustls::{
-    RootCertStore, ServerConfig, ServerConnection,
-    crypto::{CryptoProvider, aws_lc_rs},
+    DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{CryptoProvider, aws_lc_rs as crypto, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject},
     server::{
         ClientHello, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier,
-        danger::ClientCertVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
     },
     sign::CertifiedKey,
 };
+use scopegate_provider::Thumbprint;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{Accept, TlsAcceptor};
 
-use super::TlsSettings;
+use super::{ClientCertThumbprint, TlsSettings};
 
 /// The time between two checks of the files.
 const CHECK: Duration = Duration::from_secs(5);
@@ -118,7 +121,7 @@ impl Tls {
     /// Reads these files. A client may connect without a certificate; one that it presents has to be issued by
     /// `client_ca`.
     pub(super) fn new(own: &TlsSettings, client_ca: Option<&Path>) -> Result<Self, TlsError> {
-        let provider = Arc::new(aws_lc_rs::default_provider());
+        let provider = Arc::new(crypto::default_provider());
         let files = Files { own: own.clone(), client_ca: client_ca.map(Path::to_owned) };
         let current = ArcSwap::from_pointee(load(&files, &provider, 0)?);
         Ok(Self { files, provider, current })
@@ -212,6 +215,59 @@ impl ResolvesServerCert for Always {
     }
 }
 
+/// Takes any certificate of a client, or none: the handshake shows that the client holds its key, and the thumbprint is
+/// compared with the token (RFC 8705, section 6.2). It says nothing about who the client is.
+#[derive(Debug)]
+struct AnyClient(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for AnyClient {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Returns the thumbprint of the certificate that a client presented: the leaf, which is the first of its chain.
+pub(super) fn client_thumbprint(session: &ServerConnection) -> Option<ClientCertThumbprint> {
+    let leaf = session.peer_certificates()?.first()?;
+    let digest: [u8; 32] = digest(&SHA256, leaf).as_ref().try_into().ok()?;
+    Some(ClientCertThumbprint(Thumbprint::new(digest)))
+}
+
 fn load(files: &Files, provider: &Arc<CryptoProvider>, generation: u32) -> Result<Loaded, TlsError> {
     let certificate = certificate(&files.own, provider)?;
     let versions =
@@ -225,6 +281,9 @@ fn load(files: &Files, provider: &Arc<CryptoProvider>, generation: u32) -> Resul
         clients = Some(verifier);
     }
     let config = match &clients {
+        None if files.own.ask_client_certificate => {
+            versions.with_client_cert_verifier(Arc::new(AnyClient(Arc::clone(provider))))
+        }
         None => versions.with_no_client_auth(),
         Some(verifier) => versions.with_client_cert_verifier(Arc::clone(verifier)),
     };

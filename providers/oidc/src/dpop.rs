@@ -8,7 +8,7 @@ use std::{fmt, time::Duration};
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use scopegate_provider::{
-    BearerToken, ProofRequest, ProofUse, Rejection, Thumbprint, Timestamp, VerifyProof,
+    BearerToken, CertificateHeader, ProofRequest, ProofUse, Rejection, Thumbprint, Timestamp, VerifyProof,
 };
 use serde_json::{Map, Value};
 
@@ -44,6 +44,7 @@ pub struct Dpop {
     leeway: Duration,
     nonces: Option<Nonces>,
     is_advertised: bool,
+    certificate_header: Option<CertificateHeader>,
 }
 
 impl Dpop {
@@ -51,7 +52,15 @@ impl Dpop {
     pub fn new(algorithms: &[Algorithm], max_age: Duration, leeway: Duration) -> Self {
         let names: Vec<&str> = algorithms.iter().map(|algorithm| algorithm.as_str()).collect();
         let names = names.join(" ").into();
-        Self { algorithms: algorithms.into(), names, max_age, leeway, nonces: None, is_advertised: false }
+        Self {
+            algorithms: algorithms.into(),
+            names,
+            max_age,
+            leeway,
+            nonces: None,
+            is_advertised: false,
+            certificate_header: None,
+        }
     }
 
     /// Requires a nonce of this server in each proof.
@@ -64,6 +73,12 @@ impl Dpop {
     #[must_use]
     pub fn advertised(self, is_advertised: bool) -> Self {
         Self { is_advertised, ..self }
+    }
+
+    /// Reads the certificates of clients from a header of trusted proxies.
+    #[must_use]
+    pub fn with_certificate_header(self, certificate_header: Option<CertificateHeader>) -> Self {
+        Self { certificate_header, ..self }
     }
 
     fn check_time(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<Timestamp, Rejection> {
@@ -107,6 +122,10 @@ impl VerifyProof for Dpop {
 
     fn is_advertised(&self) -> bool {
         self.is_advertised
+    }
+
+    fn certificate_header(&self) -> Option<&CertificateHeader> {
+        self.certificate_header.as_ref()
     }
 
     fn claimed_key(&self, proof: &[u8]) -> Result<Thumbprint, Rejection> {

@@ -108,6 +108,12 @@ pub enum Rejection {
     /// The provider said that the token is not active (RFC 7662, section 2.2).
     #[error("the provider says that the token is not active")]
     Inactive,
+    /// The certificate that a proxy forwards cannot be read (RFC 8705).
+    #[error("the client certificate that the proxy forwards is not accepted: {detail}")]
+    InvalidCertificate {
+        /// The fault.
+        detail: &'static str,
+    },
     /// The DPoP proof is missing or does not hold for this request (RFC 9449, section 4.3).
     #[error("the DPoP proof is not accepted: {detail}")]
     InvalidProof {
@@ -256,6 +262,7 @@ impl Rejection {
             Self::FreshnessUnavailable => "freshness_unavailable",
             Self::IdToken => "id_token",
             Self::Inactive => "inactive",
+            Self::InvalidCertificate { .. } => "invalid_client_certificate",
             Self::InvalidProof { .. } => "invalid_dpop_proof",
             Self::IssuedInFuture { .. } => "issued_in_future",
             Self::IssuerMismatch { .. } => "issuer_mismatch",

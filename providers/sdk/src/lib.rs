@@ -94,6 +94,7 @@
 //! ```
 
 mod capability;
+mod certificate;
 mod claims;
 mod clock;
 mod credentials;
@@ -114,6 +115,7 @@ pub use capability::{
     ClientCredentials, Health, HealthReport, IntrospectionHealth, IssuerHealth, KeyControl, KeyHealth,
     RequestToken, RevokeToken, SignIn, SignInRequest, TokenRequest, TokenRequestError, TokenResponse,
 };
+pub use certificate::{CertificateFormat, CertificateHeader};
 pub use claims::{ClaimPath, ClaimPathError, Claims};
 pub use clock::{Clock, Sleep, SystemClock, Timestamp};
 pub use credentials::{Credentials, Freshness};

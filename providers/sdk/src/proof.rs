@@ -1,8 +1,8 @@
-//! The verification of DPoP proofs (RFC 9449), as a provider's settings allow them.
+//! The verification of proofs of possession (RFC 9449, RFC 8705), as a provider's settings allow them.
 
 use http::Method;
 
-use crate::{Rejection, Thumbprint, Timestamp};
+use crate::{CertificateHeader, Rejection, Thumbprint, Timestamp};
 
 /// A DPoP proof, and the request that it came with.
 #[derive(Clone, Copy)]
@@ -34,13 +34,18 @@ pub struct ProofUse {
     pub expires_at: Timestamp,
 }
 
-/// Verifies DPoP proofs of the tokens of one provider.
+/// Verifies proofs of possession for the tokens of one provider.
 pub trait VerifyProof: Send + Sync {
     /// Returns the accepted algorithms, separated by spaces, as challenges name them.
     fn algorithms(&self) -> &str;
 
     /// Returns `true` if the settings ask for DPoP, so that clients should learn that it is accepted.
     fn is_advertised(&self) -> bool;
+
+    /// Returns the header in which trusted proxies forward the certificates of their clients (RFC 8705).
+    fn certificate_header(&self) -> Option<&CertificateHeader> {
+        None
+    }
 
     /// Returns the thumbprint of the key that a proof holds. Its signature is not verified.
     ///

@@ -8,7 +8,7 @@ use serde::{Deserialize, de::IgnoredAny};
 
 use crate::config::values::{BasePath, PublicUrl};
 use crate::{
-    gate::{TrustedProxies, mint::MintSettings},
+    gate::{Resource, TrustedProxies, mint::MintSettings},
     policy::{
         DecisionTest,
         settings::{
@@ -60,6 +60,8 @@ pub(in crate::config) struct SectionSettings {
     upstreams: Option<IgnoredAny>,
     /// The facts about the caller that upstreams receive, unless a route says otherwise.
     pub(in crate::config) identity: IdentitySection,
+    /// The protected resources that clients get tokens for (RFC 9728); left out, each URL that needs a token is one.
+    pub(in crate::config) resources: Vec<Resource>,
     /// Forward-auth endpoints for reverse proxies; left out, there are none.
     pub(in crate::config) forward_auth: ForwardAuthSettings,
     /// Cross-origin requests, unless a route says otherwise; left out, none are answered.
@@ -263,7 +265,11 @@ impl ForwardAuthSettings {
         let listen = self.grpc_listen.clone()?;
         let tls = self.grpc_tls.clone();
         let client_ca = tls.as_ref().and_then(|tls| tls.client_ca.clone());
-        let tls = tls.map(|tls| TlsSettings { certificate: tls.certificate, key: tls.key });
+        let tls = tls.map(|tls| TlsSettings {
+            certificate: tls.certificate,
+            key: tls.key,
+            ask_client_certificate: false,
+        });
         let key = "forward_auth.grpc_listen";
         Some(ListenerSettings { key, listen, tls, client_ca, limits: limits.clone() })
     }

@@ -11,7 +11,7 @@ use crate::{
         authorize::{Authorization, authorize},
         decision::{Answer, Decided, Permit, Refusal},
         request::{
-            Incoming,
+            CertificateSource, Incoming,
             head::{Head, misplaced},
             trust::TrustedProxies,
         },
@@ -54,6 +54,10 @@ impl Incoming for Guarded<'_> {
 
     fn forwarded_authority(&self, trusted: &TrustedProxies) -> Option<&[u8]> {
         self.head.forwarded_authority(trusted)
+    }
+
+    fn certificate_source(&self, trusted: &TrustedProxies) -> CertificateSource {
+        self.head.certificate_source(trusted)
     }
 
     fn opens_websocket(&self) -> bool {

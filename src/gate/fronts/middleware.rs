@@ -1,5 +1,6 @@
 //! The gate as poem middleware.
 
+use bytes::Bytes;
 use futures_util::{
     FutureExt,
     future::{Either, ready},
@@ -14,9 +15,11 @@ use crate::{
         cors::Preflight,
         decision::{Answer, Decided},
         request::{head::Head, subprotocol::Selection, trust::peer_scheme},
+        resources,
         state::Gate,
     },
     problem::Problem,
+    server::ClientCertThumbprint,
     telemetry::Outcome,
 };
 
@@ -40,13 +43,16 @@ impl<E: Endpoint> Endpoint for GateEndpoint<E> {
 
     // Not an `async fn`, whose future would hold the request twice.
     fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {
-        let authorization = authorize(&self.gate.load(), &head(&request));
-        match authorization {
+        let state = self.gate.load();
+        if let Some(metadata) = resources::answer(&state, &head(&request)) {
+            return Either::Right(Either::Right(ready(Ok(poem_response(metadata)))));
+        }
+        match authorize(&state, &head(&request)) {
             Authorization::Ready(decided) => Either::Left(self.answer(decided, request)),
-            Authorization::Pending(pending) => Either::Right(Box::pin(async move {
+            Authorization::Pending(pending) => Either::Right(Either::Left(Box::pin(async move {
                 let decided = pending.await;
                 self.answer(decided, request).await
-            })),
+            }))),
         }
     }
 }
@@ -99,6 +105,7 @@ pub(in crate::gate) fn head(request: &Request) -> Head<'_> {
         peer: Some(request.remote_addr()),
         seen: request.uri(),
         sent: behind_a_router.then(|| request.original_uri()),
+        certificate: request.data::<ClientCertThumbprint>().map(|found| found.0),
         routed: has_parameters,
     }
 }
@@ -130,6 +137,13 @@ fn finish(answer: Result<impl IntoResponse>, outcome: Outcome, selection: Select
         Some(set) => *set = Outcome { reason: set.reason, detail: set.detail.take(), ..outcome },
         None => response.set_data(outcome),
     }
+    response
+}
+
+fn poem_response(response: http::Response<Bytes>) -> Response {
+    let (parts, body) = response.into_parts();
+    let mut response = Response::builder().status(parts.status).body(body);
+    *response.headers_mut() = parts.headers;
     response
 }
 

@@ -6,7 +6,7 @@ use crate::{
     gate::{
         authorize::authorize,
         decision::{Answer, Permit, Refusal},
-        request::{Incoming, head::misplaced, trust::TrustedProxies},
+        request::{CertificateSource, Incoming, head::misplaced, trust::TrustedProxies},
         state::Gate,
     },
     policy::Target,
@@ -36,6 +36,10 @@ impl Incoming for Parsed<'_> {
 
     fn authority(&self, _: &TrustedProxies) -> Option<&[u8]> {
         self.headers.get(header::HOST).map(HeaderValue::as_bytes)
+    }
+
+    fn certificate_source(&self, _: &TrustedProxies) -> CertificateSource {
+        CertificateSource::Connection(None)
     }
 
     fn opens_websocket(&self) -> bool {

@@ -35,9 +35,11 @@ use crate::{
             head::{Head, misplaced},
             subprotocol::Selection,
         },
+        resources,
         state::Gate,
     },
     policy::Scheme,
+    server::ClientCertThumbprint,
 };
 
 /// Returns a program whose requests all pass the gate: an axum `Router`, the `Routes` of tonic, or another service. A
@@ -208,6 +210,10 @@ where
     let Some(head) = head(&parts, layer.position, peer.as_ref()) else {
         return Ok(misplaced().http_response().map(GateBody::own));
     };
+    let metadata = resources::answer(&layer.gate.load(), &head);
+    if let Some(metadata) = metadata {
+        return Ok(metadata.map(GateBody::own));
+    }
     let Decided { target, answer, cors } = authorize(&layer.gate.load(), &head).decided().await;
     let admitted = match answer {
         Answer::Permitted(permit) => Admitted::new(permit, &head, target),
@@ -246,6 +252,7 @@ fn head<'r>(parts: &'r Parts, position: Position, peer: Option<&'r Addr>) -> Opt
         peer,
         seen: &parts.uri,
         sent,
+        certificate: parts.extensions.get::<ClientCertThumbprint>().map(|found| found.0),
         routed,
     })
 }

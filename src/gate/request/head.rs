@@ -2,9 +2,10 @@
 
 use http::{HeaderMap, HeaderValue, Method, Uri, Version, header};
 use poem::Addr;
+use scopegate_provider::Thumbprint;
 
 use super::{
-    Incoming,
+    CertificateSource, Incoming,
     trust::{ForwardedError, TrustedProxies},
 };
 use crate::{
@@ -28,6 +29,8 @@ pub(in crate::gate) struct Head<'r> {
     pub(in crate::gate) seen: &'r Uri,
     /// The URI as it was sent, where a router before the gate may have removed the front of the path.
     pub(in crate::gate) sent: Option<&'r Uri>,
+    /// The thumbprint of the certificate that the client presented on its connection.
+    pub(in crate::gate) certificate: Option<Thumbprint>,
     /// Set if a router before the gate has read the whole path, so that it is too late to change it.
     pub(in crate::gate) routed: bool,
 }
@@ -64,6 +67,14 @@ impl Incoming for Head<'_> {
     fn forwarded_authority(&self, trusted: &TrustedProxies) -> Option<&[u8]> {
         let origin = trusted.origin(self.peer?, self.scheme, self.headers).ok()?;
         origin.host.map(HeaderValue::as_bytes)
+    }
+
+    fn certificate_source(&self, trusted: &TrustedProxies) -> CertificateSource {
+        if self.peer.is_some_and(|peer| trusted.trusts(peer)) {
+            CertificateSource::Header
+        } else {
+            CertificateSource::Connection(self.certificate)
+        }
     }
 
     fn opens_websocket(&self) -> bool {

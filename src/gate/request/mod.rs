@@ -10,12 +10,22 @@ pub(super) mod trust;
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
+use scopegate_provider::Thumbprint;
 
 use self::trust::TrustedProxies;
 use crate::{
     policy::{Route, Target},
     problem::Problem,
 };
+
+/// The place at which the certificate of a client is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CertificateSource {
+    /// The client's own connection, which may have none.
+    Connection(Option<Thumbprint>),
+    /// The configured header of a trusted proxy. The certificate of the proxy's connection is the proxy's (T3.4).
+    Header,
+}
 
 /// A request to be authorized, in the form in which a front received it.
 pub(super) trait Incoming {
@@ -38,6 +48,9 @@ pub(super) trait Incoming {
     fn forwarded_authority(&self, _: &TrustedProxies) -> Option<&[u8]> {
         None
     }
+
+    /// Returns the place at which the client's certificate is found.
+    fn certificate_source(&self, trusted: &TrustedProxies) -> CertificateSource;
 
     /// Returns `true` if the request is the handshake of a `WebSocket`.
     fn opens_websocket(&self) -> bool;

@@ -11,7 +11,7 @@ use super::{super::tls::Tls, *};
 fn tls(name: &str) -> TlsSettings {
     let file =
         |extension: &str| format!("{}/tests/data/tls/{name}.{extension}", env!("CARGO_MANIFEST_DIR")).into();
-    TlsSettings { certificate: file("pem"), key: file("key") }
+    TlsSettings { certificate: file("pem"), key: file("key"), ask_client_certificate: false }
 }
 
 fn tls_client() -> reqwest::Client {
@@ -150,7 +150,11 @@ async fn a_file_without_authorities_stops_the_start() {
 #[tokio::test(start_paused = true)]
 async fn a_certificate_that_changes_is_read_again_and_a_bad_one_is_not_taken() {
     let folder = tempfile::tempdir().unwrap();
-    let here = TlsSettings { certificate: folder.path().join("c.pem"), key: folder.path().join("c.key") };
+    let here = TlsSettings {
+        certificate: folder.path().join("c.pem"),
+        key: folder.path().join("c.key"),
+        ask_client_certificate: false,
+    };
     let put = |name: &str| {
         std::fs::copy(tls(name).certificate, &here.certificate).unwrap();
         std::fs::copy(tls(name).key, &here.key).unwrap();

@@ -199,7 +199,11 @@ async fn over_tls(protocol: Protocol, ca: Option<&str>) -> Front {
     let file = |name: &str| {
         std::path::PathBuf::from(format!("{}/tests/data/tls/{name}", env!("CARGO_MANIFEST_DIR")))
     };
-    let tls = crate::server::TlsSettings { certificate: file("server.pem"), key: file("server.key") };
+    let tls = crate::server::TlsSettings {
+        certificate: file("server.pem"),
+        key: file("server.key"),
+        ask_client_certificate: false,
+    };
     let settings =
         crate::server::ListenerSettings { tls: Some(tls), ..crate::server::ListenerSettings::default() };
     let version = make(|request: Request| async move { format!("{:?}", request.version()) });

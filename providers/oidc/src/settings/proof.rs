@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use scopegate_provider::{Secret, Span};
+use scopegate_provider::{CertificateHeader, Secret, Span};
 use serde::Deserialize;
 
 use super::{SettingsError, text::AlgorithmName};
@@ -22,6 +22,9 @@ const LONGEST_AGE: Duration = Duration::from_mins(10);
 pub struct ProofSettings {
     /// DPoP proofs (RFC 9449). With this key, challenges tell clients that DPoP is accepted.
     pub dpop: Option<DpopSettings>,
+    /// The header in which trusted proxies forward the certificate of their client, for tokens that are bound to it (RFC
+    /// 8705). The proxy has to set it on every request, in place of what the client sent.
+    pub certificate_header: Option<CertificateHeader>,
 }
 
 /// `proof.dpop`: DPoP proofs (RFC 9449).
@@ -56,7 +59,8 @@ impl ProofSettings {
     pub(super) fn dpop(&self, leeway: Option<Span>) -> Dpop {
         let leeway = leeway.map_or(Duration::from_secs(30), Span::get);
         let Some(settings) = &self.dpop else {
-            return Dpop::new(&DEFAULT_ALGORITHMS, DEFAULT_MAX_AGE, leeway);
+            return Dpop::new(&DEFAULT_ALGORITHMS, DEFAULT_MAX_AGE, leeway)
+                .with_certificate_header(self.certificate_header.clone());
         };
         let names = settings.algorithms.as_ref();
         let algorithms: Vec<Algorithm> =
@@ -67,6 +71,9 @@ impl ProofSettings {
             (None, true) => Nonces::of_this_process(),
         };
         let max_age = settings.max_age.map_or(DEFAULT_MAX_AGE, Span::get);
-        Dpop::new(&algorithms, max_age, leeway).with_nonces(nonces).advertised(true)
+        Dpop::new(&algorithms, max_age, leeway)
+            .with_nonces(nonces)
+            .advertised(true)
+            .with_certificate_header(self.certificate_header.clone())
     }
 }

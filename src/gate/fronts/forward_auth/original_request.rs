@@ -3,7 +3,10 @@
 use http::{HeaderMap, Method, header::SEC_WEBSOCKET_KEY};
 
 use crate::{
-    gate::{TrustedProxies, request::Incoming},
+    gate::{
+        TrustedProxies,
+        request::{CertificateSource, Incoming},
+    },
     policy::{RawTarget, Scheme, Target},
     problem::Problem,
     reason::Reason,
@@ -60,6 +63,10 @@ impl Incoming for Relayed<'_> {
 
     fn forwarded_authority(&self, _: &TrustedProxies) -> Option<&[u8]> {
         Some(&self.asked.host)
+    }
+
+    fn certificate_source(&self, _: &TrustedProxies) -> CertificateSource {
+        CertificateSource::Header
     }
 
     /// A proxy keeps `Connection` and `Upgrade` to itself, as they belong to its own connection.
