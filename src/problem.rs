@@ -8,7 +8,7 @@ mod page;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use poem::Response;
 use scopegate_provider::{AuthnError, Outage, Rejection, Scope, ScopeSet, Span};
 use serde::Serialize;
@@ -21,6 +21,9 @@ use crate::{
     reason::Reason,
     store::StoreError,
 };
+
+/// The header that holds a nonce for the next DPoP proof (RFC 9449, section 8).
+pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
 
 /// An error code of RFC 6750, section 3.1, RFC 9470, section 3, or RFC 6749 where those have none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -331,7 +334,7 @@ impl Problem {
         }
         let nonce = self.dpop_nonce.as_deref().and_then(|nonce| HeaderValue::from_str(nonce).ok());
         if let Some(nonce) = nonce {
-            headers.insert("dpop-nonce", nonce);
+            headers.insert(DPOP_NONCE, nonce);
         }
         let allow = self.allow.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
         if let Some(allow) = HeaderValue::from_str(&allow).ok().filter(|_| !self.allow.is_empty()) {

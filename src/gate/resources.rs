@@ -56,7 +56,7 @@ impl Resources {
 }
 
 #[cfg(test)]
-mod tests {
+mod derived_tests {
     use http::Method;
 
     use super::*;
@@ -91,3 +91,6 @@ mod tests {
         assert_eq!(url("/a//b"), "https://api.example:8443/.well-known/oauth-protected-resource");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,10 @@ use rustls::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{super::tls::Tls, *};
+use super::{
+    super::tls::{Tls, client_thumbprint},
+    *,
+};
 
 fn tls(name: &str) -> TlsSettings {
     let file =
@@ -104,6 +107,36 @@ async fn only_a_client_with_a_certificate_of_the_authority_is_verified() {
     assert!(ask(None).await.ends_with("None"));
     assert!(ask(Some("client")).await.ends_with("Some(ClientCertVerified)"));
     assert_eq!(ask(Some("other")).await, "");
+}
+
+/// STANDARDS 3: with `ask_client_certificate` anyone's certificate is taken, and its leaf identified, also on a session that
+/// is resumed. It makes its holder no trusted sender.
+#[tokio::test]
+async fn the_certificate_that_a_client_presents_is_identified_and_not_trusted() {
+    let settings = TlsSettings { ask_client_certificate: true, ..tls("server") };
+    let side = Arc::new(Tls::new(&settings, None).unwrap());
+    let leaf = CertificateDer::pem_file_iter(tls("other").certificate).unwrap().next().unwrap().unwrap();
+    let expected = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &leaf);
+    let connector = TlsConnector::from(Arc::new(tls_config(Some("other"))));
+    for attempt in 0..3 {
+        let (near, far) = tokio::io::duplex(1 << 16);
+        let (client, server) =
+            tokio::join!(connector.connect("localhost".try_into().unwrap(), near), side.accept(far));
+        let (mut client, mut server) = (client.unwrap(), server.unwrap());
+        let found = client_thumbprint(server.get_ref().1).unwrap();
+        assert_eq!(found.0.as_bytes().as_slice(), expected.as_ref(), "attempt {attempt}");
+        assert!(!side.client_certificate(server.get_ref().1).unwrap().is_verified());
+        // The client reads the session's ticket.
+        server.write_all(b"x").await.unwrap();
+        let mut read = [0; 1];
+        client.read_exact(&mut read).await.unwrap();
+    }
+    let anonymous = TlsConnector::from(Arc::new(tls_config(None)));
+    let (near, far) = tokio::io::duplex(1 << 16);
+    let (client, server) =
+        tokio::join!(anonymous.connect("localhost".try_into().unwrap(), near), side.accept(far));
+    let (_client, server) = (client.unwrap(), server.unwrap());
+    assert_eq!(client_thumbprint(server.get_ref().1), None);
 }
 
 /// A24: the certificate of a connection that is open counts only for as long as its authority does.

@@ -17,7 +17,13 @@ use super::{
     Dialect,
     original_request::{MetadataError, OriginalRequest, method, one, optional, scheme},
 };
-use crate::{gate::TrustedProxies, policy::Scheme, problem::Problem, reason::Reason, telemetry::Restored};
+use crate::{
+    gate::TrustedProxies,
+    policy::Scheme,
+    problem::{DPOP_NONCE, Problem},
+    reason::Reason,
+    telemetry::Restored,
+};
 
 const URL: &str = "x-original-url";
 const URI: &str = "x-original-uri";
@@ -62,7 +68,7 @@ impl Dialect for Nginx {
         };
         let mut response = Response::builder().status(status).finish();
         let headers = response.headers_mut();
-        for name in [header::WWW_AUTHENTICATE, header::CACHE_CONTROL, header::RETRY_AFTER] {
+        for name in [header::WWW_AUTHENTICATE, DPOP_NONCE, header::CACHE_CONTROL, header::RETRY_AFTER] {
             headers.extend(whole.headers().get(&name).cloned().map(|value| (name, value)));
         }
         headers.insert(STATUS, HeaderValue::from(problem.status().as_u16()));
@@ -101,6 +107,7 @@ impl RelayedProblem {
     fn of(response: &http::Response<()>, body: Vec<u8>) -> Self {
         let carried = [
             header::WWW_AUTHENTICATE,
+            DPOP_NONCE,
             header::RETRY_AFTER,
             header::ALLOW,
             header::ACCESS_CONTROL_ALLOW_ORIGIN,

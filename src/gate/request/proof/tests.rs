@@ -1,3 +1,5 @@
+mod certificates;
+
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -7,7 +9,7 @@ use scopegate_testkit::{MintKey, TestClock, base64url};
 use serde_json::{Value, json};
 
 use crate::{
-    authenticator::{Authenticator, Connected, NoRevocations, VerifiedTokens},
+    authenticator::{Authenticator, AuthenticatorError, Connected, NoRevocations, VerifiedTokens},
     gate::{Gate, GateSettings, Permit, PublicOrigin, State},
     policy::{RawTarget, Scheme, Target},
     problem::Problem,
@@ -64,7 +66,8 @@ impl World {
         );
         let url: Option<Box<str>> = public_url.map(Into::into);
         let public_origin = PublicOrigin { at_callers_host: url.is_none(), url };
-        let settings = GateSettings { public_origin, ..GateSettings::default() };
+        let trusted_proxies = serde_json::from_value(json!(["10.0.0.0/8"])).unwrap();
+        let settings = GateSettings { public_origin, trusted_proxies, ..GateSettings::default() };
         let state = State::new(Arc::new(policy), authenticator.unwrap(), settings);
         Self { gate: Gate::new(state), clock, issuer, client: MintKey::es256("c") }
     }
@@ -185,7 +188,7 @@ async fn a_bound_token_without_a_proof_is_refused_whatever_is_configured() {
     }
 }
 
-/// T2.4: a proof is accepted once.
+/// T2.4, T2.13: a proof is accepted once, also where a proxy repeats the request.
 #[tokio::test]
 async fn a_proof_cannot_be_used_twice() {
     let world = World::new();
@@ -329,4 +332,46 @@ async fn the_challenge_points_to_the_metadata_of_the_url() {
         assert!(challenge(&refused.unwrap_err()).contains(&url), "{path}");
     }
     assert!(challenge(&world.send(&call).await.unwrap_err()).starts_with("Bearer error="));
+}
+
+/// T1.5: whatever is wrong with the credentials, the challenge names the metadata.
+#[tokio::test]
+async fn every_challenge_names_the_metadata() {
+    let world = World::new();
+    let long = "a".repeat(20_000);
+    let expired = world.issuer.token(&json!({
+        "iss": "https://id.example", "aud": "api", "sub": "u", "iat": NOW - 9000, "exp": NOW - 3600,
+    }));
+    let tokens = ["x", "a.b.c", &long, &expired, &world.bound(), &world.token(&json!({}))];
+    for (token, scheme) in tokens.into_iter().flat_map(|token| [(token, "Bearer"), (token, "DPoP")]) {
+        let call = Call { token: token.to_owned(), scheme, proofs: Vec::new(), ..world.call("1") };
+        let refused = world.send(&call).await.unwrap_err();
+        let url = "resource_metadata=\"https://api.example/.well-known/oauth-protected-resource/items/7\"";
+        assert!(challenge(&refused).contains(url), "{refused}: {}", challenge(&refused));
+    }
+}
+
+#[tokio::test]
+async fn providers_agree_on_one_certificate_header() {
+    let connected = |name: &str, header: &str| {
+        let issuer = format!("https://{name}.example");
+        let settings = serde_json::from_value(json!({
+            "issuer": issuer,
+            "audience": "api",
+            "jwks": { "keys": [MintKey::es256("k").jwk()] },
+            "proof": { "certificate_header": header },
+        }));
+        let name = ProviderName::parse(name).unwrap();
+        let clock = Arc::new(TestClock::at(Timestamp::from_seconds(NOW)));
+        let context = Context::new(name.clone(), clock, Arc::new(Http::default()), Arc::new(Inline));
+        Connected::new(name, OidcProvider::connect(settings.unwrap(), context).unwrap())
+    };
+    let of = |first: &str, second: &str| {
+        let clock = Arc::new(TestClock::at(Timestamp::from_seconds(NOW)));
+        let providers = vec![connected("a", first), connected("b", second)];
+        Authenticator::new(providers, VerifiedTokens::new(0), Arc::new(NoRevocations), clock).map(|_| ())
+    };
+    assert!(of("Client-Cert", "client-cert").is_ok());
+    let refused = of("Client-Cert", "X-SSL-Client-Cert").unwrap_err();
+    assert!(matches!(refused, AuthenticatorError::SeveralCertificateHeaders { .. }), "{refused}");
 }
