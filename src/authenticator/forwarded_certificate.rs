@@ -173,6 +173,11 @@ mod tests {
         Thumbprint::new(digest(&SHA256, der).as_ref().try_into().unwrap())
     }
 
+    fn hex(der: &[u8]) -> String {
+        let digits: Vec<String> = print_of(der).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        digits.concat()
+    }
+
     fn pem(der: &[u8], line_end: &str) -> String {
         let base64 = STANDARD.encode(der);
         let lines: Vec<&str> =
@@ -200,7 +205,7 @@ mod tests {
         assert_eq!(read(&escaped(&pem(&der(7), "\n")), CertificateFormat::Pem), expected);
         assert_eq!(read(&base64, CertificateFormat::Der), expected);
         assert_eq!(read(&escaped(&base64), CertificateFormat::Der), expected);
-        let hash: String = print_of(&der(7)).as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&der(7));
         assert_eq!(read(&format!("By=spiffe://a;Hash={hash}"), CertificateFormat::Xfcc), expected);
         let cert = format!("Cert=\"{}\"", escaped(&pem(&der(7), "\n")));
         assert_eq!(read(&cert, CertificateFormat::Xfcc), expected);
@@ -255,7 +260,7 @@ mod tests {
     /// T3.8: a subject that holds `,` or `;` in quotes does not split the element.
     #[test]
     fn quoted_separators_do_not_split_an_element() {
-        let hash: String = print_of(&der(1)).as_bytes().iter().map(|byte| format!("{byte:02X}")).collect();
+        let hash = hex(&der(1)).to_uppercase();
         let other = "0".repeat(64);
         let injected = format!("Hash={hash};Subject=\"CN=x;Hash={other},By=y;O=\\\";Hash={other}\"");
         assert_eq!(read(&injected, CertificateFormat::Xfcc), Ok(Some(print_of(&der(1)))));

@@ -70,15 +70,14 @@ impl Document {
             let segments: Vec<&str> = target.segments().collect();
             let wanting = wanting(state, &segments);
             let is_resource = path.is_empty() || !wanting.is_empty();
-            return is_resource
-                .then(|| Self::derived(state, origin?, path, documentation, &wanting))
-                .flatten();
+            let origin = origin.filter(|_| is_resource)?;
+            return Some(Self::derived(state, origin, path, documentation, &wanting));
         }
         let target = target.received_at(Scheme::Https, Some(host.as_bytes())).ok()?;
         let resource = declared.of_path(&target)?;
         let segments: Vec<&str> = resource.url.segments().collect();
-        let derived =
-            Self::derived(state, resource.url.origin(), path, documentation, &wanting(state, &segments))?;
+        let wanting = wanting(state, &segments);
+        let derived = Self::derived(state, resource.url.origin(), path, documentation, &wanting);
         Some(derived.declared(state, resource))
     }
 
@@ -88,10 +87,10 @@ impl Document {
         path: &str,
         documentation: Option<&str>,
         wanting: &[&Route],
-    ) -> Option<Self> {
+    ) -> Self {
         let algorithms = state.authenticator().dpop_algorithms(true);
         let host = origin.rsplit('/').next().unwrap_or_default();
-        Some(Self {
+        Self {
             resource: format!("{origin}{path}"),
             authorization_servers: issuers(state, wanting),
             scopes_supported: wanting.iter().flat_map(|route| route.rule().scopes().cloned()).collect(),
@@ -105,7 +104,7 @@ impl Document {
                 .collect(),
             dpop_bound_access_tokens_required: requires(wanting, ProofRequirement::Dpop),
             tls_client_certificate_bound_access_tokens: requires(wanting, ProofRequirement::Certificate),
-        })
+        }
     }
 
     /// Replaces what the declaration of a resource says itself.
