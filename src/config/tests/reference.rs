@@ -49,6 +49,7 @@ const FILLED: [(&str, &str); 11] = [
     ("policy_from: []", "policy_from:"),
     ("upstreams: {}", "upstreams:"),
     ("  headers: {}", "  headers:"),
+    ("resources: []", "resources:"),
     ("  dialects: []", "  dialects: [envoy]"),
     ("  trusted_proxies: []", "  trusted_proxies: [10.42.0.0/16]"),
     ("  base_path: \"\"", "  base_path: /.scopegate"),

@@ -57,7 +57,8 @@ impl ResourceUrl {
         if !matches!(url.scheme(), "https" | "http") {
             return Err(ResourceUrlError("clients cannot find the metadata of another identifier"));
         }
-        if text.contains(['?', '#', '@']) {
+        let has_user = !url.username().is_empty() || url.password().is_some();
+        if has_user || text.contains(['?', '#']) {
             return Err(ResourceUrlError("it has neither query, fragment nor user information"));
         }
         let host = url.host_str().ok_or(ResourceUrlError("it has no host"))?;
