@@ -40,7 +40,7 @@ fn what_the_reference_says_is_the_default() {
 }
 
 /// What is empty unless said, and what stands there when the examples do.
-const FILLED: [(&str, &str); 11] = [
+const FILLED: [(&str, &str); 12] = [
     ("providers: {}", "providers:"),
     ("scopes: {}", "scopes:"),
     ("routes: []", "routes:"),
