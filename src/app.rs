@@ -50,6 +50,7 @@ use crate::{
     runtime::{self, Connection, Draft, Frontend, Generation, Runtime, RuntimeError},
     server::Shutdown,
     store::{Nodes, StoreError},
+    telemetry::{Spans, TelemetryError},
     upstream::{UpstreamError, Upstreams},
 };
 
@@ -90,6 +91,8 @@ struct Shared {
     session_secret: Secret,
     /// The secret of the sessions that all nodes of the store share.
     session_secret_of_store: OnceLock<Secret>,
+    /// The exporter of traces, if a collector is configured.
+    spans: Option<Arc<Spans>>,
     /// The signals of providers that were handled.
     seen_signals: SeenSignals,
     /// The error of the last reload, if it failed.
@@ -183,6 +186,9 @@ pub enum BuildError {
     /// The system's random number generator failed.
     #[error("the system's random number generator failed")]
     Random,
+    /// The export of traces cannot be set up.
+    #[error(transparent)]
+    Telemetry(#[from] TelemetryError),
     /// There are no keys to sign tokens with.
     #[error(transparent)]
     Signing(#[from] SigningError),
@@ -215,6 +221,8 @@ impl App {
     ) -> Result<Self, BuildError> {
         let runtime = Runtime::open(&config, clock).await?;
         let public_origin = assemble::public_origin(&public_endpoint, &config);
+        let node_id = node_id();
+        let spans = Spans::start(&config.telemetry.traces, &node_id)?;
         let shared = Shared {
             public_endpoint,
             shutdown,
@@ -223,9 +231,10 @@ impl App {
             signing: Signing::default(),
             started: runtime.clock.now(),
             tries: Tries::new(runtime.clock.clone()),
-            node_id: node_id(),
+            node_id,
             session_secret: random()?,
             session_secret_of_store: OnceLock::new(),
+            spans,
             seen_signals: SeenSignals::default(),
             reload_error: ArcSwapOption::empty(),
         };
@@ -304,6 +313,13 @@ impl App {
     /// Returns the configuration in force.
     pub fn config(&self) -> Arc<Config> {
         self.0.current().config.clone()
+    }
+
+    /// Waits until the spans of the past were exported, for at most `timeout`.
+    async fn flush_spans(&self, timeout: Duration) {
+        if let Some(spans) = &self.0.frontend.0.spans {
+            spans.flush(timeout).await;
+        }
     }
 
     /// Waits until every provider is ready, for at most `timeout`.

@@ -1,4 +1,4 @@
-//! Logs, the ids of requests, live decisions, and metrics.
+//! Logs, the ids of requests, live decisions, metrics, and traces.
 
 mod decision_outcome;
 pub mod decisions;
@@ -9,7 +9,10 @@ mod outcome;
 mod request_id;
 mod settings;
 mod shadow;
+#[cfg(feature = "server")]
+mod spans;
 mod trace;
+mod trace_context;
 
 pub use decision_outcome::DecisionOutcome;
 pub use decisions::{DecisionRecord, LiveDecisions};
@@ -21,7 +24,10 @@ pub(crate) use outcome::Restored;
 pub use outcome::{Held, OriginalTarget, Outcome, Recording, Verdict};
 pub use request_id::{RequestId, RequestIds};
 pub use settings::{
-    AuditSettings, Identify, LogFormat, LogLevel, LogLevelError, LogSettings, TelemetrySettings,
+    AuditSettings, Identify, LogFormat, LogLevel, LogLevelError, LogSettings, SampleRatio, TelemetrySettings,
+    TracesEndpoint, TracesProtocol, TracesSettings,
 };
 pub use shadow::{ShadowDecision, ShadowNote};
+#[cfg(feature = "server")]
+pub use spans::{SpanCounts, Spans};
 pub use trace::{Sender, Trace, TraceEndpoint};

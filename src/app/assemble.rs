@@ -113,6 +113,7 @@ impl Assembly<'_> {
             .identifying(config.telemetry.log.identify)
             .believing(move |request| sender(&trusted, request))
             .locating(self.rule_places())
+            .exporting(self.shared.spans.clone())
     }
 
     fn problem_bodies(&self) -> ProblemBodies {

@@ -1,6 +1,9 @@
 //! `/metrics`: what was counted, and how things stand now.
 
-use std::{sync::Weak, time::Duration};
+use std::{
+    sync::{Weak, atomic::Ordering},
+    time::Duration,
+};
 
 use http::header;
 use poem::{Endpoint, Response, Result};
@@ -28,6 +31,7 @@ fn page(node: &Node) -> Exposition {
     let reports = reports(node);
     providers(&mut page, &reports);
     keys(&mut page, &reports, node.runtime.clock.now());
+    spans(&mut page, node);
     process(&mut page, node);
     page
 }
@@ -105,6 +109,18 @@ fn keys(page: &mut Exposition, reports: &[(String, HealthReport)], now: Timestam
     gauge("scopegate_key_age_seconds", "Time since an issuer's keys were fetched.", &age);
     let known = |issuer: &IssuerHealth| u32::try_from(issuer.keys.len()).ok().map(f64::from);
     gauge("scopegate_keys", "Keys of an issuer that are known.", &known);
+}
+
+fn spans(page: &mut Exposition, node: &Node) {
+    let Some(spans) = &node.frontend.0.spans else { return };
+    let help = "Spans of requests, by what became of them: dropped where the queue was full, failed at the collector.";
+    let mut family = page.family("scopegate_spans_total", Kind::Counter, help);
+    let counts = spans.counts();
+    for (outcome, count) in
+        [("exported", &counts.exported), ("dropped", &counts.dropped), ("failed", &counts.failed)]
+    {
+        family.sample(&[("outcome", outcome)], count.load(Ordering::Relaxed));
+    }
 }
 
 fn process(page: &mut Exposition, node: &Node) {

@@ -28,8 +28,16 @@ pub(super) fn waiting(started: &Config, now: &Config) -> Vec<&'static str> {
         ("store", started.store != now.store),
         ("cache.tokens", started.cache != now.cache),
         ("telemetry.log", log(started) != log(now)),
+        ("telemetry.traces", traces(started) != traces(now)),
     ];
     changed.into_iter().filter(|(_, is)| *is).map(|(key, _)| key).collect()
+}
+
+/// Returns the settings of the traces; secrets are compared by their text.
+fn traces(config: &Config) -> impl PartialEq {
+    let traces = &config.telemetry.traces;
+    let headers = traces.headers.iter().map(|(name, value)| (name.clone(), value.reveal().to_owned()));
+    (traces.endpoint.clone(), traces.protocol, traces.sample, headers.collect::<Vec<_>>())
 }
 
 #[cfg(test)]

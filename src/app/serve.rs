@@ -23,6 +23,9 @@ const READY_INTERVAL: Duration = Duration::from_millis(100);
 /// The time that the end of a node may take beyond `server.shutdown_delay` and `server.shutdown_grace`.
 const STOP_MARGIN: Duration = Duration::from_secs(5);
 
+/// The time that the last spans may take to be exported.
+const SPANS_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The pause between two looks at the files.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -149,6 +152,7 @@ pub async fn serve(
         () = serving => {}
     }
     shutdown.cut();
+    app.flush_spans(SPANS_TIMEOUT).await;
     Ok(())
 }
 

@@ -88,6 +88,8 @@ pub struct DecisionRecord {
     pub is_check: bool,
     /// The decision of the routes in `mode: shadow`, if any takes part.
     pub shadow: Option<ShadowNote>,
+    /// The id of the trace, if the node takes part in one.
+    pub trace_id: Option<Box<str>>,
 }
 
 /// The rates of one second.
@@ -385,6 +387,7 @@ macro_rules! log {
             subject = record.subject.as_ref().map(Subject::as_str),
             peer = record.peer,
             micros = record.micros,
+            trace_id = record.trace_id.as_deref(),
             "{}",
             $message
         );
@@ -465,6 +468,7 @@ mod tests {
             micros: 1,
             is_check: false,
             shadow: None,
+            trace_id: None,
         }
     }
 

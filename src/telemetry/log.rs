@@ -8,16 +8,23 @@ use tracing_subscriber::{
 
 use super::settings::{LogFormat, LogLevel, LogSettings};
 
-/// The process has a log already.
+/// Errors of the start of log and traces.
 #[derive(Debug, thiserror::Error)]
-#[error("the log is set up already: {0}")]
-pub struct TelemetryError(#[from] TryInitError);
+#[non_exhaustive]
+pub enum TelemetryError {
+    /// The process has a log already.
+    #[error("the log is set up already: {0}")]
+    Log(#[from] TryInitError),
+    /// The exporter of traces cannot be set up.
+    #[error("the export of traces: {0}")]
+    Traces(String),
+}
 
 impl LogSettings {
     /// Sets up the log of the process, once.
     ///
     /// # Errors
-    /// [`TelemetryError`] at the second call.
+    /// [`TelemetryError::Log`] at the second call.
     pub fn start(&self) -> Result<(), TelemetryError> {
         let registry = tracing_subscriber::registry().with(targets(&self.level));
         match self.format {

@@ -1,11 +1,12 @@
 //! The section `telemetry` of the configuration.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use scopegate_provider::Span;
+use scopegate_provider::{Secret, Span};
 use serde::{Deserialize, Deserializer, de};
 use tracing::level_filters::LevelFilter;
+use url::Url;
 
 /// `telemetry:`
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -15,6 +16,8 @@ pub struct TelemetrySettings {
     pub log: LogSettings,
     /// Settings of the records of changes and denials.
     pub audit: AuditSettings,
+    /// Settings of the traces.
+    pub traces: TracesSettings,
 }
 
 /// `telemetry.log:`
@@ -40,6 +43,107 @@ pub struct AuditSettings {
 impl Default for AuditSettings {
     fn default() -> Self {
         Self { retention: Span::from_secs(30 * 24 * 60 * 60) }
+    }
+}
+
+/// `telemetry.traces:`
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TracesSettings {
+    /// The URL of the collector, such as `http://collector:4317`. Without it nothing is exported.
+    pub endpoint: Option<TracesEndpoint>,
+    /// The protocol of the collector.
+    pub protocol: TracesProtocol,
+    /// The share of traces that are exported, where no trusted proxy decides: 0 to 1.
+    pub sample: SampleRatio,
+    /// Headers of requests to the collector, such as a token.
+    pub headers: BTreeMap<String, Secret>,
+}
+
+/// The protocol of a collector of traces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TracesProtocol {
+    /// OTLP over gRPC, usually at port 4317.
+    #[default]
+    Grpc,
+    /// OTLP over HTTP, as Protocol Buffers, usually at port 4318. `/v1/traces` is added where the endpoint has no path.
+    Http,
+}
+
+/// The URL of a collector: `http` or `https`, without credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TracesEndpoint(Url);
+
+impl TracesEndpoint {
+    /// Returns the URL.
+    pub fn url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for TracesEndpoint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        let url = Url::parse(&text).ok().filter(|url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.query().is_none()
+        });
+        url.map(Self).ok_or_else(|| {
+            de::Error::custom("expected the URL of a collector such as `http://collector:4317`, without credentials or query")
+        })
+    }
+}
+
+impl JsonSchema for TracesEndpoint {
+    fn schema_name() -> Cow<'static, str> {
+        "TracesEndpoint".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "uri" })
+    }
+}
+
+/// A share of traces: 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SampleRatio(f64);
+
+impl SampleRatio {
+    /// Returns the share.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl Default for SampleRatio {
+    /// Every trace.
+    fn default() -> Self {
+        Self(1.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for SampleRatio {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match f64::deserialize(deserializer)? {
+            ratio if (0.0..=1.0).contains(&ratio) => Ok(Self(ratio)),
+            ratio => {
+                Err(de::Error::custom(format!("expected a share of 0 to 1, such as 0.01, found {ratio}")))
+            }
+        }
+    }
+}
+
+impl JsonSchema for SampleRatio {
+    fn schema_name() -> Cow<'static, str> {
+        "SampleRatio".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number", "minimum": 0, "maximum": 1 })
     }
 }
 

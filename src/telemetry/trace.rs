@@ -3,14 +3,21 @@
 use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc, time::Instant};
 
 use futures_util::FutureExt;
-use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+#[cfg(feature = "server")]
+use http::Version;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result, web::RemoteAddr};
 use scopegate_provider::Timestamp;
 use tracing::Instrument;
 
 use super::{
     DecisionOutcome, DecisionRecord, Held, Metrics, Outcome, RequestId, RequestIds, ShadowDecision, Verdict,
-    decisions::shown_path, outcome::Restored, settings::Identify,
+    decisions::shown_path, outcome::Restored, settings::Identify, trace_context,
+};
+#[cfg(feature = "server")]
+use super::{
+    Spans,
+    spans::{OpenSpan, SpanFacts},
 };
 use crate::reason::Reason;
 
@@ -36,6 +43,8 @@ pub struct Trace {
     identify: Identify,
     sender: Arc<dyn Fn(&Request) -> Sender + Send + Sync>,
     rules: Arc<HashMap<Arc<str>, Box<str>>>,
+    #[cfg(feature = "server")]
+    spans: Option<Arc<Spans>>,
 }
 
 impl Trace {
@@ -48,6 +57,8 @@ impl Trace {
             identify: Identify::default(),
             sender: Arc::new(|_| Sender::default()),
             rules: Arc::default(),
+            #[cfg(feature = "server")]
+            spans: None,
         }
     }
 
@@ -69,10 +80,37 @@ impl Trace {
         Self { rules: Arc::new(rules), ..self }
     }
 
+    /// Exports a span of each request.
+    #[cfg(feature = "server")]
+    #[must_use]
+    pub fn exporting(self, spans: Option<Arc<Spans>>) -> Self {
+        Self { spans, ..self }
+    }
+
+    /// Opens the span of a request, and prepares the trace context for the next hop.
+    #[cfg(feature = "server")]
+    fn open_span(&self, headers: &mut HeaderMap, is_trusted: bool) -> Option<OpenSpan> {
+        let Some(spans) = &self.spans else {
+            trace_context::pass_on(headers, is_trusted);
+            return None;
+        };
+        spans.open(headers, is_trusted)
+    }
+
+    /// Prepares the trace context for the next hop.
+    #[cfg(not(feature = "server"))]
+    fn open_span(&self, headers: &mut HeaderMap, is_trusted: bool) {
+        let _ = self;
+        trace_context::pass_on(headers, is_trusted);
+    }
+
     /// Returns the sender of a request.
     fn sender(&self, request: &Request) -> Sender {
         let headers = request.headers();
-        if headers.contains_key(&self.header) || headers.contains_key(FORWARDED_FOR) {
+        if headers.contains_key(&self.header)
+            || headers.contains_key(FORWARDED_FOR)
+            || trace_context::is_present(headers)
+        {
             (self.sender)(request)
         } else {
             Sender::default()
@@ -110,6 +148,12 @@ struct Facts {
     peer: RemoteAddr,
     caller: Option<IpAddr>,
     start: Instant,
+    #[cfg(feature = "server")]
+    version: Version,
+    #[cfg(feature = "server")]
+    scheme: &'static str,
+    #[cfg(feature = "server")]
+    span: Option<OpenSpan>,
 }
 
 impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
@@ -118,7 +162,11 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
     // Not an `async fn`, which would hold the request twice: whatever a layer holds is copied with every request.
     fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
         let sender = self.trace.sender(&request);
-        let given = request.headers().get(&self.trace.header).filter(|_| sender.is_trusted);
+        let is_trusted = sender.is_trusted;
+        let span = self.trace.open_span(request.headers_mut(), is_trusted);
+        #[cfg(not(feature = "server"))]
+        let () = span;
+        let given = request.headers().get(&self.trace.header).filter(|_| is_trusted);
         let facts = Facts {
             id: self.trace.ids.of(given),
             method: request.method().clone(),
@@ -127,6 +175,12 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
             peer: request.remote_addr().clone(),
             caller: sender.caller,
             start: Instant::now(),
+            #[cfg(feature = "server")]
+            version: request.version(),
+            #[cfg(feature = "server")]
+            scheme: if request.scheme() == &http::uri::Scheme::HTTPS { "https" } else { "http" },
+            #[cfg(feature = "server")]
+            span,
         };
         let span = tracing::debug_span!("request", id = facts.id.as_str(), method = %facts.method);
         // Upstreams get the same id, in place of one that the caller may have sent.
@@ -151,10 +205,16 @@ impl Trace {
         let is_remembered =
             outcome.is_some_and(|outcome| !outcome.passed || live.is_watched()) || shadow.is_some();
         let is_refused = outcome.map_or(is_refusal(status), |outcome| outcome.reason != Reason::Permitted);
-        if !is_refused && !is_remembered && !tracing::enabled!(tracing::Level::DEBUG) {
+        let is_traced = facts.is_traced();
+        if !is_refused && !is_remembered && !is_traced && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
         let record = self.record(facts, outcome, status);
+        #[cfg(feature = "server")]
+        if let (Some(spans), Some(span)) = (&self.spans, facts.span.as_ref().filter(|_| is_traced)) {
+            let elapsed = facts.start.elapsed();
+            spans.record(span, &record, SpanFacts { elapsed, scheme: facts.scheme, version: facts.version });
+        }
         let has_passed = outcome.is_some_and(|outcome| outcome.passed);
         if is_refused {
             record.log_at_info(if has_passed { "failed" } else { "refused" });
@@ -211,6 +271,7 @@ impl Trace {
             subject: outcome.and_then(|outcome| outcome.subject.clone()).filter(|_| names_subject),
             peer: facts.peer(),
             is_check: original.is_some(),
+            trace_id: facts.trace_id(),
             missing: outcome.map(|outcome| outcome.missing.to_vec()).unwrap_or_default(),
             detail: outcome.and_then(|outcome| outcome.detail.clone()),
             held: recording.held.map(|held| named(held, names_subject)),
@@ -222,6 +283,22 @@ impl Trace {
 }
 
 impl Facts {
+    /// Returns `true` if the span of the request is exported.
+    fn is_traced(&self) -> bool {
+        #[cfg(feature = "server")]
+        return self.span.as_ref().is_some_and(OpenSpan::is_sampled);
+        #[cfg(not(feature = "server"))]
+        false
+    }
+
+    /// Returns the id of the trace, if the node takes part in one.
+    fn trace_id(&self) -> Option<Box<str>> {
+        #[cfg(feature = "server")]
+        return self.span.as_ref().map(|span| span.trace_id().into());
+        #[cfg(not(feature = "server"))]
+        None
+    }
+
     /// Returns the address of the caller: the one that a trusted proxy names, or that of the connection.
     fn peer(&self) -> String {
         match (self.caller, self.peer.as_socket_addr()) {

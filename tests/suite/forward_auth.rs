@@ -19,8 +19,8 @@ use crate::support::{Client, Server, Upstream, raw, with_issuer};
 /// A proxy under test: its program, its configuration, and how it is told where that is.
 pub(crate) struct Kind {
     pub(crate) dialect: &'static str,
-    configuration: &'static str,
-    command: fn(&str, &TempDir) -> Command,
+    pub(crate) configuration: &'static str,
+    pub(crate) command: fn(&str, &TempDir) -> Command,
 }
 
 pub(crate) const NGINX: Kind = Kind {

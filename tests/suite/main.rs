@@ -49,5 +49,6 @@ mod structure;
 mod support;
 mod systemd;
 mod threats;
+mod traces;
 mod tutorial;
 mod websocket;
