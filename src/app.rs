@@ -40,7 +40,7 @@ use self::{
 use crate::{
     api::{
         SeenSignals, Tries,
-        admin::ui::SessionKey,
+        admin::{Admin, report_node, ui::SessionKey},
         grpc_health::{self, GrpcHealth},
         health::{Readyz, healthz},
     },
@@ -221,7 +221,7 @@ impl App {
     ) -> Result<Self, BuildError> {
         let runtime = Runtime::open(&config, clock).await?;
         let public_origin = assemble::public_origin(&public_endpoint, &config);
-        let node_id = node_id();
+        let node_id = node_id(&config)?;
         let spans = Spans::start(&config.telemetry.traces, &node_id)?;
         let shared = Shared {
             public_endpoint,
@@ -243,6 +243,7 @@ impl App {
         tokio::spawn(signing::rotate(Arc::downgrade(&node), node.runtime.clock.clone()));
         tokio::spawn(note_keys(Arc::downgrade(&node)));
         tokio::spawn(event_streams::run(Arc::downgrade(&node)));
+        tokio::spawn(report(Arc::downgrade(&node)));
         Ok(Self(node))
     }
 
@@ -328,6 +329,9 @@ impl App {
     }
 }
 
+/// The interval of reports to the other nodes.
+const REPORT: Duration = Duration::from_secs(5);
+
 /// Notes the state of the providers' keys once a second, for as long as the node exists.
 async fn note_keys(node: Weak<Node>) {
     let mut second = tokio::time::interval(Duration::from_secs(1));
@@ -344,6 +348,26 @@ async fn note_keys(node: Weak<Node>) {
     }
 }
 
+/// Reports the state of the node to the others of its store, for as long as it exists.
+async fn report(node: Weak<Node>) {
+    let mut interval = tokio::time::interval(REPORT);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        let Some(node) = node.upgrade() else { return };
+        let is_administered = node.current().config.admin.is_some();
+        if !is_administered || !has_shared_store(node.boot_config()) {
+            continue;
+        }
+        let handle = node.frontend.0.admin_handle.clone();
+        let admin = Admin::new(node.gate().clone(), node.runtime.store.clone(), handle);
+        // The store itself tells when it does not answer.
+        if let Err(error) = report_node(&admin).await {
+            tracing::debug!(%error, "cannot report the state of this node to the others");
+        }
+    }
+}
+
 /// Checks the form of a request to the operations listener. Probes that speak HTTP/1.0 need not name a host.
 async fn checked_form(request: Request) -> Result<Request> {
     if request.version() > http::Version::HTTP_10 || request.headers().contains_key(http::header::HOST) {
@@ -352,13 +376,20 @@ async fn checked_form(request: Request) -> Result<Request> {
     Ok(request)
 }
 
-/// Returns the name of the host.
-fn node_id() -> String {
+/// Returns `true` if other nodes may use the store of this configuration.
+fn has_shared_store(config: &Config) -> bool {
+    config.store.as_ref().is_some_and(|store| store.url.is_shared())
+}
+
+/// Returns the name of the host; where nodes share a store, with some characters that tell its runs apart.
+fn node_id(config: &Config) -> Result<String, BuildError> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    match name.trim() {
-        "" => "node".to_owned(),
-        name => name.to_owned(),
+    let name = if name.trim().is_empty() { "node" } else { name.trim() };
+    if !has_shared_store(config) {
+        return Ok(name.to_owned());
     }
+    let run: String = random()?.reveal().chars().filter(char::is_ascii_alphanumeric).take(4).collect();
+    Ok(format!("{name}-{run}"))
 }
 
 /// The main listener's endpoint of the generation in force.

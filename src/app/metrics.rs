@@ -7,6 +7,7 @@ use std::{
 
 use http::header;
 use poem::{Endpoint, Response, Result};
+use rustix::process::{Resource, getrlimit};
 use scopegate_provider::{HealthReport, IssuerHealth, Timestamp};
 
 use super::{Node, readiness::readiness};
@@ -53,6 +54,12 @@ fn tokens(page: &mut Exposition, node: &Node) {
     page.single("scopegate_store_ignored_entries", Kind::Gauge, help, ignored);
     let writable = u8::from(store.write_failure().is_none());
     page.single("scopegate_store_writable", Kind::Gauge, "Whether the store takes writes.", writable);
+    if node.boot_config().store.is_some() {
+        let help = "Time of the last answer of the store, in seconds.";
+        page.single("scopegate_store_latency_seconds", Kind::Gauge, help, store.latency().as_secs_f64());
+        let help = "Time since the store answered last, in seconds.";
+        page.single("scopegate_store_silence_seconds", Kind::Gauge, help, store.silence().as_secs_f64());
+    }
 }
 
 /// The name of each provider that can say how it is, and what it says.
@@ -131,4 +138,43 @@ fn process(page: &mut Exposition, node: &Node) {
     let started = Duration::from_millis(u64::try_from(node.frontend.0.started.millis()).unwrap_or_default());
     let help = "When this node started, in seconds since 1970.";
     page.single("process_start_time_seconds", Kind::Gauge, help, started.as_secs_f64());
+    usage(page);
+}
+
+/// Writes what the system tells of the process, by the names that Prometheus clients use.
+fn usage(page: &mut Exposition) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    for (name, label, help) in [
+        ("process_resident_memory_bytes", "VmRSS:", "Memory of the process in the machine, in bytes."),
+        ("process_virtual_memory_bytes", "VmSize:", "Addresses of the process, in bytes."),
+    ] {
+        let line = status.lines().find_map(|line| line.strip_prefix(label));
+        let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        if let Some(kilobytes) = kilobytes {
+            page.single(name, Kind::Gauge, help, kilobytes * 1024);
+        }
+    }
+    if let Some(seconds) = processor_seconds() {
+        let help = "Time of the processors in the process, in seconds.";
+        page.single("process_cpu_seconds_total", Kind::Counter, help, seconds);
+    }
+    if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
+        page.single("process_open_fds", Kind::Gauge, "Open files.", files.count());
+    }
+    if let Some(most) = getrlimit(Resource::Nofile).current {
+        page.single("process_max_fds", Kind::Gauge, "Open files that the system allows.", most);
+    }
+}
+
+/// Returns the processor time of the process: user and system time, the 14th and 15th field of `stat`.
+fn processor_seconds() -> Option<f64> {
+    /// Ticks in a second, as the kernel counts them towards programs on every architecture.
+    const TICKS: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program may hold spaces and parentheses.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let user: u32 = fields.next()?.parse().ok()?;
+    let system: u32 = fields.next()?.parse().ok()?;
+    Some((f64::from(user) + f64::from(system)) / TICKS)
 }

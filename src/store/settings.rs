@@ -56,6 +56,13 @@ pub enum StoreUrl {
     Postgres(url::Url),
 }
 
+impl StoreUrl {
+    /// Returns `true` if several nodes can use the store.
+    pub fn is_shared(&self) -> bool {
+        !matches!(self, Self::Memory)
+    }
+}
+
 /// Errors of parsing the URL of a store. The text is not shown, as it may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StoreUrlError {

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admin::{Site, config, site_of},
+    nodes::two_of,
     support::eventually,
 };
 
@@ -65,6 +66,45 @@ async fn a_remembered_denial_is_explained_by_its_request_id() {
     assert_eq!(told["alternatives"][0]["requirements"][0]["has"], json!(["items", "reports"]));
     let unknown = site.client.json("POST", "/admin/explain", &site.root, &json!({ "request_id": "x" })).await;
     assert_eq!((unknown.status, unknown.json()["reason"].clone()), (404, json!("unknown_request")));
+}
+
+/// Issue 12.2: the decisions of all nodes are gathered through the store, with their rates and last examples.
+#[tokio::test]
+async fn an_overview_holds_the_denials_of_every_node_of_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("gate.db").display());
+    let (_first, one, _second, other, user, root) = two_of(&config(&url)).await;
+    let mut ids = Vec::new();
+    for node in [&one, &other] {
+        let denied = node.json("POST", "/items", &user, &json!({ "name": "x" })).await;
+        assert_eq!(denied.status, 403, "{denied:?}");
+        ids.push(denied.header("x-request-id").to_owned());
+    }
+    let path = "/admin/decisions?group=reason&outcome=denied&client=demo&reason=insufficient_scope";
+    let groups = eventually(
+        async || one.get_with(path, &root).await.json()["items"].clone(),
+        |groups| groups[0]["count"] == 2,
+    )
+    .await;
+    assert_eq!(groups.as_array().unwrap().len(), 1, "{groups}");
+    let examples = groups[0]["examples"].as_array().unwrap();
+    for id in &ids {
+        assert!(examples.iter().any(|example| example["request_id"] == json!(id)), "{groups}");
+    }
+    let overview = one.get_with("/admin/overview", &root).await.json();
+    let nodes = overview["nodes"].as_array().unwrap();
+    assert_eq!((nodes.len(), &nodes[0]["self"], &nodes[1]["self"]), (2, &json!(true), &json!(false)));
+    assert!(nodes.iter().all(|node| node["ready"] == true) && nodes[0]["id"] != nodes[1]["id"], "{overview}");
+    let denied: u64 = overview["rates"]["denied"].as_array().unwrap().iter().filter_map(Value::as_u64).sum();
+    assert!(denied >= 2, "{overview}");
+    let asked = json!({ "request_id": ids[1] });
+    let told = one.json("POST", "/admin/explain", &root, &asked).await;
+    assert!(told.status == 404 && told.text.contains(nodes[1]["id"].as_str().unwrap()), "{told:?}");
+    let unfit = one.get_with("/admin/decisions?group=reason&path=/items", &root).await.json();
+    assert_eq!(
+        unfit["items"][0]["count"], 1,
+        "a filter that reports cannot answer is answered by this node: {unfit}"
+    );
 }
 
 /// CASES O3: the token is at fault, so that its reason is the headline.

@@ -93,6 +93,21 @@ async fn checks_look_ups_keys_and_revocations_are_told() {
     assert_eq!(told("scopegate_ready", &[]), Some(1.0), "{page}");
 }
 
+/// Issue 12.4: metrics of the process have the names that Prometheus clients use.
+#[tokio::test]
+async fn memory_processor_time_and_files_of_the_process_are_shown() {
+    let server = Server::start(DEVELOPMENT);
+    let page = scrape(&server).await;
+    let value = |name: &str| sample(&page, name, &[]).unwrap_or_default();
+    assert!(value("process_resident_memory_bytes") > 1e6, "{page}");
+    assert!(value("process_virtual_memory_bytes") >= value("process_resident_memory_bytes"), "{page}");
+    assert!(
+        value("process_open_fds") > 3.0 && value("process_open_fds") < value("process_max_fds"),
+        "{page}"
+    );
+    assert!(page.contains("\nprocess_cpu_seconds_total "), "{page}");
+}
+
 #[tokio::test]
 async fn configurations_that_are_read_anew_are_counted_by_whether_they_are_good() {
     let server = Server::start(DEVELOPMENT);

@@ -12,7 +12,7 @@ use crate::{
     admin::{Site, site_of},
     live::watched,
     nodes::two_of,
-    support::{Browser, Client, Server},
+    support::{Browser, Client, Server, eventually},
 };
 
 const TAB: &str = "\u{e004}";
@@ -58,6 +58,22 @@ impl Browser {
             self.press(TAB).await;
         }
         panic!("the keyboard does not reach {selector}");
+    }
+
+    /// Asserts that axe-core finds no violation on the page. Its rules are those of WCAG 2.2 AA and the best practices.
+    async fn assert_accessible(&self, axe: &str, screen: &str) {
+        // The driver runs scripts apart from the page's own, whatever its content security policy.
+        self.run(axe).await;
+        let script = "window.axe.run().then((found) => { window.passes = found.passes.length; window.found = JSON.stringify(found.violations.map(\
+                      (rule) => [rule.id, rule.nodes.map((node) => node.html + ' ' + node.failureSummary)])) })";
+        self.run(script).await;
+        let found =
+            eventually(async || self.run("return window.found ?? null").await, |found| !found.is_null())
+                .await;
+        assert_eq!(found, json!("[]"), "{screen}");
+        let passes = self.run("return window.passes").await;
+        assert!(passes.as_u64() > Some(10), "axe has checked next to nothing on {screen}");
+        self.run("delete window.found").await;
     }
 
     /// Asserts that the browser has reported neither an error nor a violation of the content security policy.
@@ -333,6 +349,49 @@ async fn markup_in_a_path_is_shown_as_text() {
     assert_eq!(browser.run("return document.querySelectorAll('main img').length").await, json!(0));
     browser.assert_quiet("markup").await;
     browser.close().await;
+}
+
+/// Issue 12: axe-core finds nothing on any screen, in both themes, wide and narrow, and nothing is asked of another origin.
+#[tokio::test]
+async fn axe_finds_nothing_on_any_screen_and_no_request_leaves_the_origin() {
+    let axe = fs::read_to_string(axe_core()).unwrap();
+    let site = site_of(&watched()).await;
+    let browser = Browser::start().await;
+    let Site { server, root, .. } = &site;
+    browser.open(&format!("{}/admin/ui", server.url)).await;
+    browser.text("h1").await;
+    browser.assert_accessible(&axe, "sign-in").await;
+    browser.close().await;
+    let browser = Browser::signed_in(&site, root).await;
+    let id = traffic(&site).await;
+    let why = format!("/why?id={id}");
+    let mut screens = SCREENS.to_vec();
+    screens.push((&why, "why-denied", "#answer .way"));
+    for theme in ["light", "dark"] {
+        browser.run(&format!("localStorage.setItem('theme', '{theme}')")).await;
+        for (width, height) in [(1440, 900), (390, 844)] {
+            browser.resize(width, height).await;
+            for (path, name, shown) in &screens {
+                browser.open(&format!("{}/admin/ui{path}", server.url)).await;
+                browser.text(shown).await;
+                browser.assert_accessible(&axe, &format!("{name}, {theme}, {width} px")).await;
+                let script = "return performance.getEntriesByType('resource').map((entry) => entry.name)";
+                let Value::Array(asked) = browser.run(script).await else { panic!("a list") };
+                let foreign = asked.iter().find(|url| !url.as_str().unwrap().starts_with(&server.url));
+                assert_eq!(foreign, None, "{name}");
+                browser.assert_quiet(name).await;
+            }
+        }
+    }
+    browser.close().await;
+}
+
+/// Returns the file of axe-core, which `tests/run` installs from npm.
+fn axe_core() -> PathBuf {
+    let file =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/tools/node_modules/axe-core/axe.min.js");
+    assert!(file.exists(), "{} is missing: run `tests/axe`", file.display());
+    file
 }
 
 /// Every screen in both themes, wide and narrow: no error, nothing wider than the screen. With

@@ -162,12 +162,12 @@ impl AuthorizationRequest {
         let mut options = String::new();
         for account in accounts {
             let selected = if account == chosen { " selected" } else { "" };
-            options.push_str(&format!("<option{selected}>{}</option>", escaped(account)));
+            options.extend(["<option", selected, ">", &escaped(account), "</option>"]);
         }
         let mut hidden = String::new();
         for (name, value) in self.parameters.pairs().filter(|(name, _)| !OWN_FIELDS.contains(name)) {
             let (name, value) = (escaped(name), escaped(value));
-            hidden.push_str(&format!("<input type=\"hidden\" name=\"{name}\" value=\"{value}\">\n"));
+            hidden.extend(["<input type=\"hidden\" name=\"", &name, "\" value=\"", &value, "\">\n"]);
         }
         let fault = refusal.map_or_else(String::new, |refusal| {
             format!("<p class=\"fault\" role=\"alert\">{}</p>\n", escaped(&refusal.description()))

@@ -119,10 +119,10 @@ impl Service {
         let code = form.required("code")?;
         let redirect_uri = form.required("redirect_uri")?;
         let challenge = challenge(form.required("code_verifier")?);
-        let taken = self.memory.codes.take(code, self.now()).filter(|kept| {
+        let authorization = self.memory.codes.take(code, self.now()).filter(|kept| {
             kept.client == client && kept.redirect_uri == redirect_uri && kept.challenge == challenge
         });
-        let authorization = taken.ok_or(Refusal::InvalidCode)?;
+        let authorization = authorization.ok_or(Refusal::InvalidCode)?;
         let account = self.tenant.clients.find(authorization.account.as_str()).ok_or(Refusal::InvalidCode)?;
         let grant = Grant {
             client: account,

@@ -11,7 +11,7 @@ use scopegate_provider::{
 };
 use serde_json::{Value, json};
 
-use super::{Admin, NodeStatus, bodies::set, rfc3339, unprocessable};
+use super::{Admin, NodeStatus, bodies::set, nodes, rfc3339, unprocessable};
 use crate::{
     authenticator::{Connected, TokenScheme},
     gate::Called,
@@ -71,10 +71,16 @@ impl ExplainApi {
     /// Explains a request whose decision is remembered, as it would be decided now.
     async fn remembered(&self, id: &str) -> Result<Value, Problem> {
         let status = self.0.node.status();
-        let record = status.metrics.live.find(id).ok_or_else(|| {
-            let description = format!("no decision about the request `{id}` is remembered on this node");
-            Problem::new(Reason::UnknownRequest, description)
-        })?;
+        let Some(record) = status.metrics.live.find(id) else {
+            let others = nodes::others(&self.0, &status).await;
+            let description = match others.iter().find(|node| node.remembers(id)) {
+                Some(node) => {
+                    format!("the request `{id}` was decided by the node `{}`: ask there", node.id())
+                }
+                None => format!("no decision about the request `{id}` is remembered on this node"),
+            };
+            return Err(Problem::new(Reason::UnknownRequest, description));
+        };
         let held = record.held.as_deref();
         let question = Question {
             method: Some(record.method.to_string()),

@@ -20,7 +20,9 @@ use super::{
     Admin, NodeStatus,
     bodies::set,
     guard::{AdminGuard, Rights},
-    moment, overview,
+    moment,
+    nodes::{self, OtherNode},
+    overview,
     recorded::recorded,
     rfc3339, unprocessable,
 };
@@ -134,13 +136,16 @@ impl Decisions {
         Self { admin, guard, listeners: Arc::default() }
     }
 
-    fn list(&self, query: &Query, status: &NodeStatus) -> Value {
+    fn list(&self, query: &Query, status: &NodeStatus, others: &[OtherNode]) -> Value {
         let state = self.admin.gate.current();
         let places = Places::new(&self.admin, state.policy());
         let recent = status.metrics.live.recent();
         let mut found = recent.iter().filter(|record| query.selects(record, status, &places));
         if query.group {
-            return json!({ "items": groups(found, query.limit, self.admin.now(), status, &places) });
+            let now = self.admin.now();
+            let own = groups(found, query.limit, now, status, &places);
+            let all = nodes::merge(own, others, now, query.limit, |group| query.selects_group(group));
+            return json!({ "items": all });
         }
         let items: Vec<_> = found.by_ref().take(query.limit).collect();
         let next = found.next().and(items.last()).map(|last| last.number);
@@ -186,7 +191,11 @@ impl Endpoint for Decisions {
         if wants_feed {
             return Ok(self.feed(query, &request)?);
         }
-        Ok(fresh(self.list(&query, &status)))
+        let others = match query.asks_all_nodes() {
+            true => nodes::others(&self.admin, &status).await,
+            false => Vec::new(),
+        };
+        Ok(fresh(self.list(&query, &status, &others)))
     }
 }
 
@@ -253,6 +262,25 @@ impl Query {
             query.from = Some(now - HOUR);
         }
         Ok(query)
+    }
+
+    /// Returns `true` if the groups of other nodes can answer: they are those of the last hour, and know no more than
+    /// route, reason, provider and client.
+    fn asks_all_nodes(&self) -> bool {
+        let known = ["route", "reason", "provider", "client"];
+        self.group && self.to.is_none() && self.fields.keys().all(|name| known.contains(name))
+    }
+
+    /// Returns `true` if a group of another node is asked for.
+    fn selects_group(&self, group: &Value) -> bool {
+        let text = |pointer: &str| group.pointer(pointer).and_then(Value::as_str);
+        let named = self.outcomes.is_empty()
+            || self.outcomes.iter().any(|name| text("/outcome") == Some(name.as_str()));
+        named
+            && self.fields.iter().all(|(name, wanted)| match *name {
+                "route" => [text("/route/match"), text("/route/id")].contains(&Some(wanted.as_str())),
+                name => text(&format!("/{name}")) == Some(wanted.as_str()),
+            })
     }
 
     fn selects(&self, record: &DecisionRecord, status: &NodeStatus, places: &Places) -> bool {
@@ -387,7 +415,19 @@ struct Group<'r> {
 }
 
 /// The number of examples of a group.
-const EXAMPLES: usize = 5;
+pub(super) const EXAMPLES: usize = 5;
+
+/// Returns the groups of denials and outages of the last hour on this node, the largest first.
+pub(super) fn denial_groups(admin: &Admin, status: &NodeStatus, limit: usize) -> Vec<Value> {
+    let state = admin.gate.current();
+    let places = Places::new(admin, state.policy());
+    let now = admin.now();
+    let recent = status.metrics.live.recent();
+    let denials = recent
+        .iter()
+        .filter(|record| record.outcome != DecisionOutcome::Permitted && now.since(record.at) < HOUR);
+    groups(denials, limit, now, status, &places)
+}
 
 /// Returns the groups of decisions (newest first), the largest first.
 fn groups<'r>(

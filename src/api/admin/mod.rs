@@ -8,6 +8,7 @@ mod effect;
 mod explain;
 mod guard;
 mod live;
+mod nodes;
 mod overview;
 mod providers;
 mod recorded;
@@ -29,6 +30,7 @@ pub use self::{
     explain::ExplainApi,
     guard::{AdminGuard, AdminGuardEndpoint, Rights},
     live::{Decisions, Overview, Session, Shadow},
+    nodes::report_node,
     providers::ProvidersApi,
     revocations::RevocationsApi,
     routes::RoutesApi,

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use scopegate_provider::{IssuerHealth, ProviderName, Timestamp};
 use serde_json::{Value, json};
 
-use super::{Admin, NodeStatus, bodies::set, rfc3339};
+use super::{Admin, NodeStatus, bodies::set, nodes, rfc3339};
 use crate::{
     authenticator::Connected,
     store::{ChangeNumber, ProviderState, RecordId, Revocations, StoreUrl},
@@ -32,7 +32,22 @@ pub(super) async fn overview(admin: &Admin, status: &NodeStatus) -> Value {
     let live = &status.metrics.live;
     let hour = live.last_hour(&status.metrics);
     let rates = live.rates();
-    let minutes = |of: fn(&Totals) -> u64| hour.totals.iter().map(of).collect::<Vec<_>>();
+    let others = nodes::others(admin, status).await;
+    let minutes = |name: &str, of: fn(&Totals) -> u64| {
+        let mut counts: Vec<u64> = hour.totals.iter().map(of).collect();
+        others.iter().for_each(|node| node.add_rates(name, &mut counts, now));
+        counts
+    };
+    let own = json!({
+        "id": status.id,
+        "self": true,
+        "ready": status.ready,
+        "generation": status.generation,
+        "since": status.since.map(rfc3339),
+        "reload_error": status.reload_error,
+        "seen": rfc3339(now),
+    });
+    let listed: Vec<_> = [own].into_iter().chain(others.iter().filter_map(|node| node.json(now))).collect();
     let stored = admin.store.providers();
     let state = admin.gate.current();
     let providers: Vec<_> = state
@@ -47,21 +62,13 @@ pub(super) async fn overview(admin: &Admin, status: &NodeStatus) -> Value {
         "at": rfc3339(now),
         "site": status.site,
         "version": env!("CARGO_PKG_VERSION"),
-        "nodes": [{
-            "id": status.id,
-            "self": true,
-            "ready": status.ready,
-            "generation": status.generation,
-            "since": status.since.map(rfc3339),
-            "reload_error": status.reload_error,
-            "seen": rfc3339(now),
-        }],
+        "nodes": listed,
         "attention": attention(admin, status),
         "rates": {
             "start": rfc3339(now - HOUR),
-            "permitted": minutes(|totals| totals.permitted),
-            "denied": minutes(|totals| totals.denied),
-            "outages": minutes(|totals| totals.outages),
+            "permitted": minutes("permitted", |totals| totals.permitted),
+            "denied": minutes("denied", |totals| totals.denied),
+            "outages": minutes("outages", |totals| totals.outages),
         },
         "latency_us": { "p50": rates.p50_us, "p99": rates.p99_us },
         "streams": status.streams,
