@@ -29,8 +29,8 @@ const QUEUE: usize = 2_048;
 #[derive(Debug)]
 pub struct Spans {
     queue: mpsc::Sender<Waiting>,
-    /// Trace ids below this are sampled where the caller's context does not decide.
-    threshold: u64,
+    /// The share of traces that are sampled where no trusted proxy decides.
+    ratio: f64,
     counts: Arc<SpanCounts>,
 }
 
@@ -73,10 +73,7 @@ impl Spans {
         let (queue, waiting) = mpsc::channel(QUEUE);
         let counts = Arc::<SpanCounts>::default();
         tokio::spawn(export(exporter, waiting, counts.clone()));
-        // The highest bit of a random number is ignored, as in the SDKs of OpenTelemetry.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the ratio is 0 to 1")]
-        let threshold = (settings.sample.get() * (1_u64 << 63) as f64) as u64;
-        Ok(Some(Arc::new(Self { queue, threshold, counts })))
+        Ok(Some(Arc::new(Self { queue, ratio: settings.sample.get(), counts })))
     }
 
     /// Returns the numbers of spans since the start.
@@ -133,9 +130,11 @@ impl Spans {
         }
     }
 
+    /// Samples by the trace id, from the ninth byte on without the highest bit, as the SDKs of OpenTelemetry do.
     fn samples(&self, trace_id: [u8; 16]) -> bool {
-        let [.., a, b, c, d, e, f, g, h] = trace_id;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h]) >> 1 < self.threshold
+        let number = trace_id.last_chunk::<8>().and_then(|last| last.first_chunk()).copied();
+        let number = u32::from_be_bytes(number.unwrap_or_default()) & (u32::MAX >> 1);
+        f64::from(number) < self.ratio * f64::from(1_u32 << 31)
     }
 }
 

@@ -109,11 +109,11 @@ fn attribute(span: &Span, name: &str) -> String {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 fn header<'a>(head: &'a str, name: &str) -> &'a str {
-    let line = head.lines().find_map(|line| line.to_ascii_lowercase().starts_with(name).then_some(line));
+    let line = head.lines().find(|line| line.to_ascii_lowercase().starts_with(name));
     line.and_then(|line| line.split_once(": ")).map_or("", |(_, value)| value)
 }
 

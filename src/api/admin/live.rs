@@ -191,10 +191,8 @@ impl Endpoint for Decisions {
         if wants_feed {
             return Ok(self.feed(query, &request)?);
         }
-        let others = match query.asks_all_nodes() {
-            true => nodes::others(&self.admin, &status).await,
-            false => Vec::new(),
-        };
+        let others =
+            if query.asks_all_nodes() { nodes::others(&self.admin, &status).await } else { Vec::new() };
         Ok(fresh(self.list(&query, &status, &others)))
     }
 }

@@ -35,7 +35,9 @@ pub(super) async fn overview(admin: &Admin, status: &NodeStatus) -> Value {
     let others = nodes::others(admin, status).await;
     let minutes = |name: &str, of: fn(&Totals) -> u64| {
         let mut counts: Vec<u64> = hour.totals.iter().map(of).collect();
-        others.iter().for_each(|node| node.add_rates(name, &mut counts, now));
+        for node in &others {
+            node.add_rates(name, &mut counts, now);
+        }
         counts
     };
     let own = json!({
