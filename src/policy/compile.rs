@@ -73,8 +73,13 @@ impl Policy {
         let routes: Vec<Route> =
             written.into_iter().chain(scope_routes(&scope_patterns, &hierarchy)).collect();
         compiler.check_duplicates(&routes);
-        let policy = Self::assemble(routes, scopes);
+        let policy = Self::assemble(routes, scopes).with_case(definition.case);
+        let file = file.map(|file| file.with_case(definition.case));
         compiler.check_stored(&policy, file.as_ref());
+        if let Some(folded) = policy.folded() {
+            compiler.check_duplicates(folded.routes());
+            compiler.check_stored(folded, file.as_ref().and_then(Self::folded));
+        }
         let mut warnings = compiler.warnings(&policy);
         compiler.check_reach(&policy, stored, &mut warnings);
         if compiler.errors.is_empty() { Ok(Compiled { policy, warnings }) } else { Err(compiler.errors) }

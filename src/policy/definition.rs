@@ -4,7 +4,10 @@ use std::fmt;
 
 use scopegate_provider::{Audience, ProviderName, Scope};
 
-use super::settings::{FindingKind, RouteSettings, ScopeSettings, TokenSource};
+use super::{
+    PathCase,
+    settings::{FindingKind, RouteSettings, ScopeSettings, TokenSource},
+};
 
 /// The source of a policy: declared scopes and routes, and the names that they may refer to.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +18,8 @@ pub struct Definition {
     pub upstreams: Vec<KnownUpstream>,
     /// The places from which a token may come on routes that do not say so themselves.
     pub accept_token: Vec<TokenSource>,
+    /// The treatment of case in paths.
+    pub case: PathCase,
     pub(super) scopes: Vec<(Source, Scope, ScopeSettings)>,
     pub(super) routes: Vec<(Source, RouteSettings)>,
     file_routes: usize,

@@ -18,6 +18,7 @@ pub struct PolicyError {
 
 /// Problems of a definition, with the text to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Problem {
     /// Not a pattern.
     #[error(transparent)]

@@ -211,7 +211,13 @@ impl Policy {
             Found::MethodNotAllowed { .. } | Found::Mcp { .. } | Found::NoRoute => interpretations(target),
         };
         let others = others.unwrap_or_default();
-        [target].into_iter().chain(&others).map(|target| self.interpretation(target)).collect()
+        let names: Vec<&Target> = [target].into_iter().chain(&others).collect();
+        let mut found: Vec<Interpretation> = names.iter().map(|name| self.interpretation(name)).collect();
+        if let Some(folded) = self.folded() {
+            let without_case = names.iter().filter_map(|name| name.folded().ok());
+            found.extend(without_case.map(|name| folded.interpretation(&name)));
+        }
+        found
     }
 
     fn interpretation(&self, target: &Target) -> Interpretation {

@@ -4,6 +4,7 @@ use std::net::Ipv6Addr;
 
 /// Errors of the authority of a request or the host of a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum HostError {
     /// There is nothing.
     #[error("expected a host, found nothing")]

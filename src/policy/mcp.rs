@@ -36,6 +36,7 @@ pub struct McpSelector {
 
 /// Reasons why the headers of an MCP request cannot be relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum McpError {
     /// The request has no `Mcp-Method`.
     #[error("this is decided by `Mcp-Method`, and the request has none")]

@@ -25,6 +25,7 @@
 //! ```
 
 mod analysis;
+mod case;
 mod check;
 mod compare;
 mod compile;
@@ -63,6 +64,7 @@ mod tree;
 
 pub use crate::reason::Reason;
 pub use analysis::Finding;
+pub use case::PathCase;
 pub use compile::{Compiled, Warning};
 pub use decision::{Decision, Denial, Refused};
 pub use decision_test::{DecisionTest, Expectation, TestRequest, TestResult};

@@ -53,7 +53,7 @@ impl Policy {
             }
             routes.push(rebuilt(route, route.pattern.clone(), Arc::clone(&route.rule)));
         }
-        Some(Self::assemble(routes, self.scopes().to_vec()))
+        Some(Self::assemble(routes, self.scopes().to_vec()).with_case(self.case()))
     }
 }
 

@@ -28,8 +28,12 @@ impl Policy {
 
     /// Returns `true` if the upstream of `route` is asked for `rest` by a route that strips nothing.
     fn names_same_upstream(&self, rest: &Target, route: &Route) -> bool {
-        self.of_host_path(rest).any(|other| {
+        let is_same = self.of_host_path(rest).any(|other| {
             other.options.upstream == route.options.upstream && other.options.strip_prefix.is_none()
-        })
+        });
+        is_same
+            || self.folded().is_some_and(|folded| {
+                rest.folded().is_ok_and(|rest| folded.names_same_upstream(&rest, route))
+            })
     }
 }

@@ -23,7 +23,9 @@ pub struct Policy {
     scopes: Box<[DeclaredScope]>,
     depth: usize,
     reads_mcp: bool,
-    shadow: Option<Arc<Policy>>,
+    pub(super) shadow: Option<Arc<Policy>>,
+    /// The policy whose patterns have no case, where services ignore it.
+    pub(super) folded: Option<Arc<Policy>>,
     tested_claims: Box<[ClaimPath]>,
 }
 
@@ -100,7 +102,8 @@ impl<'p> Deciding<'p> {
     }
 
     fn decides_as(&self, other: &Self) -> bool {
-        std::ptr::eq(self.route, other.route) && self.path == other.path
+        let is_same = std::ptr::eq(self.route, other.route) || Arc::ptr_eq(&self.route.rule, &other.route.rule);
+        is_same && self.path == other.path
     }
 
     fn decide(&self, caller: Option<CallerAt<'_>>) -> Result<(), Denial> {
@@ -127,7 +130,7 @@ impl Policy {
         Self { shadow, ..policy }
     }
 
-    fn of_routes(mut routes: Vec<Route>, scopes: Vec<DeclaredScope>) -> Self {
+    pub(super) fn of_routes(mut routes: Vec<Route>, scopes: Vec<DeclaredScope>) -> Self {
         let mut tree = Tree::default();
         let mut entries: Vec<RouteEntry> = Vec::new();
         for (index, route) in routes.iter().enumerate() {
@@ -152,6 +155,7 @@ impl Policy {
             scopes: scopes.into(),
             depth: depth.unwrap_or_default(),
             shadow: None,
+            folded: None,
         }
     }
 
@@ -181,14 +185,26 @@ impl Policy {
         let route = self.accepting(target)?;
         let own = Deciding::new(route, target);
         let mut others: Vec<Deciding<'_>> = Vec::new();
-        if target.irregularities().is_empty() && route.options.strip_prefix.is_none() {
+        let is_plain = target.irregularities().is_empty() && route.options.strip_prefix.is_none();
+        if is_plain && self.folded.is_none() {
             return Ok(Resolved { own, others });
         }
         let names = self.other_names(target, route);
         let names =
             names.map_err(|error| Refused { route: Some(route), denial: Denial::Interpretation(error) })?;
-        for name in names {
-            let other = Deciding::new(self.accepting(&name)?, &name);
+        for name in &names {
+            let other = Deciding::new(self.accepting(name)?, name);
+            if !other.decides_as(&own) && !others.iter().any(|known| known.decides_as(&other)) {
+                others.push(other);
+            }
+        }
+        let Some(folded) = self.folded() else { return Ok(Resolved { own, others }) };
+        for name in [target].into_iter().chain(&names) {
+            let without_case = name
+                .folded()
+                .map_err(|error| Refused { route: Some(route), denial: Denial::Interpretation(error) })?;
+            // The segments that a rule reads are those that were sent.
+            let other = Deciding::new(folded.accepting(&without_case)?, name);
             if !other.decides_as(&own) && !others.iter().any(|known| known.decides_as(&other)) {
                 others.push(other);
             }
@@ -278,6 +294,11 @@ impl Policy {
             }
         }
         Ok(replaced)
+    }
+
+    /// The policy whose patterns have no case, where services ignore it.
+    pub(super) fn folded(&self) -> Option<&Policy> {
+        self.folded.as_deref()
     }
 
     /// Returns every route, the most specific first, those in `mode: shadow` behind the enforced ones of their pattern.

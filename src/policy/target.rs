@@ -84,6 +84,7 @@ pub struct Target {
 
 /// Errors of a request that is never acceptable, whatever the policy: 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum TargetError {
     /// HTTP/1 absolute form (RFC 9112, section 3.2.2).
     #[error("expected a path as the request target, found a whole URL")]

@@ -157,6 +157,7 @@ fn source_and_message(warning: &crate::policy::Warning) -> (&Source, String) {
 fn definition(sections: &Sections) -> Definition {
     let mut definition = Definition::default();
     definition.accept_token.clone_from(&sections.settings.accept_token);
+    definition.case = sections.settings.case;
     for provider in &sections.providers {
         let outline = provider.outline();
         definition.providers.push(KnownProvider {

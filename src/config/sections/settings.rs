@@ -10,7 +10,7 @@ use crate::config::values::{BasePath, PublicUrl};
 use crate::{
     gate::{Resource, TrustedProxies, mint::MintSettings},
     policy::{
-        DecisionTest,
+        DecisionTest, PathCase,
         settings::{
             CorsSettings, DocumentSettings, Forward, IdentitySettings, RequireSettings, RouteSettings,
             ScopeSettings, TokenSource,
@@ -66,6 +66,8 @@ pub(in crate::config) struct SectionSettings {
     pub(in crate::config) forward_auth: ForwardAuthSettings,
     /// Cross-origin requests, unless a route says otherwise; left out, none are answered.
     pub(in crate::config) cors: Option<CorsSettings>,
+    /// The treatment of case in paths: `insensitive` where services ignore it.
+    pub(in crate::config) case: PathCase,
     /// The places beside `Authorization` from which a token may come, unless a route says otherwise.
     pub(in crate::config) accept_token: Vec<TokenSource>,
     /// Sizes of what is kept in memory.

@@ -9,6 +9,7 @@ use super::{
 
 /// Errors of a text that is not a pattern, with the text to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PatternError {
     /// Not one or two words.
     #[error("expected `METHOD[|METHOD] [host]/path`, such as `GET /items/**`, found `{found}`")]

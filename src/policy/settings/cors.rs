@@ -46,6 +46,7 @@ pub struct CorsHeader(HeaderName);
 
 /// Errors of a text that is not an origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CorsOriginError {
     /// Not a scheme and a host.
     #[error("expected an origin such as `https://app.example.com`, found `{found}`")]

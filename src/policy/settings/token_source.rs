@@ -32,6 +32,7 @@ pub struct TokenCookie(Box<str>);
 
 /// A name that no token may come under.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenSourceError {
     /// The text is not the name of a header.
     #[error("expected the name of a header such as `X-Goog-Iap-Jwt-Assertion`, found `{found}`")]

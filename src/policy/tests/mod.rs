@@ -5,6 +5,7 @@ mod compiling;
 mod deciding;
 mod explaining;
 mod finding;
+mod ignoring_case;
 mod language;
 mod loosening;
 mod paths;
