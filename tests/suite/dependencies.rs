@@ -179,3 +179,29 @@ fn licences_are_read_as_spdx_says() {
         assert!(!is_allowed(bad, &allowed), "{bad}");
     }
 }
+
+/// Issue 11.10: every requirement names the version in the lock file, so that each build and test is also the check of the
+/// lowest versions that the manifests allow.
+#[test]
+fn requirements_name_the_versions_that_are_tested() {
+    let metadata: Value =
+        serde_json::from_str(&cargo(&["metadata", "--no-deps", "--format-version", "1"])).unwrap();
+    let lock = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.lock")).unwrap();
+    let mut wrong = BTreeSet::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        for dependency in package["dependencies"].as_array().unwrap() {
+            if !dependency["path"].is_null() {
+                continue;
+            }
+            let name = dependency["name"].as_str().unwrap();
+            let lowest = dependency["req"].as_str().unwrap().trim_start_matches(['^', '=']);
+            let locked = format!("name = \"{name}\"\nversion = \"{lowest}");
+            // A version of the lock file may have build metadata behind it.
+            let mut found = lock.match_indices(&locked).map(|(at, _)| &lock[at + locked.len()..]);
+            if !found.any(|rest| rest.starts_with(['"', '+'])) {
+                wrong.insert(format!("{name} {lowest}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "write the version of Cargo.lock for these in Cargo.toml: {wrong:?}");
+}
