@@ -89,30 +89,44 @@ async fn websocket(server: &Server, token: &str) -> TcpStream {
     stream
 }
 
+/// Checks that open streams of two nodes end once their provider is disabled or their key distrusted.
+async fn streams_end_on_both_nodes(store: &str, disables: bool) {
+    let (service, _heads) = crate::proxy::service().await;
+    let chat = format!(
+        "{}  - {{ match: GET /chat, allow: authenticated, upstream: chat }}\nupstreams: {{ chat: {{ url: \"http://{service}\" }} }}\n",
+        config(store)
+    );
+    let (first, one, second, _other, user, root) = two_of(&chat).await;
+    let listed = one.get_with("/admin/providers/local", &root).await.json();
+    let kid = listed["health"]["issuers"][0]["keys"][0]["id"].as_str().unwrap();
+    let path = if disables { "disable" } else { &format!("keys/{kid}/distrust") };
+    let mut open = [websocket(&first, &user).await, websocket(&second, &user).await];
+    let answer = one.json("POST", &format!("/admin/providers/local/{path}"), &root, &json!(null)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    for stream in &mut open {
+        // A build without optimisation, among other tests, is not what is promised.
+        let promised = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
+        let ended = tokio::time::timeout(promised, stream.read_u8()).await;
+        assert!(ended.expect("it was to be cut").is_err(), "{path}");
+    }
+}
+
 /// A10: open streams end on every node within a second, once their provider is disabled or their key distrusted.
 #[tokio::test(flavor = "multi_thread")]
 async fn invariant_17_streams_end_on_every_node_when_their_provider_is_disabled_or_their_key_distrusted() {
-    let (service, _heads) = crate::proxy::service().await;
     for disables in [true, false] {
         let folder = TempDir::new().unwrap();
         let url = format!("sqlite://{}", folder.path().join("gate.db").display());
-        let chat = format!(
-            "{}  - {{ match: GET /chat, allow: authenticated, upstream: chat }}\nupstreams: {{ chat: {{ url: \"http://{service}\" }} }}\n",
-            config(&url)
-        );
-        let (first, one, second, _other, user, root) = two_of(&chat).await;
-        let listed = one.get_with("/admin/providers/local", &root).await.json();
-        let kid = listed["health"]["issuers"][0]["keys"][0]["id"].as_str().unwrap();
-        let path = if disables { "disable" } else { &format!("keys/{kid}/distrust") };
-        let mut open = [websocket(&first, &user).await, websocket(&second, &user).await];
-        let answer = one.json("POST", &format!("/admin/providers/local/{path}"), &root, &json!(null)).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        for stream in &mut open {
-            // A build without optimisation, among other tests, is not what is promised.
-            let promised = Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 });
-            let ended = tokio::time::timeout(promised, stream.read_u8()).await;
-            assert!(ended.expect("it was to be cut").is_err(), "{path}");
-        }
+        streams_end_on_both_nodes(&url, disables).await;
+    }
+}
+
+/// A10: the same on PostgreSQL, where nodes hear of changes by notifications.
+#[tokio::test(flavor = "multi_thread")]
+async fn invariant_17_streams_end_on_every_node_of_a_postgresql_store() {
+    for disables in [true, false] {
+        let url = tokio::task::spawn_blocking(|| Postgres::shared().database()).await.unwrap();
+        streams_end_on_both_nodes(&url, disables).await;
     }
 }
 

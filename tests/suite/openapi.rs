@@ -120,3 +120,18 @@ fn a_start_without_its_document_fails() {
     assert_eq!(run.code, 1);
     assert!(run.stderr.contains("cannot fetch the document"), "{run:?}");
 }
+
+/// CASES O13: the documentation shows the imported operations, with the security that is enforced.
+#[tokio::test]
+async fn imported_operations_are_documented_with_the_security_that_is_enforced() {
+    let (url, _end) = serve(DOCUMENT);
+    let server = Server::start(&format!("{DEVELOPMENT}\npolicy_from: ['{url}']\n"));
+    let client = Client::new(&server.url);
+    let document = client.get("/openapi.json").await.json();
+    let read = &document["paths"]["/orders/{id}"]["get"];
+    assert_eq!(read["security"], serde_json::json!([{ "local": ["orders"] }]), "{document}");
+    assert_eq!(read["parameters"][0]["name"], "id");
+    assert!(document["paths"]["/orders/health"]["get"]["security"].as_array().is_none_or(Vec::is_empty));
+    let asked = client.get("/orders/1").await;
+    assert!(asked.header("www-authenticate").contains("scope=\"orders\""), "{asked:?}");
+}
