@@ -44,7 +44,7 @@ routes:
   - { match: GET /items/**, require: items }
 "#;
 
-/// How long a key that was found is taken as known, here and by whoever keeps the answer.
+/// The time for which a key that was found stays valid, here and in caches.
 const LIFETIME: Duration = Duration::from_mins(1);
 
 /// The settings: what stands under the provider's name, without `kind` and `required`.
@@ -67,7 +67,7 @@ struct ApiKey {
     scopes: Vec<Scope>,
 }
 
-/// What parses must be usable, so that `scopegate check` says what is wrong before anything starts.
+/// Settings that parse must be usable, so that `scopegate check` reports errors before anything starts.
 fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ApiKey>, D::Error> {
     let keys = Vec::<ApiKey>::deserialize(deserializer)?;
     if keys.is_empty() { Err(de::Error::custom("expected at least one key, found none")) } else { Ok(keys) }
@@ -120,7 +120,7 @@ impl Provider for ApiKeyProvider {
         &self.issuers
     }
 
-    /// Whatever is no JWT comes here, and goes to no other provider.
+    /// Returns `true`: tokens that are not JWTs are sent to this provider, and to no other.
     fn takes_opaque_tokens(&self) -> bool {
         true
     }

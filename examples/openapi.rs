@@ -21,7 +21,7 @@ use poem_openapi::{
 };
 use scopegate::{Gate, Operations, Principal};
 
-/// What would stand in a `scopegate.yaml`: providers, and no route. The provider is the embedded issuer, which is for
+/// The content of a `scopegate.yaml`: providers, and no route. The provider is the embedded issuer, which is for
 /// development only.
 pub(crate) const CONFIGURATION: &str = r"
 providers:
@@ -42,7 +42,7 @@ enum Scopes {
     OrdersWrite,
 }
 
-/// How the document says that a token is needed; whether it is good, the gate says.
+/// The security scheme of the document. The gate verifies the token.
 #[derive(SecurityScheme)]
 #[oai(ty = "oauth2", flows(client_credentials(token_url = "http://127.0.0.1:9400/token", scopes = "Scopes")))]
 struct Token(#[expect(dead_code, reason = "the gate has looked at it")] Bearer);
@@ -52,7 +52,7 @@ struct Shop;
 #[OpenApi]
 #[expect(clippy::unused_async, reason = "poem-openapi's handlers are asynchronous")]
 impl Shop {
-    /// Whether the shop is open.
+    /// The opening state of the shop.
     #[oai(path = "/health", method = "get")]
     async fn health(&self) -> PlainText<&'static str> {
         PlainText("open")

@@ -15,7 +15,7 @@ use std::error::Error;
 use poem::{Endpoint, EndpointExt, Response, Route, Server, get, handler, listener::TcpListener};
 use scopegate::{Caller, Gate, Principal};
 
-/// What would stand in a `scopegate.yaml`. The provider is the embedded issuer, which is for development only.
+/// The content of a `scopegate.yaml`. The provider is the embedded issuer, which is for development only.
 pub(crate) const CONFIGURATION: &str = r"
 providers:
   local:

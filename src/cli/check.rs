@@ -251,15 +251,12 @@ impl Report {
         writeln!(
             out,
             "{verdict}: {}, {}, {}",
-            self.counted(),
+            many(self.providers.len(), "provider"),
             many(self.scopes, "scope"),
             many(self.routes, "route")
         )
     }
 
-    fn counted(&self) -> String {
-        many(self.providers.len(), "provider")
-    }
 }
 
 fn many(count: usize, what: &str) -> String {

@@ -68,7 +68,8 @@ struct Report<'d> {
 impl Diff {
     pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
         let mut differences = if let (Some(old), Some(new)) = (&self.old, &self.new) {
-            let (old, new) = (Side::of(old, task).await?, Side::of(new, task).await?);
+            let old = Side::of(old, task).await?;
+            let new = Side::of(new, task).await?;
             let mut providers = old.providers.clone();
             providers.extend(new.providers.iter().filter(|name| !old.providers.contains(name)).cloned());
             let mut differences = compare(&old.policy, &new.policy, &providers);

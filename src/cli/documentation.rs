@@ -81,12 +81,6 @@ fn is_prose(words: &[String]) -> bool {
     words.get(1).is_some_and(|word| prose.contains(&word.as_str()))
 }
 
-/// Returns `true` if the command exists and would run with more arguments.
-fn lacks_arguments(kind: ErrorKind) -> bool {
-    use ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand, MissingRequiredArgument, MissingSubcommand};
-    matches!(kind, MissingRequiredArgument | MissingSubcommand | DisplayHelpOnMissingArgumentOrSubcommand)
-}
-
 #[test]
 fn every_command_of_the_documentation_parses() {
     let mut wrong = Vec::new();
@@ -98,9 +92,15 @@ fn every_command_of_the_documentation_parses() {
                 continue;
             }
             count += 1;
-            if let Err(error) = Arguments::try_parse_from(&words)
-                && error.use_stderr()
-                && !(is_inline && lacks_arguments(error.kind()))
+            let Err(error) = Arguments::try_parse_from(&words) else { continue };
+            let lacks_arguments = matches!(
+                error.kind(),
+                ErrorKind::MissingRequiredArgument
+                    | ErrorKind::MissingSubcommand
+                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            );
+            if error.use_stderr()
+                && !(is_inline && lacks_arguments)
             {
                 wrong.push(format!("{name}: `{command}`\n{error}"));
             }

@@ -40,7 +40,7 @@ pub(super) struct Init {
     /// A token as the API gets it, or `-` to read it from standard input. It is not stored.
     #[arg(long, value_name = "TOKEN")]
     from_token: Option<String>,
-    /// What the requests go to.
+    /// The service that the requests are for.
     #[arg(long, value_enum)]
     behind: Option<Behind>,
     /// The URL of the API, with `--behind proxy`.
@@ -77,7 +77,7 @@ struct Sample {
 struct Written {
     file: String,
     configuration: String,
-    /// What the configuration makes of the sample token.
+    /// The result of the sample token under the configuration.
     token: Option<String>,
     notes: Vec<String>,
 }

@@ -14,7 +14,7 @@ use super::failure::{Failure, Task, Verdict};
 
 #[derive(Debug, Args)]
 pub(super) struct Issuer {
-    /// Whose paths, token shapes and errors to take on.
+    /// The provider whose paths, token shapes and errors are emulated.
     #[arg(long, value_parser = parse_emulate, value_name = "auth0|okta|entra|keycloak|cognito")]
     emulate: Option<Emulate>,
     /// The id of Okta's authorization server, or `org` for the organisation's own; with `--emulate okta`.
@@ -130,6 +130,9 @@ mod tests {
 
     #[test]
     fn a_client_without_a_secret_is_refused() {
-        assert!(parse_client("demo").is_err() && parse_client("demo:").is_err());
+        for text in ["demo", "demo:"] {
+            let refused = parse_client(text).err();
+            assert_eq!(refused.as_deref(), Some("expected ID:SECRET or ID:SECRET:SCOPE,SCOPE"));
+        }
     }
 }

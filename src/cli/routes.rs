@@ -26,12 +26,8 @@ pub(super) struct Routes {
     #[arg(long)]
     client: Option<ClientId>,
     /// Only the routes that a caller of this provider reaches.
-    #[arg(long, value_parser = provider_name)]
+    #[arg(long)]
     provider: Option<ProviderName>,
-}
-
-fn provider_name(text: &str) -> Result<ProviderName, scopegate_provider::NameError> {
-    ProviderName::parse(text)
 }
 
 #[derive(Debug, Serialize)]
@@ -66,16 +62,13 @@ impl Row {
         }
     }
 
-    fn notes(&self) -> String {
+    fn cells(&self) -> [String; 5] {
+        let place = self.place.as_ref().unwrap_or(&self.source);
         let upstream = self.upstream.as_ref().map(|name| format!("to {name}"));
         let fresh = self.fresh.then(|| "fresh".to_owned());
         let open = self.open_to_admin.then(|| "open to admin".to_owned());
-        [upstream, fresh, open].into_iter().flatten().collect::<Vec<_>>().join(", ")
-    }
-
-    fn cells(&self) -> [String; 5] {
-        let place = self.place.as_ref().unwrap_or(&self.source);
-        [self.methods.clone(), self.r#match.clone(), self.rule.clone(), self.notes(), place.clone()]
+        let notes = [upstream, fresh, open].into_iter().flatten().collect::<Vec<_>>().join(", ");
+        [self.methods.clone(), self.r#match.clone(), self.rule.clone(), notes, place.clone()]
     }
 }
 

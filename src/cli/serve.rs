@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use scopegate_provider::HealthReport;
 
 use crate::{
-    app::{self, Greeting, ProviderGreeting, ServeError},
+    app::{self, Greeting, ServeError},
     config::{Config, ConfigSource, Loader},
 };
 
@@ -30,7 +30,8 @@ fn print(out: &mut impl Write, greeting: &Greeting) -> io::Result<()> {
         writeln!(out, "  gRPC on        {grpc}")?;
     }
     for provider in &greeting.providers {
-        writeln!(out, "  provider {} ({}): {}", provider.name, provider.kind, told(provider))?;
+        let told = provider.health.as_ref().map_or_else(|| "connected".to_owned(), health);
+        writeln!(out, "  provider {} ({}): {}", provider.name, provider.kind, told)?;
     }
     if greeting.built_in {
         writeln!(
@@ -47,10 +48,6 @@ fn print(out: &mut impl Write, greeting: &Greeting) -> io::Result<()> {
     first_call(out, greeting)?;
     writeln!(out, "ready")?;
     out.flush()
-}
-
-fn told(provider: &ProviderGreeting) -> String {
-    provider.health.as_ref().map_or_else(|| "connected".to_owned(), health)
 }
 
 fn health(report: &HealthReport) -> String {

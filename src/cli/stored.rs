@@ -57,7 +57,10 @@ impl Stored {
         };
         match &settings.url {
             StoreUrl::Memory => return not_looked_at("it is in the memory of the running server"),
-            StoreUrl::Sqlite(path) if !path.exists() && has_folder(path) => {
+            StoreUrl::Sqlite(path)
+                if !path.exists()
+                    && path.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.is_dir()) =>
+            {
                 return not_looked_at("the file does not exist yet");
             }
             StoreUrl::Sqlite(_) | StoreUrl::Postgres(_) => {}
@@ -92,9 +95,6 @@ impl Stored {
     }
 }
 
-fn has_folder(path: &std::path::Path) -> bool {
-    path.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.is_dir())
-}
 
 /// Opens the store to change it.
 ///

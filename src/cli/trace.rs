@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -18,7 +17,10 @@ use super::{
     console::Paint,
     failure::{Failure, Task, Verdict},
 };
-use crate::{config::Config, server::Listen};
+use crate::{
+    config::Config,
+    server::{Listen, reachable_address},
+};
 
 /// The pause before a lost connection is made again.
 const PAUSE: Duration = Duration::from_secs(4);
@@ -186,19 +188,9 @@ fn node(config: &Config) -> String {
     }
     let scheme = if config.server.tls.is_some() { "https" } else { "http" };
     match own.unwrap_or(&config.server.listen) {
-        Listen::Tcp(address) => format!("{scheme}://{}{base}", reachable(*address)),
+        Listen::Tcp(address) => format!("{scheme}://{}{base}", reachable_address(*address)),
         Listen::Unix(path) => format!("{scheme}://{}{base}", path.display()),
     }
-}
-
-/// Returns the address to connect to: loopback for a node that listens on all addresses.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 /// The node cannot be reached.

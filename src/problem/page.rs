@@ -77,7 +77,8 @@ impl Problem {
 
 /// Returns `true` if a client asks for HTML by name and does not prefer JSON, as browsers do when a page is opened.
 pub fn accepts_html(headers: &HeaderMap) -> bool {
-    let (mut html, mut json) = (0.0_f32, 0.0_f32);
+    let mut html = 0.0_f32;
+    let mut json = 0.0_f32;
     for value in headers.get_all(header::ACCEPT) {
         for range in value.to_str().unwrap_or_default().split(',') {
             let (name, parameters) = range.split_once(';').unwrap_or((range, ""));

@@ -15,6 +15,20 @@ use crate::{
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Builds a [`Gate`]; see [`Gate::builder`].
+///
+/// ```no_run
+/// use scopegate::Gate;
+///
+/// # tokio::runtime::Runtime::new()?.block_on(async {
+/// let gate = Gate::builder()
+///     .config_file("scopegate.yaml")
+///     .build()
+///     .await?;
+/// # drop(gate);
+/// # Ok::<(), scopegate::GateBuildError>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct GateBuilder {

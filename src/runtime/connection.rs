@@ -40,7 +40,12 @@ pub(super) async fn all(
     let states = runtime.store.providers();
     let mut connections = Vec::with_capacity(providers.len());
     for provider in providers {
-        let connection = match earlier.iter().find(|known| is_same(known, &provider)) {
+        let same = earlier.iter().find(|known| {
+            known.name() == provider.name()
+                && known.kind == provider.kind()
+                && known.fingerprint == provider.fingerprint()
+        });
+        let connection = match same {
             Some(known) => Connection { required: provider.is_required(), ..known.clone() },
             None => connect(runtime, provider).await?,
         };
@@ -48,12 +53,6 @@ pub(super) async fn all(
         connections.push(connection);
     }
     Ok(connections)
-}
-
-fn is_same(known: &Connection, provider: &ProviderConfig) -> bool {
-    known.name() == provider.name()
-        && known.kind == provider.kind()
-        && known.fingerprint == provider.fingerprint()
 }
 
 async fn connect(runtime: &Runtime, provider: ProviderConfig) -> Result<Connection, RuntimeError> {

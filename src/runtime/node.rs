@@ -103,8 +103,8 @@ impl<F: Frontend> Node<F> {
         let connections = runtime.connect(providers, &[]).await?;
         let boot_config = Arc::new(config);
         let config = boot_config.clone();
-        let (state, rejected) =
-            runtime.state(&connections, &config, public_origin).map_err(RuntimeError::from)?;
+        let state = runtime.state(&connections, &config, public_origin);
+        let (state, rejected) = state.map_err(RuntimeError::from)?;
         log_rejected(&rejected, &[]);
         let state = Arc::new(state);
         let gate = Gate::new(state.clone());
@@ -184,8 +184,8 @@ impl<F: Frontend> Node<F> {
             None => earlier.connections.clone(),
         };
         let public_origin = self.gate.current().settings().public_origin.clone();
-        let (state, rejected) =
-            self.runtime.state(&connections, &config, public_origin).map_err(RuntimeError::from)?;
+        let state = self.runtime.state(&connections, &config, public_origin);
+        let (state, rejected) = state.map_err(RuntimeError::from)?;
         log_rejected(&rejected, &earlier.rejected);
         let state = Arc::new(state);
         let draft = Draft {

@@ -58,6 +58,7 @@ enum Listener {
 
 /// Errors that can occur while a listener is bound.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BindError {
     /// The system refused the address.
     #[error("`{key}`: cannot listen on `{listen}`: {source}{}", advice(source))]

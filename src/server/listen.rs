@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     str::FromStr,
 };
@@ -30,6 +30,7 @@ pub enum Listen {
 
 /// Errors of a string that is not an address to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ListenError {
     /// Neither an address with a port nor a socket's path.
     #[error(
@@ -75,6 +76,16 @@ impl Listen {
     }
 }
 
+/// Returns the address to connect to: loopback for a listener on all addresses.
+pub(crate) fn reachable_address(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
 impl FromStr for Listen {
     type Err = ListenError;
     fn from_str(text: &str) -> Result<Self, ListenError> {
@@ -115,6 +126,15 @@ impl fmt::Display for Listen {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_on_loopback() {
+        for (listening, reachable) in
+            [("0.0.0.0:9", "127.0.0.1:9"), ("[::]:9", "[::1]:9"), ("10.0.0.1:9", "10.0.0.1:9")]
+        {
+            assert_eq!(reachable_address(listening.parse().unwrap()), reachable.parse().unwrap());
+        }
+    }
 
     #[test]
     fn an_address_without_a_port_is_refused_with_examples() {

@@ -76,6 +76,8 @@ pub use drain::{Phase, Shutdown};
 #[cfg(feature = "server")]
 #[doc(hidden)]
 pub use framing::{Framing, Receiving};
+#[cfg(feature = "server")]
+pub(crate) use listen::reachable_address;
 pub use listen::{Listen, ListenError};
 pub(crate) use media_type::{is_grpc, is_stream};
 #[cfg(feature = "server")]

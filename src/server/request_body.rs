@@ -28,6 +28,7 @@ pub(super) const SMALL: u64 = 64 << 10;
 /// The reason why the caller's request body could not be read. It is the caller's fault, or its network's: never the
 /// upstream's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RequestBodyError {
     /// The bytes are not a body: a malformed chunk, a bare line feed, trailers that are too long.
     #[error("the request's body is malformed")]

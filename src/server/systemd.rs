@@ -34,6 +34,7 @@ pub enum InheritedSocket {
 
 /// Errors of sockets that the service manager has passed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum InheritError {
     /// No listener has this name.
     #[error(

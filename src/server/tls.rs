@@ -35,6 +35,7 @@ const CHECK: Duration = Duration::from_secs(5);
 
 /// Errors of the certificates and keys of a listener.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read.
     #[error("cannot read `{path}`: {source}")]
@@ -74,6 +75,7 @@ pub enum TlsError {
 
 /// Errors of a certificate that has to verify clients.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AuthorityError {
     /// The certificate cannot be read.
     #[error(transparent)]
