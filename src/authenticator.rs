@@ -120,6 +120,7 @@ impl Connected {
 
 /// Conflicts between providers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum AuthenticatorError {
     /// Two providers have the same issuer, so that it is undefined which of them verifies its tokens.
     #[error("the providers `{first}` and `{second}` have the same issuer `{issuer}`")]

@@ -8,6 +8,20 @@ use scopegate_provider::{ConnectError, Context, Outline, Provider, Settings};
 use crate::yaml::{Diagnostic, Node, Step};
 
 /// The kinds that a configuration may name.
+///
+/// ```
+/// use scopegate::{
+///     config::{ConfigSource, Loader},
+///     providers::Kinds,
+/// };
+///
+/// // A program that needs one kind leaves the others out.
+/// let kinds = Kinds::none().with::<scopegate_okta::Okta>();
+/// let text = "providers: { staff: { kind: auth0, domain: acme.eu.auth0.com, audience: 'api://items' } }".to_owned();
+/// let source = ConfigSource::Text { name: "scopegate.yaml".to_owned(), text };
+/// let errors = Loader::new().kinds(kinds).without_environment().load(&source).unwrap_err();
+/// assert!(errors.to_string().contains("auth0"), "{errors}");
+/// ```
 #[derive(Debug, Clone)]
 pub struct Kinds(Vec<Kind>);
 
@@ -22,7 +36,16 @@ pub struct Kind {
 /// Reads settings from a location; what is wrong goes to the diagnostics.
 type Read = fn(&Node, &[Step], &mut Vec<Diagnostic>) -> Option<Box<dyn ProviderSettings>>;
 
-/// The settings of some kind, parsed.
+/// The settings of some kind, parsed. Every type that implements [`Settings`] has it.
+///
+/// ```
+/// use scopegate::providers::ProviderSettings;
+///
+/// let text = r#"{ "domain": "acme.okta.com", "authorization_server": "default", "audience": "api://default" }"#;
+/// let settings: Box<dyn ProviderSettings> = Box::new(serde_json::from_str::<scopegate_okta::Okta>(text)?);
+/// assert_eq!(settings.outline().issuers[0].as_str(), "https://acme.okta.com/oauth2/default");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[async_trait]
 pub trait ProviderSettings: Send + Sync {
     /// Describes the provider without connecting.

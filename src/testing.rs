@@ -80,6 +80,7 @@ pub fn principal(scopes: &str) -> Result<Principal, PrincipalError> {
 
 /// Errors in the facts of a principal for a test.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PrincipalError {
     /// A name is not valid.
     #[error(transparent)]

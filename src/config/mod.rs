@@ -157,6 +157,22 @@ impl Config {
 }
 
 /// Loads configurations.
+///
+/// ```
+/// use scopegate::config::{ConfigSource, Loader};
+///
+/// let text = "
+///     providers: { okta: { domain: acme.okta.com, authorization_server: default, audience: 'api://default' } }
+///     scopes: { items: Read items }
+///     routes: [ { match: GET /items, require: items } ]
+///     store: { url: 'memory:' }
+/// ";
+/// let source = ConfigSource::Text { name: "scopegate.yaml".to_owned(), text: text.to_owned() };
+/// let listen = ("SCOPEGATE_SERVER__LISTEN".to_owned(), "127.0.0.1:8443".to_owned());
+/// let config = Loader::new().environment([listen]).load(&source)?;
+/// assert_eq!(config.server.listen.to_string(), "127.0.0.1:8443");
+/// # Ok::<(), scopegate::config::ConfigErrors>(())
+/// ```
 #[derive(Clone)]
 pub struct Loader {
     kinds: Kinds,

@@ -6,6 +6,7 @@ use super::{ChangeNumber, Version};
 
 /// Errors of reading and writing. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// No store is configured, so nothing that must last can be written (invariant 14).
     #[error("no store is configured: nothing that must last can be written; set `store.url`")]

@@ -28,6 +28,7 @@ pub struct ItemName(Box<str>);
 
 /// Errors of parsing the name of an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ItemNameError {
     /// Nothing, or only spaces.
     #[error("expected the name of an item, found nothing in it")]

@@ -9,6 +9,7 @@ use crate::{reason::Reason, server::RequestBodyError};
 
 /// Errors for which there is no response from an upstream.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ExchangeError {
     /// The upstream is not configured.
     #[error("the upstream is not configured")]
@@ -130,6 +131,7 @@ impl CallerFault {
 
 /// Errors of setting up an upstream.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum UpstreamError {
     /// The file of certificate authorities cannot be used.
     #[error("upstream `{upstream}`: cannot read certificates from `{path}`: {detail}")]
@@ -153,6 +155,7 @@ pub enum UpstreamError {
 
 /// Errors that end a body early.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BodyError {
     /// The caller did not send its whole body, or sent a malformed one.
     #[error("the caller's body is not complete: {0}")]

@@ -141,6 +141,7 @@ pub struct UpstreamHeaders(Vec<(HeaderName, HeaderValue)>);
 
 /// Errors of `upstreams.NAME.headers`. No value is shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum UpstreamHeadersError {
     /// The name is not one of a header.
     #[error("expected the name of a header such as `X-Api-Key`, found `{found}`")]
@@ -222,6 +223,7 @@ pub struct UpstreamUrl(Url);
 
 /// Errors of an upstream's URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum UpstreamUrlError {
     /// Not a URL with a host.
     #[error("expected a URL such as `http://127.0.0.1:9001` or `https://orders.internal`, found `{found}`")]

@@ -8,6 +8,27 @@ use serde::Serialize;
 use crate::{BearerToken, ClientId, Issuer, Outage, Rejection, ScopeSet, Secret, Timestamp};
 
 /// Requests tokens from the provider with the client-credentials grant (RFC 6749, section 4.4).
+///
+/// ```
+/// use async_trait::async_trait;
+/// use scopegate_provider::{RequestToken, TokenRequest, TokenRequestError, TokenResponse};
+///
+/// /// Accepts no client.
+/// struct Closed;
+///
+/// #[async_trait]
+/// impl RequestToken for Closed {
+///     async fn request_token(&self, request: TokenRequest) -> Result<TokenResponse, TokenRequestError> {
+///         let _ = request.client.ok_or(TokenRequestError::NoClient)?;
+///         Err(TokenRequestError::Refused {
+///             status: 401,
+///             error: "invalid_client".to_owned(),
+///             description: None,
+///             retry_after: None,
+///         })
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait RequestToken: Send + Sync {
     /// Requests a token.
@@ -78,6 +99,29 @@ pub enum TokenRequestError {
 
 /// Signs a person in with the authorization-code flow (RFC 6749, section 4.1) and PKCE (RFC 7636), as the client of the
 /// settings.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use scopegate_provider::{Outage, Secret, SignIn, SignInRequest, TokenRequestError, TokenResponse};
+///
+/// struct Portal;
+///
+/// #[async_trait]
+/// impl SignIn for Portal {
+///     async fn authorization_url(&self, request: SignInRequest<'_>) -> Result<String, Outage> {
+///         Ok(format!("https://id.example/authorize?response_type=code&state={}", request.state))
+///     }
+///
+///     async fn redeem(
+///         &self,
+///         _code: &str,
+///         _verifier: &Secret,
+///         _redirect_uri: &str,
+///     ) -> Result<TokenResponse, TokenRequestError> {
+///         Err(TokenRequestError::NoClient)
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait SignIn: Send + Sync {
     /// Returns the URL at which a browser starts the sign-in.
@@ -115,6 +159,25 @@ pub struct SignInRequest<'a> {
 }
 
 /// Passes a revocation to the provider (RFC 7009).
+///
+/// ```
+/// use std::{collections::HashSet, sync::Mutex};
+///
+/// use async_trait::async_trait;
+/// use scopegate_provider::{BearerToken, Outage, RevokeToken};
+///
+/// /// Keeps its tokens in memory.
+/// #[derive(Default)]
+/// struct Tokens(Mutex<HashSet<Vec<u8>>>);
+///
+/// #[async_trait]
+/// impl RevokeToken for Tokens {
+///     async fn revoke_token(&self, token: &BearerToken) -> Result<(), Outage> {
+///         self.0.lock().unwrap().remove(token.as_bytes());
+///         Ok(())
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait RevokeToken: Send + Sync {
     /// Asks the provider to revoke a token.
@@ -122,6 +185,31 @@ pub trait RevokeToken: Send + Sync {
 }
 
 /// Reports the state of a provider.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use scopegate_provider::{Health, HealthReport};
+///
+/// /// A provider whose keys are part of its settings is always ready.
+/// struct FixedKeys;
+///
+/// #[async_trait]
+/// impl Health for FixedKeys {
+///     fn report(&self) -> HealthReport {
+///         HealthReport {
+///             ready: true,
+///             disabled: false,
+///             issuers: Vec::new(),
+///             introspection_latency_ms: None,
+///             introspections: None,
+///         }
+///     }
+///
+///     async fn ready(&self) {}
+/// }
+///
+/// assert!(FixedKeys.report().ready);
+/// ```
 #[async_trait]
 pub trait Health: Send + Sync {
     /// Returns the state from memory.
@@ -197,6 +285,41 @@ pub struct KeyHealth {
 }
 
 /// Lets an administrator act on a provider's keys.
+///
+/// ```
+/// use std::sync::{
+///     Mutex,
+///     atomic::{AtomicBool, Ordering},
+/// };
+///
+/// use async_trait::async_trait;
+/// use scopegate_provider::{KeyControl, Outage};
+///
+/// #[derive(Default)]
+/// struct Keys {
+///     distrusted: Mutex<Vec<String>>,
+///     disabled: AtomicBool,
+/// }
+///
+/// #[async_trait]
+/// impl KeyControl for Keys {
+///     async fn refresh(&self) -> Result<(), Outage> {
+///         Ok(())
+///     }
+///
+///     fn distrust(&self, kids: &[String]) {
+///         *self.distrusted.lock().unwrap() = kids.to_vec();
+///     }
+///
+///     fn set_disabled(&self, disabled: bool) {
+///         self.disabled.store(disabled, Ordering::Relaxed);
+///     }
+/// }
+///
+/// let keys = Keys::default();
+/// keys.distrust(&["2024-01".to_owned()]);
+/// assert_eq!(*keys.distrusted.lock().unwrap(), ["2024-01"]);
+/// ```
 #[async_trait]
 pub trait KeyControl: Send + Sync {
     /// Fetches the keys now.

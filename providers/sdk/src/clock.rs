@@ -94,6 +94,33 @@ impl fmt::Display for Timestamp {
 pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// A source of time. Tests bring one that they move by hand.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use scopegate_provider::{Clock, Sleep, Timestamp};
+///
+/// /// A clock on which it is always the same time.
+/// #[derive(Debug)]
+/// struct Stopped(Timestamp);
+///
+/// impl Clock for Stopped {
+///     fn now(&self) -> Timestamp {
+///         self.0
+///     }
+///
+///     fn uptime(&self) -> Duration {
+///         Duration::ZERO
+///     }
+///
+///     fn sleep(&self, _: Duration) -> Sleep<'_> {
+///         Box::pin(std::future::pending())
+///     }
+/// }
+///
+/// let clock = Stopped(Timestamp::from_seconds(1_767_225_600));
+/// assert_eq!(clock.now().to_string(), "2026-01-01T00:00:00Z");
+/// ```
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The time of day, which an administrator may set back: for comparing with what tokens say.
     fn now(&self) -> Timestamp;

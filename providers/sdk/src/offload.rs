@@ -31,21 +31,41 @@ impl fmt::Debug for Finished {
     }
 }
 
-/// A bounded place for checks of signatures, beside the threads that serve callers who are already known.
+/// A bounded place for checks of signatures, beside the threads that serve callers whose tokens are cached.
+///
+/// ```
+/// use scopegate_provider::{Busy, Finished, Job, Offload};
+///
+/// /// Runs each job on a thread of its own.
+/// #[derive(Debug)]
+/// struct Threads;
+///
+/// impl Offload for Threads {
+///     fn offload(&self, job: Job) -> Result<(), Busy> {
+///         std::thread::spawn(move || (job().notify)());
+///         Ok(())
+///     }
+/// }
+///
+/// let (sender, receiver) = std::sync::mpsc::channel();
+/// Threads.offload(Box::new(|| Finished::new(true, move || sender.send("verified").unwrap())))?;
+/// assert_eq!(receiver.recv(), Ok("verified"));
+/// # Ok::<(), Busy>(())
+/// ```
 pub trait Offload: Send + Sync + fmt::Debug {
-    /// Does `job` soon, or refuses it at once if too many jobs wait already.
+    /// Runs `job` soon, or refuses it at once if too much work waits already.
     ///
     /// # Errors
     /// [`Busy`]; the job is dropped.
     fn offload(&self, job: Job) -> Result<(), Busy>;
 }
 
-/// More work waits than is accepted.
+/// The error of a job that is refused because too much work waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too much work waits")]
 pub struct Busy;
 
-/// Does each job at once, on the caller's thread: for tests and small programs.
+/// Runs each job at once, on the caller's thread: for tests and small programs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Inline;
 

@@ -35,6 +35,31 @@ pub struct ProofUse {
 }
 
 /// Verifies proofs of possession for the tokens of one provider.
+///
+/// ```
+/// use scopegate_provider::{ProofRequest, ProofUse, Rejection, Thumbprint, VerifyProof};
+///
+/// /// Accepts no proof.
+/// struct NoProofs;
+///
+/// impl VerifyProof for NoProofs {
+///     fn algorithms(&self) -> &str {
+///         "ES256"
+///     }
+///
+///     fn is_advertised(&self) -> bool {
+///         false
+///     }
+///
+///     fn claimed_key(&self, _proof: &[u8]) -> Result<Thumbprint, Rejection> {
+///         Err(Rejection::Inactive)
+///     }
+///
+///     fn verify_proof(&self, _request: &ProofRequest<'_>) -> Result<ProofUse, Rejection> {
+///         Err(Rejection::Inactive)
+///     }
+/// }
+/// ```
 pub trait VerifyProof: Send + Sync {
     /// Returns the accepted algorithms, separated by spaces, as challenges name them.
     fn algorithms(&self) -> &str;

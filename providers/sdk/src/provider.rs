@@ -15,6 +15,32 @@ use crate::{
 ///
 /// A provider that wraps another implements [`Provider::inner`]. Every method with a default then forwards to the inner
 /// provider, so that no capability and no change of the epoch is lost.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use async_trait::async_trait;
+/// use scopegate_provider::{AuthnFailure, Credentials, Freshness, Issuer, Principal, Provider};
+///
+/// /// Counts nothing yet, and passes everything on.
+/// #[derive(Debug)]
+/// struct Counted(Arc<dyn Provider>);
+///
+/// #[async_trait]
+/// impl Provider for Counted {
+///     fn issuers(&self) -> &[Issuer] {
+///         self.0.issuers()
+///     }
+///
+///     async fn authenticate(&self, credentials: &Credentials, freshness: Freshness) -> Result<Principal, AuthnFailure> {
+///         self.0.authenticate(credentials, freshness).await
+///     }
+///
+///     fn inner(&self) -> Option<&dyn Provider> {
+///         Some(&*self.0)
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Provider: Send + Sync + fmt::Debug {
     /// The issuers of this provider's tokens. An unverified `iss` selects the provider by them and does nothing else.
@@ -112,6 +138,38 @@ pub const DEFAULT_MAX_TOKEN_LIFETIME: Duration = Duration::from_hours(31 * 24);
 
 /// The settings of a kind of provider: the mapping under its name in `providers:`, without `kind` and `required`.
 /// Deny unknown fields; whatever parses must be usable.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use async_trait::async_trait;
+/// use scopegate_provider::{ConnectError, Context, Outline, Provider, Settings};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// #[serde(deny_unknown_fields)]
+/// struct Corporate {
+///     realm: String,
+/// }
+///
+/// #[async_trait]
+/// impl Settings for Corporate {
+///     const KIND: &'static str = "corporate";
+///
+///     async fn connect(self, context: Context) -> Result<Arc<dyn Provider>, ConnectError> {
+///         # let _ = (self.realm, context);
+///         todo!("connect to the realm")
+///     }
+///
+///     fn outline(&self) -> Outline {
+///         Outline::default()
+///     }
+/// }
+///
+/// let settings: Corporate = serde_json::from_str(r#"{ "realm": "staff" }"#)?;
+/// assert!(settings.outline().issuers.is_empty());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[async_trait]
 pub trait Settings: DeserializeOwned + Send + 'static {
     /// The kind's name in the configuration, such as `okta`.

@@ -12,6 +12,47 @@ use crate::{
 
 /// Verifies signals of a provider. Each kind of signal has a validator of its own: a logout token is never taken as a
 /// security event, nor the reverse.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use async_trait::async_trait;
+/// use scopegate_provider::{BearerToken, Outage, Rejection, Signal, SignalError, SignalSupport, Signals};
+///
+/// /// Takes no signals.
+/// struct NoSignals;
+///
+/// #[async_trait]
+/// impl Signals for NoSignals {
+///     fn takes_logout_tokens(&self) -> bool {
+///         false
+///     }
+///
+///     async fn logout(&self, _: &BearerToken) -> Result<Signal, SignalError> {
+///         Err(Rejection::Inactive.into())
+///     }
+///
+///     fn takes_security_events(&self) -> bool {
+///         false
+///     }
+///
+///     fn admits_push(&self, _authorization: Option<&[u8]>) -> bool {
+///         false
+///     }
+///
+///     async fn security_event(&self, _: &BearerToken) -> Result<Signal, SignalError> {
+///         Err(Rejection::Inactive.into())
+///     }
+///
+///     fn silent_after(&self) -> Option<Duration> {
+///         None
+///     }
+///
+///     async fn support(&self) -> Result<SignalSupport, Outage> {
+///         Ok(SignalSupport::default())
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Signals: Send + Sync {
     /// Returns `true` if logout tokens are taken (OpenID Connect Back-Channel Logout 1.0).
@@ -50,6 +91,43 @@ pub trait Signals: Send + Sync {
 
 /// A stream of security events, as its transmitter keeps it: this receiver is the client (Shared Signals Framework 1.0,
 /// section 8; RFC 8936).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use async_trait::async_trait;
+/// use scopegate_provider::{EventStream, PollAnswer, PolledEvents, StreamError, StreamReport};
+///
+/// /// A stream that its transmitter's operator manages: it is neither polled nor verified.
+/// struct Managed;
+///
+/// #[async_trait]
+/// impl EventStream for Managed {
+///     fn poll_every(&self) -> Option<Duration> {
+///         None
+///     }
+///
+///     async fn poll(&self, _: &PollAnswer) -> Result<PolledEvents, StreamError> {
+///         Err(StreamError::NotConfigured("poll"))
+///     }
+///
+///     fn verify_every(&self) -> Option<Duration> {
+///         None
+///     }
+///
+///     async fn verify(&self, _: Option<&str>) -> Result<(), StreamError> {
+///         Err(StreamError::NotConfigured("stream"))
+///     }
+///
+///     async fn register(&self, _: Option<&str>) -> Result<StreamReport, StreamError> {
+///         Err(StreamError::NotConfigured("stream"))
+///     }
+///
+///     async fn status(&self, _: Option<&str>) -> Result<StreamReport, StreamError> {
+///         Err(StreamError::NotConfigured("stream"))
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait EventStream: Send + Sync {
     /// Returns the interval at which events are polled; nothing if they are only pushed.

@@ -15,6 +15,7 @@ const PURPOSE: &[u8] = b"scopegate signing key";
 
 /// Errors of sealing and opening a key. They hold nothing of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SealError {
     /// The library failed.
     #[error("the key could not be sealed")]

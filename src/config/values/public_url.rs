@@ -10,6 +10,7 @@ pub struct PublicUrl(String);
 
 /// A text that is not a public URL.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PublicUrlError {
     /// Not an http or https URL.
     #[error("expected a URL such as `https://api.example.com`, found `{found}`")]

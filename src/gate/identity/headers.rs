@@ -40,6 +40,7 @@ enum Fact {
 
 /// Errors in the configured identity headers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum IdentityError {
     /// Not a header's name.
     #[error("expected the name of a header such as `X-Auth-Subject`, found `{found}`")]

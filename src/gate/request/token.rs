@@ -13,6 +13,7 @@ use crate::{
 
 /// Errors in the token of a request: 400 `invalid_request`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BearerError {
     /// Two tokens: which one would the upstream take?
     #[error(

@@ -45,6 +45,7 @@ pub struct Origin<'a> {
 
 /// Errors in the forwarded headers of a trusted proxy: 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ForwardedError {
     /// Two values: which one was the proxy's, which one the caller's?
     #[error("expected one value of `{header}`, found several")]

@@ -35,6 +35,31 @@ use crate::{
 };
 
 /// The protocol of a kind of proxy: the form of its checks, and of the responses that it can relay.
+///
+/// ```
+/// use poem::Request;
+/// use scopegate::{
+///     gate::forward_auth::{Dialect, MetadataError, OriginalRequest},
+///     policy::Scheme,
+/// };
+///
+/// /// A proxy that sends the original request in headers of its own.
+/// #[derive(Debug)]
+/// struct Own;
+///
+/// impl Dialect for Own {
+///     fn original_request(&self, request: &Request) -> Result<OriginalRequest, MetadataError> {
+///         let path = request.headers().get("x-own-path");
+///         let path = path.ok_or(MetadataError::Missing { header: "x-own-path" })?;
+///         Ok(OriginalRequest {
+///             method: request.method().clone(),
+///             scheme: Scheme::Https,
+///             host: b"api.example".to_vec(),
+///             path_and_query: path.as_bytes().to_vec(),
+///         })
+///     }
+/// }
+/// ```
 pub trait Dialect: Send + Sync + fmt::Debug + 'static {
     /// Returns the request that the proxy checks.
     ///

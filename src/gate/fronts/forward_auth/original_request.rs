@@ -77,6 +77,7 @@ impl Incoming for Relayed<'_> {
 
 /// Errors in what a proxy says of a request: a denial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MetadataError {
     /// A header is missing.
     #[error("the proxy must send `{header}`, and did not")]

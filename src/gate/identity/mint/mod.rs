@@ -63,6 +63,7 @@ pub struct Terms {
 
 /// Errors that can occur while a token is minted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum MintError {
     /// No key yet.
     #[error("there is no key to sign with yet")]
