@@ -256,7 +256,6 @@ impl Report {
             many(self.routes, "route")
         )
     }
-
 }
 
 fn many(count: usize, what: &str) -> String {

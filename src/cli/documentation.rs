@@ -99,9 +99,7 @@ fn every_command_of_the_documentation_parses() {
                     | ErrorKind::MissingSubcommand
                     | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
             );
-            if error.use_stderr()
-                && !(is_inline && lacks_arguments)
-            {
+            if error.use_stderr() && !(is_inline && lacks_arguments) {
                 wrong.push(format!("{name}: `{command}`\n{error}"));
             }
         }

@@ -59,7 +59,9 @@ impl Stored {
             StoreUrl::Memory => return not_looked_at("it is in the memory of the running server"),
             StoreUrl::Sqlite(path)
                 if !path.exists()
-                    && path.parent().is_none_or(|folder| folder.as_os_str().is_empty() || folder.is_dir()) =>
+                    && path
+                        .parent()
+                        .is_none_or(|folder| folder.as_os_str().is_empty() || folder.is_dir()) =>
             {
                 return not_looked_at("the file does not exist yet");
             }
@@ -94,7 +96,6 @@ impl Stored {
         Effective { policy, ignored: unreadable.chain(conflicting).collect() }
     }
 }
-
 
 /// Opens the store to change it.
 ///

@@ -1,9 +1,6 @@
 //! `scopegate trace`: follows the decisions of a running node.
 
-use std::{
-    io,
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use clap::Args;
 use reqwest::{

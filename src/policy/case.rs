@@ -25,20 +25,18 @@ pub enum PathCase {
 
 impl Policy {
     /// Returns the policy for services that treat case so.
-    pub(super) fn with_case(self, case: PathCase) -> Self {
-        match case {
-            PathCase::Sensitive => self,
-            PathCase::Insensitive => {
-                let shadow = self.shadow().map(|shadow| Arc::new(shadow.clone().with_folded_routes()));
-                Self { shadow, ..self.with_folded_routes() }
-            }
+    pub(super) fn with_case(mut self, case: PathCase) -> Self {
+        if case == PathCase::Sensitive {
+            return self;
         }
+        self.shadow = self.shadow().map(|shadow| Arc::new(shadow.clone().with_folded_routes()));
+        self.with_folded_routes()
     }
 
-    fn with_folded_routes(self) -> Self {
+    fn with_folded_routes(mut self) -> Self {
         let routes = self.routes().iter().map(Route::folded).collect();
-        let folded = Self::of_routes(routes, self.scopes().to_vec());
-        Self { folded: Some(Arc::new(folded)), ..self }
+        self.folded = Some(Arc::new(Self::of_routes(routes, self.scopes().to_vec())));
+        self
     }
 
     /// Returns the treatment of case that the policy was compiled for.

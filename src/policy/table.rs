@@ -102,7 +102,8 @@ impl<'p> Deciding<'p> {
     }
 
     fn decides_as(&self, other: &Self) -> bool {
-        let is_same = std::ptr::eq(self.route, other.route) || Arc::ptr_eq(&self.route.rule, &other.route.rule);
+        let is_same =
+            std::ptr::eq(self.route, other.route) || Arc::ptr_eq(&self.route.rule, &other.route.rule);
         is_same && self.path == other.path
     }
 

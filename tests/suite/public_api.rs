@@ -59,7 +59,7 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && name != "tests" {
             rust_files(&path, found);
-        } else if name.ends_with(".rs") && name != "tests.rs" {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && name != "tests.rs" {
             found.push(path);
         }
     }
@@ -120,7 +120,9 @@ const INTERFACE: [&str; 7] = [
 fn public_traits_and_builders_have_examples() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = vec![root.join("src/providers.rs")];
-    INTERFACE.iter().for_each(|folder| rust_files(&root.join(folder), &mut files));
+    for folder in INTERFACE {
+        rust_files(&root.join(folder), &mut files);
+    }
     let mut bare = Vec::new();
     for file in files {
         let source = fs::read_to_string(&file).unwrap();
@@ -131,7 +133,8 @@ fn public_traits_and_builders_have_examples() {
             let is_meant = words[0] == "trait" || words[0] == "struct" && is_builder;
             // What stands above it, back to the first line that is neither a comment nor an attribute.
             let lines = source[..start].lines().rev();
-            let above = lines.take_while(|line| line.trim_start().starts_with(['/', '#', ')'])).collect::<Vec<_>>();
+            let above =
+                lines.take_while(|line| line.trim_start().starts_with(['/', '#', ')'])).collect::<Vec<_>>();
             if is_meant && !above.iter().any(|line| line.starts_with("/// ```")) {
                 bare.push(format!("{}: {name}", file.display()));
             }

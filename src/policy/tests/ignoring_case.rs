@@ -5,13 +5,15 @@ use super::*;
 const ROUTES: &str = "
 scopes: { root: Administer, items: Read }
 routes:
-  - { match: /**, allow: anonymous }
-  - { match: /admin/**, require: root }
-  - { match: /Orders/{id}, require: { claims: { sub: { path: id } } } }
+  - { match: '/**', allow: anonymous }
+  - { match: '/admin/**', require: root }
+  - { match: '/Orders/{id}', require: { claims: { sub: { path: id } } } }
 ";
 
 fn ignoring_case(yaml: &str) -> Definition {
-    Definition { case: PathCase::Insensitive, ..definition(yaml) }
+    let mut definition = definition(yaml);
+    definition.case = PathCase::Insensitive;
+    definition
 }
 
 fn compiled(definition: &Definition) -> Policy {

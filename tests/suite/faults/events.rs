@@ -146,7 +146,7 @@ pub(super) async fn the_database_fails(world: Arc<World>, mut chance: Chance) {
             2 => terminate(&world).await,
             3 => goes_back_in_time(&world).await,
             4 => {
-                cut(&world, &mut chance, "the connection of a node was cut for long", Cable::cut, LONG).await
+                cut(&world, &mut chance, "the connection of a node was cut for long", Cable::cut, LONG).await;
             }
             5 => disk_is_full(&world).await,
             6 => without_database(&world, "PostgreSQL was killed and started", Postgres::kill).await,
