@@ -7,21 +7,10 @@
 use std::sync::Arc;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use schemars::JsonSchema;
-use serde::Deserialize;
 
-use super::{HostPath, PathPattern, Pattern, Policy, Route, Segment, Target, TargetError};
-
-/// The treatment of case in paths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PathCase {
-    /// `/ADMIN` and `/admin` are different paths.
-    #[default]
-    Sensitive,
-    /// A service may take `/ADMIN` for `/admin`: a request must be permitted by both.
-    Insensitive,
-}
+use super::{
+    HostPath, PathPattern, Pattern, Policy, Route, Segment, Target, TargetError, settings::PathCase,
+};
 
 impl Policy {
     /// Returns the policy for services that treat case so.

@@ -64,7 +64,6 @@ mod tree;
 
 pub use crate::reason::Reason;
 pub use analysis::Finding;
-pub use case::PathCase;
 pub use compile::{Compiled, Warning};
 pub use decision::{Decision, Denial, Refused};
 pub use decision_test::{DecisionTest, Expectation, TestRequest, TestResult};
@@ -86,6 +85,7 @@ pub use route::{Route, RouteOptions};
 pub use rule::{CallerAt, Rule, TokenUse};
 pub use rules::{RuleError, Vocabulary};
 pub use settings::FindingKind;
+pub use settings::PathCase;
 pub use supposed::SupposedCaller;
 pub use table::{DeclaredScope, Found, Policy, Resolved};
 pub use target::{RawTarget, Scheme, Target, TargetError};

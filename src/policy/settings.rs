@@ -144,6 +144,17 @@ pub struct McpSettings {
     pub name: Option<String>,
 }
 
+/// The treatment of case in paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PathCase {
+    /// `/ADMIN` and `/admin` are different paths.
+    #[default]
+    Sensitive,
+    /// A service may take `/ADMIN` for `/admin`: a request must be permitted by both.
+    Insensitive,
+}
+
 /// The effect of a route's decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
