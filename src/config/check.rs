@@ -7,6 +7,7 @@ mod listeners;
 mod origins;
 mod policy;
 mod providers;
+mod resources;
 mod store;
 mod upstreams;
 
@@ -83,6 +84,7 @@ pub(super) fn check<'a>(sections: &Sections, tree: &'a Node) -> (Option<Rules>, 
         store::check(sections, &mut findings);
         identity::check(sections, &mut findings);
         origins::check(sections, &mut findings);
+        resources::check(sections, &mut findings);
     }
     upstreams::check(sections, &mut findings);
     let rules = policy::compile(sections, &mut findings);

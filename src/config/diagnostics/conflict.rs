@@ -137,6 +137,23 @@ pub enum Conflict {
         "a token is taken from the WebSockets of pages that `cors` names, and none is: name `origins` there"
     )]
     NoOrigins,
+    /// A resource names a provider that is not configured.
+    #[error(
+        "unknown provider `{found}`{}; name one of `providers`",
+        nearest.as_deref().map(|nearest| format!("; did you mean `{nearest}`?")).unwrap_or_default()
+    )]
+    ResourceProvider {
+        /// The name that was found.
+        found: String,
+        /// The provider whose name is written most alike.
+        nearest: Option<String>,
+    },
+    /// Two resources have one URL.
+    #[error("`{url}` is declared twice; declare each resource once")]
+    RepeatedResource {
+        /// The URL.
+        url: String,
+    },
     /// A header would carry the caller's token and identity at once.
     #[error(
         "`{header}` carries identity (`identity.headers`), so that it is removed from callers' requests; use another name"
@@ -195,6 +212,8 @@ impl Conflict {
             Self::Identity(_) => "identity",
             Self::Document(_) => "openapi",
             Self::NoOrigins => "no_origins",
+            Self::ResourceProvider { .. } => "resource_provider",
+            Self::RepeatedResource { .. } => "repeated_resource",
             Self::TokenHeader { .. } => "token_header",
             Self::MintLifetime { .. } => "mint_lifetime",
             Self::MintRotation { .. } => "mint_rotation",
