@@ -7,7 +7,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use scopegate_provider::{ClaimPath, ClaimPathError, Principal, Role, Scope};
 use serde_json::Value;
 
-use crate::upstream::headers::{fold, folded};
+use crate::upstream::headers::folded;
 
 /// By which some frameworks let a caller change the method or the path after the gate has decided on them.
 const OVERRIDES: [&str; 5] =
@@ -153,10 +153,10 @@ impl Stripped {
     }
 
     fn names(&self, name: &str) -> bool {
-        let candidates = self.0.iter().filter(|stripped| stripped.len() == name.len());
-        let mut candidates = candidates.into_iter();
-        candidates.any(|stripped| stripped.bytes().eq(name.bytes().map(fold)))
-            || (name.bytes().any(|byte| fold(byte) != byte) && is_about_origin(name))
+        // Nearly every field has its usual spelling, and is compared as it is.
+        let folded = folded(name);
+        let is_misspelt = matches!(folded, Cow::Owned(_));
+        self.0.iter().any(|stripped| **stripped == *folded) || (is_misspelt && is_about_origin(name))
     }
 }
 
