@@ -84,7 +84,7 @@ fn serve(world: &World, program: &str, setting: Setting<'_>) -> Result<Peer, Str
 fn further_routes(count: usize) -> String {
     let route = |number: usize| {
         let parameter = if number.is_multiple_of(10) { "/{id}" } else { "" };
-        format!("  - {{ match: GET /area-{}/part-{number}{parameter}, require: items }}\n", number % 97)
+        format!("  - {{ match: \"GET /area-{}/part-{number}{parameter}\", require: items }}\n", number % 97)
     };
     (0..count).map(route).collect()
 }
