@@ -8,7 +8,7 @@ use super::{Node, readiness::readiness};
 use crate::{
     api::admin::{Administered, NodeStatus},
     config::own_endpoints::ServedEndpoint,
-    policy::{Definition, Source, settings::RouteSettings},
+    policy::{Definition, Source, diff::GeneralSettings, settings::RouteSettings},
 };
 
 /// Acts on a node once it is bound to one, for as long as that node exists.
@@ -36,6 +36,10 @@ impl Administered for AdminHandle {
     fn place(&self, source: &Source) -> Option<String> {
         let generation = self.node()?.current();
         generation.config.rules.place(source).map(ToString::to_string)
+    }
+
+    fn general(&self) -> GeneralSettings {
+        self.node().map(|node| node.current().config.general()).unwrap_or_default()
     }
 
     fn own_endpoint(&self, path: &str) -> Option<ServedEndpoint> {

@@ -22,7 +22,7 @@ use crate::{
     api::{
         BackchannelLogout, IntrospectEndpoint, ItemsApi, RevokeEndpoint, SampleApi, SharedSignalsPush,
         SignalServices, TokenEndpoint,
-        admin::{Admin, AdminGuard, Decisions, Overview, Session, Shadow, ui::OperatorPage},
+        admin::{Admin, AdminGuard, Decisions, Overview, PolicyInForce, Session, Shadow, ui::OperatorPage},
         bounded, bounded_administration, docs,
         openapi::{DocumentedProvider, Facts, Site, overlay},
         well_known::{self, IssuerMetadata, Public, ResourceMetadata},
@@ -251,6 +251,7 @@ impl Assembly<'_> {
             .at("/admin/overview", get(Overview(self.admin_api())))
             .at("/admin/decisions", get(Decisions::new(self.admin_api(), live)))
             .at("/admin/session", get(Session))
+            .at("/admin/policy", get(PolicyInForce(self.admin_api())))
             .at("/admin/shadow", get(Shadow(self.admin_api())))
             .nest("/", service);
         let admin = admin.with(guard);

@@ -1,6 +1,7 @@
 //! `scopegate diff`: which requests of which callers a changed policy permits or denies that it did not before.
 
 use std::{
+    collections::HashMap,
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
@@ -9,27 +10,31 @@ use std::{
 };
 
 use clap::Args;
-use scopegate_provider::ProviderName;
-use serde::Serialize;
+use reqwest::Url;
+use scopegate_provider::{ProviderName, Scope};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
     console::{Console, Paint},
     failure::{Failure, Task, Verdict},
+    replay::admin_get,
     stored::Stored,
+    trace::node,
 };
 use crate::{
     config::{Config, ConfigSource, Rules},
     policy::{
-        Policy, Source, SupposedCaller,
-        diff::{Change, Difference, Differences, compare},
+        Definition, KnownProvider, Policy, Source, SupposedCaller,
+        diff::{Change, Difference, Differences, GeneralSettings, SettingChange, compare, compare_with},
+        settings::{RouteSettings, ScopeSettings, TokenSource},
     },
 };
 
 #[derive(Debug, Args)]
 pub(super) struct Diff {
-    /// The old policy: a file, a folder, `REVISION:PATH` of a git repository, or `store` for that of the configuration
-    /// and its store.
+    /// The old policy: a file, a folder, `REVISION:PATH` of a git repository, `store` for that of the configuration and
+    /// its store, or `running` for that of a node, with an administrator's token in `$SCOPEGATE_ADMIN_TOKEN`.
     #[arg(required_unless_present = "shadow")]
     old: Option<String>,
     /// The new policy, named in the same ways.
@@ -38,6 +43,10 @@ pub(super) struct Diff {
     /// Compare the enforced policy with the one in which the routes in `mode: shadow` are enforced.
     #[arg(long, conflicts_with_all = ["old", "new"])]
     shadow: bool,
+    /// The address of the administration of the node that `running` means, such as `http://127.0.0.1:8081`; otherwise that
+    /// of the configuration.
+    #[arg(long)]
+    url: Option<Url>,
     /// A file of approved differences, each on a line as this command prints it; `#` begins a comment.
     #[arg(long, value_name = "FILE")]
     allow: Option<PathBuf>,
@@ -49,10 +58,40 @@ pub(super) struct Diff {
 /// A policy with the places of its declarations.
 struct Side {
     policy: Arc<Policy>,
-    rules: Rules,
+    places: Places,
     providers: Vec<ProviderName>,
-    /// The folder to which a revision was written, and its name.
-    checkout: Option<Checkout>,
+    general: GeneralSettings,
+}
+
+/// The places of the declarations of a policy.
+enum Places {
+    /// Of a configuration, with the folder to which a revision was written, and its name.
+    Files(Box<Rules>, Option<Checkout>),
+    /// Of a running node.
+    Node(HashMap<Source, String>),
+}
+
+/// The answer of `GET /admin/policy`.
+#[derive(Debug, Deserialize)]
+struct InForce {
+    providers: Vec<ProviderName>,
+    accept_token: Vec<TokenSource>,
+    scopes: Vec<DeclaredScope>,
+    routes: Vec<DeclaredRoute>,
+    general: GeneralSettings,
+}
+
+#[derive(Debug, Deserialize)]
+struct DeclaredScope {
+    name: Scope,
+    settings: ScopeSettings,
+    place: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct DeclaredRoute {
+    definition: RouteSettings,
+    place: String,
 }
 
 /// The answer of `POST /admin/diff`, of a command that runs without a node.
@@ -68,11 +107,12 @@ struct Report<'d> {
 impl Diff {
     pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
         let mut differences = if let (Some(old), Some(new)) = (&self.old, &self.new) {
-            let old = Side::of(old, task).await?;
-            let new = Side::of(new, task).await?;
+            let old = self.side(old, task).await?;
+            let new = self.side(new, task).await?;
             let mut providers = old.providers.clone();
             providers.extend(new.providers.iter().filter(|name| !old.providers.contains(name)).cloned());
-            let mut differences = compare(&old.policy, &new.policy, &providers);
+            let mut differences =
+                compare_with((&old.policy, &old.general), (&new.policy, &new.general), &providers);
             differences.locate(|source| old.place(source), |source| new.place(source));
             differences
         } else {
@@ -94,6 +134,17 @@ impl Diff {
         Ok((!differences.loosens()).into())
     }
 
+    async fn side(&self, name: &str, task: &Task) -> Result<Side, Failure> {
+        if name != "running" {
+            return Side::of(name, task).await;
+        }
+        let base = match &self.url {
+            Some(url) => url.to_string(),
+            None => node(&task.config()?),
+        };
+        Side::running(&base).await
+    }
+
     /// Removes the differences that the file of approved ones lists.
     fn leave_out_approved(&self, differences: &mut Differences) -> Result<(), Failure> {
         let Some(path) = &self.allow else { return Ok(()) };
@@ -105,6 +156,7 @@ impl Diff {
         differences.gains.retain(|one| keeps(&approved, &mut used, gain_line(one)));
         differences.losses.retain(|one| keeps(&approved, &mut used, loss_line(one)));
         differences.changes.retain(|one| keeps(&approved, &mut used, change_line(one)));
+        differences.settings.retain(|one| keeps(&approved, &mut used, setting_line(one)));
         for line in approved {
             if !used.iter().any(|known| known == line) {
                 Console::note(Some(&format!(
@@ -149,17 +201,52 @@ impl Side {
 
     fn new(config: Config, policy: Arc<Policy>, checkout: Option<Checkout>) -> Self {
         let providers = config.providers.iter().map(|provider| provider.name().clone()).collect();
-        Self { policy, rules: config.rules, providers, checkout }
+        let general = config.general();
+        Self { policy, places: Places::Files(config.rules.into(), checkout), providers, general }
+    }
+
+    /// Asks a node for its policy.
+    async fn running(base: &str) -> Result<Self, Failure> {
+        let text = admin_get(base, "/admin/policy").await?;
+        let InForce { providers, accept_token, scopes, routes, general } =
+            serde_json::from_str(&text).map_err(Failure::other)?;
+        let known = providers.iter().map(|name| KnownProvider {
+            name: name.clone(),
+            audiences: Vec::new(),
+            introspects: true,
+            scopes: None,
+        });
+        let mut definition = Definition::new(known.collect(), general.upstreams.clone());
+        definition.accept_token = accept_token;
+        let mut places = HashMap::new();
+        for DeclaredScope { name, settings, place } in scopes {
+            places.insert(Source::Scope { name: name.clone() }, place);
+            definition.add_scope(name, settings);
+        }
+        for (index, DeclaredRoute { definition: settings, place }) in routes.into_iter().enumerate() {
+            places.insert(Source::Route { index }, place);
+            definition.add_route(settings);
+        }
+        let compiled = Policy::compile(&definition).map_err(|errors| {
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Failure::other(format!("the policy of the node cannot be read: {}", errors.join("; ")))
+        })?;
+        Ok(Self { policy: Arc::new(compiled.policy), places: Places::Node(places), providers, general })
     }
 
     fn place(&self, source: &Source) -> Option<String> {
-        let place = self.rules.place(source)?.to_string();
-        Some(match &self.checkout {
-            Some(Checkout { folder, name, .. }) => {
-                place.replace(&format!("{}/", folder.display()), &format!("{name}/"))
+        match &self.places {
+            Places::Node(places) => places.get(source).cloned(),
+            Places::Files(rules, checkout) => {
+                let place = rules.place(source)?.to_string();
+                Some(match checkout {
+                    Some(Checkout { folder, name, .. }) => {
+                        place.replace(&format!("{}/", folder.display()), &format!("{name}/"))
+                    }
+                    None => place,
+                })
             }
-            None => place,
-        })
+        }
     }
 }
 
@@ -242,6 +329,10 @@ fn change_line(one: &Change) -> String {
     format!("change {}: {} {} -> {}", one.stands_for, one.key, one.old, one.new)
 }
 
+fn setting_line(one: &SettingChange) -> String {
+    format!("setting {} {} -> {}", one.key, one.old, one.new)
+}
+
 /// Returns the caller of an example in words.
 fn caller(one: &Difference) -> String {
     match one.caller.as_ref().map(serde_json::to_value) {
@@ -291,13 +382,17 @@ pub(super) fn write_text(out: &mut dyn Write, paint: Paint, differences: &Differ
             )?;
         }
     }
+    for one in &differences.settings {
+        let line = setting_line(one);
+        writeln!(out, "{}", if one.loosens { paint.bad(&line) } else { line })?;
+    }
     let exact = if differences.exact { "" } else { "; the search was given up for some rules" };
     writeln!(
         out,
         "{} gained, {} lost, {} changed, {} routes unchanged{exact}",
         differences.gains.len(),
         differences.losses.len(),
-        differences.changes.len(),
+        differences.changes.len() + differences.settings.len(),
         differences.unchanged_routes
     )
 }
@@ -347,6 +442,14 @@ fn write_markdown(out: &mut dyn Write, differences: &Differences) -> io::Result<
         for one in &differences.changes {
             let cells =
                 [one.stands_for.clone(), one.key.to_owned(), one.old.to_string(), one.new.to_string()];
+            writeln!(out, "| {} |", cells.map(|text| code(&text)).join(" | "))?;
+        }
+        writeln!(out)?;
+    }
+    if !differences.settings.is_empty() {
+        writeln!(out, "### Settings\n\n| Key | Old | New |\n| --- | --- | --- |")?;
+        for one in &differences.settings {
+            let cells = [one.key.clone(), one.old.to_string(), one.new.to_string()];
             writeln!(out, "| {} |", cells.map(|text| code(&text)).join(" | "))?;
         }
     }

@@ -97,28 +97,33 @@ fn parse(text: &str) -> Result<Vec<RecordedDecision>, String> {
 
 /// Reads the remembered decisions of a node.
 async fn of_node(base: &str) -> Result<Vec<RecordedDecision>, Failure> {
-    let token = std::env::var(TOKEN)
-        .map_err(|_| Failure::Usage(format!("put the token of an administrator into ${TOKEN}")))?;
-    let client = Client::builder().timeout(PATIENCE).build().map_err(Failure::other)?;
     let mut records = Vec::new();
     let mut after = String::new();
     loop {
-        let url = format!("{}/admin/decisions?limit=1000{after}", base.trim_end_matches('/'));
-        let request = client.get(&url).header(AUTHORIZATION, format!("Bearer {token}"));
-        let response = request.send().await.map_err(Failure::other)?;
-        let status = response.status();
-        if status != StatusCode::OK {
-            let message = format!("{url} answered {status}; expected an administrator's token in ${TOKEN}");
-            return Err(Failure::other(message));
-        }
-        let page: Page =
-            serde_json::from_str(&response.text().await.map_err(Failure::other)?).map_err(Failure::other)?;
+        let text = admin_get(base, &format!("/admin/decisions?limit=1000{after}")).await?;
+        let page: Page = serde_json::from_str(&text).map_err(Failure::other)?;
         records.extend(page.items);
         match page.next {
             Some(next) => after = format!("&after={next}"),
             None => return Ok(records),
         }
     }
+}
+
+/// Asks the administration of a node, with the token of the environment.
+pub(super) async fn admin_get(base: &str, path: &str) -> Result<String, Failure> {
+    let token = std::env::var(TOKEN)
+        .map_err(|_| Failure::Usage(format!("put the token of an administrator into ${TOKEN}")))?;
+    let client = Client::builder().timeout(PATIENCE).build().map_err(Failure::other)?;
+    let url = format!("{}{path}", base.trim_end_matches('/'));
+    let request = client.get(&url).header(AUTHORIZATION, format!("Bearer {token}"));
+    let response = request.send().await.map_err(Failure::other)?;
+    let status = response.status();
+    if status != StatusCode::OK {
+        let message = format!("{url} answered {status}; expected an administrator's token in ${TOKEN}");
+        return Err(Failure::other(message));
+    }
+    response.text().await.map_err(Failure::other)
 }
 
 /// Writes the decisions that change, for people.

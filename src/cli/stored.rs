@@ -83,7 +83,7 @@ impl Stored {
     /// Returns the policy of the file and the store together, as a node computes it.
     pub(super) fn effective(&self, config: &Config) -> Effective {
         let stored = self.store.as_ref().map(Store::policy).unwrap_or_default();
-        let EffectivePolicy { policy, rejected } = effective_policy(&config.rules.definition, &stored);
+        let EffectivePolicy { policy, rejected, .. } = effective_policy(&config.rules.definition, &stored);
         let unreadable = self.store.as_ref().map(Store::unreadable).unwrap_or_default();
         let unreadable = unreadable.into_iter().map(|entry| Ignored {
             source: format!("stored {} {}", entry.kind, entry.name.escape_debug()),

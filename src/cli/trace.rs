@@ -177,7 +177,7 @@ impl Trace {
 }
 
 /// Returns the URL of the admin endpoints of the node that runs with this configuration.
-fn node(config: &Config) -> String {
+pub(super) fn node(config: &Config) -> String {
     let own = config.admin.as_ref().and_then(|admin| admin.listen.as_ref());
     let base = config.server.base_path.as_str();
     if let (None, Some(url)) = (own, &config.server.public_url) {

@@ -61,6 +61,7 @@ use crate::{
     gate::{Resource, mint::MintSettings},
     policy::{
         Policy,
+        diff::GeneralSettings,
         settings::{CorsSettings, IdentitySettings, RouteSettings},
     },
     providers::Kinds,
@@ -153,6 +154,18 @@ impl Config {
     /// decides.
     pub fn own_endpoint_at(&self, policy: &Policy, path: &str) -> Option<ServedEndpoint> {
         self.own_endpoints(policy).into_iter().find(|served| served.answers(path))
+    }
+}
+
+impl Config {
+    /// Returns the settings for all routes that a comparison of policies covers.
+    pub fn general(&self) -> GeneralSettings {
+        GeneralSettings {
+            cors: self.cors.clone(),
+            identity: self.identity.clone(),
+            stream_grace: Some(self.streams.grace),
+            upstreams: self.rules.definition.upstreams.clone(),
+        }
     }
 }
 

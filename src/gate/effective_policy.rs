@@ -16,6 +16,8 @@ use crate::{
 pub struct EffectivePolicy {
     /// The policy.
     pub policy: Arc<Policy>,
+    /// Its definition, without the entries that are ignored.
+    pub definition: Definition,
     /// The error of each stored entry that conflicts with the file.
     pub rejected: Vec<PolicyError>,
 }
@@ -27,14 +29,17 @@ pub fn effective_policy(file: &Definition, stored: &StoredPolicy) -> EffectivePo
         stored.routes.values().filter_map(|route| parse_error(route)).collect();
     loop {
         let without: HashSet<&Source> = rejected.iter().map(|error| &error.at).collect();
-        match Policy::compile(&merge(file, stored, &without)) {
-            Ok(compiled) => return EffectivePolicy { policy: Arc::new(compiled.policy), rejected },
+        let definition = merge(file, stored, &without);
+        match Policy::compile(&definition) {
+            Ok(compiled) => {
+                return EffectivePolicy { policy: Arc::new(compiled.policy), definition, rejected };
+            }
             Err(errors) => {
                 let known = rejected.len();
                 rejected.extend(errors.into_iter().filter_map(attribute));
                 if rejected.len() == known {
                     // The file alone does not compile, which the configuration has ruled out.
-                    return EffectivePolicy { policy: Arc::default(), rejected };
+                    return EffectivePolicy { policy: Arc::default(), definition, rejected };
                 }
             }
         }

@@ -50,8 +50,9 @@ impl Compiler<'_> {
     /// what is stored.
     pub(super) fn check_reach(&mut self, policy: &Policy, stored: bool, warnings: &mut Vec<Warning>) {
         for policy in [Some(policy), policy.shadow()].into_iter().flatten() {
-            let covered = |route: &&Route| !policy.decides(&route.pattern.host_path);
-            for route in policy.routes().iter().filter(covered) {
+            for route in
+                policy.routes().iter().filter(|route: &&Route| !policy.decides(&route.pattern.host_path))
+            {
                 let pattern = route.pattern.to_string();
                 if stored {
                     let warning = Warning::NeverDecides { at: route.source.clone(), pattern };
@@ -78,8 +79,13 @@ impl Compiler<'_> {
 
     fn warn_of_audiences(&self, route: &Route, warnings: &mut Vec<Warning>) {
         for provider in self.vocabulary.providers().iter().filter(|provider| provider.audiences.len() > 1) {
-            let unnamed = |one: &Alternative| one.audience.is_empty() && admits(one, &provider.name);
-            if route.rule.alternatives().iter().any(unnamed) || *route.rule == Rule::Authenticated {
+            if route
+                .rule
+                .alternatives()
+                .iter()
+                .any(|one: &Alternative| one.audience.is_empty() && admits(one, &provider.name))
+                || *route.rule == Rule::Authenticated
+            {
                 let provider = provider.name.clone();
                 warnings.push(Warning::AudienceNotNamed { at: route.source.clone(), provider });
             }

@@ -79,8 +79,8 @@ impl Alternative {
 
     /// Returns `true` if each scope of which this asks for one satisfies `any` of `other`.
     fn any_is_within(&self, other: &Self) -> bool {
-        let granted = |ours: &Scope| other.any.iter().any(|theirs| grants(other, ours, theirs));
-        !self.any.is_empty() && self.any.iter().all(granted)
+        !self.any.is_empty()
+            && self.any.iter().all(|ours: &Scope| other.any.iter().any(|theirs| grants(other, ours, theirs)))
     }
 }
 
@@ -95,8 +95,11 @@ fn is_narrower<T: PartialEq>(ours: &[T], theirs: &[T]) -> bool {
 
 impl ClaimTest {
     fn implies(&self, other: &Self, stripped: Stripped) -> bool {
-        let within = |ours: &ClaimValue| other.values.iter().any(|theirs| ours.implies(theirs, stripped));
-        self.path == other.path && self.values.iter().all(within)
+        self.path == other.path
+            && self
+                .values
+                .iter()
+                .all(|ours: &ClaimValue| other.values.iter().any(|theirs| ours.implies(theirs, stripped)))
     }
 }
 
@@ -131,7 +134,9 @@ impl ActorTest {
 
 impl DetailSettings {
     fn implies(&self, other: &Self) -> bool {
-        let includes = |ours: &[String], theirs: &[String]| theirs.iter().all(|one| ours.contains(one));
+        fn includes(ours: &[String], theirs: &[String]) -> bool {
+            theirs.iter().all(|one| ours.contains(one))
+        }
         self.kind == other.kind
             && includes(&self.actions, &other.actions)
             && includes(&self.datatypes, &other.datatypes)
@@ -187,8 +192,7 @@ impl PathPattern {
     /// Returns the paths that match both, which are those of one pattern, or `None`.
     pub(super) fn intersection(&self, other: &Self) -> Option<Self> {
         let longer = self.segments().len().max(other.segments().len());
-        let reaches = |path: &Self| path.segments().len() == longer || path.takes_rest();
-        if !reaches(self) || !reaches(other) {
+        if [self, other].iter().any(|path| path.segments().len() != longer && !path.takes_rest()) {
             return None;
         }
         let mut segments = Vec::with_capacity(longer);

@@ -215,15 +215,13 @@ impl FromStr for TestRequest {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("expected a method and a URL or path, such as `GET /items/1`, found `{text}`");
-        let (method, url) = text.split_once(' ').ok_or_else(wrong)?;
-        let url = url.trim();
-        let method: Method = method.parse().map_err(|_| wrong())?;
-        if url.starts_with('/') || url.contains("://") {
-            Ok(Self { method, url: url.to_owned() })
-        } else {
-            Err(wrong())
+        if let Some((method, url)) = text.split_once(' ')
+            && let Ok(method) = method.parse()
+            && (url.trim_start().starts_with('/') || url.contains("://"))
+        {
+            return Ok(Self { method, url: url.trim().to_owned() });
         }
+        Err(format!("expected a method and a URL or path, such as `GET /items/1`, found `{text}`"))
     }
 }
 

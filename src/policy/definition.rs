@@ -3,6 +3,7 @@
 use std::fmt;
 
 use scopegate_provider::{Audience, ProviderName, Scope};
+use serde::{Deserialize, Serialize};
 
 use super::{
     PathCase,
@@ -39,7 +40,7 @@ pub struct KnownProvider {
 }
 
 /// An upstream as far as routes refer to it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct KnownUpstream {
     /// Its name.
     pub name: String,
@@ -196,6 +197,11 @@ impl Definition {
     /// Returns `true` if it declares nothing at all.
     pub fn is_empty(&self) -> bool {
         self.providers.is_empty() && self.scopes.is_empty() && self.routes.is_empty()
+    }
+
+    /// Returns the routes, each with the place of its declaration.
+    pub fn routes(&self) -> impl Iterator<Item = (&Source, &RouteSettings)> {
+        self.routes.iter().map(|(source, settings)| (source, settings))
     }
 
     /// Returns the kinds of findings that a route lists as intended.

@@ -45,15 +45,16 @@ pub(super) fn parse_host(host: &str) -> Result<Box<str>, HostError> {
     if name.is_empty() {
         return Err(if host.is_empty() { HostError::Empty } else { HostError::Grammar });
     }
-    let label = |label: &[u8]| {
-        !label.is_empty() && label.len() <= MAX_LABEL && label.iter().all(|byte| in_label(*byte))
-    };
-    if name.len() > MAX_NAME || !name.as_bytes().split(|byte| *byte == b'.').all(label) {
+    if name.len() > MAX_NAME || !name.as_bytes().split(|byte| *byte == b'.').all(is_label) {
         return Err(HostError::Grammar);
     }
     let mut name: Box<str> = name.into();
     name.make_ascii_lowercase();
     Ok(name)
+}
+
+fn is_label(label: &[u8]) -> bool {
+    !label.is_empty() && label.len() <= MAX_LABEL && label.iter().all(|byte| in_label(*byte))
 }
 
 fn in_label(byte: u8) -> bool {

@@ -192,8 +192,11 @@ impl<'p> Guard<'p> {
             return None;
         }
         let selected = McpSelector::narrower(ours, theirs);
-        let decides = |(host, path): (String, String)| self.decides(route, &host, &path, selected);
-        if !self.file.representatives(&both).any(decides) {
+        if !self
+            .file
+            .representatives(&both)
+            .any(|(host, path): (String, String)| self.decides(route, &host, &path, selected))
+        {
             return None;
         }
         let changed = changed_image(&candidate.options, &route.options);

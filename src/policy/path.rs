@@ -41,7 +41,9 @@ pub(super) fn check_query(query: &[u8]) -> Result<(), TargetError> {
 
 /// The value of two hexadecimal digits.
 pub(super) fn hex_pair(digits: [u8; 2]) -> Option<u8> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    fn digit(byte: u8) -> Option<u8> {
+        char::from(byte).to_digit(16).and_then(|value| u8::try_from(value).ok())
+    }
     let [high, low] = digits;
     Some(digit(high)? << 4 | digit(low)?)
 }

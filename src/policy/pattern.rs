@@ -59,10 +59,12 @@ pub enum Segment {
 impl Pattern {
     /// Returns `true` if methods, host, path and MCP selector match, `HEAD` only where it is named.
     pub fn matches(&self, target: &Target) -> bool {
-        let selected = |mcp: &McpSelector| target.mcp().is_ok_and(|facts| mcp.matches(facts));
         self.methods.contains(target.method())
             && self.host_path.matches(target)
-            && self.mcp.as_ref().is_none_or(selected)
+            && self
+                .mcp
+                .as_ref()
+                .is_none_or(|mcp: &McpSelector| target.mcp().is_ok_and(|facts| mcp.matches(facts)))
     }
 
     /// Compares by precedence: host and path first, then the MCP selector, of which none comes last.

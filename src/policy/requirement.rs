@@ -206,8 +206,9 @@ impl Alternative {
 
     /// Returns `true` if a term depends on the path of the request.
     pub(super) fn reads_path(&self) -> bool {
-        let by_path = |value: &ClaimValue| matches!(value, ClaimValue::Segment { .. });
-        self.claims.iter().any(|test| test.values.iter().any(by_path))
+        self.claims.iter().any(|test| {
+            test.values.iter().any(|value: &ClaimValue| matches!(value, ClaimValue::Segment { .. }))
+        })
     }
 }
 
@@ -301,7 +302,6 @@ impl ActorTest {
 /// Returns `true` if one element of `authorization_details` satisfies `wanted` alone (RFC 9396, section 2). An element
 /// with `locations` must name an audience of the token. Unknown members do not widen it.
 pub(super) fn is_detail(wanted: &DetailSettings, detail: &Map<String, Value>, principal: &Principal) -> bool {
-    let text = |name: &str| detail.get(name).and_then(Value::as_str);
     let here = match detail.get("locations") {
         None => true,
         Some(Value::Array(locations)) => {
@@ -313,11 +313,15 @@ pub(super) fn is_detail(wanted: &DetailSettings, detail: &Map<String, Value>, pr
         }
         Some(_) => false,
     };
-    here && text("type") == Some(&wanted.kind)
+    here && text_of(detail, "type") == Some(&wanted.kind)
         && has_all(detail, "actions", &wanted.actions)
         && has_all(detail, "datatypes", &wanted.datatypes)
         && has_all(detail, "privileges", &wanted.privileges)
-        && wanted.identifier.as_deref().is_none_or(|wanted| text("identifier") == Some(wanted))
+        && wanted.identifier.as_deref().is_none_or(|wanted| text_of(detail, "identifier") == Some(wanted))
+}
+
+fn text_of<'d>(detail: &'d Map<String, Value>, name: &str) -> Option<&'d str> {
+    detail.get(name).and_then(Value::as_str)
 }
 
 fn has_all(detail: &Map<String, Value>, name: &str, wanted: &[String]) -> bool {

@@ -81,9 +81,13 @@ impl Vocabulary {
     /// All errors of the rule.
     pub fn admin_rule(&self, require: &RequireSettings) -> Result<Rule, Vec<RuleError>> {
         let rule = self.rule(require)?;
-        let unnamed = |alternative: &Alternative| alternative.providers.is_empty();
         match self.providers.as_slice() {
-            [first, _, ..] if rule.alternatives().iter().any(unnamed) => {
+            [first, _, ..]
+                if rule
+                    .alternatives()
+                    .iter()
+                    .any(|alternative: &Alternative| alternative.providers.is_empty()) =>
+            {
                 let problem = Problem::ProvidersNotNamed { example: first.name.as_str().to_owned() };
                 Err(vec![RuleError { key: String::new(), problem }])
             }

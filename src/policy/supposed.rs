@@ -65,15 +65,14 @@ impl SupposedCaller {
     /// The subject is not one.
     pub fn principal(&self, now: Timestamp) -> Result<Principal, NameError> {
         let provider = self.provider.clone().map_or_else(|| ProviderName::parse("unnamed"), Ok)?;
-        let is_bound_by = |kind| self.proof.contains(&kind).then(|| Thumbprint::new([0; 32]));
         let facts = Facts {
             acr: self.acr.as_deref().map(Into::into),
             auth_time: self.signed_in.map(|age| now - age.get()),
             actor: self.actor.as_deref().map(|id| Actor { id: id.into(), issuer: None }),
             authorization_details: self.details.as_slice().into(),
             binding: Binding {
-                key: is_bound_by(ProofRequirement::Dpop).or_else(|| is_bound_by(ProofRequirement::Required)),
-                certificate: is_bound_by(ProofRequirement::Certificate),
+                key: self.key_of(ProofRequirement::Dpop).or_else(|| self.key_of(ProofRequirement::Required)),
+                certificate: self.key_of(ProofRequirement::Certificate),
             },
             groups_omitted: false,
             aliases: Box::default(),
@@ -96,6 +95,11 @@ impl SupposedCaller {
             claims: Claims::from_map(self.claims.clone()),
         };
         Ok(Principal::assert_verified_with(verified, facts))
+    }
+
+    /// Returns a thumbprint, if the token is bound to this kind of key.
+    fn key_of(&self, kind: ProofRequirement) -> Option<Thumbprint> {
+        self.proof.contains(&kind).then(|| Thumbprint::new([0; 32]))
     }
 }
 

@@ -7,7 +7,7 @@ use scopegate_provider::{ClaimPath, Scope};
 
 use super::{
     CallerAt, Decision, Denial, HostPath, Irregularities, McpError, McpSelector, Methods, Refused, Route,
-    Rule, Source, Target, TargetError, TokenUse,
+    RouteOptions, Rule, Source, Target, TargetError, TokenUse,
     interpretations::interpretations,
     methods,
     settings::{Mode, TokenSource},
@@ -259,6 +259,13 @@ impl Policy {
     /// Returns the paths of the claims that rules test, those of routes in `mode: shadow` included.
     pub fn tested_claims(&self) -> &[ClaimPath] {
         &self.tested_claims
+    }
+
+    /// Returns the policy with other options of its enforced routes.
+    pub(super) fn with_options(&self, options: impl Fn(&Route) -> RouteOptions) -> Self {
+        let routes = self.routes.iter();
+        let routes = routes.map(|route| Route { options: Arc::new(options(route)), ..route.clone() });
+        Self { routes: routes.collect(), ..self.clone() }
     }
 
     /// Every enforced route, in the order declared.

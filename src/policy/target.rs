@@ -269,12 +269,10 @@ impl Target {
     /// [`TargetError`] if what is left is never acceptable.
     pub fn without_prefix(&self, prefix: &str) -> Result<Self, TargetError> {
         let segments = prefix.split('/').filter(|segment| !segment.is_empty()).count();
-        let rest = |path: &str| {
-            let rest = path.match_indices('/').nth(segments).and_then(|(start, _)| path.get(start..));
-            rest.unwrap_or("/").to_owned()
-        };
+        let path = self.path_as_sent();
+        let rest = path.match_indices('/').nth(segments).and_then(|(start, _)| path.get(start..));
         let query = self.query().map(|query| format!("?{query}")).unwrap_or_default();
-        let path_and_query = rest(self.path_as_sent()) + &query;
+        let path_and_query = rest.unwrap_or("/").to_owned() + &query;
         let raw = RawTarget {
             method: &self.method,
             scheme: self.scheme,

@@ -46,13 +46,13 @@ impl Tree {
     /// The number of the most specific place that matches `host` and `path`. The path is empty, or has a slash before
     /// each segment.
     pub(super) fn find(&self, host: &str, path: &str) -> Option<usize> {
-        let exact = || self.descend(*self.exact.get(host)?, path);
-        let wildcard = || self.descend(*self.wildcard.get(wildcard_suffix(host)?)?, path);
-        let any = || self.descend(self.any?, path);
         if self.exact.is_empty() && self.wildcard.is_empty() {
-            return any();
+            return self.descend(self.any?, path);
         }
-        exact().or_else(wildcard).or_else(any)
+        let exact = self.exact.get(host).and_then(|root| self.descend(*root, path));
+        exact
+            .or_else(|| self.descend(*self.wildcard.get(wildcard_suffix(host)?)?, path))
+            .or_else(|| self.descend(self.any?, path))
     }
 
     fn descend(&self, node: usize, path: &str) -> Option<usize> {
@@ -62,8 +62,8 @@ impl Tree {
         };
         let length = inner.bytes().position(|byte| byte == b'/').unwrap_or(inner.len());
         let (segment, tail) = inner.split_at_checked(length)?;
-        let literal = || self.literals.get(segment).and_then(|literal| self.edges.get(&(node, *literal)));
-        let by_literal = literal().and_then(|child| self.descend(*child, tail));
+        let literal = self.literals.get(segment).and_then(|literal| self.edges.get(&(node, *literal)));
+        let by_literal = literal.and_then(|child| self.descend(*child, tail));
         by_literal.or_else(|| self.descend(at.parameter?, tail)).or(at.rest)
     }
 

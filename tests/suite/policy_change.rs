@@ -377,3 +377,62 @@ routes:
     let message = answer["problem"]["message"].as_str().unwrap();
     assert!(message.contains("line 3") && message.contains("did you mean `allow`?"), "{message}");
 }
+
+/// Issue 16, 1: a file is compared with the policy of a running node, stored routes and settings for all routes included.
+#[tokio::test]
+async fn a_file_is_compared_with_the_policy_of_a_running_node() {
+    let site = site_of(&declared()).await;
+    let stored = json!({ "match": "GET /stored", "require": "reports" });
+    assert_eq!(site.client.json("POST", "/admin/routes", &site.root, &stored).await.status, 201);
+    std::fs::write(site.server.folder().join("new.yaml"), declared() + "streams: { grace: 30s }\n").unwrap();
+    let arguments = ["diff", "running", "new.yaml", "--url", site.server.url.as_str()];
+    let child = site.server.spawn(&arguments, ("SCOPEGATE_ADMIN_TOKEN", site.root.as_str()));
+    let output = tokio::task::spawn_blocking(|| child.wait_with_output()).await.unwrap().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "loss GET|HEAD /stored: ",
+        "by GET /stored: reports stored route",
+        "setting streams.grace \"0s\" -> \"30s\"",
+    ] {
+        assert!(text.contains(line), "{line} is not in {text}");
+    }
+    assert_eq!(output.status.code(), Some(1), "{text}");
+}
+
+/// Issue 16, 1: a revision of a repository, Markdown, and approved differences.
+#[test]
+fn a_revision_is_compared_and_approved_differences_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let git = |arguments: &[&str]| {
+        let identity = ["-c", "user.name=test", "-c", "user.email=test@example.com"];
+        let mut command = std::process::Command::new("git");
+        let status = command.current_dir(folder.path()).args(identity).args(arguments).output().unwrap();
+        assert!(status.status.success(), "{status:?}");
+    };
+    let old =
+        format!("{OKTA}scopes: {{ r: Read, w: Write }}\nroutes:\n  - {{ match: GET /a, require: [r, w] }}\n");
+    let path = folder.path().join("scopegate.yaml");
+    git(&["init", "-q"]);
+    std::fs::write(&path, &old).unwrap();
+    git(&["add", "."]);
+    git(&["commit", "-qm", "Policy"]);
+    std::fs::write(&path, old.replace("[r, w]", "r")).unwrap();
+    let diff = |further: &[&str]| {
+        let arguments = [&["diff", "HEAD:scopegate.yaml", "scopegate.yaml"], further].concat();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_scopegate"));
+        let output = command.current_dir(folder.path()).args(&arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, text) = diff(&[]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("old denied (insufficient_scope) by GET /a: r and w HEAD:/scopegate.yaml:4:5"),
+        "{text}"
+    );
+    let line = text.lines().next().unwrap();
+    let (_, markdown) = diff(&["--markdown"]);
+    assert!(markdown.starts_with("### Gained\n\n| Requests | Caller |"), "{markdown}");
+    std::fs::write(folder.path().join("approved.txt"), format!("# agreed\n{line}\n")).unwrap();
+    let (code, text) = diff(&["--allow", "approved.txt"]);
+    assert_eq!((code, text.contains("0 gained")), (Some(0), true), "{text}");
+}

@@ -10,6 +10,7 @@ mod guard;
 mod live;
 mod nodes;
 mod overview;
+mod policy;
 mod providers;
 mod recorded;
 mod revocations;
@@ -31,6 +32,7 @@ pub use self::{
     guard::{AdminGuard, AdminGuardEndpoint, Rights},
     live::{Decisions, Overview, Session, Shadow},
     nodes::report_node,
+    policy::PolicyInForce,
     providers::ProvidersApi,
     revocations::RevocationsApi,
     routes::RoutesApi,
@@ -41,7 +43,7 @@ use crate::{
     authenticator::Connected,
     config::own_endpoints::ServedEndpoint,
     gate::Gate,
-    policy::{Definition, PolicyError, settings::RouteSettings},
+    policy::{Definition, PolicyError, diff::GeneralSettings, settings::RouteSettings},
     problem::Problem,
     reason::Reason,
     store::{Expected, Store, StoreUrl},
@@ -56,6 +58,11 @@ pub trait Administered: Send + Sync {
 
     /// Returns the place in the file of a declaration: the file's name and the line, if they are known.
     fn place(&self, source: &crate::policy::Source) -> Option<String>;
+
+    /// Returns the settings for all routes that a comparison of policies covers.
+    fn general(&self) -> GeneralSettings {
+        GeneralSettings::default()
+    }
 
     /// Puts in force what its store has in memory, before it returns.
     async fn take_over(&self);

@@ -10,6 +10,7 @@
 
 mod accepted;
 mod caller;
+mod general;
 mod generic;
 mod regions;
 mod report;
@@ -18,6 +19,7 @@ mod tests;
 
 use scopegate_provider::ProviderName;
 
+pub use self::general::{GeneralSettings, SettingChange};
 pub use self::report::{Change, Difference, Differences, ExampleCaller, ExampleRequest, Verdict};
 use self::{
     caller::{Caller, NOW, principal},
@@ -28,6 +30,20 @@ use super::{CallerAt, Decision, Policy, Refused, Resolved, Target, TokenUse};
 /// Compares two policies. Without `providers`, of which callers may have tokens, these may be of any provider.
 pub fn compare(old: &Policy, new: &Policy, providers: &[ProviderName]) -> Differences {
     Comparison::new(old, new, providers).run()
+}
+
+/// Compares two policies as [`compare`] does, with the settings for all routes beside them.
+pub fn compare_with(
+    (old, old_general): (&Policy, &GeneralSettings),
+    (new, new_general): (&Policy, &GeneralSettings),
+    providers: &[ProviderName],
+) -> Differences {
+    let old = old.completed_by(old_general);
+    let new = new.completed_by(new_general);
+    let mut differences = compare(&old, &new, providers);
+    differences.unite_general_changes();
+    differences.settings = old_general.changes_to(new_general);
+    differences
 }
 
 /// The routes by which one policy decides a request.

@@ -4,7 +4,7 @@ use scopegate_provider::Scope;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Side, caller::Caller};
+use super::{SettingChange, Side, caller::Caller};
 use crate::policy::{Decision, Refused, Source, SupposedCaller, Target};
 
 /// The difference of two policies.
@@ -16,6 +16,9 @@ pub struct Differences {
     pub losses: Vec<Difference>,
     /// Requests that are treated in another way.
     pub changes: Vec<Change>,
+    /// Settings that are not those of a route, and differ.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<SettingChange>,
     /// `true` if nothing else differs. `false` if a search was given up, which takes rules with thousands of combinations.
     pub exact: bool,
     /// The number of routes of the new policy that are in the old one as well.
@@ -115,12 +118,14 @@ pub struct Verdict {
 impl Differences {
     /// Returns `true` if the policies decide and treat every request alike.
     pub fn is_empty(&self) -> bool {
-        self.gains.is_empty() && self.losses.is_empty() && self.changes.is_empty()
+        self.gains.is_empty() && self.losses.is_empty() && self.changes.is_empty() && self.settings.is_empty()
     }
 
     /// Returns `true` if the new policy permits or shows more.
     pub fn loosens(&self) -> bool {
-        !self.gains.is_empty() || self.changes.iter().any(|change| change.loosens)
+        !self.gains.is_empty()
+            || self.changes.iter().any(|change| change.loosens)
+            || self.settings.iter().any(|change| change.loosens)
     }
 
     /// Adds the places of the declarations.

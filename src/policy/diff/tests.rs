@@ -11,9 +11,13 @@ use crate::policy::{
     tests::{compile, policy, target},
 };
 
+/// Compiles routes that may name these scopes and upstreams.
+pub(super) fn policy_of(routes: &str) -> Policy {
+    policy(&format!("scopes: {{ r: '', w: '', s: '' }}\nupstreams: {{ one: {{}}, two: {{}} }}\n{routes}"))
+}
+
 fn diff(old: &str, new: &str) -> Differences {
-    const SCOPES: &str = "scopes: { r: '', w: '', s: '' }\nupstreams: { one: {}, two: {} }\n";
-    let differences = compare(&policy(&format!("{SCOPES}{old}")), &policy(&format!("{SCOPES}{new}")), &[]);
+    let differences = compare(&policy_of(old), &policy_of(new), &[]);
     for one in &differences.gains {
         assert_eq!([one.before.outcome, one.after.outcome], ["denied", "permitted"], "{one:?}");
     }

@@ -197,16 +197,15 @@ impl HostPattern {
         if name.contains('*') {
             return Err(PatternError::HostWildcard);
         }
-        let found = || text.into();
         match host::parse_authority(name.as_bytes()) {
             Ok((_, Some(_))) => Err(PatternError::HostPort {
                 host: text.rsplit_once(':').map_or(text, |(host, _)| host).into(),
             }),
             Ok((name, None)) if wildcard.is_some() && name.starts_with('[') => {
-                Err(PatternError::Host { found: found(), source: HostError::Grammar })
+                Err(PatternError::Host { found: text.into(), source: HostError::Grammar })
             }
             Ok((name, None)) => Ok(if wildcard.is_some() { Self::Wildcard(name) } else { Self::Exact(name) }),
-            Err(source) => Err(PatternError::Host { found: found(), source }),
+            Err(source) => Err(PatternError::Host { found: text.into(), source }),
         }
     }
 }
@@ -239,7 +238,6 @@ impl PathPattern {
 
 impl Segment {
     fn parse(text: &str) -> Result<Self, PatternError> {
-        let found = || text.into();
         if text == "**" {
             return Err(PatternError::RestNotLast);
         }
@@ -250,14 +248,14 @@ impl Segment {
             return Err(PatternError::Colon { name: name.into() });
         }
         if text.contains('*') {
-            return Err(PatternError::Star { found: found() });
+            return Err(PatternError::Star { found: text.into() });
         }
         if text.contains(['{', '}']) {
             let name =
                 text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).filter(|name| is_name(name));
             return name
                 .map(|name| Self::Parameter(name.into()))
-                .ok_or_else(|| PatternError::Parameter { found: found() });
+                .ok_or_else(|| PatternError::Parameter { found: text.into() });
         }
         Self::literal(text)
     }

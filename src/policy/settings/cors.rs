@@ -86,9 +86,11 @@ impl CorsSettings {
 
     /// Returns `true` if every page that may call under these may call with the same headers under `other` too.
     pub(in crate::policy) fn allows_at_most(&self, other: &Self) -> bool {
-        let origin = |ours: &CorsOrigin| other.origins.iter().any(|theirs| theirs.is_any() || ours == theirs);
         self.origins.is_empty()
-            || self.origins.iter().all(origin)
+            || self
+                .origins
+                .iter()
+                .all(|ours: &CorsOrigin| other.origins.iter().any(|theirs| theirs.is_any() || ours == theirs))
                 && self.headers.iter().all(|header| other.headers.contains(header))
     }
 }
