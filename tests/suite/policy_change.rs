@@ -426,7 +426,7 @@ fn a_revision_is_compared_and_approved_differences_pass() {
     let (code, text) = diff(&[]);
     assert_eq!(code, Some(1), "{text}");
     assert!(
-        text.contains("old denied (insufficient_scope) by GET /a: r and w HEAD:/scopegate.yaml:4:5"),
+        text.contains("old denied (insufficient_scope) by GET /a: r, w HEAD:/scopegate.yaml:4:5"),
         "{text}"
     );
     let line = text.lines().next().unwrap();

@@ -2,9 +2,9 @@
 
 use scopegate_provider::Span;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Change, Differences};
+use super::report::{Change, Differences, SettingChange};
 use crate::policy::{
     KnownUpstream, Policy, RouteOptions,
     settings::{CorsSettings, IdentitySettings},
@@ -24,19 +24,6 @@ pub struct GeneralSettings {
     pub stream_grace: Option<Span>,
     /// The upstreams.
     pub upstreams: Vec<KnownUpstream>,
-}
-
-/// A changed setting that is not one of a route.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct SettingChange {
-    /// The key, such as `streams.grace`.
-    pub key: String,
-    /// The old value.
-    pub old: Value,
-    /// The new value.
-    pub new: Value,
-    /// `true` if more passes than before.
-    pub loosens: bool,
 }
 
 impl GeneralSettings {

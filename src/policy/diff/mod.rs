@@ -19,8 +19,10 @@ mod tests;
 
 use scopegate_provider::ProviderName;
 
-pub use self::general::{GeneralSettings, SettingChange};
-pub use self::report::{Change, Difference, Differences, ExampleCaller, ExampleRequest, Verdict};
+pub use self::general::GeneralSettings;
+pub use self::report::{
+    Change, Difference, Differences, ExampleCaller, ExampleRequest, SettingChange, Verdict,
+};
 use self::{
     caller::{Caller, NOW, principal},
     regions::Comparison,

@@ -4,7 +4,7 @@ use scopegate_provider::Scope;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{SettingChange, Side, caller::Caller};
+use super::{Side, caller::Caller};
 use crate::policy::{Decision, Refused, Source, SupposedCaller, Target};
 
 /// The difference of two policies.
@@ -62,6 +62,19 @@ pub struct Change {
     pub after: Verdict,
     /// The requests that the example represents.
     pub stands_for: String,
+}
+
+/// A changed setting that is not one of a route.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SettingChange {
+    /// The key, such as `streams.grace`.
+    pub key: String,
+    /// The old value.
+    pub old: Value,
+    /// The new value.
+    pub new: Value,
+    /// `true` if more passes than before.
+    pub loosens: bool,
 }
 
 /// The request of an example.
