@@ -212,13 +212,13 @@ impl Promote {
             originals.push((path.clone(), fs::read_to_string(path)?));
             fs::write(path, text)?;
         }
-        let changed = task.config();
-        if self.dry_run || changed.is_err() {
+        let reloaded = task.config();
+        if self.dry_run || reloaded.is_err() {
             for (path, text) in &originals {
                 fs::write(path, text)?;
             }
         }
-        show_difference(task, config, &config.rules.policy, &changed?.rules.policy)?;
+        show_difference(task, config, &config.rules.policy, &reloaded?.rules.policy)?;
         Ok(Verdict::Yes)
     }
 }

@@ -165,9 +165,10 @@ impl Policy {
                 continue;
             }
             let Some(again) = self.decide_again(record, now) else {
-                match old.is_some_and(|old| self.decides_alike(old, record)) {
-                    true => replayed.unchanged += 1,
-                    false => replayed.unknown += 1,
+                if old.is_some_and(|old| self.decides_alike(old, record)) {
+                    replayed.unchanged += 1;
+                } else {
+                    replayed.unknown += 1;
                 }
                 continue;
             };

@@ -34,6 +34,9 @@ struct Series {
     last: AtomicI64,
 }
 
+/// The route, the enforced outcome, that of the shadow, and its reason.
+type Labels = (Option<Arc<str>>, &'static str, &'static str, &'static str);
+
 /// Shadow decisions of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShadowCount {
@@ -102,7 +105,7 @@ impl Shadow {
 
     /// Writes the counts, without clients.
     pub(super) fn write(&self, page: &mut Exposition) {
-        let mut sums: BTreeMap<(Option<Arc<str>>, &str, &str, &str), u64> = BTreeMap::new();
+        let mut sums: BTreeMap<Labels, u64> = BTreeMap::new();
         for count in self.counts() {
             let key = (count.route, count.enforced.as_str(), count.shadow.as_str(), count.reason.as_str());
             *sums.entry(key).or_default() += count.count;
