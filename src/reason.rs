@@ -290,6 +290,8 @@ reasons! {
         "Encode it as `%20`.";
     StaleVersion = "stale_version", PRECONDITION_FAILED, "It was changed meanwhile",
         "Read it again and repeat the change.";
+    StatusListUnavailable = "status_list_unavailable", SERVICE_UNAVAILABLE, "The status list that the token refers to cannot be had",
+        "Try again later; the log says what is wrong with the list.";
     StoreCorrupt = "store_corrupt", INTERNAL_SERVER_ERROR, "The store holds an entry that cannot be read",
         "Look into the log for the entry.";
     StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, "The store does not answer",

@@ -77,9 +77,23 @@ impl Jwt {
         Self::with_header(token, &decode(header, "expected a header in unpadded base64url")?)
     }
 
+    /// Parses a document of the provider that may be longer than a token: at most `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`Jwt::parse`].
+    pub(crate) fn parse_document(token: &BearerToken, limit: usize) -> Result<Self, Rejection> {
+        let parts = parts_within(token, limit)?;
+        let [header, ..] = parts;
+        Self::of_parts(token, parts, &decode(header, "expected a header in unpadded base64url")?)
+    }
+
     /// Parses a token whose first part is decoded.
     fn with_header(token: &BearerToken, header: &[u8]) -> Result<Self, Rejection> {
-        let [encoded, claims, signature] = parts(token)?;
+        Self::of_parts(token, parts(token)?, header)
+    }
+
+    fn of_parts(token: &BearerToken, parts: [&str; 3], header: &[u8]) -> Result<Self, Rejection> {
+        let [encoded, claims, signature] = parts;
         let encoded = encoded.len() + 1..encoded.len() + 1 + claims.len();
         let header = parse_object(header, "expected the header to be a JSON object")?;
         if header.contains_key("enc") {
@@ -173,8 +187,12 @@ fn parameter<'a>(header: &'a Map<String, Value>, name: &str) -> Result<Option<&'
 }
 
 fn parts(token: &BearerToken) -> Result<[&str; 3], Rejection> {
-    if token.as_bytes().len() > MAX_TOKEN_BYTES {
-        return Err(Rejection::TooLong { limit: MAX_TOKEN_BYTES });
+    parts_within(token, MAX_TOKEN_BYTES)
+}
+
+fn parts_within(token: &BearerToken, limit: usize) -> Result<[&str; 3], Rejection> {
+    if token.as_bytes().len() > limit {
+        return Err(Rejection::TooLong { limit });
     }
     let mut parts = token.reveal().split('.');
     match (parts.next(), parts.next(), parts.next(), parts.count()) {

@@ -66,6 +66,7 @@ mod rules;
 mod security_event;
 mod settings;
 mod signer;
+mod status_list;
 mod token_request;
 mod validate;
 mod verify;
@@ -87,7 +88,8 @@ pub use settings::{
     AlgorithmName, AnswerMember, ClaimName, ClientAuthenticationMethod, Common, Domain, DomainError,
     DpopSettings, Endpoint, EventEffect, IntrospectionSettings, IssuerSource, JwksSettings, KindRules, List,
     OpaqueTokens, PollSettings, Preset, PresetKind, PresetSettings, ProofSettings, ScopeText, Settings,
-    SettingsError, SharedSignals, StreamSettings, TokenUseSetting, Validate, claim_names, claim_paths,
+    SettingsError, SharedSignals, StatusListSettings, StreamSettings, TokenUseSetting, Validate, claim_names,
+    claim_paths,
 };
 pub use signer::{Signer, SignerError, SigningAlgorithm, signing_input};
 pub use validate::RequiredMembers;

@@ -2,6 +2,7 @@
 
 mod capability;
 mod signals;
+mod status;
 
 use std::{
     collections::HashSet,
@@ -34,6 +35,7 @@ use crate::{
     remote_keys::{Lookup, Plan, RemoteKeySet},
     rules::TokenRules,
     settings::{self, Common, IssuerSource, Settings, Validate},
+    status_list::StatusLists,
     token_request::Requester,
     verify::{Admitted, Introspected, Signed},
 };
@@ -56,6 +58,7 @@ pub struct OidcProvider {
     requester: Requester,
     transmitter: Option<Transmitter>,
     tokens_seen: TokensSeen,
+    status_lists: StatusLists,
     clock: Arc<dyn Clock>,
     offload: Arc<dyn Offload>,
     epoch: Arc<AtomicU64>,
@@ -96,6 +99,7 @@ impl OidcProvider {
             requester: Requester { http, clock: clock.clone() },
             transmitter,
             tokens_seen: TokensSeen::default(),
+            status_lists: StatusLists::default(),
             clock,
             offload,
             epoch,
@@ -124,7 +128,7 @@ impl OidcProvider {
         if introspects && let Err(error) = self.introspect(&issuer, credentials, freshness).await {
             return Err(AuthnFailure { error, client: principal.client().cloned() });
         }
-        Ok(principal)
+        self.check_status(principal).await
     }
 
     /// Checks the signature of a token on the workers, with the keys of its issuer.

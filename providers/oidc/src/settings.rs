@@ -28,7 +28,7 @@ pub use self::{
     error::SettingsError,
     preset::{Preset, PresetKind, PresetSettings},
     proof::{DpopSettings, ProofSettings},
-    signals::{EventEffect, PollSettings, SharedSignals, StreamSettings},
+    signals::{EventEffect, PollSettings, SharedSignals, StatusListSettings, StreamSettings},
     text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText, claim_names, claim_paths},
 };
 use crate::{
@@ -325,6 +325,10 @@ impl Settings {
         self.common.shared_signals.as_ref()
     }
 
+    pub(crate) fn status_list(&self) -> Option<&StatusListSettings> {
+        self.common.status_list.as_ref()
+    }
+
     pub(crate) fn max_token_lifetime(&self) -> Duration {
         self.common.max_token_lifetime.map_or(DEFAULT_MAX_TOKEN_LIFETIME, Span::get)
     }
@@ -508,6 +512,13 @@ fn check_urls(common: &Common, sources: &[IssuerSource]) -> Result<(), SettingsE
     }
     for (key, endpoint) in common.endpoints() {
         check_secure(common, key, &endpoint.0)?;
+    }
+    let lists = common.status_list.as_ref();
+    if lists.is_some_and(|lists| lists.prefixes.is_empty()) {
+        return Err(SettingsError::Empty { key: "status_list.prefixes" });
+    }
+    for prefix in lists.iter().flat_map(|lists| &lists.prefixes) {
+        check_secure(common, "status_list.prefixes", &prefix.0)?;
     }
     Ok(())
 }

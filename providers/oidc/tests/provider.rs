@@ -13,5 +13,6 @@ mod provider {
     mod keys;
     mod requests;
     mod secrecy;
+    mod status_list;
     mod verification;
 }

@@ -334,6 +334,9 @@ pub enum OutageCause {
     /// This node has not heard of revocations for longer than `store.max_staleness` allows.
     #[error("revocations have not been heard of for too long")]
     RevocationsStale,
+    /// The status list that a token refers to cannot be had, or does not hold.
+    #[error("the provider's status list cannot be had")]
+    StatusList,
 }
 
 impl OutageCause {
@@ -348,6 +351,7 @@ impl OutageCause {
             Self::PolicyStale => "policy_stale",
             Self::Provider => "provider_unavailable",
             Self::RevocationsStale => "revocations_stale",
+            Self::StatusList => "status_list_unavailable",
         }
     }
 }

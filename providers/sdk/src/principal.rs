@@ -14,6 +14,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Principal(Arc<Caller>);
 
+#[derive(Clone)]
 struct Caller {
     verified: Verified,
     /// Absent for the many tokens that state none.
@@ -66,6 +67,14 @@ impl Principal {
     pub fn assert_verified_with(verified: Verified, facts: Facts) -> Self {
         let facts = (facts != Facts::default()).then(|| Box::new(facts));
         Self(Arc::new(Caller { verified, facts }))
+    }
+
+    /// Shortens the time in which the principal may be answered from memory. It never becomes longer.
+    #[must_use]
+    pub fn cached_until(self, until: Timestamp) -> Self {
+        let mut caller = Arc::unwrap_or_clone(self.0);
+        caller.verified.cache_until = caller.verified.cache_until.min(until);
+        Self(Arc::new(caller))
     }
 
     fn facts(&self) -> Option<&Facts> {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{
     proof::ProofSettings,
-    signals::SharedSignals,
+    signals::{SharedSignals, StatusListSettings},
     text::{AlgorithmName, ClaimName, Endpoint, List, ScopeText},
 };
 use crate::{http::HttpSettings, key_set::KeyParameter, validate::RequiredMembers};
@@ -53,6 +53,8 @@ pub struct Common {
     pub backchannel_logout: bool,
     /// The security events that are taken at `/providers/NAME/shared-signals`.
     pub shared_signals: Option<SharedSignals>,
+    /// The status lists of tokens (Token Status List, draft 20).
+    pub status_list: Option<StatusListSettings>,
     /// The provider's names of scopes, with ours.
     pub map_scopes: BTreeMap<String, Scope>,
     /// The scope of a token request whose caller names none. It grants nothing.

@@ -67,6 +67,17 @@ pub struct StreamSettings {
 /// The intervals between two polls that are accepted.
 const POLL_EVERY: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(1);
 
+/// `status_list`: the lists by which the provider withdraws tokens (Token Status List, draft 20).
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StatusListSettings {
+    /// The URLs below which lists are fetched: a token does not decide to which host this server connects.
+    pub prefixes: Vec<Endpoint>,
+    /// `true` if tokens without a status are refused.
+    #[serde(default)]
+    pub required: bool,
+}
+
 /// The effect of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
