@@ -198,13 +198,13 @@ async fn reach(
 /// Returns the facts about a provider's signals: whether it announces them, and by what they match tokens.
 async fn signal_facts(signals: &dyn Signals) -> Vec<String> {
     let mut facts = Vec::new();
-    if !signals.takes_logout_tokens() && !signals.takes_security_events() {
-        return facts;
-    }
     let support = match signals.support().await {
         Ok(support) => support,
         Err(outage) => return vec![format!("its metadata cannot be had: {outage}")],
     };
+    if !signals.takes_logout_tokens() && support.backchannel_logout == Some(true) {
+        facts.push("it announces back-channel logout; `backchannel_logout: true` takes it".to_owned());
+    }
     if signals.takes_logout_tokens() {
         let announced = match support.backchannel_logout {
             Some(true) => "it announces back-channel logout",
@@ -212,10 +212,15 @@ async fn signal_facts(signals: &dyn Signals) -> Vec<String> {
         };
         let matched = match (support.backchannel_logout_session, &support.session_claim) {
             (Some(true), Some(claim)) => format!(
-                "a logout names the session: it matches access tokens that hold the session's id in `{}`; see \
-                 `revocable by` of `scopegate token inspect`",
+                "a logout names the session: it matches access tokens that hold the session's id in `{}`, and none of \
+                 the others unless it names the subject too; see `matched by` of `scopegate token inspect`",
                 claim.as_str()
             ),
+            (Some(true), None) => {
+                "a logout names the session, and no `session_claim` is set: it matches no token \
+                                   unless it names the subject too"
+                    .to_owned()
+            }
             _ => "a logout names the subject: it matches access tokens by `sub`".to_owned(),
         };
         facts.push(format!("{announced}; {matched}"));

@@ -1,10 +1,11 @@
 //! Logout tokens and events in the shapes of real providers.
 
+use scopegate_testkit::{MintKey, TestIssuer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{CAEP, LOGOUT, Site, Transmitter, config, site};
-use crate::support::{Client, Server, now};
+use crate::support::{Client, Server, now, run};
 
 /// A recorded document of a provider.
 fn recorded(path: &str) -> Value {
@@ -127,4 +128,37 @@ async fn an_address_that_is_not_verified_matches_no_token() {
     }));
     assert_eq!(open.push(&event(&open.provider)).await.status, 202);
     assert!(open.passes(&unverified).await);
+}
+
+/// Issue 15.1: `check --online` says whether the provider announces back-channel logout, and by what a logout matches its
+/// access tokens.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_whether_a_logout_is_announced_and_what_it_matches() {
+    for (announced, taken, expected) in [
+        (
+            json!({ "backchannel_logout_supported": true, "backchannel_logout_session_supported": true }),
+            true,
+            "it announces back-channel logout; a logout names the session: it matches access tokens that hold the session's id in `sid`",
+        ),
+        (
+            json!({ "backchannel_logout_supported": true }),
+            true,
+            "a logout names the subject: it matches access tokens by `sub`",
+        ),
+        (json!({}), true, "it does not announce back-channel logout"),
+        (json!({ "backchannel_logout_supported": true }), false, "`backchannel_logout: true` takes it"),
+    ] {
+        let mut discovery =
+            json!({ "issuer": "https://idp.example", "jwks_uri": "https://idp.example/keys" });
+        discovery.as_object_mut().unwrap().extend(announced.as_object().unwrap().clone());
+        let issuer = TestIssuer::like(&discovery).await;
+        issuer.publish(&[&MintKey::es256("k1")]);
+        let text = format!(
+            "providers: {{ idp: {{ kind: oidc, issuer: {}, audience: api, client_id: shop, backchannel_logout: {taken} }} }}\n\
+             store: {{ url: \"memory:\" }}\nroutes: [ {{ match: /a, allow: authenticated }} ]\n",
+            issuer.url()
+        );
+        let checked = run(&[("scopegate.yaml", &text)], &["check", "--online"]);
+        assert!(checked.code == 0 && checked.stdout.contains(expected), "{expected}: {checked:?}");
+    }
 }
