@@ -273,7 +273,7 @@ mod tests {
         .unwrap()
     }
 
-    fn reference(status: Value, required: bool) -> Result<Option<Reference>, Rejection> {
+    fn reference(status: &Value, required: bool) -> Result<Option<Reference>, Rejection> {
         Reference::of(json!({ "status": status }).as_object().unwrap(), &settings(required))
     }
 
@@ -303,7 +303,7 @@ mod tests {
     /// T9.1: a token does not decide to which host this server connects.
     #[test]
     fn a_list_outside_of_the_configured_prefixes_is_refused() {
-        let list = |uri: &str| reference(json!({ "status_list": { "idx": 1, "uri": uri } }), false);
+        let list = |uri: &str| reference(&json!({ "status_list": { "idx": 1, "uri": uri } }), false);
         assert!(list(URI).is_ok_and(|found| found.is_some()));
         for uri in [
             "https://evil.example/statuslists/1",
@@ -335,9 +335,9 @@ mod tests {
     /// T9.3: an unknown mechanism alone is refused only if a status is required.
     #[test]
     fn an_unknown_mechanism_is_refused_only_where_a_status_is_required() {
-        assert_eq!(reference(json!({ "other": {} }), false), Ok(None));
-        assert!(matches!(reference(json!({ "other": {} }), true), Err(Rejection::MissingClaim { .. })));
-        assert!(matches!(reference(json!("x"), false), Err(Rejection::WrongType { .. })));
+        assert_eq!(reference(&json!({ "other": {} }), false), Ok(None));
+        assert!(matches!(reference(&json!({ "other": {} }), true), Err(Rejection::MissingClaim { .. })));
+        assert!(matches!(reference(&json!("x"), false), Err(Rejection::WrongType { .. })));
     }
 
     /// T9.4: a list is used until it expires while it cannot be fetched again, and no longer.
