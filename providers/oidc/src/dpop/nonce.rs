@@ -91,7 +91,9 @@ mod tests {
     fn rejects_a_nonce_that_was_changed() {
         let nonces = Nonces::shared(b"secret");
         let nonce = nonces.issue(NOW);
-        for changed in [String::new(), nonce.to_uppercase(), format!("{nonce}A"), nonce.replace('_', "-") + "x"] {
+        for changed in
+            [String::new(), nonce.to_uppercase(), format!("{nonce}A"), nonce.replace('_', "-") + "x"]
+        {
             assert!(!nonces.accepts(&changed, NOW), "{changed}");
         }
     }
