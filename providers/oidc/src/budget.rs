@@ -15,9 +15,9 @@ const CREDIT: Duration = Duration::from_millis(5);
 /// of a thread's time.
 const VALID: u32 = 5;
 
-/// The debt of a check whose signature is not valid, in quarters of its time: forged tokens take an eighth of a thread's
-/// time, and the rest is left to callers that are known.
-const INVALID: u32 = 32;
+/// The debt of a check whose signature is not valid, in quarters of its time: forged tokens take a sixteenth of a
+/// thread's time, and the rest is left to callers that are known.
+const INVALID: u32 = 64;
 
 /// Checks signatures on the calling thread while its budget lasts, and passes checks on to `O` beyond that.
 ///
@@ -109,8 +109,8 @@ mod tests {
     }
 
     #[test]
-    fn forged_tokens_take_an_eighth_of_a_thread() {
-        assert!((12..=14).contains(&share(false)), "{}", share(false));
+    fn forged_tokens_take_a_sixteenth_of_a_thread() {
+        assert!((6..=7).contains(&share(false)), "{}", share(false));
     }
 
     #[test]
