@@ -31,7 +31,7 @@ use crate::{
     policy::Policy,
     problem::Problem,
     reason::Reason,
-    store::Actor,
+    store::{Actor, StoreError},
     telemetry::{DecisionOutcome, DecisionRecord, ShadowDecision},
 };
 
@@ -412,11 +412,18 @@ struct Group<'r> {
     examples: Vec<&'r DecisionRecord>,
 }
 
-/// The number of examples of a group.
-pub(super) const EXAMPLES: usize = 5;
+/// Writes the report of this node into the store, for the overviews of the others.
+///
+/// # Errors
+/// The store does not take it; [`StoreError::NoStore`] if none is configured.
+pub async fn report_node(admin: &Admin) -> Result<(), StoreError> {
+    let status = admin.node.status();
+    let groups = denial_groups(admin, &status);
+    nodes::write_report(admin, status, groups).await
+}
 
 /// Returns the groups of denials and outages of the last hour on this node, the largest first.
-pub(super) fn denial_groups(admin: &Admin, status: &NodeStatus, limit: usize) -> Vec<Value> {
+fn denial_groups(admin: &Admin, status: &NodeStatus) -> Vec<Value> {
     let state = admin.gate.current();
     let places = Places::new(admin, state.policy());
     let now = admin.now();
@@ -424,7 +431,7 @@ pub(super) fn denial_groups(admin: &Admin, status: &NodeStatus, limit: usize) ->
     let denials = recent
         .iter()
         .filter(|record| record.outcome != DecisionOutcome::Permitted && now.since(record.at) < HOUR);
-    groups(denials, limit, now, status, &places)
+    groups(denials, nodes::GROUPS, now, status, &places)
 }
 
 /// Returns the groups of decisions (newest first), the largest first.
@@ -452,7 +459,7 @@ fn groups<'r>(
         if let Some(five_minutes) = 11_usize.checked_sub(ago).and_then(|index| group.trend.get_mut(index)) {
             *five_minutes += 1;
         }
-        if group.examples.len() < EXAMPLES {
+        if group.examples.len() < nodes::EXAMPLES {
             group.examples.push(record);
         }
     }

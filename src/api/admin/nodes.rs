@@ -8,14 +8,17 @@ use std::time::Duration;
 use scopegate_provider::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Admin, NodeStatus, live, moment, rfc3339};
+use super::{Admin, NodeStatus, moment, rfc3339};
 use crate::store::{NodeRecord, Nodes, StoreError};
 
 /// The number of groups of denials in a report.
-const GROUPS: usize = 50;
+pub(super) const GROUPS: usize = 50;
+
+/// The number of examples of a group.
+pub(super) const EXAMPLES: usize = 5;
 
 /// The number of examples of a group in a report.
-const EXAMPLES: usize = 2;
+const REPORTED_EXAMPLES: usize = 2;
 
 /// The silence after which a node counts as not ready.
 const SILENT: Duration = Duration::from_secs(30);
@@ -38,18 +41,17 @@ pub(super) struct OtherNode {
     report: Value,
 }
 
-/// Writes the report of this node into the store, for the overviews of the others.
-///
-/// # Errors
-/// The store does not take it; [`StoreError::NoStore`] if none is configured.
-pub async fn report_node(admin: &Admin) -> Result<(), StoreError> {
-    let status = admin.node.status();
+/// Writes the report of this node, with its largest groups of denials, into the store.
+pub(super) async fn write_report(
+    admin: &Admin,
+    status: NodeStatus,
+    mut groups: Vec<Value>,
+) -> Result<(), StoreError> {
     let now = admin.now();
     let hour = status.metrics.live.last_hour(&status.metrics);
-    let mut groups = live::denial_groups(admin, &status, GROUPS);
     for group in &mut groups {
         if let Some(examples) = group.get_mut("examples").and_then(Value::as_array_mut) {
-            examples.truncate(EXAMPLES);
+            examples.truncate(REPORTED_EXAMPLES);
         }
     }
     let report = json!({
@@ -178,7 +180,7 @@ fn add(group: &mut Value, theirs: &Value, age: usize) {
     if let Some(examples) = group.get_mut("examples").and_then(Value::as_array_mut) {
         examples.extend(more);
         examples.sort_by_key(|example| std::cmp::Reverse(at(example, "at")));
-        examples.truncate(live::EXAMPLES);
+        examples.truncate(EXAMPLES);
     }
     for (name, value) in [("count", json!(count)), ("first", first), ("last", last)] {
         super::bodies::set(group, name, value);
