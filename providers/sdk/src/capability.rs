@@ -117,6 +117,7 @@ pub enum TokenRequestError {
 ///         _code: &str,
 ///         _verifier: &Secret,
 ///         _redirect_uri: &str,
+///         _nonce: &str,
 ///     ) -> Result<TokenResponse, TokenRequestError> {
 ///         Err(TokenRequestError::NoClient)
 ///     }
