@@ -185,7 +185,7 @@ pub(crate) fn express(world: &World) -> Result<Peer, String> {
     start(world, SERVER, &command, port)
 }
 
-/// Starts `FastAPI` with PyJWT from PyPI.
+/// Starts `FastAPI` with `PyJWT` from `PyPI`.
 pub(crate) fn fastapi(world: &World) -> Result<Peer, String> {
     let folder = world.path("python");
     let place = folder.display().to_string();

@@ -106,14 +106,16 @@ impl World {
     fn mint(&self, key: &MintKey, numbers: Range<usize>, missing: usize) -> Vec<String> {
         // Three bytes make four of base64.
         let filler = "x".repeat((missing * 3 / 4).saturating_sub(r#","org":"""#.len()));
-        let token = |number| {
-            let mut claims = self.claims(number);
-            if !filler.is_empty() {
-                claims["org"] = filler.as_str().into();
-            }
-            key.token(&claims)
-        };
-        numbers.map(token).collect()
+        let organisation = (!filler.is_empty()).then(|| ("org".to_owned(), Value::from(filler)));
+        numbers
+            .map(|number| {
+                let mut claims = self.claims(number);
+                if let Some(object) = claims.as_object_mut() {
+                    object.extend(organisation.clone());
+                }
+                key.token(&claims)
+            })
+            .collect()
     }
 
     /// Writes a file for a load without a token.

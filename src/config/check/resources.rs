@@ -1,11 +1,16 @@
 //! The declared resources: their providers exist, and each is declared once.
 
+use scopegate_provider::ProviderName;
+
 use super::{Conflict, Findings, Sections};
-use crate::yaml::{Step, nearest};
+use crate::{
+    config::sections::ProviderConfig,
+    yaml::{Step, nearest},
+};
 
 pub(super) fn check(sections: &Sections, findings: &mut Findings<'_>) {
-    let configured = sections.providers.iter().map(|provider| provider.name());
-    let known: Vec<&str> = configured.chain(&sections.failed_providers).map(|name| name.as_str()).collect();
+    let configured = sections.providers.iter().map(ProviderConfig::name);
+    let known: Vec<&str> = configured.chain(&sections.failed_providers).map(ProviderName::as_str).collect();
     let resources = &sections.settings.resources;
     for (index, resource) in resources.iter().enumerate() {
         for name in resource.providers.iter().filter(|name| !known.contains(&name.as_str())) {

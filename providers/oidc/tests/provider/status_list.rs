@@ -80,7 +80,7 @@ async fn a_token_is_refused_by_its_entry_and_the_list_is_fetched_once() {
     let good = lists.at(1).await.unwrap();
     assert_eq!(
         good.cache_until(),
-        lists.harness.clock.now() + Duration::from_secs(60),
+        lists.harness.clock.now() + Duration::from_mins(1),
         "no longer than the list"
     );
     assert!(lists.harness.authenticate(&lists.harness.token()).await.is_ok(), "a token without a status");
