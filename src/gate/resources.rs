@@ -10,6 +10,7 @@ use std::{borrow::Cow, sync::Arc};
 
 pub use self::declared::{Resource, ResourceUrl, ResourceUrlError, Resources};
 pub(in crate::gate) use self::document::answer;
+#[cfg(feature = "server")]
 pub(crate) use self::document::{Asked, Document, asked_path};
 use crate::policy::{Route, Scheme, Target};
 

@@ -79,6 +79,7 @@ pub use framing::{Framing, Receiving};
 #[cfg(feature = "server")]
 pub(crate) use listen::reachable_address;
 pub use listen::{Listen, ListenError};
+#[cfg(feature = "server")]
 pub(crate) use media_type::{is_grpc, is_stream};
 #[cfg(feature = "server")]
 pub use request_body::{RequestBodyError, RequestBodyHandle};

@@ -88,20 +88,17 @@ impl Trace {
     }
 
     /// Opens the span of a request, and prepares the trace context for the next hop.
-    #[cfg(feature = "server")]
+    #[cfg_attr(
+        not(feature = "server"),
+        expect(clippy::unused_self, reason = "embedded gates export no spans")
+    )]
     fn open_span(&self, headers: &mut HeaderMap, is_trusted: bool) -> Option<OpenSpan> {
-        let Some(spans) = &self.spans else {
-            trace_context::pass_on(headers, is_trusted);
-            return None;
-        };
-        spans.open(headers, is_trusted)
-    }
-
-    /// Prepares the trace context for the next hop.
-    #[cfg(not(feature = "server"))]
-    fn open_span(&self, headers: &mut HeaderMap, is_trusted: bool) {
-        let _ = self;
+        #[cfg(feature = "server")]
+        if let Some(spans) = &self.spans {
+            return spans.open(headers, is_trusted);
+        }
         trace_context::pass_on(headers, is_trusted);
+        None
     }
 
     /// Returns the sender of a request.
@@ -139,6 +136,21 @@ pub struct TraceEndpoint<E> {
     trace: Trace,
 }
 
+/// The span of a request, which embedded gates do not export.
+#[cfg(not(feature = "server"))]
+enum OpenSpan {}
+
+#[cfg(not(feature = "server"))]
+impl OpenSpan {
+    fn is_sampled(&self) -> bool {
+        match *self {}
+    }
+
+    fn trace_id(&self) -> String {
+        match *self {}
+    }
+}
+
 /// The facts about a request that its line in the log names.
 struct Facts {
     id: RequestId,
@@ -152,7 +164,6 @@ struct Facts {
     version: Version,
     #[cfg(feature = "server")]
     scheme: &'static str,
-    #[cfg(feature = "server")]
     span: Option<OpenSpan>,
 }
 
@@ -164,8 +175,6 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
         let sender = self.trace.sender(&request);
         let is_trusted = sender.is_trusted;
         let span = self.trace.open_span(request.headers_mut(), is_trusted);
-        #[cfg(not(feature = "server"))]
-        let () = span;
         let given = request.headers().get(&self.trace.header).filter(|_| is_trusted);
         let facts = Facts {
             id: self.trace.ids.of(given),
@@ -179,7 +188,6 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
             version: request.version(),
             #[cfg(feature = "server")]
             scheme: if request.scheme() == &http::uri::Scheme::HTTPS { "https" } else { "http" },
-            #[cfg(feature = "server")]
             span,
         };
         let span = tracing::debug_span!("request", id = facts.id.as_str(), method = %facts.method);
@@ -285,18 +293,12 @@ impl Trace {
 impl Facts {
     /// Returns `true` if the span of the request is exported.
     fn is_traced(&self) -> bool {
-        #[cfg(feature = "server")]
-        return self.span.as_ref().is_some_and(OpenSpan::is_sampled);
-        #[cfg(not(feature = "server"))]
-        false
+        self.span.as_ref().is_some_and(OpenSpan::is_sampled)
     }
 
     /// Returns the id of the trace, if the node takes part in one.
     fn trace_id(&self) -> Option<Box<str>> {
-        #[cfg(feature = "server")]
-        return self.span.as_ref().map(|span| span.trace_id().into());
-        #[cfg(not(feature = "server"))]
-        None
+        self.span.as_ref().map(|span| span.trace_id().into())
     }
 
     /// Returns the address of the caller: the one that a trusted proxy names, or that of the connection.

@@ -7,6 +7,7 @@ use http::{
     header::{CONNECTION, TE, UPGRADE},
 };
 
+#[cfg(feature = "server")]
 pub(crate) use crate::server::{is_grpc, is_stream};
 
 /// Returns `true` if a field belongs to one connection.
