@@ -163,7 +163,7 @@ pub enum BodyError {
     /// The upstream did not send its whole body, or sent a malformed one.
     #[error("the upstream's body is not complete: {0}")]
     Upstream(#[source] hyper::Error),
-    /// The stream was ended by its [`AbortSignal`].
+    /// The stream was ended by its [`AbortSignal`](super::AbortSignal).
     #[error("the stream was ended: {0}")]
     Aborted(Aborted),
     /// The response is complete, so that the rest of the request is of no use.
