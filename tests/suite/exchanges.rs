@@ -414,10 +414,10 @@ async fn a_challenge_names_the_host_that_a_trusted_proxy_says() {
     let forwarded = [("x-forwarded-host", "api.acme.example"), ("x-forwarded-proto", "https")];
     let refused = client.send("GET", "/http1/x", &forwarded, "").await;
     let challenge = refused.header("www-authenticate").to_owned();
-    let url = "resource_metadata=\"https://api.acme.example/.well-known/oauth-protected-resource\"";
+    let url = "resource_metadata=\"https://api.acme.example/.well-known/oauth-protected-resource/http1/x\"";
     assert!(refused.status == 401 && challenge.contains(url), "{challenge}");
     let direct = client.get("/http1/x").await;
-    let own = format!("resource_metadata=\"{}/.well-known/oauth-protected-resource\"", origin(&server));
+    let own = format!("resource_metadata=\"{}/.well-known/oauth-protected-resource/http1/x\"", origin(&server));
     assert!(direct.header("www-authenticate").contains(&own), "{direct:?}");
 }
 
