@@ -417,7 +417,8 @@ async fn a_challenge_names_the_host_that_a_trusted_proxy_says() {
     let url = "resource_metadata=\"https://api.acme.example/.well-known/oauth-protected-resource/http1/x\"";
     assert!(refused.status == 401 && challenge.contains(url), "{challenge}");
     let direct = client.get("/http1/x").await;
-    let own = format!("resource_metadata=\"{}/.well-known/oauth-protected-resource/http1/x\"", origin(&server));
+    let own =
+        format!("resource_metadata=\"{}/.well-known/oauth-protected-resource/http1/x\"", origin(&server));
     assert!(direct.header("www-authenticate").contains(&own), "{direct:?}");
 }
 

@@ -138,16 +138,22 @@ impl Postgres {
 
     /// Restarts the server, and keeps a copy of its files from the moment between.
     pub fn keep(&self) {
-        self.stop();
+        self.end();
         copy(&self.folder.join("data"), &self.folder.join("kept"));
         self.restart();
     }
 
     /// Restarts the server with the files of the last [`Postgres::keep`]: everything that was written since is lost.
     pub fn return_to_kept(&self) {
-        self.stop();
+        self.end();
         copy(&self.folder.join("kept"), &self.folder.join("data"));
         self.restart();
+    }
+
+    /// Stops the server in order, and waits until it has left its files.
+    fn end(&self) {
+        self.stop();
+        self.until("leave its files", || !self.folder.join("data/postmaster.pid").exists());
     }
 
     fn command(&self, command: &str) {

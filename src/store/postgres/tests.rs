@@ -234,12 +234,9 @@ async fn a_node_gives_up_a_connection_that_leads_nowhere() {
     let cable = Cable::to(server).await;
     let store = at(&settings(&cable.url(&url))).await.unwrap();
     cable.freeze();
+    // Whether the answer or the next connection is waited for in vain depends on what the pool keeps.
     let error = store.heads().await.unwrap_err();
-    assert!(
-        error.cause().contains("does not answer") || error.cause().contains("within 3 s"),
-        "{}",
-        error.cause()
-    );
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     cable.mend();
     store.heads().await.unwrap();
 }
