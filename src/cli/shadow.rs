@@ -1,8 +1,9 @@
 //! `scopegate shadow`: the routes in `mode: shadow`, and their promotion to enforced routes.
 
 use std::{
+    collections::HashMap,
     fs,
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,10 +18,11 @@ use super::{
     stored::{Stored, open},
 };
 use crate::{
-    api::admin::edit_store,
+    api::admin::{UNMADE, edit_store},
     config::{Config, Location},
+    gate::effective_policy,
     policy::{Policy, Route, Source, diff::compare},
-    store::{Actor, Edit, Expected, RecordId},
+    store::{Actor, Edit, Expected, RecordId, StoredPolicy},
     yaml::{Document, Node, Origin, parse},
 };
 
@@ -131,6 +133,8 @@ impl Promote {
         }
     }
 
+    /// Edits the store. A route that is replaced gets the new definition in one edit, so that its requests are decided by
+    /// the one rule or the other at every moment; the route in `mode: shadow` is removed after that.
     async fn promote_stored(
         &self,
         task: &Task,
@@ -140,42 +144,59 @@ impl Promote {
         replaced: &[Source],
     ) -> Result<Verdict, Failure> {
         let store = open(config).await?;
+        let before = store.policy();
         let id = RecordId::from_text(id);
-        let Some(route) = store.policy().routes.get(&id).cloned() else {
-            return Err(Failure::Usage(format!("there is no stored route `{id}`")));
-        };
-        let mut definition = route.definition.clone();
+        let shadow = before.routes.get(&id);
+        let shadow = shadow.ok_or_else(|| Failure::Usage(format!("there is no stored route `{id}`")))?;
+        let mut definition = shadow.definition.clone();
         if let Some(members) = definition.as_object_mut() {
             members.remove("mode");
         }
-        if self.dry_run {
-            if let Some(shadow) = policy.shadow() {
-                show_difference(task, config, policy, shadow)?;
+        let expected = Expected::Version(shadow.version);
+        let edits = match replaced {
+            [] => vec![Edit::ReplaceRoute { id, definition, expected }],
+            [Source::StoredRoute { id: other }] => {
+                let other = RecordId::from_text(other);
+                let known = before
+                    .routes
+                    .get(&other)
+                    .map_or(Expected::Something, |route| Expected::Version(route.version));
+                vec![
+                    Edit::ReplaceRoute { id: other, definition, expected: known },
+                    Edit::DeleteRoute { id, expected },
+                ]
             }
-            return Ok(Verdict::Yes);
-        }
-        for source in replaced {
-            let Source::StoredRoute { id } = source else {
+            [source] => {
                 return Err(Failure::Usage(format!(
                     "the stored route would replace {}, which the file declares: remove that there first",
                     place(config, source)
                 )));
-            };
-            let edit = Edit::DeleteRoute { id: RecordId::from_text(id), expected: Expected::Any };
-            edit_store(|| config.rules.definition.clone(), &store, &Actor::System, &edit)
-                .await
-                .map_err(Failure::other)?;
+            }
+            several => {
+                let places: Vec<String> = several.iter().map(|source| place(config, source)).collect();
+                return Err(Failure::Usage(format!(
+                    "the stored route would replace several ({}): make one of them first",
+                    places.join(", ")
+                )));
+            }
+        };
+        let mut after = StoredPolicy::clone(&before);
+        for edit in &edits {
+            after.apply(edit.clone(), UNMADE).map_err(Failure::other)?;
         }
-        let edit = Edit::ReplaceRoute { id, definition, expected: Expected::Any };
-        edit_store(|| config.rules.definition.clone(), &store, &Actor::System, &edit)
-            .await
-            .map_err(Failure::other)?;
-        let stored = Stored::of(config).await;
-        show_difference(task, config, policy, &stored.effective(config).policy)?;
+        let promoted = effective_policy(&config.rules.definition, &after).policy;
+        if !self.dry_run {
+            for edit in &edits {
+                edit_store(|| config.rules.definition.clone(), &store, &Actor::System, edit)
+                    .await
+                    .map_err(Failure::other)?;
+            }
+        }
+        show_difference(task, config, policy, &promoted)?;
         Ok(Verdict::Yes)
     }
 
-    /// Edits the file, and puts it back if the configuration is not good any more.
+    /// Edits the file, if the configuration is good with the edited text.
     fn promote_in_file(
         &self,
         task: &Task,
@@ -183,44 +204,55 @@ impl Promote {
         source: &Source,
         replaced: &[Source],
     ) -> Result<Verdict, Failure> {
-        let mut files: Vec<(PathBuf, String)> = Vec::new();
-        let removals = replaced.iter().map(|source| (source, Change::Remove));
         let mut changes: Vec<(&Location, Change)> = Vec::new();
-        for (source, change) in removals.chain([(source, Change::Enforce)]) {
+        for (source, change) in std::iter::once((source, Change::Enforce))
+            .chain(replaced.iter().map(|source| (source, Change::Remove)))
+        {
             let location = config
                 .rules
                 .place(source)
                 .ok_or_else(|| Failure::Usage(format!("{source} is not in a file: change it by hand")))?;
             changes.push((location, change));
         }
+        let promoted = changes.first().and_then(|(location, _)| location.origin().file()).map(Path::to_owned);
         // From the end, so that earlier places stay where they are.
         changes.sort_by_key(|(location, _)| std::cmp::Reverse(location.line()));
+        let mut texts: HashMap<PathBuf, String> = HashMap::new();
         for (location, change) in changes {
             let Some(path) = location.origin().file() else {
                 return Err(Failure::Usage(format!("{location} is not in a file: change it by hand")));
             };
-            let before = match files.iter().find(|(known, _)| known == path) {
-                Some((_, text)) => text.clone(),
+            let before = match texts.get(path) {
+                Some(text) => text.clone(),
                 None => fs::read_to_string(path)?,
             };
             let after = change.apply(&before, path, location).map_err(Failure::Usage)?;
-            files.retain(|(known, _)| known != path);
-            files.push((path.to_owned(), after));
+            texts.insert(path.to_owned(), after);
         }
-        let mut originals: Vec<(PathBuf, String)> = Vec::new();
-        for (path, text) in &files {
-            originals.push((path.clone(), fs::read_to_string(path)?));
-            fs::write(path, text)?;
-        }
-        let reloaded = task.config();
-        if self.dry_run || reloaded.is_err() {
-            for (path, text) in &originals {
-                fs::write(path, text)?;
+        let edited = task.loader.clone().with_texts(texts.clone()).load(&task.source)?;
+        if !self.dry_run {
+            // The file with the promoted route first: until the replaced ones are gone too, two routes have one pattern,
+            // and a node that reads that keeps the configuration that it has.
+            let mut files: Vec<(&PathBuf, &String)> = texts.iter().collect();
+            files.sort_by_key(|(path, _)| Some(*path) != promoted.as_ref());
+            for (path, text) in files {
+                replace_file(path, text)?;
             }
         }
-        show_difference(task, config, &config.rules.policy, &reloaded?.rules.policy)?;
+        show_difference(task, config, &config.rules.policy, &edited.rules.policy)?;
         Ok(Verdict::Yes)
     }
+}
+
+/// Replaces a file at once, so that a node that watches it never reads a part of it.
+fn replace_file(path: &Path, text: &str) -> io::Result<()> {
+    // Behind a symbolic link, as configuration managers set them, the file itself is replaced.
+    let path = path.canonicalize()?;
+    let mut partial = path.clone().into_os_string();
+    partial.push(".partial");
+    fs::copy(&path, &partial)?;
+    fs::write(&partial, text)?;
+    fs::rename(&partial, &path)
 }
 
 /// Shows what the promotion changes.

@@ -31,6 +31,7 @@ mod texts;
 mod values;
 
 use std::{
+    collections::HashMap,
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -192,6 +193,7 @@ pub struct Loader {
     variables: Vec<(String, String)>,
     services: Vec<Operations>,
     embedded: bool,
+    texts: HashMap<PathBuf, String>,
 }
 
 impl Loader {
@@ -203,7 +205,13 @@ impl Loader {
                 variables.push((name, text));
             }
         }
-        Self { kinds: Kinds::builtin(), variables, services: Vec::new(), embedded: false }
+        Self {
+            kinds: Kinds::builtin(),
+            variables,
+            services: Vec::new(),
+            embedded: false,
+            texts: HashMap::new(),
+        }
     }
 
     /// With these kinds of providers.
@@ -222,6 +230,12 @@ impl Loader {
     #[must_use]
     pub(crate) fn embedded(self) -> Self {
         Self { embedded: true, ..self }
+    }
+
+    /// With these texts in place of the files of their paths, as if the files had been edited.
+    #[must_use]
+    pub(crate) fn with_texts(self, texts: HashMap<PathBuf, String>) -> Self {
+        Self { texts, ..self }
     }
 
     /// With these environment variables and no others.
@@ -299,7 +313,8 @@ impl Loader {
 
     fn try_load(&self, source: &ConfigSource) -> Result<Config, (Vec<ConfigError>, Vec<Location>)> {
         // Read and merge.
-        let read::Files { root, mut watched } = read::read(source).map_err(|errors| (errors, Vec::new()))?;
+        let read::Files { root, mut watched } =
+            read::read(source, &self.texts).map_err(|errors| (errors, Vec::new()))?;
         let schema = self.whole_schema();
         let mut errors = Vec::new();
         // Overlay and resolve.

@@ -1,7 +1,7 @@
 //! Reads the files of a configuration.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     ffi::OsStr,
     io,
     path::{Path, PathBuf},
@@ -62,9 +62,18 @@ pub(super) struct Files {
     pub(super) watched: Vec<PathBuf>,
 }
 
-/// Reads the source and all that it includes.
-pub(super) fn read(source: &ConfigSource) -> Result<Files, Vec<ConfigError>> {
-    let mut reading = Reading::default();
+/// Reads the source and all that it includes. `texts` take the place of the files of these paths.
+pub(super) fn read(
+    source: &ConfigSource,
+    texts: &HashMap<PathBuf, String>,
+) -> Result<Files, Vec<ConfigError>> {
+    let mut reading = Reading {
+        texts,
+        merger: Merger::default(),
+        watched: Vec::new(),
+        seen: HashSet::new(),
+        errors: Vec::new(),
+    };
     match source {
         ConfigSource::BuiltIn => {
             reading.text(Origin::BuiltIn, include_str!("../../config/development.yaml"), None);
@@ -86,15 +95,15 @@ enum Role {
 /// The sections that an included file may hold.
 const INCLUDABLE: [&str; 4] = ["scopes", "routes", "tests", "upstreams"];
 
-#[derive(Default)]
-struct Reading {
+struct Reading<'t> {
+    texts: &'t HashMap<PathBuf, String>,
     merger: Merger,
     watched: Vec<PathBuf>,
     seen: HashSet<PathBuf>,
     errors: Vec<ConfigError>,
 }
 
-impl Reading {
+impl Reading<'_> {
     fn finish(self) -> Result<Files, Vec<ConfigError>> {
         let mut errors = self.errors;
         match self.merger.finish(&mut errors) {
@@ -122,7 +131,10 @@ impl Reading {
     }
 
     fn try_file(&mut self, path: &Path, role: Role) -> Result<(), Cause> {
-        let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error))?;
+        let bytes = match self.texts.get(path) {
+            Some(text) => text.clone().into_bytes(),
+            None => std::fs::read(path).map_err(|error| unreadable(path, &error))?,
+        };
         let real = path.canonicalize().map_err(|error| unreadable(path, &error))?;
         if !self.seen.insert(real) {
             return Err(Cause::ReadTwice { path: path.display().to_string() });

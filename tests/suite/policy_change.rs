@@ -219,9 +219,12 @@ routes:
     let shadow = |arguments: &[&str]| run(&[], &[&["--config", path, "shadow"], arguments].concat());
     let listed = shadow(&["list"]);
     assert!(listed.stdout.contains("GET /a") && listed.stdout.contains("scopegate.yaml:5:5"), "{listed:?}");
+    let written = std::fs::metadata(&file).unwrap().modified().unwrap();
     let tried = shadow(&["promote", "GET /a", "--dry-run"]);
     assert!(tried.stdout.contains("1 gained, 1 lost"), "{tried:?}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    // Not even for a moment: a node that watches the file would have enforced the route.
+    assert_eq!(std::fs::metadata(&file).unwrap().modified().unwrap(), written);
     let done = shadow(&["promote", "GET /a"]);
     assert_eq!((done.code, &done.stdout), (0, &tried.stdout), "{done:?}");
     let after = std::fs::read_to_string(&file).unwrap();
@@ -230,6 +233,39 @@ routes:
         ["  - { match: GET /a, require: write }   # from May"]
     );
     assert_eq!(shadow(&["promote", "GET /a"]).code, 2);
+}
+
+#[test]
+fn a_stored_shadow_route_is_promoted_in_place_of_the_one_that_it_replaces_and_of_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scopegate.yaml");
+    let store = folder.path().join("gate.db");
+    let text = format!(
+        "{OKTA}scopes: {{ items: Read, write: Write }}\nstore: {{ url: 'sqlite://{}' }}\n\
+         routes: [{{ match: /**, allow: anonymous }}]\n",
+        store.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let path = file.to_str().unwrap();
+    let scopegate = |arguments: &[&str]| run(&[], &[&["--config", path], arguments].concat());
+    assert_eq!(scopegate(&["migrate"]).code, 0);
+    for route in [
+        "{ match: GET /a, require: items }",
+        "{ match: GET /a, require: write, mode: shadow }",
+        "{ match: GET /b, allow: nobody, mode: shadow }",
+    ] {
+        let put = scopegate(&["route", "put", route]);
+        assert_eq!(put.code, 0, "{put:?}");
+    }
+    let tried = scopegate(&["shadow", "promote", "GET /a", "--dry-run"]);
+    assert!(tried.stdout.contains("/a") && !tried.stdout.contains("/b"), "{tried:?}");
+    assert!(scopegate(&["route", "list"]).stdout.contains("items"), "a dry run has changed the store");
+    let done = scopegate(&["shadow", "promote", "GET /a"]);
+    assert_eq!((done.code, &done.stdout), (0, &tried.stdout), "{done:?}");
+    let routes = scopegate(&["route", "list"]).stdout;
+    assert!(routes.contains("write") && !routes.contains("items"), "{routes}");
+    assert_eq!(routes.matches("shadow").count(), 1, "{routes}");
+    assert_eq!(scopegate(&["shadow", "promote", "GET /a"]).code, 2);
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub(super) struct Proposal {
 }
 
 /// The number of an edit that is not made.
-const UNMADE: ChangeNumber = ChangeNumber(i64::MAX);
+pub const UNMADE: ChangeNumber = ChangeNumber(i64::MAX);
 
 /// The number of times that an edit is tried while others are made.
 const TRIES: usize = 100;

@@ -27,7 +27,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 pub use self::{
     audit::AuditApi,
     diff::DiffApi,
-    edit::{EditError, edit_store},
+    edit::{EditError, UNMADE, edit_store},
     explain::ExplainApi,
     guard::{AdminGuard, AdminGuardEndpoint, Rights},
     live::{Decisions, Overview, Session, Shadow, report_node},
