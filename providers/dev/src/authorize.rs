@@ -8,8 +8,9 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use scopegate_provider::Scope;
-use url::{Host, Url};
+use scopegate_oidc::is_loopback_in_browsers;
+use scopegate_provider::ScopeSet;
+use url::Url;
 
 use crate::{
     client::Shown,
@@ -51,7 +52,7 @@ impl AuthorizationRequest {
             return Err(Refusal::UnknownClient { found: client });
         }
         let redirect_uri = parameters.required("redirect_uri")?.to_owned();
-        if !is_loopback(&redirect_uri) {
+        if !may_receive_code(&redirect_uri) {
             return Err(Refusal::RedirectUri { found: redirect_uri });
         }
         Ok(Self { client, redirect_uri, parameters })
@@ -100,13 +101,14 @@ impl AuthorizationRequest {
         let openid = asked.split(' ').any(|scope| scope == "openid");
         let of_api: Vec<&str> = asked.split(' ').filter(|scope| !OPENID_SCOPES.contains(scope)).collect();
         // A person grants what they have, and no more; a scope that no account has is the client's error.
-        let is_foreign = |scope: &&str| {
-            let held = |scopes: &scopegate_provider::ScopeSet| {
-                scopes.iter().map(Scope::as_str).any(|held| held == *scope)
-            };
-            !held(&account.scopes) && service.tenant.clients.iter().any(|other| held(&other.scopes))
-        };
-        let granted: Vec<&str> = of_api.iter().copied().filter(|scope| !is_foreign(scope)).collect();
+        let granted: Vec<&str> = of_api
+            .iter()
+            .copied()
+            .filter(|scope| {
+                let is_foreign = service.tenant.clients.iter().any(|other| holds(&other.scopes, scope));
+                holds(&account.scopes, scope) || !is_foreign
+            })
+            .collect();
         if granted.is_empty() && !of_api.is_empty() {
             return Err(Refusal::AccessDenied { account: account.id.to_string(), scopes: of_api.join(" ") });
         }
@@ -166,8 +168,8 @@ impl AuthorizationRequest {
         }
         let mut hidden = String::new();
         for (name, value) in self.parameters.pairs().filter(|(name, _)| !OWN_FIELDS.contains(name)) {
-            let (name, value) = (escaped(name), escaped(value));
-            hidden.extend(["<input type=\"hidden\" name=\"", &name, "\" value=\"", &value, "\">\n"]);
+            let name = escaped(name);
+            hidden.extend(["<input type=\"hidden\" name=\"", &name, "\" value=\"", &escaped(value), "\">\n"]);
         }
         let fault = refusal.map_or_else(String::new, |refusal| {
             format!("<p class=\"fault\" role=\"alert\">{}</p>\n", escaped(&refusal.description()))
@@ -250,16 +252,14 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
+fn holds(scopes: &ScopeSet, scope: &str) -> bool {
+    scopes.iter().any(|held| held.as_str() == scope)
+}
+
 /// Returns `true` for a URL of this machine without a fragment: no other may receive a code.
-fn is_loopback(redirect_uri: &str) -> bool {
+fn may_receive_code(redirect_uri: &str) -> bool {
     let Ok(url) = Url::parse(redirect_uri) else { return false };
-    let is_here = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
-        None => false,
-    };
-    is_here && matches!(url.scheme(), "http" | "https") && url.fragment().is_none()
+    is_loopback_in_browsers(&url) && matches!(url.scheme(), "http" | "https") && url.fragment().is_none()
 }
 
 #[cfg(test)]
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn only_urls_of_this_machine_may_receive_a_code() {
         for good in ["http://127.0.0.1:8000/callback", "https://api.localhost/x?y=z", "http://[::1]/"] {
-            assert!(is_loopback(good), "{good}");
+            assert!(may_receive_code(good), "{good}");
         }
         for bad in [
             "https://evil.example/",
@@ -280,7 +280,7 @@ mod tests {
             "myapp://localhost/",
             "/callback",
         ] {
-            assert!(!is_loopback(bad), "{bad}");
+            assert!(!may_receive_code(bad), "{bad}");
         }
     }
 

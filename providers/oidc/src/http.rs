@@ -105,9 +105,15 @@ pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
         None => false,
     }
+}
+
+/// Returns `true` if a browser reaches this machine at the URL: browsers take names below `localhost` for it too, which
+/// resolvers need not do (RFC 6761, section 6.3).
+pub fn is_loopback_in_browsers(url: &Url) -> bool {
+    is_loopback(url) || url.domain().is_some_and(|name| name.ends_with(".localhost"))
 }
 
 /// The HTTP client: no redirects, no decompression, limits of time and size, plain `http` only where it is allowed. The

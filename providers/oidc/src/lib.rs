@@ -76,7 +76,10 @@ pub use algorithm::{Algorithm, UnknownAlgorithm};
 pub use budget::BudgetedOffload;
 pub use discovery::{Discovery, DiscoveryError};
 pub use dpop::{Dpop, Nonces};
-pub use http::{BearerFile, DEFAULT_TIMEOUT, Http, HttpSettings, HttpSettingsError, MAX_ANSWER, is_loopback};
+pub use http::{
+    BearerFile, DEFAULT_TIMEOUT, Http, HttpSettings, HttpSettingsError, MAX_ANSWER, is_loopback,
+    is_loopback_in_browsers,
+};
 pub use issuers::{IssuerPattern, is_guid};
 pub use jwk::{KeyPrint, KeyProblem, PublicKey};
 pub use jwt::{Form, Jwt, MAX_TOKEN_BYTES};

@@ -9,8 +9,9 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use poem::{Body, Endpoint, Request, Response, Result};
+use scopegate_oidc::is_loopback_in_browsers;
 use scopegate_provider::{Clock, Provider, ScopeSet, Timestamp};
-use url::{Host, Url};
+use url::Url;
 
 use self::{
     assets::ASSETS,
@@ -307,13 +308,7 @@ fn host(site: &str) -> &str {
 /// Returns `true` for a URL without TLS that only this machine can reach.
 fn is_plain_loopback(site: &str) -> bool {
     let Ok(url) = Url::parse(site) else { return false };
-    let is_here = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
-        None => false,
-    };
-    is_here && url.scheme() == "http"
+    url.scheme() == "http" && is_loopback_in_browsers(&url)
 }
 
 fn status(code: StatusCode) -> Response {
