@@ -18,23 +18,24 @@ const OWN_STYLE: &str = include_str!("docs/docs.css");
 /// Returns the page at `/docs` and all that it loads, except the document that it shows.
 pub fn docs() -> Route {
     let page = PAGE.replace("SWAGGER_UI_VERSION", SWAGGER_UI_VERSION);
-    let file = |name, kind, packed| (format!("/docs/{SWAGGER_UI_VERSION}/{name}"), Packed { kind, packed });
-    let files = [
-        file(
+    let files: [(_, _, &'static [u8]); 4] = [
+        (
             "swagger-ui-bundle.js",
             JAVASCRIPT,
             include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz")),
         ),
-        file("swagger-ui.css", STYLE, include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz"))),
-        file("LICENSE", TEXT, include_bytes!(concat!(env!("OUT_DIR"), "/LICENSE.gz"))),
-        file("NOTICE", TEXT, include_bytes!(concat!(env!("OUT_DIR"), "/NOTICE.gz"))),
+        ("swagger-ui.css", STYLE, include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz"))),
+        ("LICENSE", TEXT, include_bytes!(concat!(env!("OUT_DIR"), "/LICENSE.gz"))),
+        ("NOTICE", TEXT, include_bytes!(concat!(env!("OUT_DIR"), "/NOTICE.gz"))),
     ];
     let own = Route::new()
         .at("/docs", Plain { kind: HTML, body: page })
         .at("/docs/", make_sync(|_| to_the_page()))
         .at("/docs/docs.js", Plain { kind: JAVASCRIPT, body: SCRIPT.to_owned() })
         .at("/docs/docs.css", Plain { kind: STYLE, body: OWN_STYLE.to_owned() });
-    files.into_iter().fold(own, |route, (path, file)| route.at(path, file))
+    files.into_iter().fold(own, |route, (name, kind, packed)| {
+        route.at(format!("/docs/{SWAGGER_UI_VERSION}/{name}"), Packed { kind, packed })
+    })
 }
 
 const HTML: &str = "text/html; charset=utf-8";

@@ -77,10 +77,10 @@ impl Form {
 
     /// The client that sends it: by HTTP Basic or in the form, not both.
     pub(super) fn client(&self, headers: &HeaderMap) -> Result<Option<ClientCredentials>, ClientError> {
-        let field = |name| self.one(name).map_err(|_| ClientError::Malformed);
-        let in_form = match (field("client_id")?, field("client_secret")?) {
-            (Some(id), Some(secret)) => Some(credentials(id, secret)?),
-            _ => None,
+        let in_form = match (self.one("client_id"), self.one("client_secret")) {
+            (Ok(Some(id)), Ok(Some(secret))) => Some(credentials(id, secret)?),
+            (Ok(_), Ok(_)) => None,
+            _ => return Err(ClientError::Malformed),
         };
         match (basic(headers)?, in_form) {
             (Some(_), Some(_)) => Err(ClientError::Twice),

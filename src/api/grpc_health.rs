@@ -124,8 +124,8 @@ fn response(status: ServingStatus) -> HealthCheckResponse {
 }
 
 fn service(request: Received<HealthCheckRequest>) -> Result<String, Status> {
-    let unread = |error: prost::DecodeError| Status::invalid_argument(error.to_string());
-    request.map(|request| request.service).map_err(unread)
+    let request = request.map_err(|error| Status::invalid_argument(error.to_string()))?;
+    Ok(request.service)
 }
 
 /// `Health/Check`.
@@ -135,14 +135,14 @@ impl Endpoint for Check {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        let check = async |request| {
+        let answer = grpc::unary(request, async |request| {
             let status = self.0.status(&service(request)?);
             if status == ServingStatus::ServiceUnknown {
                 return Err(Status::not_found("there is no such service here"));
             }
             Ok(tonic::Response::new(response(status)))
-        };
-        Ok(grpc::unary(request, check).await)
+        });
+        Ok(answer.await)
     }
 }
 
@@ -153,8 +153,10 @@ impl Endpoint for Watch {
     type Output = Response;
 
     async fn call(&self, request: Request) -> Result<Response> {
-        let watch = async |request| Ok(tonic::Response::new(self.0.clone().watch(service(request)?)?));
-        Ok(grpc::streaming(request, watch).await)
+        let answer = grpc::streaming(request, async |request| {
+            Ok(tonic::Response::new(self.0.clone().watch(service(request)?)?))
+        });
+        Ok(answer.await)
     }
 }
 

@@ -8,7 +8,7 @@ use poem::{Body, Endpoint, Request, Response, Result};
 use scopegate_provider::{
     AuthnError, BearerToken, ClientCredentials, ClientId, Credentials, Freshness, Principal, Secret,
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{form::Form, tries::Tries};
 use crate::{
@@ -136,24 +136,21 @@ fn inactive() -> Value {
 }
 
 fn active(principal: &Principal) -> Value {
-    let mut members = Map::new();
-    let mut say = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            members.insert(name.to_owned(), value);
-        }
-    };
-    say("active", Some(json!(true)));
-    say("iss", Some(json!(principal.issuer())));
-    say("scope", Some(json!(principal.scopes().to_string())));
-    say("token_type", Some(json!("Bearer")));
-    say("exp", Some(json!(principal.expires_at().seconds())));
-    say("iat", principal.issued_at().map(|at| json!(at.seconds())));
-    say("sub", principal.subject().map(|subject| json!(subject)));
-    say("client_id", principal.client().map(|client| json!(client)));
-    say("aud", (!principal.audience().is_empty()).then(|| json!(principal.audience())));
-    say("jti", principal.token_id().map(|id| json!(id)));
-    say("sid", principal.session().map(|session| json!(session)));
-    say("provider", Some(json!(principal.provider())));
-    say("roles", (!principal.roles().is_empty()).then(|| json!(principal.roles())));
-    Value::Object(members)
+    let members = [
+        ("active", Some(json!(true))),
+        ("iss", Some(json!(principal.issuer()))),
+        ("scope", Some(json!(principal.scopes().to_string()))),
+        ("token_type", Some(json!("Bearer"))),
+        ("exp", Some(json!(principal.expires_at().seconds()))),
+        ("iat", principal.issued_at().map(|at| json!(at.seconds()))),
+        ("sub", principal.subject().map(|subject| json!(subject))),
+        ("client_id", principal.client().map(|client| json!(client))),
+        ("aud", (!principal.audience().is_empty()).then(|| json!(principal.audience()))),
+        ("jti", principal.token_id().map(|id| json!(id))),
+        ("sid", principal.session().map(|session| json!(session))),
+        ("provider", Some(json!(principal.provider()))),
+        ("roles", (!principal.roles().is_empty()).then(|| json!(principal.roles()))),
+    ];
+    let members = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(members.collect())
 }

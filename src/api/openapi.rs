@@ -202,17 +202,17 @@ fn method(name: &str) -> Option<Method> {
 }
 
 fn problem_schema() -> Value {
-    let text = |description: &str| json!({ "type": "string", "description": description });
     json!({
         "type": "object",
         "description": "Why a request was refused (RFC 9457).",
         "required": ["title", "status", "error_description", "reason"],
         "properties": {
-            "title": text("The status in words."),
+            "title": { "type": "string", "description": "The status in words." },
             "status": { "type": "integer", "description": "The status." },
-            "error": text("The code of RFC 6750, section 3.1; left out where no token came."),
-            "error_description": text("What is wrong, for a person."),
-            "reason": text("What is wrong, from one stable vocabulary."),
+            "error": { "type": "string",
+                       "description": "The code of RFC 6750, section 3.1; left out where no token came." },
+            "error_description": { "type": "string", "description": "What is wrong, for a person." },
+            "reason": { "type": "string", "description": "What is wrong, from one stable vocabulary." },
             "missing_scopes": { "type": "array", "items": { "type": "string" },
                                 "description": "What the token lacks, where scopes would do." },
         },
@@ -222,22 +222,22 @@ fn problem_schema() -> Value {
 fn problem_responses() -> [(String, Value); 3] {
     let schema = json!({ "$ref": "#/components/schemas/Problem" });
     let content = json!({ "application/problem+json": { "schema": schema } });
-    let response = |status: &str, description: &str, header: &str, tells: &str| {
-        let headers = json!({ header: { "description": tells, "schema": { "type": "string" } } });
-        let response = json!({ "description": description, "headers": headers, "content": content });
-        (format!("Problem{status}"), response)
-    };
     let challenge = "What would be enough (RFC 6750, section 3).";
-    [
-        response("401", "No token, or a bad one.", "WWW-Authenticate", challenge),
-        response("403", "The token is good and not enough.", "WWW-Authenticate", challenge),
-        response(
+    let responses = [
+        ("401", "No token, or a bad one.", "WWW-Authenticate", challenge),
+        ("403", "The token is good and not enough.", "WWW-Authenticate", challenge),
+        (
             "503",
             "Nobody can tell now whether the token is good.",
             "Retry-After",
             "When it is worth asking again, in seconds.",
         ),
-    ]
+    ];
+    responses.map(|(status, description, header, tells)| {
+        let headers = json!({ header: { "description": tells, "schema": { "type": "string" } } });
+        let response = json!({ "description": description, "headers": headers, "content": content });
+        (format!("Problem{status}"), response)
+    })
 }
 
 /// The object under `name`, made if nothing is there.

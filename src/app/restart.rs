@@ -1,36 +1,45 @@
 //! The settings that a reload cannot change. The log names them, so that no operator takes them for done.
 
-use crate::config::Config;
+use crate::{
+    config::Config,
+    server::{Limits, Listen},
+};
 
 /// The keys that hold something else than when the program was started, and are in force only after a restart.
 pub(super) fn waiting(started: &Config, now: &Config) -> Vec<&'static str> {
     let before = &started.server;
     let after = &now.server;
-    let limits = |config: &Config| {
-        let mut limits = config.server.limits.clone();
-        // In force at once.
-        limits.token = crate::server::Limits::default().token;
-        limits
-    };
-    let log = |config: &Config| (config.telemetry.log.level.clone(), config.telemetry.log.format);
-    let administrators = |config: &Config| config.admin.as_ref().and_then(|admin| admin.listen.clone());
     let changed = [
         ("server.listen", before.listen != after.listen),
         ("server.public_url", before.public_url != after.public_url),
         ("server.tls", before.tls != after.tls),
-        ("server.limits", limits(started) != limits(now)),
+        ("server.limits", limits_of_connections(started) != limits_of_connections(now)),
         ("server.shutdown_delay", before.shutdown_delay != after.shutdown_delay),
         ("server.shutdown_grace", before.shutdown_grace != after.shutdown_grace),
         ("operations.listen", started.operations != now.operations),
-        ("admin.listen", administrators(started) != administrators(now)),
+        ("admin.listen", admin_listen(started) != admin_listen(now)),
         ("forward_auth.grpc_listen", started.forward_auth.grpc_listen != now.forward_auth.grpc_listen),
         ("forward_auth.grpc_tls", started.forward_auth.grpc_tls != now.forward_auth.grpc_tls),
         ("store", started.store != now.store),
         ("cache.tokens", started.cache != now.cache),
-        ("telemetry.log", log(started) != log(now)),
+        ("telemetry.log", log_format(started) != log_format(now)),
         ("telemetry.traces", traces(started) != traces(now)),
     ];
     changed.into_iter().filter(|(_, is)| *is).map(|(key, _)| key).collect()
+}
+
+/// Returns the limits without that of tokens, which is in force at once.
+fn limits_of_connections(config: &Config) -> Limits {
+    Limits { token: Limits::default().token, ..config.server.limits.clone() }
+}
+
+fn admin_listen(config: &Config) -> Option<&Listen> {
+    config.admin.as_ref()?.listen.as_ref()
+}
+
+fn log_format(config: &Config) -> impl PartialEq {
+    let log = &config.telemetry.log;
+    (log.level.clone(), log.format)
 }
 
 /// Returns the settings of the traces; secrets are compared by their text.

@@ -400,17 +400,17 @@ fn shown(listen: &Listen, secured: bool) -> String {
 fn greeting(app: &App, source: &ConfigSource, places: &Places) -> Greeting {
     let generation = app.0.current();
     let config = &generation.config;
-    let provider = |connection: &super::Connection| ProviderGreeting {
+    let providers = generation.connections.iter().map(|connection| ProviderGreeting {
         name: connection.name().to_string(),
         kind: connection.kind,
         health: connection.connected.provider().health().map(scopegate_provider::Health::report),
-    };
+    });
     Greeting {
         url: format!("{}{}", app.0.frontend.0.public_endpoint.public_url, config.server.base_path),
         listen: shown(&places.main, config.server.tls.is_some()),
         operations: shown(&places.operations, false),
         grpc: places.grpc.as_ref().map(|grpc| shown(grpc, config.forward_auth.grpc_tls.is_some())),
-        providers: generation.connections.iter().map(provider).collect(),
+        providers: providers.collect(),
         built_in: matches!(source, ConfigSource::BuiltIn),
         without_store: config.store.is_none(),
         warnings: config.warnings.iter().map(ToString::to_string).collect(),

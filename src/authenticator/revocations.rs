@@ -30,8 +30,8 @@ impl RevocationCheck for Store {
         credentials: &Credentials,
         now: Timestamp,
     ) -> Result<(), AuthnError> {
-        let token_hash = || TokenHash::of(&credentials.token);
-        self.refuse_revoked(self.revocation_index().is_revoked(principal, now, token_hash))
+        let index = self.revocation_index();
+        self.refuse_revoked(index.is_revoked(principal, now, || TokenHash::of(&credentials.token)))
     }
 
     fn recheck(
@@ -40,8 +40,8 @@ impl RevocationCheck for Store {
         credentials: &Credentials,
         now: Timestamp,
     ) -> Result<(), AuthnError> {
-        let token_hash = || TokenHash::of(&credentials.token);
-        self.refuse_revoked(self.revocation_index().is_stream_revoked(principal, now, token_hash))
+        let index = self.revocation_index();
+        self.refuse_revoked(index.is_stream_revoked(principal, now, || TokenHash::of(&credentials.token)))
     }
 
     fn policy_is_fresh(&self) -> Result<(), Outage> {

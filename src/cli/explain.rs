@@ -150,11 +150,14 @@ impl Explain {
         let provider = connect::choose(std::mem::take(&mut config.providers), self.provider.as_deref())?;
         let now = SystemClock::new().now();
         let outline = provider.outline();
-        let unknown = || Issuer::parse("unknown:").map_err(Failure::other);
+        let issuer = match outline.issuers.first() {
+            Some(issuer) => issuer.clone(),
+            None => Issuer::parse("unknown:").map_err(Failure::other)?,
+        };
         // Supposed, not verified: it lives for this explanation only.
         Ok(Principal::assert_verified(Verified {
             provider: ProviderName::clone(provider.name()),
-            issuer: outline.issuers.first().cloned().map_or_else(unknown, Ok)?,
+            issuer,
             subject: None,
             client: self.client.clone(),
             audience: if self.audience.is_empty() { &outline.audiences } else { &self.audience }

@@ -364,15 +364,15 @@ async fn verify(config: Config, token: BearerToken) -> Result<String, Failure> {
 
 /// Asks on the terminal. Without one the flag is required.
 fn ask(question: &str, flag: &str) -> Result<String, Failure> {
-    let missing = || Failure::Usage(format!("{question} is missing; give `{flag}` or `--from-token`"));
-    if !io::stdin().is_terminal() {
-        return Err(missing());
-    }
-    write!(io::stderr(), "{question}: ")?;
     let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
-    let answer = line.trim();
-    if answer.is_empty() { Err(missing()) } else { Ok(answer.to_owned()) }
+    if io::stdin().is_terminal() {
+        write!(io::stderr(), "{question}: ")?;
+        io::stdin().lock().read_line(&mut line)?;
+    }
+    match line.trim() {
+        "" => Err(Failure::Usage(format!("{question} is missing; give `{flag}` or `--from-token`"))),
+        answer => Ok(answer.to_owned()),
+    }
 }
 
 impl Written {

@@ -66,9 +66,8 @@ impl Route {
         };
         let config = task.config()?;
         let store = open(&config).await?;
-        let definition = || config.rules.definition.clone();
-        let edited = edit_store(definition, &store, &Actor::System, &edit).await.map_err(Failure::other)?;
-        let message = match edited {
+        let edited = edit_store(|| config.rules.definition.clone(), &store, &Actor::System, &edit).await;
+        let message = match edited.map_err(Failure::other)? {
             Edited::Route { route, created: true } => format!("the route `{}` is created", route.id),
             Edited::Route { route, created: false } => format!("the route `{}` is replaced", route.id),
             Edited::RouteDeleted(id) => format!("the route `{id}` is deleted"),

@@ -95,8 +95,8 @@ impl KeyRing {
 }
 
 async fn first_keys(algorithm: SigningAlgorithm) -> Result<Arc<Keys>, SignerError> {
-    let (current, next) =
-        tokio::try_join!(Signer::generate_beside(algorithm), Signer::generate_beside(algorithm))?;
+    let made = tokio::try_join!(Signer::generate_beside(algorithm), Signer::generate_beside(algorithm));
+    let (current, next) = made?;
     Ok(Arc::new(Keys { current: Arc::new(current), next: Arc::new(next), earlier: Vec::new() }))
 }
 

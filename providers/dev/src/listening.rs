@@ -73,12 +73,11 @@ impl Listening {
     fn shared(address: SocketAddr, owner: &str) -> Option<Arc<Self>> {
         let mut all = lock(&ALL);
         all.retain(|listening| listening.strong_count() > 0);
-        let fits = |listening: &Arc<Self>| {
+        all.iter().filter_map(Weak::upgrade).find(|listening| {
             listening.address == address
                 && listening.owner.as_deref() == Some(owner)
                 && !listening.task.is_finished()
-        };
-        all.iter().filter_map(Weak::upgrade).find(fits)
+        })
     }
 
     fn start(listener: TcpListener, owner: Option<&str>) -> io::Result<Self> {

@@ -283,9 +283,9 @@ fn dialect(settings: &IssuerSettings) -> Result<Arc<dyn Dialect>, SettingsError>
 }
 
 fn server_id(text: &str) -> Result<&str, SettingsError> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let is_segment = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     // `/oauth2/v1/…` belongs to the org server.
-    if text.is_empty() || text == "v1" || !text.chars().all(allowed) {
+    if text.is_empty() || text == "v1" || !is_segment {
         return Err(SettingsError::AuthorizationServer { found: text.to_owned() });
     }
     Ok(text)

@@ -157,8 +157,8 @@ impl Signer {
             return Self::generate(algorithm);
         }
         let (sender, receiver) = tokio::sync::oneshot::channel();
-        let work = move || drop(sender.send(Self::generate(algorithm)));
-        let spawned = std::thread::Builder::new().name("rsa-key".to_owned()).spawn(work);
+        let thread = std::thread::Builder::new().name("rsa-key".to_owned());
+        let spawned = thread.spawn(move || drop(sender.send(Self::generate(algorithm))));
         let failed = SignerError::Generate { algorithm };
         spawned.map_err(|_| failed)?;
         receiver.await.map_err(|_| failed)?

@@ -57,20 +57,19 @@ impl Schemes {
 
     fn of<'a>(&'a self, alternative: &'a Alternative) -> impl Iterator<Item = &'a NamedScheme> {
         let named = &alternative.providers;
-        let among = move |scheme: &&NamedScheme| {
+        self.0.iter().filter(move |scheme| {
             named.is_empty() || scheme.provider.as_ref().is_some_and(|provider| named.contains(provider))
-        };
-        self.0.iter().filter(among)
+        })
     }
 }
 
 /// `security` of an operation: each entry is enough.
 pub(super) fn requirements(rule: &Rule, schemes: &Schemes) -> Vec<Value> {
-    let any_token = || schemes.0.iter().map(|scheme| scheme.requirement(&[]));
+    let any_token = schemes.0.iter().map(|scheme| scheme.requirement(&[]));
     match rule {
         Rule::Anonymous | Rule::Nobody => Vec::new(),
-        Rule::Optional => [json!({})].into_iter().chain(any_token()).collect(),
-        Rule::Authenticated => any_token().collect(),
+        Rule::Optional => [json!({})].into_iter().chain(any_token).collect(),
+        Rule::Authenticated => any_token.collect(),
         Rule::Require(alternatives) => {
             let mut entries: Vec<Value> = Vec::new();
             for alternative in alternatives {
@@ -123,8 +122,7 @@ fn without_repetition(entries: Vec<Value>) -> Vec<Value> {
 
 /// A component's key: letters, digits, `.`, `-` and `_` (OpenAPI 3.0.3, section 4.7.7.1).
 fn key(name: &ProviderName) -> String {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    name.as_str().chars().map(|c| if allowed(c) { c } else { '_' }).collect()
+    name.as_str().replace(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '-' | '_'), "_")
 }
 
 fn client_credentials(provider: &ProviderName, url: &str, scopes: &Map<String, Value>) -> Value {

@@ -171,13 +171,11 @@ impl TokenFacts {
 
     /// Returns the facts as lines, in the order of the rule language.
     fn lines(&self) -> Vec<(&'static str, String)> {
-        let optional = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
-        let list = |values: &[String]| if values.is_empty() { "none".to_owned() } else { values.join(" ") };
         let mut lines = vec![
             ("issuer", self.issuer.clone()),
-            ("subject", optional(&self.subject)),
-            ("client", optional(&self.client)),
-            ("actor", optional(&self.actor)),
+            ("subject", optional(self.subject.as_ref())),
+            ("client", optional(self.client.as_ref())),
+            ("actor", optional(self.actor.as_ref())),
             ("audience", list(&self.audience)),
             ("scopes", list(&self.scopes)),
             ("roles", list(&self.roles)),
@@ -195,10 +193,18 @@ impl TokenFacts {
         if let Some(at) = &self.signed_in {
             lines.push(("signed in", at.clone()));
         }
-        lines.push(("issued", optional(&self.issued)));
+        lines.push(("issued", optional(self.issued.as_ref())));
         lines.push(("expires", self.expires.clone()));
         lines
     }
+}
+
+fn optional(value: Option<&String>) -> String {
+    value.cloned().unwrap_or_else(|| "none".to_owned())
+}
+
+fn list(values: &[String]) -> String {
+    if values.is_empty() { "none".to_owned() } else { values.join(" ") }
 }
 
 fn texts(values: &[impl ToString]) -> Vec<String> {

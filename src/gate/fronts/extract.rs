@@ -57,9 +57,10 @@ impl Caller {
 
 impl<'a> FromRequest<'a> for Caller {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
-        let told = request.extensions().get::<Caller>().cloned();
-        let permitted = || request.extensions().get::<Permit>().map(Caller::of);
-        told.or_else(permitted).ok_or_else(|| without_gate().into())
+        let extensions = request.extensions();
+        let told = extensions.get::<Caller>().cloned();
+        let caller = told.or_else(|| extensions.get::<Permit>().map(Caller::of));
+        caller.ok_or_else(|| without_gate().into())
     }
 }
 

@@ -86,22 +86,26 @@ impl IdentityHeaders {
     /// [`IdentityError`].
     pub fn compile(settings: &BTreeMap<String, String>) -> Result<Self, IdentityError> {
         let mut seen = Vec::new();
-        let mut compile = |(header, fact): (&String, &String)| {
-            let found = || header.clone();
-            let name: HeaderName = header.parse().map_err(|_| IdentityError::Name { found: found() })?;
+        let mut compiled = Vec::new();
+        for (header, fact) in settings {
+            let found = header.clone();
+            let Ok(name) = header.parse::<HeaderName>() else {
+                return Err(IdentityError::Name { found });
+            };
             let normal = folded(name.as_str()).into_owned();
             if is_reserved(&normal) {
-                return Err(IdentityError::Reserved { found: found() });
+                return Err(IdentityError::Reserved { found });
             }
             if seen.contains(&normal) {
-                return Err(IdentityError::Twice { found: found() });
+                return Err(IdentityError::Twice { found });
             }
             seen.push(normal);
-            let fact =
-                Fact::parse(fact).map_err(|source| IdentityError::Claim { header: found(), source })?;
-            Ok((name, fact))
-        };
-        settings.iter().map(&mut compile).collect::<Result<_, _>>().map(Self)
+            match Fact::parse(fact) {
+                Ok(fact) => compiled.push((name, fact)),
+                Err(source) => return Err(IdentityError::Claim { header: found, source }),
+            }
+        }
+        Ok(Self(compiled.into()))
     }
 
     /// Sets every header; one that has nothing to tell is empty, so that nobody else's value is ever taken for it.
@@ -140,11 +144,10 @@ impl Stripped {
 
     /// Returns the usual spellings of these names: with `-`, and with `_`.
     pub(in crate::gate) fn spellings(&self) -> impl Iterator<Item = String> {
-        let spelt = |name: &str| {
-            let other = Some(name.replace('-', "_")).filter(|other| other != name);
-            std::iter::once(name.to_owned()).chain(other)
-        };
-        self.0.iter().flat_map(move |name| spelt(name))
+        self.0.iter().flat_map(|name| {
+            let other = Some(name.replace('-', "_")).filter(|other| *other != **name);
+            std::iter::once(name.to_string()).chain(other)
+        })
     }
 
     /// Those that a request has, as it spells them.

@@ -2,7 +2,7 @@
 
 mod network;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use poem::{Addr, Request};
@@ -158,9 +158,14 @@ fn parse_scheme(value: &HeaderValue) -> Result<Scheme, ForwardedError> {
 
 /// An address, with or without a port.
 fn parse_address(text: &str) -> Option<IpAddr> {
-    let with_port = || text.parse().ok().map(|address: std::net::SocketAddr| address.ip());
-    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
-    text.parse().ok().or_else(with_port).or_else(bracketed).map(|address: IpAddr| address.to_canonical())
+    let address = match text.parse::<SocketAddr>() {
+        Ok(with_port) => with_port.ip(),
+        Err(_) => match text.strip_prefix('[') {
+            Some(bracketed) => bracketed.strip_suffix(']')?.parse().ok()?,
+            None => text.parse().ok()?,
+        },
+    };
+    Some(address.to_canonical())
 }
 
 #[cfg(test)]

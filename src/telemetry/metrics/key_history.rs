@@ -79,16 +79,15 @@ impl IssuerHistory {
         }
         // The counts begin anew with a provider that was connected again.
         (self.refreshes, self.failed_refreshes) = (health.refreshes, health.failed_refreshes);
-        let is_old = |at: Timestamp| at + DAY < now;
-        while self.fetches.len() > FETCHES || self.fetches.front().is_some_and(|fetch| is_old(fetch.at)) {
+        while self.fetches.len() > FETCHES || self.fetches.front().is_some_and(|fetch| fetch.at + DAY < now) {
             self.fetches.pop_front();
         }
-        self.keys.retain(|_, seen| !seen.gone_at.is_some_and(is_old));
+        self.keys.retain(|_, seen| seen.gone_at.is_none_or(|gone| gone + DAY >= now));
     }
 
     fn note_keys(&mut self, health: &IssuerHealth, fetched: Timestamp) {
-        let published = || health.keys.iter().filter_map(|key| key.id.as_deref());
-        for id in published() {
+        let published = health.keys.iter().filter_map(|key| key.id.as_deref());
+        for id in published.clone() {
             if self.keys.len() < KEYS || self.keys.contains_key(id) {
                 let seen =
                     self.keys.entry(id.into()).or_insert(KeySeen { first_seen: fetched, gone_at: None });
@@ -96,7 +95,7 @@ impl IssuerHistory {
             }
         }
         for (id, seen) in &mut self.keys {
-            if seen.gone_at.is_none() && !published().any(|published| *published == **id) {
+            if seen.gone_at.is_none() && !published.clone().any(|published| *published == **id) {
                 seen.gone_at = Some(fetched);
             }
         }

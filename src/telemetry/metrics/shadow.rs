@@ -80,9 +80,12 @@ impl Shadow {
             decision.provider.as_ref().map(ProviderName::as_str),
             decision.client.as_ref().map(ClientId::as_str),
         );
-        let is_same = |series: &Series| series.is_of(enforced, decision);
-        let make = || Series::new(enforced, decision);
-        match self.table.find_or_add(self.table.hash(key), is_same, make) {
+        let series = self.table.find_or_add(
+            self.table.hash(key),
+            |series| series.is_of(enforced, decision),
+            || Series::new(enforced, decision),
+        );
+        match series {
             Some(series) => {
                 series.count.increment();
                 series.last.fetch_max(decision.at.millis(), Ordering::Relaxed);

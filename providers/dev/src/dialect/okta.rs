@@ -92,14 +92,14 @@ impl Dialect for Okta {
     }
 
     fn paths(&self) -> Paths {
-        let at = |rest: &str| format!("{}{rest}", self.root());
+        let root = self.root();
         Paths {
             discovery: self.discovery(Document::OpenId),
-            jwks: at("/v1/keys"),
-            authorize: at("/v1/authorize"),
-            token: at("/v1/token"),
-            introspect: Some(at("/v1/introspect")),
-            revoke: at("/v1/revoke"),
+            jwks: format!("{root}/v1/keys"),
+            authorize: format!("{root}/v1/authorize"),
+            token: format!("{root}/v1/token"),
+            introspect: Some(format!("{root}/v1/introspect")),
+            revoke: format!("{root}/v1/revoke"),
         }
     }
 
@@ -159,7 +159,8 @@ impl Dialect for Okta {
 
     /// No `typ` where tokens are for everybody.
     fn header(&self, signer: &Signer) -> Value {
-        let (kid, alg) = (signer.kid(), signer.algorithm().as_str());
+        let kid = signer.kid();
+        let alg = signer.algorithm().as_str();
         match &self.0 {
             Server::Custom(_) => json!({ "kid": kid, "alg": alg }),
             Server::Org => json!({ "kid": kid, "typ": "application/okta-internal-at+jwt", "alg": alg }),

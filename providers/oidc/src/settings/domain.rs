@@ -45,12 +45,11 @@ impl FromStr for Domain {
     type Err = DomainError;
     fn from_str(text: &str) -> Result<Self, DomainError> {
         let whole = if text.contains("://") { Cow::Borrowed(text) } else { format!("https://{text}").into() };
-        let origin_only = |url: &Url| {
+        let url = Url::parse(&whole).ok().filter(|url| {
             let bare = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
             bare && url.path() == "/"
                 && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
-        };
-        let url = Url::parse(&whole).ok().filter(origin_only);
+        });
         url.map(Self).ok_or_else(|| DomainError { found: text.to_owned() })
     }
 }

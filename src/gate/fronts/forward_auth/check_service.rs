@@ -90,9 +90,10 @@ impl CheckService {
         }
         match forwarding {
             TokenForwarding::Keep => {
-                let offered = permit.subprotocol_authorization();
-                let own = || headers.get_all(header::AUTHORIZATION).iter().cloned().collect();
-                let values = offered.map_or_else(own, |offered| vec![offered]);
+                let values: Vec<_> = match permit.subprotocol_authorization() {
+                    Some(offered) => vec![offered],
+                    None => headers.get_all(header::AUTHORIZATION).iter().cloned().collect(),
+                };
                 told.extend(values.into_iter().map(|value| (header::AUTHORIZATION, value)));
             }
             TokenForwarding::Strip => drop(told.insert(header::AUTHORIZATION, NOTHING)),

@@ -114,13 +114,13 @@ impl RelayedProblem {
             header::ACCESS_CONTROL_EXPOSE_HEADERS,
             header::VARY,
         ];
-        let text = |name: &HeaderName| {
+        let headers = carried.iter().filter_map(|name| {
             let value = response.headers().get(name)?.to_str().ok()?;
             Some((name.to_string(), value.to_owned()))
-        };
+        });
         Self {
             status: response.status().as_u16(),
-            headers: carried.iter().filter_map(text).collect(),
+            headers: headers.collect(),
             body: String::from_utf8(body).unwrap_or_default(),
         }
     }

@@ -5,7 +5,7 @@ fn networks(texts: &[&str]) -> TrustedProxies {
 }
 
 fn peer(address: &str) -> Addr {
-    Addr::SocketAddr(std::net::SocketAddr::new(address.parse().unwrap(), 4711))
+    Addr::SocketAddr(SocketAddr::new(address.parse().unwrap(), 4711))
 }
 
 fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -24,10 +24,7 @@ impl CheckedRequest {
         if let Some((header, _)) = beside.into_iter().find(|(_, value)| !value.is_empty()) {
             return Err(MetadataError::Malformed { header, expected: nothing });
         }
-        let there = |header, value: &str| {
-            if value.is_empty() { Err(missing(header)) } else { Ok(value.as_bytes().to_vec()) }
-        };
-        let method = Method::from_bytes(&there("method", &http.method)?);
+        let method = Method::from_bytes(&required("method", &http.method)?);
         let original = OriginalRequest {
             method: method
                 .map_err(|_| MetadataError::Malformed { header: "method", expected: "a method" })?,
@@ -36,12 +33,17 @@ impl CheckedRequest {
                 "" => Scheme::Http,
                 found => scheme(found.as_bytes(), "scheme")?,
             },
-            host: there("host", &http.host)?,
-            path_and_query: there("path", &http.path)?,
+            host: required("host", &http.host)?,
+            path_and_query: required("path", &http.path)?,
         };
         let headers = headers(http)?;
         Ok(Self { original, headers })
     }
+}
+
+/// Returns the bytes of an attribute, which may not be empty.
+fn required(header: &'static str, value: &str) -> Result<Vec<u8>, MetadataError> {
+    if value.is_empty() { Err(missing(header)) } else { Ok(value.as_bytes().to_vec()) }
 }
 
 fn missing(header: &'static str) -> MetadataError {
@@ -93,8 +95,11 @@ fn take(
     }
 }
 
+fn malformed(expected: &'static str) -> MetadataError {
+    MetadataError::Malformed { header: "headers", expected }
+}
+
 fn append(headers: &mut HeaderMap, name: &str, value: bytes::Bytes) -> Result<(), MetadataError> {
-    let malformed = |expected| MetadataError::Malformed { header: "headers", expected };
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| malformed("names of headers"))?;
     let value = HeaderValue::from_maybe_shared(value).map_err(|_| malformed("values of headers"))?;
     headers.try_append(name, value).map(drop).map_err(|_| malformed("fewer headers"))

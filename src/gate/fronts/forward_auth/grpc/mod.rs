@@ -66,8 +66,9 @@ impl<E: Endpoint> Authorization<E> {
     }
 
     async fn check(&self, sender: &Sender, check: Received<CheckRequest>) -> CheckResponse {
-        let unread = |_| MetadataError::Malformed { header: "CheckRequest", expected: "a protocol buffer" };
-        let (asked, headers) = match check.map_err(unread).and_then(CheckedRequest::read) {
+        let check = check
+            .map_err(|_| MetadataError::Malformed { header: "CheckRequest", expected: "a protocol buffer" });
+        let (asked, headers) = match check.and_then(CheckedRequest::read) {
             Ok(told) => (Ok(told.original), told.headers),
             Err(incomplete) => (Err(incomplete), HeaderMap::new()),
         };
@@ -90,8 +91,10 @@ impl<E: Endpoint> Endpoint for Authorization<E> {
             // Whatever it says, it is refused; so what it says is not read.
             request.set_body(EMPTY);
         }
-        let check = |check| async { Ok(tonic::Response::new(self.check(&sender, check).await)) };
-        Ok(grpc::unary(request, check).await)
+        let answer = grpc::unary(request, |check| async {
+            Ok(tonic::Response::new(self.check(&sender, check).await))
+        });
+        Ok(answer.await)
     }
 }
 
