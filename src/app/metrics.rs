@@ -32,6 +32,7 @@ fn page(node: &Node) -> Exposition {
     let reports = reports(node);
     providers(&mut page, &reports);
     keys(&mut page, &reports, node.runtime.clock.now());
+    status_lists(&mut page, node);
     spans(&mut page, node);
     process(&mut page, node);
     page
@@ -116,6 +117,26 @@ fn keys(page: &mut Exposition, reports: &[(String, HealthReport)], now: Timestam
     gauge("scopegate_key_age_seconds", "Time since an issuer's keys were fetched.", &age);
     let known = |issuer: &IssuerHealth| u32::try_from(issuer.keys.len()).ok().map(f64::from);
     gauge("scopegate_keys", "Keys of an issuer that are known.", &known);
+}
+
+fn status_lists(page: &mut Exposition, node: &Node) {
+    let generation = node.current();
+    let lists = generation.connections.iter().filter_map(|connection| {
+        let health = connection.connected.provider().health()?;
+        Some((connection.name().as_str(), health.status_lists()?))
+    });
+    let lists: Vec<_> = lists.collect();
+    let help = "Fetches of status lists; a bad one brought no list that holds.";
+    let mut fetches = page.family("scopegate_status_list_fetches_total", Kind::Counter, help);
+    for (provider, lists) in &lists {
+        fetches.sample(&[("provider", provider), ("outcome", "good")], lists.fetched);
+        fetches.sample(&[("provider", provider), ("outcome", "bad")], lists.failed);
+    }
+    let help = "Tokens that were accepted though their status is of an unknown mechanism only.";
+    let mut unknown = page.family("scopegate_status_unknown_total", Kind::Counter, help);
+    for (provider, lists) in &lists {
+        unknown.sample(&[("provider", provider)], lists.unknown_mechanisms);
+    }
 }
 
 fn spans(page: &mut Exposition, node: &Node) {

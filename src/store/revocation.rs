@@ -1,6 +1,6 @@
 //! Revocations: records by which tokens are refused.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use aws_lc_rs::digest;
@@ -192,6 +192,14 @@ impl NewRevocation {
     /// Returns `true` if it holds until it is lifted.
     pub fn is_block(&self) -> bool {
         self.expires_at == Timestamp::MAX
+    }
+
+    /// Returns `true` if another record of the same key adds nothing: both are blocks, or the other withdraws the same
+    /// tokens until a moment that is at most a minute later.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.is_block() == other.is_block()
+            && self.issued_before >= other.issued_before
+            && self.expires_at + Duration::from_mins(1) >= other.expires_at
     }
 }
 

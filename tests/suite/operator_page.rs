@@ -268,6 +268,40 @@ async fn the_page_works_below_a_base_path() {
     assert!(cookie.contains("Path=/gate/admin;") && cookie.ends_with("; Secure"), "{cookie}");
 }
 
+/// Issue 15.4: a holder of tokens is blocked and lifted on the page, which shows what the block has refused.
+#[tokio::test]
+async fn a_block_is_set_counted_and_lifted_on_the_page() {
+    let site = site_of(&watched()).await;
+    let Site { client, user, root, .. } = &site;
+    let browser = Browser::signed_in(&site, root).await;
+    for kind in ["session", "actor", "subject", "client"] {
+        let address = format!("{}/admin/ui/revocations?kind={kind}&value=demo", site.server.url);
+        browser.open(&address).await;
+        browser.wait_for_text("#effect", "stays blocked until you lift it").await;
+        browser.click("#sentence button[type=submit]").await;
+        browser.wait_for_text("#list", "blocked until lifted").await;
+        let listed = client.get_with("/admin/revocations", root).await.json();
+        let block = &listed["items"][0];
+        assert_eq!((&block["kind"], &block["until_lifted"]), (&json!(kind), &json!(true)), "{listed}");
+        let is_refused = client.get_with("/items", user).await.json()["reason"] == "revoked";
+        // The client is the subject of its own token, which names neither a session nor an actor.
+        assert_eq!(is_refused, matches!(kind, "client" | "subject"), "{kind}");
+        if is_refused {
+            let counted = async || {
+                browser.open(&address).await;
+                browser.wait_for_text("#list", "blocked until lifted").await;
+                browser.text("#list td[data-name=denied]").await
+            };
+            eventually(counted, |denied| denied.trim() == "1").await;
+        }
+        browser.click("#list button").await;
+        browser.wait_for_text("#list", "Nothing is revoked").await;
+        assert_eq!(client.get_with("/items", user).await.status, 200);
+    }
+    browser.assert_quiet("blocks").await;
+    browser.close().await;
+}
+
 /// Issue 12: from a call that is denied to the rule with file and line, and to a revocation, by keyboard.
 #[tokio::test]
 async fn a_denial_appears_is_explained_with_its_place_and_its_caller_is_revoked_by_keyboard() {

@@ -1,5 +1,6 @@
 //! Withdrawal by the provider: a transmitter written from the specifications, and two nodes that share a store.
 
+mod blocks;
 mod lasting;
 mod shapes;
 mod storms;
@@ -128,9 +129,11 @@ impl Site {
         self.one.form("/providers/idp/backchannel-logout", &format!("logout_token={token}")).await
     }
 
+    /// Pushes an event as a transmitter does: it sends it again as long as the receiver has not fetched the keys.
     async fn push(&self, token: &str) -> Answer {
         let headers = [("authorization", "Bearer s3cret"), ("content-type", "application/secevent+jwt")];
-        self.one.send("POST", "/providers/idp/shared-signals", &headers, token).await
+        let push = async || self.one.send("POST", "/providers/idp/shared-signals", &headers, token).await;
+        eventually(push, |answer| answer.status != 503).await
     }
 
     async fn passes(&self, token: &str) -> bool {

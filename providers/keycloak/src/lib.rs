@@ -45,14 +45,13 @@ impl PresetKind for Realm {
         if let Some(internal) = &self.internal_url {
             let realm = realm_below(internal, &issuer)?;
             source.discovery_url = Some(url(&format!("{realm}/.well-known/openid-configuration"))?);
-            let endpoint = |path| url(&format!("{realm}/protocol/openid-connect/{path}")).map(Endpoint);
             if common.jwks.file.is_none() && common.jwks.keys.is_none() {
-                common.jwks_uri.get_or_insert(endpoint("certs")?);
+                common.jwks_uri.get_or_insert(endpoint(&realm, "certs")?);
             }
-            common.token_endpoint.get_or_insert(endpoint("token")?);
-            common.revocation_endpoint.get_or_insert(endpoint("revoke")?);
+            common.token_endpoint.get_or_insert(endpoint(&realm, "token")?);
+            common.revocation_endpoint.get_or_insert(endpoint(&realm, "revoke")?);
             if common.wants_introspection() {
-                common.introspection_endpoint.get_or_insert(endpoint("token/introspect")?);
+                common.introspection_endpoint.get_or_insert(endpoint(&realm, "token/introspect")?);
             }
         }
         common.token_types.get_or_insert_with(|| ["JWT", "at+jwt"].map(str::to_owned).into());
@@ -122,6 +121,11 @@ fn realm_below(internal: &Endpoint, issuer: &Issuer) -> Result<String, SettingsE
         Some((_, realm)) if !server.contains("/realms/") => Ok(format!("{server}/realms/{realm}")),
         _ => Err(SettingsError::kind("internal_url", "expected the URL of the server without `/realms/…`")),
     }
+}
+
+/// Returns an endpoint of a realm.
+fn endpoint(realm: &str, path: &str) -> Result<Endpoint, SettingsError> {
+    url(&format!("{realm}/protocol/openid-connect/{path}")).map(Endpoint)
 }
 
 fn url(text: &str) -> Result<Url, SettingsError> {

@@ -40,6 +40,8 @@ pub(crate) enum ClientAuthentication {
 pub(crate) struct AssertionKey {
     header: Header,
     key: EncodingKey,
+    /// The key as the settings hold it.
+    pem: Secret,
 }
 
 /// The claims of an assertion (RFC 7523, section 3).
@@ -152,10 +154,20 @@ impl ClientAuthentication {
             let mut header = Header::new(algorithm);
             header.kid = kid.map(str::to_owned);
             if jsonwebtoken::encode(&header, &serde_json::json!({}), &key).is_ok() {
-                return Ok(Self::PrivateKeyJwt(Arc::new(AssertionKey { header, key })));
+                let pem = pem.clone();
+                return Ok(Self::PrivateKeyJwt(Arc::new(AssertionKey { header, key, pem })));
             }
         }
         Err(SettingsError::PrivateKey)
+    }
+
+    /// Returns the secret of the settings, if the client has one.
+    pub(crate) fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Basic(secret) | Self::Post(secret) => Some(secret),
+            Self::PrivateKeyJwt(key) => Some(&key.pem),
+            Self::None => None,
+        }
     }
 }
 

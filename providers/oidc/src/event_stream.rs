@@ -1,9 +1,9 @@
 //! The client of a transmitter of security events: stream management (Shared Signals Framework 1.0, section 8) and polls
 //! (RFC 8936).
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{constant_time, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -61,6 +61,30 @@ pub(crate) struct StreamClient {
     /// The place of the transmitter's metadata.
     pub(crate) discovery: Option<Discovery>,
     pub(crate) http: Arc<dyn HttpClient>,
+    /// The key of the verifications' `state`; nothing if the settings hold no secret that it could be derived from.
+    pub(crate) state_key: Option<StateKey>,
+}
+
+/// The key that makes the `state` of verifications. Nodes with the same settings recognize each other's.
+pub(crate) struct StateKey(hmac::Key);
+
+impl StateKey {
+    /// Derives the key from a secret of the settings.
+    pub(crate) fn derived(secret: &Secret) -> Self {
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes());
+        let derived = hmac::sign(&secret, b"scopegate stream verification 1");
+        Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
+    }
+
+    fn sign(&self, text: &str) -> String {
+        URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, text.as_bytes()))
+    }
+}
+
+impl fmt::Debug for StateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateKey").finish_non_exhaustive()
+    }
 }
 
 impl StreamClient {
@@ -152,6 +176,7 @@ impl StreamClient {
         token: Option<&Secret>,
         now: Timestamp,
     ) -> Result<(), StreamError> {
+        let state = self.state(now).ok_or(StreamError::NotConfigured("shared_signals.stream.token"))?;
         let metadata = self.metadata().await?;
         let url = named(metadata.verification_endpoint.as_ref(), "verification_endpoint")?;
         let configured = self.settings.stream.as_ref().and_then(|stream| stream.id.clone());
@@ -160,7 +185,7 @@ impl StreamClient {
             (None, Some(url)) => self.report(&self.stream(url, endpoint, token).await?).id,
             (None, None) => return Err(StreamError::NotConfigured("shared_signals.stream.id")),
         };
-        let body = json!({ "stream_id": id, "state": self.state(now) });
+        let body = json!({ "stream_id": id, "state": state });
         self.send(Method::POST, url, Some(&body), token).await.map(drop)
     }
 
@@ -170,17 +195,15 @@ impl StreamClient {
             return false;
         };
         let sent = Timestamp::from_seconds(sent);
-        now.since(sent) <= VERIFIED_WITHIN && sent.since(now) <= VERIFIED_WITHIN && self.state(sent) == state
+        let Some(expected) = self.state(sent) else { return false };
+        let is_recent = now.since(sent) <= VERIFIED_WITHIN && sent.since(now) <= VERIFIED_WITHIN;
+        is_recent && constant_time::verify_slices_are_equal(expected.as_bytes(), state.as_bytes()).is_ok()
     }
 
     /// Returns the `state` of a verification. It vouches for itself, so that every node of a store recognizes it.
-    fn state(&self, now: Timestamp) -> String {
-        let managed = self.settings.stream.as_ref().and_then(|stream| stream.token.as_ref());
-        let secret = managed.or(self.settings.authorization.as_ref());
-        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.map_or("", Secret::reveal).as_bytes());
+    fn state(&self, now: Timestamp) -> Option<String> {
         let text = format!("{}\0{}\0{}", self.provider, self.issuer, now.seconds());
-        let tag = hmac::sign(&key, text.as_bytes());
-        format!("{}.{}", now.seconds(), URL_SAFE_NO_PAD.encode(tag))
+        Some(format!("{}.{}", now.seconds(), self.state_key.as_ref()?.sign(&text)))
     }
 
     /// Reads the configuration of the stream: the one of the settings, the one that leads here, or the only one.
@@ -326,5 +349,58 @@ fn object(response: &Response<Bytes>, url: &Url) -> Result<Map<String, Value>, S
     match serde_json::from_slice(response.body()) {
         Ok(Value::Object(members)) => Ok(members),
         _ => Err(StreamError::Malformed { url: url.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use scopegate_provider::HttpError;
+
+    use super::*;
+
+    /// Reaches nothing.
+    #[derive(Debug)]
+    struct NoNetwork;
+
+    #[async_trait]
+    impl HttpClient for NoNetwork {
+        async fn send(&self, _: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+            Err(HttpError::Timeout { host: "acme.okta.com".to_owned() })
+        }
+    }
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
+
+    fn client(secret: Option<&str>) -> StreamClient {
+        StreamClient {
+            provider: ProviderName::parse("okta").unwrap(),
+            issuer: Issuer::parse("https://acme.okta.com").unwrap(),
+            settings: SharedSignals::default(),
+            discovery: None,
+            http: Arc::new(NoNetwork),
+            state_key: secret.map(|secret| StateKey::derived(&Secret::new(secret))),
+        }
+    }
+
+    #[test]
+    fn a_state_is_known_to_nodes_with_the_same_secret_for_an_hour() {
+        let state = client(Some("a")).state(NOW).unwrap();
+        assert!(client(Some("a")).knows_state(&state, NOW + VERIFIED_WITHIN));
+        assert!(!client(Some("a")).knows_state(&state, NOW + VERIFIED_WITHIN + Duration::from_secs(1)));
+        assert!(!client(Some("b")).knows_state(&state, NOW));
+        assert!(!client(Some("a")).knows_state("1790000000.", NOW));
+    }
+
+    /// Without a secret anyone could make a state.
+    #[tokio::test]
+    async fn without_a_secret_no_verification_is_requested_and_no_state_is_known() {
+        assert_eq!(client(None).state(NOW), None);
+        assert!(!client(None).knows_state("1790000000.", NOW));
+        let refused = client(None).verify(None, None, NOW).await;
+        assert!(
+            matches!(refused, Err(StreamError::NotConfigured("shared_signals.stream.token"))),
+            "{refused:?}"
+        );
     }
 }

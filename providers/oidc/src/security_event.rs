@@ -124,7 +124,14 @@ impl Receiver<'_> {
             EventEffect::Block => None,
             EventEffect::Revoke | EventEffect::Audit => Some(self.moment(members, issued_at)?),
         };
-        Ok(match self.targets(subject)? {
+        let mut targets = self.targets(subject)?;
+        if name == Some("session-revoked")
+            && let Ok(targets) = &mut targets
+            && let Some(session) = Self::session_subject(subject)?
+        {
+            targets.push(session);
+        }
+        Ok(match targets {
             Ok(targets) => SignalEffect::Withdraw(
                 targets.into_iter().map(|target| Withdrawal { target, issued_before }).collect(),
             ),
@@ -183,20 +190,23 @@ impl Receiver<'_> {
         })
     }
 
+    /// Returns the session that an opaque subject may name where a session is revoked: the standard does not say whether its
+    /// id is that of a session or of a user (CAEP 1.0, section 3.1).
+    fn session_subject(subject: &ClaimMap) -> Result<Option<SignalTarget>, Rejection> {
+        if format(subject)? != "opaque" {
+            return Ok(None);
+        }
+        let session = claims::name(subject, "id", SessionId::parse)?.ok_or_else(wrong_subject)?;
+        Ok(Some(SignalTarget::Session(session)))
+    }
+
     fn user(&self, user: &Value) -> Result<Targets, Rejection> {
         let user = user.as_object().ok_or_else(wrong_subject)?;
         self.simple(&format(user)?, user)
     }
 
     fn session(session: &Value) -> Result<Option<SignalTarget>, Rejection> {
-        let session = session.as_object().ok_or_else(wrong_subject)?;
-        if format(session)? != "opaque" {
-            return Ok(None);
-        }
-        claims::name(session, "id", SessionId::parse)?
-            .map(SignalTarget::Session)
-            .map(Some)
-            .ok_or_else(wrong_subject)
+        Self::session_subject(session.as_object().ok_or_else(wrong_subject)?)
     }
 
     /// Returns the tokens of a simple subject (RFC 9493).

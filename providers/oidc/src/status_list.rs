@@ -3,14 +3,18 @@
 use std::{
     collections::HashMap,
     io::Read,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use flate2::read::ZlibDecoder;
-use scopegate_provider::{Excerpt, Issuer, Rejection, Timestamp};
+use scopegate_provider::{Excerpt, Issuer, Rejection, StatusListHealth, Timestamp};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::{
@@ -36,6 +40,9 @@ const TTL: std::ops::RangeInclusive<Duration> = Duration::from_secs(30)..=Durati
 /// The time for which a list without `exp` is used while it cannot be fetched again.
 const STALE: Duration = Duration::from_hours(24);
 
+/// The most fetches at one time.
+const FETCHES: usize = 8;
+
 /// The shortest time between two attempts to fetch a list.
 pub(crate) const COOL_DOWN: Duration = Duration::from_secs(5);
 
@@ -60,17 +67,22 @@ pub(crate) struct StatusList {
 }
 
 /// The lists of a provider.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct StatusLists {
     held: Mutex<HashMap<Url, Held>>,
-    /// Held while a list is fetched, so that each is fetched once.
-    pub(crate) fetching: tokio::sync::Mutex<()>,
+    /// Held during a fetch, so that lists that do not answer take a bounded number of connections.
+    pub(crate) fetches: Semaphore,
+    fetched: AtomicU64,
+    failed: AtomicU64,
+    unknown_mechanisms: AtomicU64,
 }
 
 #[derive(Debug, Clone, Default)]
 struct Held {
     list: Option<Arc<StatusList>>,
     tried: Option<Timestamp>,
+    /// Held while this list is fetched, so that it is fetched once and keeps no other waiting.
+    fetching: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The state of a list in memory.
@@ -210,7 +222,7 @@ impl StatusLists {
     /// Returns a list from memory, or what is to be done about it.
     pub(crate) fn known(&self, uri: &Url, now: Timestamp) -> Known {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).get(uri).cloned();
-        let Held { list, tried } = held.unwrap_or_default();
+        let Held { list, tried, .. } = held.unwrap_or_default();
         let list = list.filter(|list| now < list.valid_until);
         let is_cooling = tried.is_some_and(|tried| now.since(tried) < COOL_DOWN);
         match list {
@@ -219,17 +231,37 @@ impl StatusLists {
         }
     }
 
+    /// Returns the lock that is held while a list is fetched.
+    pub(crate) fn fetching(&self, uri: &Url) -> Arc<tokio::sync::Mutex<()>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut held, uri);
+        held.entry(uri.clone()).or_default().fetching.clone()
+    }
+
     /// Notes an attempt to fetch a list, and the list if that succeeded.
     pub(crate) fn put(&self, uri: &Url, list: Option<Arc<StatusList>>, now: Timestamp) {
+        let count = if list.is_some() { &self.fetched } else { &self.failed };
+        count.fetch_add(1, Ordering::Relaxed);
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.len() >= MOST_LISTS && !held.contains_key(uri) {
-            let oldest = held.iter().min_by_key(|(_, held)| held.tried).map(|(uri, _)| uri.clone());
-            oldest.and_then(|oldest| held.remove(&oldest));
-        }
+        make_room(&mut held, uri);
         let entry = held.entry(uri.clone()).or_default();
         entry.tried = Some(now);
         if list.is_some() {
             entry.list = list;
+        }
+    }
+
+    /// Counts a token whose status is of other mechanisms only.
+    pub(crate) fn count_unknown_mechanism(&self) {
+        self.unknown_mechanisms.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns the counts.
+    pub(crate) fn health(&self) -> StatusListHealth {
+        StatusListHealth {
+            fetched: self.fetched.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            unknown_mechanisms: self.unknown_mechanisms.load(Ordering::Relaxed),
         }
     }
 
@@ -238,6 +270,31 @@ impl StatusLists {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let tried = held.get(uri).and_then(|held| held.tried);
         tried.is_some_and(|tried| now.since(tried) < COOL_DOWN)
+    }
+}
+
+impl Default for StatusLists {
+    fn default() -> Self {
+        Self {
+            held: Mutex::default(),
+            fetches: Semaphore::new(FETCHES),
+            fetched: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            unknown_mechanisms: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Forgets the list that was tried the longest ago, if there is no room for another. Those that are being fetched for the
+/// first time stay.
+fn make_room(held: &mut HashMap<Url, Held>, uri: &Url) {
+    if held.len() < MOST_LISTS || held.contains_key(uri) {
+        return;
+    }
+    let tried = held.iter().filter(|(_, held)| held.tried.is_some());
+    let oldest = tried.min_by_key(|(_, held)| held.tried).or_else(|| held.iter().next());
+    if let Some(oldest) = oldest.map(|(uri, _)| uri.clone()) {
+        held.remove(&oldest);
     }
 }
 

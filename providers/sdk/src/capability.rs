@@ -225,6 +225,22 @@ pub trait Health: Send + Sync {
     async fn probe(&self) -> Option<Result<(), String>> {
         None
     }
+
+    /// Returns the counts of status lists, if the settings use them.
+    fn status_lists(&self) -> Option<StatusListHealth> {
+        None
+    }
+}
+
+/// The counts of status lists since the provider was connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusListHealth {
+    /// The number of lists that were fetched and hold.
+    pub fetched: u64,
+    /// The number of fetches without a list that holds.
+    pub failed: u64,
+    /// The number of tokens whose `status` names other mechanisms only, which were accepted.
+    pub unknown_mechanisms: u64,
 }
 
 /// The state of a provider.

@@ -113,7 +113,8 @@ mod units;
 
 pub use capability::{
     ClientCredentials, Health, HealthReport, IntrospectionHealth, IssuerHealth, KeyControl, KeyHealth,
-    RequestToken, RevokeToken, SignIn, SignInRequest, TokenRequest, TokenRequestError, TokenResponse,
+    RequestToken, RevokeToken, SignIn, SignInRequest, StatusListHealth, TokenRequest, TokenRequestError,
+    TokenResponse,
 };
 pub use certificate::{CertificateFormat, CertificateHeader};
 pub use claims::{ClaimPath, ClaimPathError, Claims};

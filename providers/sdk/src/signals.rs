@@ -142,6 +142,11 @@ pub trait EventStream: Send + Sync {
     /// Returns the interval at which a node asks for a verification event; nothing if it does not.
     fn verify_every(&self) -> Option<Duration>;
 
+    /// Returns `true` if the settings say how the stream is managed at its transmitter: then its state is read now and then.
+    fn is_managed(&self) -> bool {
+        false
+    }
+
     /// Asks the transmitter for a verification event, which then arrives as every event does. `endpoint` is the URL to
     /// which events are pushed.
     ///

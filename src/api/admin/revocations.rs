@@ -45,9 +45,9 @@ struct RevocationBody {
     id: String,
     /// The provider of the tokens.
     provider: String,
-    /// By what the tokens are known: `token_id`, `session`, `subject`, `client` or `token_hash`.
+    /// The property that the tokens share: `token_id`, `session`, `subject`, `client`, `actor` or `token_hash`.
     kind: String,
-    /// Which token id, session, subject or client; or the hash of the token.
+    /// The token id, session, subject, client or actor; or the hash of the token.
     value: String,
     /// Tokens issued before this are denied. Of one token it means nothing.
     #[oai(skip_serializing_if_is_none)]
@@ -70,7 +70,8 @@ struct RevocationBody {
     created_at: String,
 }
 
-/// A revocation to record: a token, or a provider and one of `token_id`, `session`, `subject` and `client`.
+/// A revocation to record: a token, or a provider and one of `token_id`, `session`, `subject`, `client` and
+/// `actor`.
 #[derive(Object, Default, serde::Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[oai(default, deny_unknown_fields)]

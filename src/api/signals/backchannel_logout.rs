@@ -46,7 +46,12 @@ impl BackchannelLogout {
                 return Ok(refused(&error.to_string()));
             }
         };
-        if services.seen.contains(&services.provider, &signal, services.store.now()) {
+        let is_known = services.seen.contains(&services.provider, &signal, services.store.now());
+        let is_repeated = match services.is_stored(SignalKind::BackchannelLogout, &signal).await {
+            Ok(is_stored) => is_known || is_stored,
+            Err(error) => return Ok(try_again(&error)),
+        };
+        if is_repeated {
             log.count(provider, SignalKind::BackchannelLogout, "repeated");
             return Ok(refused("a logout token with this `jti` was taken before"));
         }

@@ -1,6 +1,6 @@
 //! The effects of signals, written to the store.
 
-use scopegate_provider::{NoEffect, Signal, SignalEffect, SignalTarget, Timestamp, Withdrawal};
+use scopegate_provider::{Excerpt, NoEffect, Signal, SignalEffect, SignalTarget, Timestamp, Withdrawal};
 use serde_json::json;
 
 use super::SignalServices;
@@ -54,22 +54,64 @@ impl SignalServices {
         Ok(())
     }
 
-    /// Writes revocations, except those that are in force already: a storm of equal signals is written once.
+    /// Returns `true` if the store holds the effect of this very signal: another node has handled it, or this one before
+    /// it was started again.
+    pub(super) async fn is_stored(&self, kind: SignalKind, signal: &Signal) -> Result<bool, StoreError> {
+        let SignalEffect::Withdraw(withdrawals) = &signal.effect else { return Ok(false) };
+        // The reason of a record names the signal, unless its id is too long.
+        if Excerpt::new(&signal.id).as_str() != &*signal.id {
+            return Ok(false);
+        }
+        for record in self.revocations(kind, signal, withdrawals) {
+            let known = self.store.revocations_of(&record.provider, &record.key).await?;
+            let is_same = |known: &NewRevocation| {
+                known.reason == record.reason && known.issued_before == record.issued_before
+            };
+            if known.iter().any(|known| is_same(&known.record)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Writes revocations, except those that earlier events have written already: a storm of equal events is written once.
     async fn withdraw(
         &self,
         kind: SignalKind,
         signal: &Signal,
         withdrawals: &[Withdrawal],
     ) -> Result<(), StoreError> {
-        let now = self.store.now();
-        let records =
-            withdrawals.iter().filter_map(|withdrawal| self.revocation(kind, signal, withdrawal, now));
-        let records: Vec<_> =
-            records.filter(|record| !self.store.revocation_index().covers(record)).collect();
+        let mut records = Vec::new();
+        for record in self.revocations(kind, signal, withdrawals) {
+            if !self.is_covered(&record).await? {
+                records.push(record);
+            }
+        }
         if records.is_empty() {
             return Ok(());
         }
         self.store.revoke(&self.actor(), records).await.map(drop)
+    }
+
+    /// Returns `true` if an earlier event has withdrawn the same tokens in the same way. The record of an administrator, and
+    /// a block in place of a revocation, do not count: they may be lifted while the tokens stay withdrawn by the provider.
+    async fn is_covered(&self, record: &NewRevocation) -> Result<bool, StoreError> {
+        // Asks the store only if the index holds such a record.
+        if !self.store.revocation_index().covers(record) {
+            return Ok(false);
+        }
+        let known = self.store.revocations_of(&record.provider, &record.key).await?;
+        Ok(known.iter().any(|known| is_of_event(&known.record) && known.record.covers(record)))
+    }
+
+    fn revocations(
+        &self,
+        kind: SignalKind,
+        signal: &Signal,
+        withdrawals: &[Withdrawal],
+    ) -> Vec<NewRevocation> {
+        let now = self.store.now();
+        withdrawals.iter().filter_map(|withdrawal| self.revocation(kind, signal, withdrawal, now)).collect()
     }
 
     fn revocation(
@@ -87,8 +129,7 @@ impl SignalServices {
         let state = self.gate.current();
         let connected = state.authenticator().provider(self.provider.as_str())?;
         let event = signal.event.rsplit('/').next().unwrap_or_default();
-        let reason =
-            Some(format!("{}: {event} {}", kind.as_str(), scopegate_provider::Excerpt::new(&signal.id)));
+        let reason = Some(format!("{}: {event} {}", kind.as_str(), Excerpt::new(&signal.id)));
         let Some(issued_before) = withdrawal.issued_before else {
             return Some(NewRevocation::block(self.provider.clone(), key, reason));
         };
@@ -116,4 +157,11 @@ impl SignalServices {
     fn actor(&self) -> Actor {
         Actor::Caller { provider: self.provider.clone(), subject: None, client: None }
     }
+}
+
+/// Returns `true` if a security event has written the record, as its reason says.
+fn is_of_event(record: &NewRevocation) -> bool {
+    let kind = SignalKind::SharedSignals.as_str();
+    let rest = record.reason.as_deref().and_then(|reason| reason.strip_prefix(kind));
+    rest.is_some_and(|rest| rest.starts_with(": "))
 }

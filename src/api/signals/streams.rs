@@ -32,7 +32,19 @@ struct StreamState {
 struct Due {
     poll: Duration,
     verify: Duration,
+    status: Duration,
 }
+
+/// The calls that are due.
+struct Calls {
+    polls: bool,
+    verifies: bool,
+    reads_status: bool,
+}
+
+/// The interval at which the state of a stream is read at its transmitter: a stream that was disabled says nothing any more,
+/// and one that its receiver never asks about may be ended for inactivity (section 8.1.1).
+const STATUS_EVERY: Duration = Duration::from_hours(1);
 
 impl EventStreams {
     /// Starts the polls and verifications that are due. `endpoint` is the URL to which the provider's events are pushed.
@@ -42,11 +54,16 @@ impl EventStreams {
         let signals = connected.and_then(|connected| connected.provider().signals());
         let Some(stream) = signals.and_then(Signals::stream) else { return };
         let known = self.state(&services.provider);
-        let (polls, verifies) = known.take_due(stream, uptime);
+        let Calls { polls, verifies, reads_status } = known.take_due(stream, uptime);
         if polls {
             let services = services.clone();
             let known = known.clone();
             tokio::spawn(async move { services.poll(&known).await });
+        }
+        if reads_status {
+            let services = services.clone();
+            let endpoint = endpoint.map(str::to_owned);
+            tokio::spawn(async move { services.read_status(endpoint.as_deref()).await });
         }
         if verifies {
             let services = services.clone();
@@ -62,19 +79,23 @@ impl EventStreams {
 }
 
 impl StreamState {
-    /// Returns whether the stream is to be polled and verified now, and notes when it is again.
-    fn take_due(&self, stream: &dyn EventStream, uptime: Duration) -> (bool, bool) {
+    /// Returns the calls that are due now, and notes when they are again.
+    fn take_due(&self, stream: &dyn EventStream, uptime: Duration) -> Calls {
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let polls = stream.poll_every().filter(|_| uptime >= due.poll);
-        if let Some(every) = polls {
-            due.poll = uptime + every;
+        let status_every = stream.is_managed().then_some(STATUS_EVERY);
+        Calls {
+            polls: take(&mut due.poll, stream.poll_every(), uptime),
+            verifies: take(&mut due.verify, stream.verify_every(), uptime),
+            reads_status: take(&mut due.status, status_every, uptime),
         }
-        let verifies = stream.verify_every().filter(|_| uptime >= due.verify);
-        if let Some(every) = verifies {
-            due.verify = uptime + every;
-        }
-        (polls.is_some(), verifies.is_some())
     }
+}
+
+/// Returns `true` if a call of this interval is due, and notes when it is again.
+fn take(due: &mut Duration, every: Option<Duration>, uptime: Duration) -> bool {
+    let Some(every) = every.filter(|_| uptime >= *due) else { return false };
+    *due = uptime + every;
+    true
 }
 
 impl SignalServices {
@@ -139,6 +160,32 @@ impl SignalServices {
         let Some(stream) = signals.and_then(Signals::stream) else { return };
         if let Err(error) = stream.verify(endpoint).await {
             tracing::warn!(provider = %self.provider, %error, "cannot request a verification of the security events");
+        }
+    }
+
+    /// Reads the state of a stream at its transmitter, and notes a stream that is paused or disabled.
+    async fn read_status(&self, endpoint: Option<&str>) {
+        let provider = self.provider.as_str();
+        let gate = self.gate.current();
+        let connected = gate.authenticator().provider(provider);
+        let signals = connected.and_then(|connected| connected.provider().signals());
+        let Some(stream) = signals.and_then(Signals::stream) else { return };
+        let report = match stream.status(endpoint).await {
+            Ok(report) => report,
+            Err(error) => {
+                tracing::warn!(provider, %error, "cannot read the state of the stream of security events");
+                return;
+            }
+        };
+        for problem in &report.problems {
+            tracing::warn!(provider, problem, "the stream of security events does not fit the settings");
+        }
+        if let Some(status) = report.status
+            && self.metrics.signals.stream_updated(provider, status)
+        {
+            let reason = report.reason.as_deref();
+            let status = status.as_str();
+            tracing::info!(provider, status, reason, "the stream of security events has this state");
         }
     }
 }

@@ -16,14 +16,14 @@ use crate::support::{Chance, Client, Server, now};
 /// The time within which every node has to follow.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A margin for a machine that runs other tests.
+/// A margin for a machine that stands still for a moment because it runs other tests.
 const BUSY: Duration = Duration::from_secs(4);
 
-/// Pushes an event for each of many users and waits for the other node; returns the longest time that it took.
-async fn slowest(site: &Site) -> Duration {
+/// Pushes an event for each of many users and waits for the other node; returns the times that it took, shortest first.
+async fn times(site: &Site) -> Vec<Duration> {
     let revoked = format!("{CAEP}session-revoked");
-    let mut slowest = Duration::ZERO;
-    for number in 0..10 {
+    let mut times = Vec::new();
+    for number in 0..15 {
         let user = format!("u{number}");
         let token = site.provider.access(&user, "s-1", now() - 5);
         assert!(site.passes(&token).await);
@@ -32,20 +32,24 @@ async fn slowest(site: &Site) -> Duration {
         assert_eq!(site.push(&event).await.status, 202);
         let begun = Instant::now();
         site.refused(&token).await;
-        slowest = slowest.max(begun.elapsed());
+        times.push(begun.elapsed());
     }
-    slowest
+    times.sort_unstable();
+    times
 }
 
-/// Issue 15: exactly the right tokens are refused on two nodes within a second, on both databases.
+/// Issue 15: exactly the right tokens are refused on two nodes within a second, on both databases. Most signals are measured
+/// against the second itself, so that one moment in which the machine stands still does not decide.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_holds_on_the_other_node_within_a_second() {
     let sqlite = site("").await;
     let url = tokio::task::spawn_blocking(|| Postgres::shared().database()).await.unwrap();
     let postgres = site_on(&url, "", Transmitter::start().await, TempDir::new().unwrap());
-    for site in [&sqlite, &postgres] {
-        let took = slowest(site).await;
-        assert!(took < SECOND + BUSY, "{took:?}");
+    for (name, site) in [("SQLite", &sqlite), ("PostgreSQL", &postgres)] {
+        let times = times(site).await;
+        println!("{name}: {times:?}");
+        assert!(times[times.len() * 8 / 10] < SECOND, "{name}: {times:?}");
+        assert!(times.iter().all(|took| *took < SECOND + BUSY), "{name}: {times:?}");
         let kept = site.provider.access("u-kept", "s-1", now() - 5);
         let later = site.provider.access("u1", "s-2", now() + 2);
         assert!(site.passes(&kept).await && site.passes(&later).await);
@@ -126,36 +130,41 @@ async fn a_signal_cuts_the_streams_of_its_subject_and_no_others() {
     assert_eq!(counted.await["until_lifted"], true);
 }
 
-/// Issue 15: `kill -9` at any moment after an acknowledgement loses no effect.
-#[tokio::test]
-async fn kill_after_an_acknowledgement_loses_no_effect() {
+/// Pushes an event and a logout token for each of many users, kills the node after a number of answers, starts it again, and
+/// so on. Asserts that every effect that was acknowledged holds in the end.
+async fn assert_acknowledged_effects_survive_kills(store: &str) {
     let mut chance = Chance::new(15);
     let provider = Transmitter::start().await;
-    let folder = TempDir::new().unwrap();
-    let store = format!("sqlite://{}", folder.path().join("gate.db").display());
-    let text = config(&provider, &store, "");
+    let text = config(&provider, store, "");
     let revoked = format!("{CAEP}session-revoked");
     let mut acknowledged = Vec::new();
     for round in 0..5 {
         let mut server = Server::start(&text);
         let deadly = chance.of(1..40);
-        let pushes = (0..50).map(|number| {
+        let signals = (0..50).map(|number| {
             let (provider, revoked, url) = (&provider, &revoked, server.url.clone());
             async move {
                 let user = format!("u-{round}-{number}");
-                let event = provider.event(&user, revoked, &provider.user(&user), &json!({}));
                 let http = reqwest::Client::builder().no_proxy().build().unwrap();
-                let push = http.post(format!("{url}/providers/idp/shared-signals"));
-                let push = push
-                    .header("authorization", "Bearer s3cret")
-                    .header("content-type", "application/secevent+jwt");
-                let answer = push.body(event).send().await.ok()?;
-                (answer.status() == 202).then_some(user)
+                let signal = if number % 2 == 0 {
+                    let event = provider.event(&user, revoked, &provider.user(&user), &json!({}));
+                    let push = http.post(format!("{url}/providers/idp/shared-signals"));
+                    push.header("authorization", "Bearer s3cret")
+                        .header("content-type", "application/secevent+jwt")
+                        .body(event)
+                } else {
+                    let token = provider.logout(&user, &json!({ "sub": user }));
+                    let logout = http.post(format!("{url}/providers/idp/backchannel-logout"));
+                    logout
+                        .header("content-type", "application/x-www-form-urlencoded")
+                        .body(format!("logout_token={token}"))
+                };
+                signal.send().await.ok()?.status().is_success().then_some(user)
             }
         });
-        let mut pushes: futures_util::stream::FuturesUnordered<_> = pushes.collect();
+        let mut signals: futures_util::stream::FuturesUnordered<_> = signals.collect();
         let mut count = 0;
-        while let Some(done) = futures_util::StreamExt::next(&mut pushes).await {
+        while let Some(done) = futures_util::StreamExt::next(&mut signals).await {
             acknowledged.extend(done);
             count += 1;
             if count == deadly {
@@ -172,4 +181,53 @@ async fn kill_after_an_acknowledgement_loses_no_effect() {
         let answer = client.get_with("/items", &token).await;
         assert_eq!(answer.json()["reason"], "revoked", "{user}: {answer:?}");
     }
+}
+
+/// Issue 15: `kill -9` at any moment after an acknowledgement loses no effect.
+#[tokio::test]
+async fn kill_after_an_acknowledgement_loses_no_effect_on_sqlite() {
+    let folder = TempDir::new().unwrap();
+    let store = format!("sqlite://{}", folder.path().join("gate.db").display());
+    assert_acknowledged_effects_survive_kills(&store).await;
+}
+
+/// Issue 15: as on SQLite.
+#[tokio::test]
+async fn kill_after_an_acknowledgement_loses_no_effect_on_postgresql() {
+    let url = tokio::task::spawn_blocking(|| Postgres::shared().database()).await.unwrap();
+    assert_acknowledged_effects_survive_kills(&url).await;
+}
+
+/// T5.7: a logout token that one node has taken is refused by the other, and after the node was started again.
+#[tokio::test]
+async fn a_logout_token_is_taken_once_by_all_nodes() {
+    let site = site("").await;
+    let token = site.provider.logout("j-1", &json!({ "sub": "ada" }));
+    // Both nodes have fetched the keys once they take a token of the provider.
+    assert!(site.passes(&site.provider.access("bob", "s-1", now() - 5)).await);
+    assert_eq!(site.log_out(&token).await.status, 200);
+    let form = format!("logout_token={token}");
+    let replayed = site.other.form("/providers/idp/backchannel-logout", &form).await;
+    assert_eq!((replayed.status, replayed.json()["error"].as_str()), (400, Some("invalid_request")));
+    let another = site.provider.logout("j-2", &json!({ "sub": "ada" }));
+    let form = format!("logout_token={another}");
+    assert_eq!(site.other.form("/providers/idp/backchannel-logout", &form).await.status, 200);
+}
+
+/// Issue 15: an effect that the provider was told of does not end with a block of an administrator that covered it.
+#[tokio::test]
+async fn lifting_a_block_leaves_what_the_provider_has_withdrawn_meanwhile() {
+    let site = site("").await;
+    let admin = site.provider.access("root", "s-9", now() - 5);
+    let ended = site.provider.access("ada", "s-1", now() - 5);
+    let block = json!({ "provider": "idp", "subject": "ada", "until_lifted": true });
+    let made = site.one.json("POST", "/admin/revocations", &admin, &block).await.json();
+    let event =
+        site.provider.event("e-1", &format!("{CAEP}session-revoked"), &site.provider.user("ada"), &json!({}));
+    assert_eq!(site.push(&event).await.status, 202);
+    let path = format!("/admin/revocations/{}", made["id"].as_str().unwrap());
+    assert_eq!(site.one.json("DELETE", &path, &admin, &json!(null)).await.status, 204);
+    site.refused(&ended).await;
+    let later = site.provider.access("ada", "s-2", now() + 2);
+    assert_eq!(site.one.get_with("/items", &later).await.status, 200);
 }

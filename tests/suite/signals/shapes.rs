@@ -77,6 +77,64 @@ async fn events_of_okta_and_google_refuse_the_tokens_of_their_subject() {
     }
 }
 
+/// A document that was recorded at a provider.
+fn document(path: &str) -> Value {
+    let path = format!("{}/providers/oidc/tests/data/fixtures/{path}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// Issue 15.1: the logout token that was recorded at Auth0: `typ: JWT`, `trace_id`, two minutes of life.
+#[tokio::test]
+async fn the_logout_token_recorded_at_auth0_ends_its_session() {
+    let site = site("").await;
+    let mut claims = document("auth0/logout-token-claims");
+    let lifetime = claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap();
+    let ended =
+        site.provider.access(claims["sub"].as_str().unwrap(), claims["sid"].as_str().unwrap(), now() - 5);
+    let kept = site.provider.access(claims["sub"].as_str().unwrap(), "another-session", now() - 5);
+    assert!(site.passes(&ended).await && site.passes(&kept).await);
+    claims["iss"] = json!(site.provider.issuer.url());
+    claims["aud"] = json!("client-1");
+    claims["iat"] = json!(now());
+    claims["exp"] = json!(now() + lifetime);
+    let typ = document("auth0/logout-token-header")["typ"].as_str().unwrap().to_owned();
+    assert_eq!(site.log_out(&site.provider.signed(&typ, &claims)).await.status, 200);
+    site.refused(&ended).await;
+    assert!(site.passes(&kept).await);
+}
+
+/// Issue 15.2, T6.3: the events that were recorded at Okta. The one about a credential that was created has no effect, which
+/// is counted with its reason.
+#[tokio::test]
+async fn the_events_recorded_at_okta_are_taken() {
+    let site = site("      subject_claim: uid").await;
+    let typ = document("okta/set-header")["typ"].as_str().unwrap().to_owned();
+    let token = |user: &str| {
+        site.provider.key.token(&json!({
+            "iss": site.provider.issuer.url(), "aud": "api", "sub": "alice@acme.example", "uid": user, "iat": now() - 5,
+            "exp": now() + 3600, "scope": "items",
+        }))
+    };
+    let [alice, bob] = ["00u1acmeAliceUser5d7", "00u1acmeBobUser5d7"].map(token);
+    assert!(site.passes(&alice).await && site.passes(&bob).await);
+    for (name, outcome) in [("set-credential-change", "harmless"), ("set-session-revoked", "withdrawn")] {
+        assert!(site.passes(&alice).await, "{name}");
+        let mut claims = document(&format!("okta/{name}"));
+        claims["aud"] = json!("https://api.example/ssf");
+        claims["iat"] = json!(now());
+        let (_, event) = claims["events"].as_object_mut().unwrap().iter_mut().next().unwrap();
+        event["event_timestamp"] = json!(now() * 1000);
+        let text = claims.to_string().replace("https://acme.okta.com", site.provider.issuer.url());
+        let event = site.provider.signed(&typ, &serde_json::from_str(&text).unwrap());
+        let answer = site.push(&event).await;
+        assert_eq!(answer.status, 202, "{name}: {answer:?}");
+        let counted = format!("kind=\"shared_signals\",outcome=\"{outcome}\"}} 1");
+        assert!(site.metrics().await.contains(&counted), "{name}");
+    }
+    site.refused(&alice).await;
+    assert!(site.passes(&bob).await);
+}
+
 /// T5.5, T6.4: a logout or an address of one provider says nothing about the users of another, even of the same name.
 #[tokio::test]
 async fn a_signal_of_one_provider_leaves_the_users_of_another_alone() {

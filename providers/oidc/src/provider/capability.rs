@@ -5,8 +5,8 @@ use std::sync::{Arc, atomic::Ordering};
 use async_trait::async_trait;
 use scopegate_provider::{
     AuthnError, BearerToken, Health, HealthReport, IssuerHealth, KeyControl, KeyHealth, Outage, OutageCause,
-    Rejection, RequestToken, RevokeToken, Secret, SignIn, SignInRequest, TokenRequest, TokenRequestError,
-    TokenResponse,
+    Rejection, RequestToken, RevokeToken, Secret, SignIn, SignInRequest, StatusListHealth, TokenRequest,
+    TokenRequestError, TokenResponse,
 };
 use serde_json::Value;
 
@@ -122,6 +122,10 @@ impl Health for OidcProvider {
             introspection_latency_ms: self.introspector.as_ref().and_then(Introspector::latency),
             introspections: self.introspector.as_ref().map(Introspector::health),
         }
+    }
+
+    fn status_lists(&self) -> Option<StatusListHealth> {
+        self.settings.status_list().map(|_| self.status_lists.health())
     }
 
     async fn ready(&self) {

@@ -20,7 +20,7 @@ use super::{DISABLED, OidcProvider};
 use crate::{
     client::Client,
     discovery::Discovery,
-    event_stream::{StreamClient, poll_interval},
+    event_stream::{StateKey, StreamClient, poll_interval},
     jwt::Jwt,
     remote_keys::{KeySource, Plan, RemoteKeySet},
     rules::TokenRules,
@@ -99,12 +99,16 @@ impl Transmitter {
         // A key that the transmitter withdraws says nothing about access tokens.
         let keys =
             RemoteKeySet::start(issuer.clone(), plan, http.clone(), clock, Arc::new(AtomicU64::new(0)));
+        let managed = signals.stream.as_ref().and_then(|stream| stream.token.as_ref());
+        let secret = managed.or(signals.authorization.as_ref());
+        let secret = secret.or_else(|| settings.client().and_then(|client| client.authentication.secret()));
         let client = StreamClient {
             provider: rules.provider.clone(),
             issuer: issuer.clone(),
             settings: signals.clone(),
             discovery: Discovery::of_transmitter(issuer.clone()).ok(),
             http,
+            state_key: secret.map(StateKey::derived),
         };
         Ok(Some(Self { settings: signals.clone(), issuer, keys, client }))
     }
@@ -211,6 +215,10 @@ impl EventStream for OidcProvider {
 
     fn verify_every(&self) -> Option<Duration> {
         self.transmitter.as_ref()?.settings.stream.as_ref()?.verify_every.map(Span::get)
+    }
+
+    fn is_managed(&self) -> bool {
+        self.transmitter.as_ref().is_some_and(|from| from.settings.stream.is_some())
     }
 
     async fn verify(&self, endpoint: Option<&str>) -> Result<(), StreamError> {

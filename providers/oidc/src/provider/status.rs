@@ -28,7 +28,12 @@ impl OidcProvider {
     pub(super) async fn check_status(&self, principal: Principal) -> Result<Principal, AuthnFailure> {
         let Some(settings) = self.settings.status_list() else { return Ok(principal) };
         let until = match Reference::of(principal.claims().map(), settings) {
-            Ok(None) => return Ok(principal),
+            Ok(None) => {
+                if principal.claims().map().contains_key("status") {
+                    self.status_lists.count_unknown_mechanism();
+                }
+                return Ok(principal);
+            }
             Ok(Some(reference)) => self.status_until(&reference, principal.issuer()).await,
             Err(rejection) => Err(rejection.into()),
         };
@@ -52,7 +57,8 @@ impl OidcProvider {
         if let Known::Fresh(list) = self.status_lists.known(uri, self.clock.now()) {
             return Ok(list);
         }
-        let _fetching = self.status_lists.fetching.lock().await;
+        let fetching = self.status_lists.fetching(uri);
+        let _fetching = fetching.lock().await;
         let now = self.clock.now();
         // Another token may have waited for the same list.
         let earlier = match self.status_lists.known(uri, now) {
@@ -60,6 +66,7 @@ impl OidcProvider {
             Known::Outdated(earlier) => earlier,
         };
         if !self.status_lists.is_cooling(uri, now) {
+            let _permit = self.status_lists.fetches.acquire().await;
             let fetched = self.fetch_list(uri, issuer).await;
             if let Err(problem) = &fetched {
                 tracing::warn!(provider = %self.rules.provider, %uri, %problem, "cannot use the status list");

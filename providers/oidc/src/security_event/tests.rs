@@ -89,7 +89,6 @@ fn each_subject_format_names_its_tokens() {
             json!({ "subject_type": "iss-sub", "iss": "https://idp.example/", "sub": "u-17" }),
             subject_named("u-17"),
         ),
-        (json!({ "format": "opaque", "id": "u-17" }), subject_named("u-17")),
         (
             json!({ "format": "jwt_id", "iss": ISSUER, "jti": "t-1" }),
             SignalTarget::TokenId(TokenId::parse("t-1").unwrap()),
@@ -105,6 +104,21 @@ fn each_subject_format_names_its_tokens() {
     ] {
         assert_eq!(effect(&claims(&event, &subject)), withdrawn(target), "{subject}");
     }
+}
+
+/// An opaque subject of `session-revoked` may be that of a session; of other events it is a user.
+#[test]
+fn an_opaque_subject_names_a_user_and_where_a_session_is_revoked_a_session_too() {
+    let opaque = json!({ "format": "opaque", "id": "u-17" });
+    let both = [subject_named("u-17"), session_named("u-17")];
+    let issued_before = Some(Timestamp::from_seconds(NOW - 9));
+    let both = both.map(|target| Withdrawal { target, issued_before });
+    assert_eq!(
+        effect(&claims(&format!("{CAEP}session-revoked"), &opaque)),
+        SignalEffect::Withdraw(both.into())
+    );
+    let disabled = effect(&claims(&format!("{RISC}account-disabled"), &opaque));
+    assert_eq!(disabled, withdrawn(subject_named("u-17")));
 }
 
 #[test]

@@ -125,6 +125,38 @@ async fn tokens_without_a_list_are_refused_where_one_is_required() {
     assert!(lists.at(1).await.is_ok());
 }
 
+/// T9.3: an unknown mechanism that is ignored is counted.
+#[tokio::test]
+async fn unknown_mechanisms_are_counted() {
+    let lists = Lists::start(&json!({})).await;
+    assert!(lists.with(&json!({ "other": {} })).await.is_ok());
+    assert!(lists.harness.authenticate(&lists.harness.token()).await.is_ok(), "a token without a status");
+    assert!(lists.at(1).await.is_ok());
+    let counted = scopegate_provider::Health::status_lists(&*lists.harness.provider).unwrap();
+    assert_eq!((counted.unknown_mechanisms, counted.fetched, counted.failed), (1, 1, 0));
+}
+
+/// A list whose server does not answer keeps no token of another list waiting, and is fetched once for all of its tokens.
+#[tokio::test]
+async fn a_list_that_does_not_answer_keeps_no_other_waiting() {
+    let lists = Lists::start(&json!({})).await;
+    lists.harness.issuer.fail("/lists/slow", Fault::Hang);
+    let slow = json!({ "status_list": { "idx": 1, "uri": lists.harness.issuer.at("/lists/slow") } });
+    let hanging = async { tokio::join!(lists.with(&slow), lists.with(&slow)) };
+    tokio::select! {
+        biased;
+        _ = hanging => panic!("the list has answered"),
+        good = async {
+            // The slow list is asked for first.
+            while lists.harness.issuer.count("/lists/slow") == 0 {
+                tokio::task::yield_now().await;
+            }
+            lists.at(1).await
+        } => assert!(good.is_ok()),
+    }
+    assert_eq!(lists.harness.issuer.count("/lists/slow"), 1);
+}
+
 /// T9.4: while a list cannot be had, the one before is used until it expires; then, and without any, it is an outage.
 #[tokio::test]
 async fn a_list_that_cannot_be_had_is_an_outage_once_the_one_before_has_expired() {
