@@ -112,7 +112,10 @@ routes: [ {{ match: GET /items/**, require: items }} ]
 async fn site(more: &str) -> Site {
     let folder = TempDir::new().unwrap();
     let store = format!("sqlite://{}", folder.path().join("gate.db").display());
-    site_on(&store, more, Transmitter::start().await, folder)
+    let site = site_on(&store, more, Transmitter::start().await, folder);
+    // Both nodes have fetched the keys once they take a token of the provider.
+    assert!(site.passes(&site.provider.access("first", "s-0", now() - 5)).await);
+    site
 }
 
 /// Two nodes on this store.
@@ -137,10 +140,14 @@ impl Site {
     }
 
     async fn passes(&self, token: &str) -> bool {
-        let one = self.one.get_with("/items", token).await.status;
-        let other = self.other.get_with("/items", token).await.status;
-        assert_eq!(one, other);
-        one == 200
+        let mut answers = Vec::new();
+        for node in [&self.one, &self.other] {
+            // 503 as long as the node has not fetched the keys.
+            let status = async || node.get_with("/items", token).await.status;
+            answers.push(eventually(status, |status| *status != 503).await);
+        }
+        assert_eq!(answers[0], answers[1]);
+        answers[0] == 200
     }
 
     /// Waits until the other node refuses a token, which the first refuses at once.

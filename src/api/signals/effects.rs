@@ -81,27 +81,25 @@ impl SignalServices {
         signal: &Signal,
         withdrawals: &[Withdrawal],
     ) -> Result<(), StoreError> {
-        let mut records = Vec::new();
-        for record in self.revocations(kind, signal, withdrawals) {
-            if !self.is_covered(&record).await? {
-                records.push(record);
-            }
+        let mut records = self.revocations(kind, signal, withdrawals);
+        if kind == SignalKind::SharedSignals {
+            records.retain(|record| !self.is_written(record));
         }
         if records.is_empty() {
             return Ok(());
         }
-        self.store.revoke(&self.actor(), records).await.map(drop)
+        let made = self.store.revoke(&self.actor(), records).await?;
+        if kind == SignalKind::SharedSignals {
+            self.seen.note_written(made.into_iter().map(|made| made.record));
+        }
+        Ok(())
     }
 
-    /// Returns `true` if an earlier event has withdrawn the same tokens in the same way. The record of an administrator, and
-    /// a block in place of a revocation, do not count: they may be lifted while the tokens stay withdrawn by the provider.
-    async fn is_covered(&self, record: &NewRevocation) -> Result<bool, StoreError> {
-        // Asks the store only if the index holds such a record.
-        if !self.store.revocation_index().covers(record) {
-            return Ok(false);
-        }
-        let known = self.store.revocations_of(&record.provider, &record.key).await?;
-        Ok(known.iter().any(|known| is_of_event(&known.record) && known.record.covers(record)))
+    /// Returns `true` if an earlier event has withdrawn the same tokens in the same way, and that is in force. The record of
+    /// an administrator, and a block in place of a revocation, do not count: they may be lifted while the tokens stay
+    /// withdrawn by the provider.
+    fn is_written(&self, record: &NewRevocation) -> bool {
+        self.seen.has_written(record) && self.store.revocation_index().covers(record)
     }
 
     fn revocations(
@@ -157,11 +155,4 @@ impl SignalServices {
     fn actor(&self) -> Actor {
         Actor::Caller { provider: self.provider.clone(), subject: None, client: None }
     }
-}
-
-/// Returns `true` if a security event has written the record, as its reason says.
-fn is_of_event(record: &NewRevocation) -> bool {
-    let kind = SignalKind::SharedSignals.as_str();
-    let rest = record.reason.as_deref().and_then(|reason| reason.strip_prefix(kind));
-    rest.is_some_and(|rest| rest.starts_with(": "))
 }

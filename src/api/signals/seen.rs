@@ -10,6 +10,8 @@ use std::{
 use aws_lc_rs::digest;
 use scopegate_provider::{ProviderName, Signal, Timestamp};
 
+use crate::store::{NewRevocation, RevocationKey};
+
 /// The most signals that are remembered; the oldest are forgotten first.
 const ROOM: usize = 50_000;
 
@@ -24,7 +26,12 @@ pub struct SeenSignals(Arc<Mutex<Seen>>);
 struct Seen {
     until: HashMap<Id, Timestamp>,
     order: VecDeque<Id>,
+    /// The last record of each key that an event has written.
+    written: HashMap<(ProviderName, RevocationKey), NewRevocation>,
 }
+
+/// The most keys whose last record is remembered; all are forgotten at once, and the next event of each is written again.
+const WRITTEN: usize = 10_000;
 
 /// A digest, because an id may be long.
 type Id = [u8; 32];
@@ -34,6 +41,24 @@ impl SeenSignals {
     pub(super) fn contains(&self, provider: &ProviderName, signal: &Signal, now: Timestamp) -> bool {
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         seen.until.get(&id(provider, signal)).is_some_and(|until| now < *until)
+    }
+
+    /// Returns `true` if the last record of the same key that an event has written covers this one.
+    pub(super) fn has_written(&self, record: &NewRevocation) -> bool {
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = seen.written.get(&(record.provider.clone(), record.key.clone()));
+        known.is_some_and(|known| known.covers(record))
+    }
+
+    /// Remembers records that an event has written.
+    pub(super) fn note_written(&self, records: impl IntoIterator<Item = NewRevocation>) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.written.len() >= WRITTEN {
+            seen.written.clear();
+        }
+        for record in records {
+            seen.written.insert((record.provider.clone(), record.key.clone()), record);
+        }
     }
 
     /// Remembers a signal whose effect is durable.
