@@ -232,6 +232,7 @@ fn invariant_15_a_stored_scope_implies_no_scope_of_the_file() {
     assert_eq!(compile(&["less"]), Ok(()));
 }
 
+/// T4.4: a value that the list does not hold is not taken for a stronger one, and numbers are not compared.
 #[test]
 fn an_acr_is_one_of_the_list_byte_for_byte() {
     let require = "{ acr: ['urn:acme:mfa', '2'] }";
@@ -400,6 +401,20 @@ fn a_token_for_another_audience_is_told_so_before_anything_else() {
     let alternatives =
         "{ any_of: [{ audience: 'https://b.example' }, { audience: 'https://a.example', roles: [clerk] }] }";
     assert_eq!(reason(alternatives, &Caller::with("").audience(&["https://a.example"])), "role_missing");
+}
+
+/// T1.3: clients of the TypeScript SDK ask for an origin with a final slash. An audience is compared byte for byte, so
+/// that a rule that means both lists both.
+#[test]
+fn an_audience_with_a_final_slash_is_another_one_unless_both_are_listed() {
+    let plain = Caller::with("").audience(&["https://api.example"]);
+    let slash = Caller::with("").audience(&["https://api.example/"]);
+    let one = "{ audience: 'https://api.example' }";
+    assert_eq!(reason(one, &plain), "permit");
+    assert_eq!(reason(one, &slash), "audience_not_allowed");
+    let both = "{ audience: ['https://api.example', 'https://api.example/'] }";
+    assert_eq!(reason(both, &plain), "permit");
+    assert_eq!(reason(both, &slash), "permit");
 }
 
 /// CASES V10: a missing role says nothing where the provider left the groups out.

@@ -49,6 +49,16 @@ fn without_records_nothing_is_hashed() {
     assert!(!index.is_revoked(&principal(None), NOW, || panic!("hashed")));
 }
 
+/// T10.2: the id of a client and the subject of a person may be the same text. Each is revoked alone.
+#[test]
+fn a_client_and_a_person_of_the_same_name_are_revoked_apart() {
+    let client = RevocationKey::Client(ClientId::parse("alice").unwrap());
+    let subject = RevocationKey::Subject(Subject::parse("web").unwrap());
+    // The principal is the person `alice`, who uses the client `web`.
+    assert!(!revoked(&index(&[record(client), record(subject)]), Some(999)));
+    assert!(revoked(&index(&[record(alice())]), Some(999)));
+}
+
 #[test]
 fn each_kind_of_key_finds_its_token() {
     let keys = [
