@@ -35,6 +35,9 @@ pub(super) struct Put {
     /// A pattern that it opens, such as `GET /reports/**`; may be repeated.
     #[arg(long = "route", value_name = "PATTERN")]
     routes: Vec<String>,
+    /// A narrower scope of the store that its holders have as well; may be repeated.
+    #[arg(long, value_name = "SCOPE")]
+    implies: Vec<Name>,
 }
 
 #[derive(Debug, Args)]
@@ -48,6 +51,7 @@ struct Listed {
     name: String,
     description: String,
     routes: Vec<String>,
+    implies: Vec<Name>,
 }
 
 impl Scope {
@@ -59,9 +63,7 @@ impl Scope {
         let store = open(&config).await?;
         let (edit, message) = match self {
             Self::List => return list(task).await,
-            Self::Put(put) => {
-                (put.edit(), format!("the scope `{}` opens {}", put.name, put.routes.join(", ")))
-            }
+            Self::Put(put) => (put.edit(), put.message()),
             Self::Delete(delete) => (delete.edit(&store)?, format!("the scope `{}` is deleted", delete.name)),
         };
         let file = || config.rules.definition.clone();
@@ -76,8 +78,17 @@ impl Put {
             name: self.name.clone(),
             description: self.description.clone(),
             routes: self.routes.clone(),
+            implies: self.implies.clone(),
             expected: Expected::Any,
         }
+    }
+
+    fn message(&self) -> String {
+        let routes = (!self.routes.is_empty()).then(|| format!(" opens {}", self.routes.join(", ")));
+        let implies = (!self.implies.is_empty()).then(|| format!(" implies {}", joined(&self.implies)));
+        let parts: Vec<String> = [routes, implies].into_iter().flatten().collect();
+        let effect = if parts.is_empty() { " is stored".to_owned() } else { parts.join(" and") };
+        format!("the scope `{}`{effect}", self.name)
     }
 }
 
@@ -101,8 +112,13 @@ impl From<&StoredScope> for Listed {
             name: scope.name.to_string(),
             description: scope.description.clone(),
             routes: scope.routes.clone(),
+            implies: scope.implies.clone(),
         }
     }
+}
+
+fn joined(scopes: &[Name]) -> String {
+    scopes.iter().map(Name::as_str).collect::<Vec<_>>().join(", ")
 }
 
 async fn list(task: &Task) -> Result<Verdict, Failure> {
@@ -110,7 +126,11 @@ async fn list(task: &Task) -> Result<Verdict, Failure> {
     let scopes: Vec<Listed> = store.policy().scopes.values().map(|scope| Listed::from(&**scope)).collect();
     task.console.show(&scopes, |out, _| {
         for scope in &scopes {
-            writeln!(out, "{}  {}  {}", scope.name, scope.routes.join(", "), scope.description)?;
+            write!(out, "{}  {}  {}", scope.name, scope.routes.join(", "), scope.description)?;
+            if !scope.implies.is_empty() {
+                write!(out, "  implies {}", joined(&scope.implies))?;
+            }
+            writeln!(out)?;
         }
         Ok(())
     })?;

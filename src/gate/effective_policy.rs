@@ -73,7 +73,7 @@ fn merge(file: &Definition, stored: &StoredPolicy, without: &HashSet<&Source>) -
             let settings = ScopeSettings::Long(ScopeLong {
                 description: scope.description.clone(),
                 routes: scope.routes.clone(),
-                implies: Vec::new(),
+                implies: scope.implies.clone(),
             });
             definition.add_stored_scope(scope.name.clone(), settings);
         }

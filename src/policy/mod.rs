@@ -61,6 +61,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod who;
 
 pub use crate::reason::Reason;
 pub use analysis::Finding;
@@ -90,3 +91,4 @@ pub use supposed::SupposedCaller;
 pub use table::{DeclaredScope, Found, Policy, Resolved};
 pub use target::{RawTarget, Scheme, Target, TargetError};
 pub use terms::Term;
+pub use who::{Need, Needs, RouteNeeds};

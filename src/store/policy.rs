@@ -20,6 +20,8 @@ pub struct StoredScope {
     pub description: String,
     /// The patterns of the routes that it opens.
     pub routes: Vec<String>,
+    /// The narrower scopes that its holders have as well.
+    pub implies: Vec<Scope>,
     /// Its version: the number of the change that wrote it.
     pub version: Version,
 }
@@ -72,6 +74,8 @@ pub enum Edit {
         description: String,
         /// The patterns of the routes that it opens.
         routes: Vec<String>,
+        /// The narrower scopes that its holders have as well.
+        implies: Vec<Scope>,
         /// The state that the edit expects.
         expected: Expected,
     },
@@ -168,7 +172,7 @@ impl StoredPolicy {
     pub fn apply(&mut self, edit: Edit, change: ChangeNumber) -> Result<Edited, StoreError> {
         let version = Version(change.0);
         let edited = match edit {
-            Edit::PutScope { name, description, routes, expected } => {
+            Edit::PutScope { name, description, routes, implies, expected } => {
                 self.check_scope(name.as_str(), expected)?;
                 // Every database must be able to index the name.
                 let found = name.as_str().len();
@@ -177,7 +181,7 @@ impl StoredPolicy {
                 }
                 // An entry that was repaired is readable again.
                 let repaired = self.unreadable.remove(&(EntryKind::Scope, name.to_string()));
-                let scope = Arc::new(StoredScope { name, description, routes, version });
+                let scope = Arc::new(StoredScope { name, description, routes, implies, version });
                 let replaced = self.scopes.insert(scope.name.clone(), scope.clone());
                 Edited::Scope { scope, created: repaired.is_none() && replaced.is_none() }
             }
@@ -265,7 +269,9 @@ impl Edited {
 
     pub(crate) fn detail(&self) -> Value {
         match self {
-            Self::Scope { scope, .. } => json!({ "description": scope.description, "routes": scope.routes }),
+            Self::Scope { scope, .. } => json!({
+                "description": scope.description, "routes": scope.routes, "implies": scope.implies,
+            }),
             Self::Route { route, .. } => route.definition.clone(),
             Self::ScopeDeleted(_) | Self::RouteDeleted(_) => json!({}),
         }

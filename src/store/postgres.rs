@@ -20,7 +20,7 @@ use super::{
 
 const MIGRATIONS: &[Migration] = migrations!("postgres":
     1 "items", 2 "heads", 3 "policy", 4 "revocations", 5 "providers", 6 "audit", 7 "signing_keys", 8 "stamps",
-    9 "blocks", 10 "nodes");
+    9 "blocks", 10 "nodes", 11 "implies");
 
 /// Takes the next number and keeps its stamp, in one statement: the row stays locked until the transaction ends.
 macro_rules! advance {
@@ -49,7 +49,7 @@ macro_rules! rows {
 
 const POLICY: &str = concat!(
     "SELECT policy, ",
-    rows!("name, description, routes, version", "scopes"),
+    rows!("name, description, routes, implies, version", "scopes"),
     ", ",
     rows!("id, definition, version", "routes"),
     " FROM heads WHERE id = 1"

@@ -38,7 +38,7 @@ pub(super) static DIALECT: Dialect = Dialect {
                     RETURNING last",
     },
     policy: "SELECT policy, \
-        (SELECT CAST(json_group_array(json_array(name, description, routes, version)) AS BLOB) FROM scopes), \
+        (SELECT CAST(json_group_array(json_array(name, description, routes, implies, version)) AS BLOB) FROM scopes), \
         (SELECT CAST(json_group_array(json_array(id, definition, version)) AS BLOB) FROM routes) \
         FROM heads WHERE id = 1",
     policy_versions: "SELECT policy, \
@@ -61,7 +61,7 @@ pub(super) static DIALECT: Dialect = Dialect {
     integer: ["", ""],
     migrations: migrations!("sqlite":
         1 "items", 2 "heads", 3 "policy", 4 "revocations", 5 "providers", 6 "audit", 7 "signing_keys", 8 "stamps",
-        9 "blocks", 10 "nodes"),
+        9 "blocks", 10 "nodes", 11 "implies"),
 };
 
 /// The number of connections that read. Each is a thread; readers do not wait for the writer.

@@ -177,6 +177,34 @@ fn a_scope_is_put_without_an_admin_token() {
 }
 
 #[test]
+fn a_put_scope_implies_another_of_the_store_and_none_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scopegate.yaml");
+    std::fs::write(
+        &file,
+        format!("store: {{ url: 'sqlite://{}' }}\n{}", folder.path().join("gate.db").display(), okta()),
+    )
+    .unwrap();
+    let path = file.to_str().unwrap();
+    let scopegate = |arguments: &[&str]| run(&[], &[&["--config", path], arguments].concat());
+    assert_eq!(scopegate(&["migrate"]).code, 0);
+    assert_eq!(scopegate(&["scope", "put", "reports", "--route", "GET /reports/**"]).code, 0);
+    let put = scopegate(&["scope", "put", "audit", "--implies", "reports"]);
+    assert!(put.code == 0 && put.stdout.contains("the scope `audit` implies reports"), "{put:?}");
+    assert!(scopegate(&["scope", "list"]).stdout.contains("implies reports"));
+    let explained = scopegate(&["explain", "GET", "/reports/1", "--scope", "audit"]);
+    assert_eq!(explained.code, 0, "{explained:?}");
+    let reached = scopegate(&["routes", "--scope", "audit"]);
+    assert!(reached.stdout.contains("/reports/**"), "{reached:?}");
+    let difference = scopegate(&["diff", path, "store"]);
+    assert!(difference.code == 1 && difference.stdout.contains("/reports/**"), "{difference:?}");
+    let refused = scopegate(&["scope", "put", "mine", "--implies", "items"]);
+    assert!(refused.code == 1 && refused.stderr.contains("items"), "{refused:?}");
+    let cycle = scopegate(&["scope", "put", "reports", "--implies", "audit"]);
+    assert!(cycle.stderr.contains("implies itself"), "{cycle:?}");
+}
+
+#[test]
 fn invariant_15_a_scope_that_loosens_the_file_is_refused_here_too() {
     let file = format!("{STORED}{}", okta());
     let run = run(&[("scopegate.yaml", &file)], &["scope", "put", "reports", "--route", "GET /items/{id}"]);
@@ -340,7 +368,7 @@ async fn a_store_is_backed_up_and_restored_under_a_running_server() {
 async fn a_server_starts_over_bad_stored_entries_and_reports_them() {
     let store = store_in(&tempfile::tempdir().unwrap().keep());
     drop(Server::start(&crate::admin::config(&store)));
-    let sql = "INSERT INTO scopes VALUES ('two words', 'x', '[]', 1); INSERT INTO routes VALUES ('r', '{', 1), \
+    let sql = "INSERT INTO scopes (name, description, routes, version) VALUES ('two words', 'x', '[]', 1); INSERT INTO routes VALUES ('r', '{', 1), \
                ('s', '{\"match\":\"GET /z\",\"require\":\"items\",\"identity\":{\"headers\":{\"Host\":\"sub\"}}}', 1)";
     let mut connection =
         <sqlx::SqliteConnection as sqlx::Connection>::connect(&store.replace("//", "")).await.unwrap();

@@ -31,7 +31,7 @@ const SCREENS: [(&str, &str, &str); 6] = [
 
 impl Browser {
     /// Signs in with a pasted token.
-    async fn signed_in(site: &Site, token: &str) -> Self {
+    pub(crate) async fn signed_in(site: &Site, token: &str) -> Self {
         Self::signed_in_at(&site.server.url, token).await
     }
 

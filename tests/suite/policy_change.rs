@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admin::{Site, config, site_of},
-    support::{eventually, run},
+    support::{Browser, eventually, run},
 };
 
 const OKTA: &str =
@@ -471,4 +471,130 @@ fn a_revision_is_compared_and_approved_differences_pass() {
     std::fs::write(folder.path().join("approved.txt"), format!("# agreed\n{line}\n")).unwrap();
     let (code, text) = diff(&["--allow", "approved.txt"]);
     assert_eq!((code, text.contains("0 gained")), (Some(0), true), "{text}");
+}
+
+/// Issue 16, 3: a stored scope that implies another reaches what that one opens, in difference, explanation and answer.
+#[tokio::test]
+async fn a_stored_scope_that_implies_another_is_followed_by_difference_explanation_and_answer() {
+    let site = site_of(&config("memory:")).await;
+    let reports = json!({ "routes": ["GET /reports"] });
+    let put = async |name: &str, body: &Value| {
+        site.client.json("PUT", &format!("/admin/scopes/{name}"), &site.root, body).await
+    };
+    assert_eq!(put("team", &reports).await.status, 201);
+    let question = json!({ "scope": { "name": "reports", "implies": ["team"] } });
+    let announced = site.client.json("POST", "/admin/diff", &site.root, &question).await.json();
+    assert_eq!(announced["gains"][0]["caller"]["scopes"], json!(["reports"]), "{announced}");
+    // The caller's token has the scope `reports`.
+    assert_eq!(site.client.get_with("/reports", &site.user).await.status, 403);
+    let made = put("reports", &json!({ "implies": ["team"] })).await;
+    assert_eq!((made.status, &made.json()["implies"]), (201, &json!(["team"])), "{made:?}");
+    assert_eq!(site.client.get_with("/reports", &site.user).await.status, 404);
+    let read = site.client.get_with("/admin/scopes/reports", &site.root).await.json();
+    assert_eq!(read["implies"], json!(["team"]));
+    let reached = site.client.get_with("/admin/routes?with=reports", &site.root).await.text;
+    assert!(reached.contains("GET /reports"), "{reached}");
+    let cycle = put("team", &json!({ "routes": ["GET /reports"], "implies": ["reports"] })).await;
+    assert_eq!(cycle.status, 422, "{cycle:?}");
+    assert!(cycle.text.contains("implies itself"), "{cycle:?}");
+    let of_file = put("more", &json!({ "implies": ["items"] })).await;
+    assert_eq!(of_file.status, 422, "{of_file:?}");
+}
+
+/// Issue 16, 3: the API answers what `scopegate who` and `scopegate routes --client` print.
+#[tokio::test]
+async fn the_api_says_who_is_needed_and_what_a_client_reaches() {
+    let shadowed = shadowed().replace(
+        "routes:\n",
+        "routes:\n  - { match: GET /mine, require: { all: [items], clients: [demo] } }\n",
+    );
+    let site = site_of(&shadowed).await;
+    let ask = async |query: &str| site.client.get_with(&format!("/admin/{query}"), &site.root).await;
+    let needs = ask("who?method=GET&url=/items/1").await.json();
+    assert_eq!(needs["routes"][0]["sets"][0][0]["needs"], json!(["items"]), "{needs}");
+    let shadow = ask("routes?q=items&limit=1000").await.json();
+    let shadow = shadow["items"].as_array().unwrap().iter().find(|route| route["mode"] == "shadow").unwrap();
+    let needs = ask(&format!("who?route={}", shadow["id"].as_str().unwrap())).await.json();
+    assert_eq!(needs["routes"][0]["sets"][0][0]["needs"], json!(["items:write"]), "{needs}");
+    assert_eq!(ask("who?route=none").await.status, 404);
+    assert_eq!(ask("who?method=GET").await.status, 422);
+    let reached = async |client: &str| {
+        let text = ask(&format!("routes?limit=1000&with=items&client={client}")).await.text;
+        text.contains("\"GET /mine\"")
+    };
+    assert_eq!([reached("demo").await, reached("other").await], [true, false]);
+}
+
+/// Issue 16, 1: a folder of files is compared, and the store with its configuration.
+#[test]
+fn folders_and_the_store_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = |rule: &str| {
+        format!(
+            "{OKTA}scopes: {{ r: Read, w: Write }}\nstore: {{ url: 'sqlite://{}' }}\nroutes:\n  - {{ match: GET /a, require: {rule} }}\n",
+            folder.path().join("gate.db").display()
+        )
+    };
+    for (name, rule) in [("old", "[r, w]"), ("new", "r")] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+        std::fs::write(folder.path().join(name).join("scopegate.yaml"), text(rule)).unwrap();
+    }
+    let scopegate = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_scopegate"));
+        let output = command.current_dir(folder.path()).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (code, found) = scopegate(&["diff", "old", "new"]);
+    assert_eq!(code, Some(1), "{found}");
+    assert!(found.contains("old denied (insufficient_scope) by GET /a: r, w"), "{found}");
+    assert_eq!(scopegate(&["diff", "new", "old"]).0, Some(0), "a policy that only tightens is no failure");
+    assert_eq!(scopegate(&["--config", "old", "migrate"]).0, Some(0));
+    assert_eq!(scopegate(&["--config", "old", "route", "put", "{ match: GET /b, require: w }"]).0, Some(0));
+    let (code, found) = scopegate(&["--config", "old", "diff", "old", "store"]);
+    assert_eq!(code, Some(1), "{found}");
+    assert!(found.contains("GET|HEAD /b") && !found.contains("/a"), "{found}");
+}
+
+/// Issue 16, 3 to 5: the page shows who is needed, what a client reaches and what shadow rules would change; and what it
+/// announces before saving is what happens after.
+#[tokio::test]
+async fn the_page_shows_who_is_needed_and_what_would_change_and_that_happens_after_saving() {
+    let text = shadowed().replace("require: scopegate:admin }", "require: scopegate:admin, ui: true }");
+    let site = site_of(&text).await;
+    let route = json!({ "match": "GET /stored/{id}", "require": "reports" });
+    let made = site.client.json("POST", "/admin/routes", &site.root, &route).await;
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    // Permits are remembered while someone looks.
+    site.client.get_with("/admin/overview", &site.root).await;
+    for path in ["/items", "/stored/1", "/stored/1"] {
+        site.client.get_with(path, &site.user).await;
+    }
+    shadow_count(&site, &json!({ "enforced": "permitted", "shadow": "denied", "client": "demo" })).await;
+    let browser = Browser::signed_in(&site, &site.root).await;
+
+    browser.open(&format!("{}/admin/ui/policy", site.server.url)).await;
+    let figures = browser.wait_for_text("#shadow", "would be decided otherwise").await;
+    for part in ["GET /items/**", "demo", "insufficient scope", "scopegate shadow promote"] {
+        assert!(figures.contains(part), "{part} is not in {figures}");
+    }
+    browser.write("#client", "demo\u{e007}").await;
+    browser.wait_for_text("#count", "can be reached by demo with no scope").await;
+
+    browser.open(&format!("{}/admin/ui/policy/{id}", site.server.url)).await;
+    browser.wait_for_text("dialog", "Who can reach it now").await;
+    browser.wait_for_text("dialog ul", "reports").await;
+    let definition = r#"{ "match": "GET /stored/{id}", "require": "items:write" }"#;
+    browser.write("#definition", &format!("\u{e009}a\u{e000}{definition}")).await;
+    browser.click("dialog .d-foot .btn:not(.harm):not(.first)").await;
+    let announced = browser.wait_for_text("dialog .result", "permitted before, would be denied").await;
+    for part in ["GET|HEAD /stored/{id}", "2", "demo", "will be denied"] {
+        assert!(announced.contains(part), "{part} is not in {announced}");
+    }
+    assert_eq!(site.client.get_with("/stored/1", &site.user).await.status, 404);
+    browser.click("#seen").await;
+    browser.click("dialog .btn.first").await;
+    browser.wait_for_text(".toast", "Saved").await;
+    assert_eq!(site.client.get_with("/stored/1", &site.user).await.json()["reason"], "insufficient_scope");
+    assert_eq!(browser.console().await, Vec::<String>::new());
+    browser.close().await;
 }

@@ -6,7 +6,9 @@ use poem_openapi::{Object, OpenApi, payload::Json};
 use scopegate_provider::{ProviderName, Scope, Span};
 use serde_json::{Value, json};
 
-use super::{Admin, bodies::set, edit::Proposal, recorded::recorded, rfc3339, unprocessable};
+use super::{
+    Admin, bodies::set, edit::Proposal, recorded::recorded, rfc3339, scopes::parse_implied, unprocessable,
+};
 use crate::{
     gate::{
         definitions::{PolicyText, parse_policy},
@@ -65,6 +67,9 @@ struct PutScope {
     /// The patterns of the routes that it opens.
     #[oai(default)]
     routes: Vec<String>,
+    /// The narrower scopes of the store that its holders have as well.
+    #[oai(default)]
+    implies: Vec<String>,
 }
 
 #[OpenApi]
@@ -186,10 +191,11 @@ impl TryFrom<Proposed> for Question {
             (None, None, Some(id), None, None) => {
                 Self::Edit(Edit::DeleteRoute { id: RecordId::from_text(&id), expected: Expected::Any })
             }
-            (None, None, None, Some(PutScope { name, description, routes }), None) => {
+            (None, None, None, Some(PutScope { name, description, routes, implies }), None) => {
                 let name = Scope::parse(&name)
                     .map_err(|error| unprocessable(Reason::InvalidScope, error.to_string()))?;
-                Self::Edit(Edit::PutScope { name, description, routes, expected: Expected::Any })
+                let implies = parse_implied(&implies)?;
+                Self::Edit(Edit::PutScope { name, description, routes, implies, expected: Expected::Any })
             }
             (None, None, None, None, Some(text)) => Self::Policy(text),
             _ => {

@@ -17,6 +17,7 @@ mod revocations;
 mod routes;
 mod scopes;
 pub mod ui;
+mod who;
 
 use std::{fmt, sync::Arc};
 
@@ -36,6 +37,7 @@ pub use self::{
     revocations::RevocationsApi,
     routes::RoutesApi,
     scopes::ScopesApi,
+    who::WhoApi,
 };
 use super::etag;
 use crate::{
@@ -129,7 +131,8 @@ pub struct Admin {
 }
 
 /// All admin endpoints, for poem-openapi.
-pub type AdminApis = (ScopesApi, RoutesApi, RevocationsApi, ProvidersApi, ExplainApi, AuditApi, DiffApi);
+pub type AdminApis =
+    (ScopesApi, RoutesApi, RevocationsApi, ProvidersApi, ExplainApi, AuditApi, DiffApi, WhoApi);
 
 impl Admin {
     /// Creates the administration of `node`, which decides by `gate` and keeps in `store`.
@@ -147,6 +150,7 @@ impl Admin {
             ExplainApi(self.clone()),
             AuditApi(self.clone()),
             DiffApi(self.clone()),
+            WhoApi(self.clone()),
         )
     }
 

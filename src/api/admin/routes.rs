@@ -7,7 +7,7 @@ use poem_openapi::{
     param::{Header, Path, Query},
     payload::Json,
 };
-use scopegate_provider::{Scope, ScopeSet};
+use scopegate_provider::{ClientId, Scope, ScopeSet};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -21,7 +21,9 @@ use crate::{
     api::etag::etag,
     config::own_endpoints::{Access, Reach, ServedEndpoint},
     gate::Principal,
-    policy::{ActorTest, Alternative, ClaimValue, HostPattern, Route, Rule, Source},
+    policy::{
+        ActorTest, Alternative, CallerAt, ClaimValue, HostPattern, Route, Rule, Source, SupposedCaller,
+    },
     problem::Problem,
     reason::Reason,
     store::{Actor, Edit, Edited, EntryKind, RecordId, StoredPolicy, StoredRoute},
@@ -155,6 +157,8 @@ impl RoutesApi {
         Query(q): Query<Option<String>>,
         /// Only routes that a caller with just these scopes, separated by spaces, reaches; other terms aside.
         Query(with): Query<Option<String>>,
+        /// Only routes that a caller of this client, with the scopes of `with` and no more, reaches.
+        Query(client): Query<Option<String>>,
     ) -> poem::Result<Json<List<RouteBody>>> {
         let limit = super::limit(limit)?;
         let from = after.unwrap_or(0);
@@ -162,11 +166,24 @@ impl RoutesApi {
         let text = q.unwrap_or_default().to_lowercase();
         let state = self.0.gate.current();
         let stored = self.0.store.policy();
-        let routes = state.policy().routes_by_precedence().into_iter();
-        let reached =
-            routes.filter(|route| held.as_ref().is_none_or(|held| route.rule().is_reached_with(held)));
-        let mut bodies: Vec<RouteBody> = reached.map(|route| self.body(route, &stored)).collect();
-        if held.is_none() {
+        let mut routes = state.policy().routes_by_precedence();
+        let is_part = held.is_some() || client.is_some();
+        if let Some(client) = client {
+            let caller = SupposedCaller {
+                client: Some(parse_client(&client)?),
+                scopes: held.iter().flat_map(ScopeSet::iter).cloned().collect(),
+                ..SupposedCaller::default()
+            };
+            let now = self.0.now();
+            let principal = caller
+                .principal(now)
+                .map_err(|error| unprocessable(Reason::InvalidQuestion, error.to_string()))?;
+            routes.retain(|route| route.rule().decide(Some(CallerAt::new(&principal, now))).is_ok());
+        } else if let Some(held) = &held {
+            routes.retain(|route| route.rule().is_reached_with(held));
+        }
+        let mut bodies: Vec<RouteBody> = routes.into_iter().map(|route| self.body(route, &stored)).collect();
+        if !is_part {
             bodies.extend(self.ignored());
             bodies.extend(
                 self.0
@@ -415,6 +432,10 @@ fn actor(test: &ActorTest) -> Value {
 fn parse_scopes(text: &str) -> Result<ScopeSet, Problem> {
     let scopes = text.split_whitespace().map(Scope::parse);
     scopes.collect::<Result<_, _>>().map_err(|error| unprocessable(Reason::InvalidScope, error.to_string()))
+}
+
+fn parse_client(text: &str) -> Result<ClientId, Problem> {
+    ClientId::parse(text).map_err(|error| unprocessable(Reason::InvalidFilter, error.to_string()))
 }
 
 /// A route of the file and one that a scope opens is known by what declares it.

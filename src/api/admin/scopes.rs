@@ -20,7 +20,7 @@ use crate::{
     policy::{Definition, settings::ScopeSettings},
     problem::Problem,
     reason::Reason,
-    store::{Actor, Edit, Edited, EntryKind, StoredScope},
+    store::{Actor, Edit, Edited, EntryKind, StoredPolicy, StoredScope},
 };
 
 /// The endpoints.
@@ -53,6 +53,9 @@ struct PutScope {
     /// The patterns of the routes that it opens, such as `GET /reports/**`.
     #[oai(default)]
     routes: Vec<String>,
+    /// The narrower scopes of the store that its holders have as well.
+    #[oai(default)]
+    implies: Vec<String>,
 }
 
 #[derive(ApiResponse)]
@@ -127,13 +130,13 @@ impl ScopesApi {
         let expected = expected(if_match.as_deref(), if_none_match.as_deref())?;
         let description = scope.description;
         let routes = scope.routes;
-        let edit = Edit::PutScope { name: parse(&name)?, description, routes, expected };
+        let implies = parse_implied(&scope.implies)?;
+        let edit = Edit::PutScope { name: parse(&name)?, description, routes, implies, expected };
         match self.edit(&principal, edit, if_policy_change).await? {
-            Edited::Scope { scope, created: true } => {
-                Ok(Put::Created(Json(of_store(&scope)), etag(scope.version)))
-            }
-            Edited::Scope { scope, created: false } => {
-                Ok(Put::Replaced(Json(of_store(&scope)), etag(scope.version)))
+            Edited::Scope { scope, created } => {
+                let body = Json(of_store(&scope, &self.0.store.policy()));
+                let version = etag(scope.version);
+                Ok(if created { Put::Created(body, version) } else { Put::Replaced(body, version) })
             }
             Edited::Route { .. } | Edited::ScopeDeleted(_) | Edited::RouteDeleted(_) => {
                 Err(unexpected().into())
@@ -218,7 +221,7 @@ impl ScopesApi {
         let stored = self.0.store.policy();
         let mut scopes: Vec<_> =
             definition.scopes().map(|(_, name, settings)| of_file(name, settings, &definition)).collect();
-        scopes.extend(stored.scopes.values().map(|scope| of_store(scope)));
+        scopes.extend(stored.scopes.values().map(|scope| of_store(scope, &stored)));
         // Stable: of two with one name the file's stays.
         scopes.sort_by(|a, b| a.name.cmp(&b.name));
         scopes.dedup_by(|later, earlier| later.name == earlier.name);
@@ -235,18 +238,22 @@ fn parse(name: &str) -> Result<Scope, Problem> {
     Scope::parse(name).map_err(|error| unprocessable(Reason::InvalidScope, error.to_string()))
 }
 
+/// Parses the scopes that a stored one implies.
+pub(super) fn parse_implied(names: &[String]) -> Result<Vec<Scope>, Problem> {
+    names.iter().map(|name| parse(name)).collect()
+}
+
 /// The store gave an answer of another edit.
 pub(super) fn unexpected() -> Problem {
     Problem::new(Reason::InternalError, "something went wrong here")
 }
 
 /// Returns the scopes that a scope implies, directly or through others.
-fn implied(name: &Scope, definition: &Definition) -> Vec<String> {
+fn implied<'s>(name: &'s Scope, direct: impl Fn(&Scope) -> &'s [Scope]) -> Vec<String> {
     let mut found: Vec<&Scope> = Vec::new();
     let mut open = vec![name];
     while let Some(next) = open.pop() {
-        let settings = definition.scopes().filter(|(_, declared, _)| *declared == next);
-        for narrower in settings.flat_map(|(.., settings)| settings.implies()) {
+        for narrower in direct(next) {
             if !found.contains(&narrower) {
                 found.push(narrower);
                 open.push(narrower);
@@ -257,8 +264,12 @@ fn implied(name: &Scope, definition: &Definition) -> Vec<String> {
 }
 
 fn of_file(name: &Scope, settings: &ScopeSettings, definition: &Definition) -> ScopeBody {
+    let direct = |name: &Scope| {
+        let declared = definition.scopes().find(|(_, declared, _)| *declared == name);
+        declared.map_or(&[][..], |(.., settings)| settings.implies())
+    };
     ScopeBody {
-        implies: implied(name, definition),
+        implies: implied(name, direct),
         name: name.to_string(),
         description: settings.description().to_owned(),
         routes: settings.routes().to_vec(),
@@ -266,12 +277,14 @@ fn of_file(name: &Scope, settings: &ScopeSettings, definition: &Definition) -> S
     }
 }
 
-fn of_store(scope: &StoredScope) -> ScopeBody {
+/// A stored scope implies stored scopes only (invariant 15).
+fn of_store(scope: &StoredScope, stored: &StoredPolicy) -> ScopeBody {
+    let direct = |name: &Scope| stored.scopes.get(name).map_or(&[][..], |scope| &scope.implies);
     ScopeBody {
         name: scope.name.to_string(),
         description: scope.description.clone(),
         routes: scope.routes.clone(),
-        implies: Vec::new(),
+        implies: implied(&scope.name, direct),
         source: "store".to_owned(),
     }
 }

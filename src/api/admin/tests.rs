@@ -82,6 +82,17 @@ fn put(name: &str, route: &str) -> Edit {
         name: Scope::parse(name).unwrap(),
         description: String::new(),
         routes: vec![route.to_owned()],
+        implies: Vec::new(),
+        expected: Expected::Any,
+    }
+}
+
+fn put_implying(name: &str, narrower: &[&str]) -> Edit {
+    Edit::PutScope {
+        name: Scope::parse(name).unwrap(),
+        description: String::new(),
+        routes: Vec::new(),
+        implies: narrower.iter().map(|name| Scope::parse(name).unwrap()).collect(),
         expected: Expected::Any,
     }
 }
@@ -164,6 +175,60 @@ async fn a_scope_that_a_stored_route_requires_cannot_be_deleted() {
     assert!(
         matches!(&refused, Err(EditError::Policy(error)) if matches!(error.problem, PolicyProblem::UndeclaredScope { .. }))
     );
+}
+
+#[tokio::test]
+async fn a_stored_scope_satisfies_the_stored_scopes_that_it_implies() {
+    let admin = admin().await;
+    admin.edit(&Actor::System, put("reports", "GET /reports/**")).await.unwrap();
+    admin.edit(&Actor::System, put_implying("auditor", &["reports"])).await.unwrap();
+    assert!(permits(&admin, "/reports/1", "auditor"));
+    admin.edit(&Actor::System, put_implying("auditor", &[])).await.unwrap();
+    assert!(!permits(&admin, "/reports/1", "auditor"));
+}
+
+#[tokio::test]
+async fn stored_scopes_that_imply_each_other_are_refused() {
+    let admin = admin().await;
+    admin.edit(&Actor::System, put("b", "GET /b")).await.unwrap();
+    admin.edit(&Actor::System, put_implying("a", &["b"])).await.unwrap();
+    let refused = admin.edit(&Actor::System, put_implying("b", &["a"])).await.unwrap_err();
+    assert!(refused.to_string().contains("implies itself"), "{refused}");
+    assert_eq!(admin.store.policy().scopes[&Scope::parse("b").unwrap()].implies, []);
+}
+
+#[tokio::test]
+async fn invariant_15_a_stored_scope_that_implies_one_of_the_file_is_refused() {
+    let refused = admin().await.edit(&Actor::System, put_implying("mine", &["items"])).await;
+    assert!(
+        matches!(&refused, Err(EditError::Policy(error)) if matches!(error.problem, PolicyProblem::ImpliesFile { .. })),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_scope_that_another_implies_cannot_be_deleted() {
+    let admin = admin().await;
+    admin.edit(&Actor::System, put("reports", "GET /reports/**")).await.unwrap();
+    admin.edit(&Actor::System, put_implying("auditor", &["reports"])).await.unwrap();
+    let name = Scope::parse("reports").unwrap();
+    let refused = admin.edit(&Actor::System, Edit::DeleteScope { name, expected: Expected::Any }).await;
+    assert!(
+        matches!(&refused, Err(EditError::Policy(error)) if matches!(error.problem, PolicyProblem::UndeclaredScope { .. }))
+    );
+}
+
+/// Invariant 14: a stored cycle, which another program has written, leaves the rest of the policy as it is.
+#[tokio::test]
+async fn stored_scopes_that_imply_each_other_are_left_out_and_reported() {
+    let mut stored = crate::store::StoredPolicy::default();
+    for edit in [put_implying("a", &["b"]), put_implying("b", &["a"]), put("c", "GET /c")] {
+        stored.apply(edit, UNMADE).unwrap();
+    }
+    let effective = effective_policy(&file(&items()), &stored);
+    let rejected: Vec<String> = effective.rejected.iter().map(|error| error.at.to_string()).collect();
+    assert_eq!(rejected, ["stored scope a", "stored scope b"]);
+    assert!(effective.policy.scopes().iter().any(|scope| scope.name.as_str() == "c"));
 }
 
 #[tokio::test]

@@ -18,7 +18,8 @@ pub(super) fn accepted_paths(
     let mut paths: Vec<String> = Vec::new();
     let at_host = patterns.iter().filter(|other| other.host.intersection(&region.host).is_some());
     for other in [region].into_iter().chain(at_host.copied()) {
-        for path in generic.paths(other, depth) {
+        // An encoded slash joins two segments, so that one more is needed behind the longest pattern.
+        for path in generic.paths(other, depth + 1) {
             let segments: Vec<&str> = path.split('/').skip(1).filter(|segment| !segment.is_empty()).collect();
             for irregular in with_irregularity(&segments, irregularity, &region.path, generic) {
                 if !paths.contains(&irregular) {
@@ -93,16 +94,31 @@ fn encoded_twice(segment: &str) -> String {
     }
 }
 
+/// Returns the segments with each two neighbours joined.
+fn pairs(segments: &[&str], separator: &str) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    for index in 1..segments.len() {
+        let Some((before, after)) = segments.split_at_checked(index) else { continue };
+        let (Some((left, before)), Some((right, after))) = (before.split_last(), after.split_first()) else {
+            continue;
+        };
+        let joined = format!("{left}{separator}{right}");
+        let ends = after.iter().map(ToString::to_string);
+        paths.push(before.iter().map(ToString::to_string).chain([joined]).chain(ends).collect());
+    }
+    paths
+}
+
 /// Returns the ways in which runs of `segments` can be joined so that the result matches the pattern.
 fn join(segments: &[&str], separator: &str, pattern: &[Segment], rest: bool) -> Vec<Vec<String>> {
     let Some((first, others)) = pattern.split_first() else {
-        let rest_path: Vec<String> = match segments {
-            [] => return vec![Vec::new()],
-            _ if !rest => return Vec::new(),
-            [_] => vec![segments.join("/")],
-            _ => vec![segments.join(separator)],
+        return match segments {
+            [] => vec![Vec::new()],
+            _ if !rest => Vec::new(),
+            [_] => vec![vec![segments.join("/")]],
+            // All of them, or two neighbours: a path of more segments may have another route.
+            _ => [vec![segments.join(separator)]].into_iter().chain(pairs(segments, separator)).collect(),
         };
-        return vec![rest_path];
     };
     let longest = match first {
         Segment::Literal(text) if segments.first() == Some(&&**text) => 1,

@@ -90,6 +90,52 @@ fn a_difference_of_head_alone_is_found() {
 }
 
 #[test]
+fn a_difference_of_one_method_alone_is_found() {
+    let differences = diff(
+        "routes: [{ match: GET|POST|DELETE /a, require: r }]",
+        "routes: [{ match: GET|POST /a, require: r }, { match: DELETE /a, require: w }]",
+    );
+    assert_eq!(
+        summary(&differences),
+        [vec!["DELETE /a: {scopes:[w]}".to_owned()], vec!["DELETE /a: {scopes:[r]}".to_owned()]]
+    );
+}
+
+#[test]
+fn a_difference_of_one_host_alone_is_found() {
+    let differences = diff(
+        "routes: [{ match: GET /a, require: r }]",
+        "routes: [{ match: GET /a, require: r }, { match: GET one.test/a, allow: anonymous }]",
+    );
+    let hosts: Vec<&str> = differences.gains.iter().map(|one| one.request.host.as_str()).collect();
+    assert!(!hosts.is_empty() && hosts.iter().all(|host| *host == "one.test"), "{hosts:?}");
+    assert!(differences.losses.is_empty(), "{differences:?}");
+}
+
+/// A final slash is ignored for matching: it hides no difference, and makes none.
+#[test]
+fn a_difference_holds_with_a_final_slash_too() {
+    let old = policy_of("routes: [{ match: GET /a/**, require: r }, { match: GET /a/b, require: [r, w] }]");
+    let new = policy_of("routes: [{ match: GET /a/**, require: r }]");
+    let differences = compare(&old, &new, &[]);
+    assert_eq!(summary(&differences), [vec!["GET /a/b: {scopes:[r]}".to_owned()], vec![]]);
+    let caller: Caller =
+        Caller::Supposed(Box::new(serde_json::from_value(json!({ "scopes": ["r"] })).unwrap()));
+    for path in ["GET x.test/a/b", "GET x.test/a/b/"] {
+        let target = target(path);
+        assert_eq!(
+            [&old, &new].map(|policy| Side::of(policy, &target).permits(&caller)),
+            [false, true],
+            "{path}"
+        );
+    }
+    let slash = "routes: [{ match: GET /a/, require: r }]";
+    if compile(&format!("scopes: {{ r: '' }}\n{slash}")).is_ok() {
+        assert!(diff("routes: [{ match: GET /a, require: r }]", slash).is_empty());
+    }
+}
+
+#[test]
 fn a_difference_of_one_claim_value_is_found() {
     let differences = diff(
         "routes: [{ match: GET /a, require: { all: r, claims: { org: { prefix: acme } } } }]",
@@ -359,6 +405,58 @@ fn the_difference_agrees_with_brute_force_in_both_directions() {
                 "{old_routes:?} {new_routes:?} {implied:?}: {missing:?}, found {pairs:?}"
             );
         }
+    }
+}
+
+/// For generated pairs of policies whose routes accept encoded slashes, a gain or loss that only such a path has is found.
+#[test]
+fn the_difference_agrees_with_brute_force_under_accepted_irregularities() {
+    let mut targets = all_targets();
+    for path in ["/a%2Fb", "/v%2Fb", "/v%2Fu", "/a%2Fv", "/a/v%2Fu", "/a/b%2Fv", "/a%2Fb/v"] {
+        targets.extend(["a.test", "c.example"].map(|host| target(&format!("GET {host}{path}"))));
+    }
+    let callers = all_callers();
+    let mut numbers = Numbers(0x1e55_0a5b_77c3);
+    let mut compared = 0;
+    while compared < 60 {
+        let routes = |numbers: &mut Numbers| -> Vec<String> {
+            let routes = numbers.routes().into_iter();
+            let accepting = |route: String| match numbers.below(2) {
+                0 => route.replace(" }\n", ", accept: [encoded_slash] }\n"),
+                _ => route,
+            };
+            routes.map(accepting).collect()
+        };
+        let old_routes = routes(&mut numbers);
+        let mut new_routes = old_routes.clone();
+        let at = numbers.below(new_routes.len());
+        let is_accepting = new_routes[at].contains("accept");
+        new_routes[at] = if is_accepting {
+            new_routes[at].replace(", accept: [encoded_slash]", "")
+        } else {
+            new_routes[at].replace(" }\n", ", accept: [encoded_slash] }\n")
+        };
+        let Some(old) = small_policy(&old_routes, false) else { continue };
+        let Some(new) = small_policy(&new_routes, false) else { continue };
+        compared += 1;
+        let found = compare(&old, &new, &[]);
+        assert!(found.exact);
+        let mut directions = [false, false];
+        for target in &targets {
+            let [before, after] = [&old, &new].map(|policy| Side::of(policy, target));
+            for caller in &callers {
+                match (permits(&before, caller), permits(&after, caller)) {
+                    (false, true) => directions[0] = true,
+                    (true, false) => directions[1] = true,
+                    _ => {}
+                }
+            }
+        }
+        let reported = [!found.gains.is_empty(), !found.losses.is_empty()];
+        assert!(
+            directions.iter().zip(reported).all(|(is_there, is_reported)| !is_there || is_reported),
+            "{old_routes:?} {new_routes:?}: {directions:?}, found {found:?}"
+        );
     }
 }
 

@@ -9,6 +9,7 @@ fn put(scope: &str, expected: Expected) -> Edit {
         name: Scope::parse(scope).unwrap(),
         description: "Read \"reports\"".to_owned(),
         routes: vec!["GET /reports/**".to_owned()],
+        implies: vec![Scope::parse("narrow").unwrap()],
         expected,
     }
 }
@@ -22,6 +23,8 @@ pub(in crate::store) async fn a_scope_is_created_replaced_and_deleted(store: &dy
         panic!("not replaced")
     };
     assert_eq!(scope.routes, ["GET /reports/**"]);
+    let stored = store.stored_policy().await.unwrap();
+    assert_eq!(stored.scopes[&scope.name].implies, [Scope::parse("narrow").unwrap()]);
     let expected = Expected::Version(scope.version);
     let gone = edit(store, Edit::DeleteScope { name: scope.name.clone(), expected }).await;
     assert!(matches!(gone, Ok(Edited::ScopeDeleted(_))));

@@ -40,6 +40,7 @@ fn put(scope: &str) -> Edit {
         name: Scope::parse(scope).unwrap(),
         description: String::new(),
         routes: vec![format!("GET /{scope}")],
+        implies: Vec::new(),
         expected: Expected::Any,
     }
 }

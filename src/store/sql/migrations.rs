@@ -22,6 +22,7 @@ pub(in crate::store) struct Migration {
 
 macro_rules! migrations {
     (@zeros 10) => { "00" };
+    (@zeros 11) => { "00" };
     (@zeros $version:tt) => { "000" };
     ($folder:literal: $($version:tt $name:literal),+ $(,)?) => {
         &[$($crate::store::sql::migrations::Migration {

@@ -21,7 +21,7 @@ use crate::store::{
 /// The number of the last policy change, scopes and routes; the latter as JSON arrays.
 type PolicyRow = (i64, Vec<u8>, Vec<u8>);
 
-type ScopeRow = (String, String, String, i64);
+type ScopeRow = (String, String, String, String, i64);
 type RouteRow = (String, String, i64);
 
 /// The most entries that are read one by one; beyond that, everything is read.
@@ -64,12 +64,12 @@ impl Policies for SqlStore {
             return self.stored_policy().await;
         }
         for name in changed_scopes {
-            let sql = "SELECT name, description, routes, version FROM scopes WHERE name = $1";
+            let sql = "SELECT name, description, routes, implies, version FROM scopes WHERE name = $1";
             let query = sqlx::query_as(sql).bind(name.to_owned());
             let row: Option<ScopeRow> =
                 self.read(|connection| Box::pin(query.fetch_optional(connection))).await?;
             match row {
-                Some(row) if row.3 <= change => policy.add_scope_row(row),
+                Some(row) if row.4 <= change => policy.add_scope_row(row),
                 // Changed meanwhile, or not to be found by this name: everything is read at one moment.
                 Some(_) | None => return self.stored_policy().await,
             }
@@ -102,13 +102,16 @@ impl Policies for SqlStore {
 
 impl StoredPolicy {
     /// Adds a scope as the database holds it, replacing an earlier one, readable or not.
-    fn add_scope_row(&mut self, (name, description, routes, version): ScopeRow) {
+    fn add_scope_row(&mut self, (name, description, routes, implies, version): ScopeRow) {
         let version = Version(version);
         self.unreadable.remove(&(EntryKind::Scope, name.clone()));
         let parsed = Scope::parse(&name).map_err(|error| error.to_string()).and_then(|name| {
             let routes = serde_json::from_str::<Vec<String>>(&routes);
             let routes = routes.map_err(|error| format!("its routes are not a JSON array of texts: {error}"));
-            Ok(StoredScope { name, description, routes: routes?, version })
+            let implies = serde_json::from_str::<Vec<Scope>>(&implies);
+            let implies =
+                implies.map_err(|error| format!("`implies` is not a JSON array of scopes: {error}"));
+            Ok(StoredScope { name, description, routes: routes?, implies: implies?, version })
         });
         match parsed {
             Ok(scope) => drop(self.scopes.insert(scope.name.clone(), Arc::new(scope))),
@@ -202,13 +205,14 @@ impl Write for Commit {
 async fn write(connection: &mut AnyConnection, edited: &Edited) -> sqlx::Result<()> {
     let query = match edited {
         Edited::Scope { scope, .. } => sqlx::query(
-            "INSERT INTO scopes (name, description, routes, version) VALUES ($1, $2, $3, $4) \
+            "INSERT INTO scopes (name, description, routes, implies, version) VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT (name) DO UPDATE SET description = excluded.description, \
-                 routes = excluded.routes, version = excluded.version",
+                 routes = excluded.routes, implies = excluded.implies, version = excluded.version",
         )
         .bind(scope.name.to_string())
         .bind(text(&scope.description))
         .bind(serde_json::to_string(&scope.routes).unwrap_or_default())
+        .bind(serde_json::to_string(&scope.implies).unwrap_or_default())
         .bind(scope.version.0),
         Edited::Route { route, .. } => sqlx::query(
             "INSERT INTO routes (id, definition, version) VALUES ($1, $2, $3) \

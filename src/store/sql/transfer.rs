@@ -34,7 +34,7 @@ const TABLES: [Table; 10] = [
         name: "scopes",
         order: "name",
         integers: &["version"],
-        texts: &["name", "description", "routes"],
+        texts: &["name", "description", "routes", "implies"],
     },
     Table { name: "routes", order: "id", integers: &["version"], texts: &["id", "definition"] },
     Table {

@@ -267,7 +267,7 @@ async fn a_missing_folder_is_named() {
 async fn text_that_is_not_utf_8_hides_no_other_entry() {
     let (store, folder) = open().await;
     store.revoke(&actor(), vec![record(token_id("a"))]).await.unwrap();
-    let poison = "INSERT INTO scopes VALUES (CAST(x'66ff' AS TEXT), 'x', '[]', 1), ('good', 'x', '[]', 1); \
+    let poison = "INSERT INTO scopes (name, description, routes, version) VALUES (CAST(x'66ff' AS TEXT), 'x', '[]', 1), ('good', 'x', '[]', 1); \
         INSERT INTO revocations (id, provider, kind, value, key_hash, issued_before, expires_at, created_at, change) \
         VALUES ('x', CAST(x'ff' AS TEXT), 'client', 'y', '', 0, 9000000000000, 0, 1); \
         INSERT INTO provider_states VALUES (CAST(x'ff20' AS TEXT), 0, '[]'), ('okta', 1, '[]')";

@@ -34,6 +34,7 @@ async fn fill(store: &Store) {
         name: Scope::parse("reports").unwrap(),
         description: "Read \"reports\"".to_owned(),
         routes: vec!["GET /reports/**".to_owned()],
+        implies: vec![Scope::parse("narrow").unwrap()],
         expected: Expected::Any,
     };
     store.edit_policy(&by, &store.policy(), put).await.unwrap();

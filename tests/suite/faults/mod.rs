@@ -99,7 +99,7 @@ impl World {
         for entry in [
             "INSERT INTO routes VALUES ('broken', '{\"match\":', 1)",
             "INSERT INTO routes VALUES ('unknown', '{\"match\": \"GTE /x\", \"require\": \"items\"}', 1)",
-            "INSERT INTO scopes VALUES ('two words', 'x', '[]', 1)",
+            "INSERT INTO scopes (name, description, routes, version) VALUES ('two words', 'x', '[]', 1)",
         ] {
             assert!(world.database.psql(&world.database_name, entry), "{entry}");
         }

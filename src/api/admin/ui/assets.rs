@@ -51,6 +51,7 @@ const FILES: &[File] = files![
     "policy.js",
     "providers.js",
     "revocations.js",
+    "shadow.js",
     "theme.js",
     "tokens.css",
     "ui.css",

@@ -7,13 +7,47 @@ use crate::store::EntryKind;
 type Poison = (&'static str, EntryKind, &'static str);
 
 /// An invalid value for each field of a stored entry.
-const POISON: [Poison; 14] = [
-    ("INSERT INTO scopes VALUES ('', 'x', '[]', 1)", EntryKind::Scope, "scope"),
-    ("INSERT INTO scopes VALUES ('two words', 'x', '[]', 1)", EntryKind::Scope, "scope"),
-    ("INSERT INTO scopes VALUES ('a', 'x', '', 1)", EntryKind::Scope, "JSON"),
-    ("INSERT INTO scopes VALUES ('a', 'x', '{', 1)", EntryKind::Scope, "JSON"),
-    ("INSERT INTO scopes VALUES ('a', 'x', '{}', 1)", EntryKind::Scope, "JSON"),
-    ("INSERT INTO scopes VALUES ('a', 'x', '[1]', 1)", EntryKind::Scope, "JSON"),
+const POISON: [Poison; 16] = [
+    (
+        "INSERT INTO scopes (name, description, routes, version) VALUES ('', 'x', '[]', 1)",
+        EntryKind::Scope,
+        "scope",
+    ),
+    (
+        "INSERT INTO scopes (name, description, routes, version) VALUES ('two words', 'x', '[]', 1)",
+        EntryKind::Scope,
+        "scope",
+    ),
+    (
+        "INSERT INTO scopes (name, description, routes, version) VALUES ('a', 'x', '', 1)",
+        EntryKind::Scope,
+        "JSON",
+    ),
+    (
+        "INSERT INTO scopes (name, description, routes, version) VALUES ('a', 'x', '{', 1)",
+        EntryKind::Scope,
+        "JSON",
+    ),
+    (
+        "INSERT INTO scopes (name, description, routes, version) VALUES ('a', 'x', '{}', 1)",
+        EntryKind::Scope,
+        "JSON",
+    ),
+    (
+        "INSERT INTO scopes (name, description, routes, version) VALUES ('a', 'x', '[1]', 1)",
+        EntryKind::Scope,
+        "JSON",
+    ),
+    (
+        "INSERT INTO scopes (name, description, routes, implies, version) VALUES ('a', 'x', '[]', '{', 1)",
+        EntryKind::Scope,
+        "`implies`",
+    ),
+    (
+        "INSERT INTO scopes (name, description, routes, implies, version) VALUES ('a', 'x', '[]', '[\"two words\"]', 1)",
+        EntryKind::Scope,
+        "`implies`",
+    ),
     ("INSERT INTO routes VALUES ('a', '', 1)", EntryKind::Route, "JSON"),
     ("INSERT INTO routes VALUES ('a', '{\"match\":', 1)", EntryKind::Route, "JSON"),
     ("INSERT INTO routes VALUES ('', '[]', -1)", EntryKind::Route, "JSON object"),
@@ -86,7 +120,7 @@ async fn an_entry_that_cannot_be_read_is_repaired_or_deleted() {
     let url = format!("sqlite://{}", folder.path().join("gate.db").display());
     meddle(
         &url,
-        "INSERT INTO scopes VALUES ('two words', 'x', '[]', 1), ('a', 'x', '{', 1), ('b', 'x', '', 1)",
+        "INSERT INTO scopes (name, description, routes, version) VALUES ('two words', 'x', '[]', 1), ('a', 'x', '{', 1), ('b', 'x', '', 1)",
     )
     .await;
     meddle(&url, "INSERT INTO routes VALUES ('r', '{', 1), ('s', '{', 1)").await;

@@ -1,11 +1,12 @@
 // Policy: the compiled table, routes by scopes. Only the rows in view are made, however many there are.
 import { $, h, s, put, icon, verdict, lit, scope, count, code, go, clicks, dialog, toast, empty, skeleton } from "./dom.js";
 import { UI, get, read, send, all as pages } from "./api.js";
+import { key, needs, reachedBy, shadowFigures, shadowSection } from "./shadow.js";
 import { query, session, keep, failed, command, site } from "./ui.js";
 
 const ROW = 32, COLUMNS = 24;
 const held = new Set(query.get("with")?.split(" ").filter(Boolean) ?? []);
-let text = query.get("q") ?? "", source = query.get("in") ?? "";
+let text = query.get("q") ?? "", source = query.get("in") ?? "", client = query.get("client") ?? "", byClient = null;
 let routes = [], scopes = [], implied = {}, columns = [], found = [], readOnly = true;
 
 const KIND = { anonymous: ["permit", "anyone; tokens are ignored"], optional: ["permit", "anyone; a token must be valid if sent"], authenticated: ["permit", "any valid token"], nobody: ["deny", "nobody"], conditions: ["permit", "a valid token that fulfils the conditions"] };
@@ -28,7 +29,7 @@ function compiled(route) {
 }
 const holds = (name) => held.has(name) || [...held].some((mine) => implied[mine]?.includes(name));
 const lacks = (route) => [...route.all.filter((name) => !holds(name)), ...(route.any.length > 0 && !route.any.some(holds) ? [`one of ${route.any.join(", ")}`] : [])];
-const reached = (route) => route.kind !== "nobody" && lacks(route).length === 0;
+const reached = (route) => (byClient ? byClient.has(key(route)) : route.kind !== "nobody" && lacks(route).length === 0);
 
 function mark(route, name) {
   if (route.all.includes(name)) return ["all", "required"];
@@ -43,12 +44,12 @@ function row(route, index) {
   before = route.host + route.path;
   const pattern = h("td", { class: "pat", title: `${route.methods} ${route.host}${route.path}` }, h("span", { class: "m", title: route.methods }, route.methods === "any" ? h("span", { class: "dim" }, "any") : route.methods.replaceAll("|", " ")), h("button", { class: "go lit", type: "button", "aria-label": `${route.methods} ${route.path}` }, h("span", { class: "pre" }, route.path.slice(0, shared)), route.path.slice(shared)),
     route.shadow && [" ", h("span", { class: "tag is-shadow" }, "shadow")], route.own && [" ", h("span", { class: "tag dim" }, "own")], route.ignored && [" ", h("span", { class: "tag is-deny" }, "ignored")]);
-  const out = held.size > 0 && !reached(route), kind = route.own ? ["permit", `for ${route.rule}`] : (KIND[route.kind] ?? KIND.conditions);
+  const out = (held.size > 0 || byClient) && !reached(route), kind = route.own ? ["permit", `for ${route.rule}`] : (KIND[route.kind] ?? KIND.conditions);
   const cells = route.kind === "scopes" && columns.length > 0
     ? columns.map((name, n) => { const is = mark(route, name); return h("td", { class: `s${n === columns.length - 1 ? " last" : ""} ${route.shadow ? "is-shadow" : ""}` }, is && [dot(is[0]), h("span", { class: "vh" }, `${name}: ${is[1]}`)]); })
     : columns.length > 0 && [h("td", { class: "span", colspan: columns.length }, h("span", { class: `verdict is-${kind[0]}` }, icon(kind[0])), " ", kind[1])];
   const words = route.kind === "scopes" ? [route.all.map((name) => scope(name)), route.any.length > 0 && [" one of ", route.any.map((name) => scope(name))]] : [icon(kind[0], `is-${kind[0]}`), " ", kind[1]];
-  const tr = h("tr", { class: out ? "out" : "", "aria-rowindex": index + 2 }, pattern, cells, h("td", { class: "rule" }, words), h("td", { class: "and", title: route.and }, out && route.kind !== "nobody" ? h("span", {}, "lacks ", lacks(route).join(", ")) : route.ignored ? h("span", { class: "err-text" }, route.ignored) : route.and), h("td", { class: "src", title: route.place }, icon(route.stored ? "audit" : route.own ? "lock" : "file"), " ", route.place));
+  const tr = h("tr", { class: out ? "out" : "", "aria-rowindex": index + 2 }, pattern, cells, h("td", { class: "rule" }, words), h("td", { class: "and", title: route.and }, out && route.kind !== "nobody" ? h("span", {}, lacks(route).length > 0 ? `lacks ${lacks(route).join(", ")}` : "not by this client") : route.ignored ? h("span", { class: "err-text" }, route.ignored) : route.and), h("td", { class: "src", title: route.place }, icon(route.stored ? "audit" : route.own ? "lock" : "file"), " ", route.place));
   $(".go", tr).addEventListener("click", () => sheet(route));
   return clicks(tr);
 }
@@ -86,7 +87,7 @@ const declared = (route) => ({ "": true, admin: route.stored, openapi: route.ope
 function show() {
   const needle = text.toLowerCase();
   found = routes.filter((route) => (route.words ??= `${route.methods} ${route.host}${route.path} ${route.match} ${route.all.join(" ")} ${route.any.join(" ")} ${route.and} ${route.place}`.toLowerCase()).includes(needle) && declared(route));
-  $("#count").textContent = held.size > 0 ? `${count(found.filter(reached).length)} of ${count(found.length)} can be reached with ${[...held].join(" and ")}, other conditions aside` : found.length === routes.length ? (routes.length === 0 ? "No routes" : `${count(routes.length)} routes, the most specific first`) : `${count(found.length)} of ${count(routes.length)} routes`;
+  $("#count").textContent = byClient ? `${count(found.filter(reached).length)} of ${count(found.length)} can be reached by ${client} with ${held.size > 0 ? [...held].join(" and ") : "no scope"}` : held.size > 0 ? `${count(found.filter(reached).length)} of ${count(found.length)} can be reached with ${[...held].join(" and ")}, other conditions aside` : found.length === routes.length ? (routes.length === 0 ? "No routes" : `${count(routes.length)} routes, the most specific first`) : `${count(found.length)} of ${count(routes.length)} routes`;
   if (found.length === 0) return put($("#matrix"), routes.length === 0
     ? empty("policy", "No routes: everything is denied", "A request that matches no route is denied. Add one to the configuration file:", code("scopes:\n  items: Read items\nroutes:\n  - match: GET /items/**\n    require: items"))
     : empty("search", `Nothing matches “${text}”`, "Methods, hosts, paths, scopes, conditions and sources were searched. To find the route of a URL, ask Why.", h("a", { class: "btn", href: `${UI}/why?url=${encodeURIComponent(text)}` }, "Ask why")));
@@ -127,7 +128,10 @@ async function sheet(route) {
   const title = route.isNew ? "New route" : h("div", {}, h("h2", {}, lit(route.match)), h("p", { class: "soft" }, route.stored ? `Stored by an administrator, version ${route.version ?? "?"}` : route.own ? "scopegate's own endpoint" : ["Declared in ", lit(route.place)]));
   const why = h("a", { class: "btn", href: `${UI}/why?url=${encodeURIComponent(route.path ?? "")}` }, "Ask why");
   if (!route.stored || readOnly) {
-    return dialog(title, [h("p", { class: "soft" }, icon("lock"), route.stored ? " Your token can read but not change." : " This route is declared in a file and is changed there. A changed file takes effect at once."), code(`match: ${route.match}\n${route.rule ? `require: ${route.rule}` : ""}`), h("div", {}, h("h3", {}, "Who can reach it"), reachers(route))], [h("p"), why], "sheet");
+    const who = route.own ? h("div", {}, reachers(route)) : h("div", {}), figures = h("div", {});
+    if (!route.own && !route.ignored) needs(who, route).catch(() => put(who, reachers(route)));
+    if (route.shadow) shadowFigures(figures, route).catch((error) => put(figures, h("p", { class: "err-text" }, error.message)));
+    return dialog(title, [h("p", { class: "soft" }, icon("lock"), route.stored ? " Your token can read but not change." : " This route is declared in a file and is changed there. A changed file takes effect at once."), code(`match: ${route.match}\n${route.rule ? `require: ${route.rule}` : ""}`), h("div", {}, h("h3", {}, "Who can reach it"), who), figures], [h("p"), why], "sheet");
   }
   let was = "", etag = null, base = null, checked = null;
   if (!route.isNew) {
@@ -186,7 +190,10 @@ async function sheet(route) {
       problem(error.message);
     }
   };
-  const box = dialog(title, [h("div", { class: "field" }, h("label", { for: "definition" }, "Definition"), area, h("span", { class: "hint", id: "definition-hint" }, "JSON, with the keys of the configuration file.")), route.ignored && h("p", { class: "err-text" }, icon("warn"), ` This route is ignored: ${route.ignored}`), !route.isNew && h("div", {}, h("h3", {}, "Who can reach it now"), reachers(route)), result], [hint, !route.isNew && h("button", { class: "btn harm", type: "button", onclick: () => propose({ delete: route.id }) }, "Delete…"), h("button", { class: "btn", type: "button", onclick: check }, "Check"), save], "sheet");
+  const who = h("div", {}), figures = h("div", {});
+  if (!route.isNew && !route.ignored) needs(who, route).catch(() => put(who, reachers(route)));
+  if (route.shadow) shadowFigures(figures, route).catch((error) => put(figures, h("p", { class: "err-text" }, error.message)));
+  const box = dialog(title, [h("div", { class: "field" }, h("label", { for: "definition" }, "Definition"), area, h("span", { class: "hint", id: "definition-hint" }, "JSON, with the keys of the configuration file.")), route.ignored && h("p", { class: "err-text" }, icon("warn"), ` This route is ignored: ${route.ignored}`), !route.isNew && h("div", {}, h("h3", {}, "Who can reach it now"), who), figures, result], [hint, !route.isNew && h("button", { class: "btn harm", type: "button", onclick: () => propose({ delete: route.id }) }, "Delete…"), h("button", { class: "btn", type: "button", onclick: check }, "Check"), save], "sheet");
   return box;
 }
 
@@ -198,10 +205,18 @@ async function load() {
   put($("#held"), scopes.map((name) => h("button", { class: "chip", type: "button", "aria-pressed": String(held.has(name)), onclick: (event) => {
     if (!held.delete(name)) held.add(name);
     event.currentTarget.setAttribute("aria-pressed", String(held.has(name)));
-    show();
+    reach();
   } }, name)));
+  await reach();
+  await shadowSection($("#shadow"), routes);
+}
+// What the chosen client reaches is asked of the node; what scopes reach is known here.
+async function reach() {
+  byClient = client === "" ? null : await reachedBy(client, [...held]);
   show();
 }
+$("#client").value = client;
+$("#client").addEventListener("change", (event) => { client = event.target.value.trim(); reach().catch((error) => failed(error, load)); });
 $("#q").value = text;
 $("#q").addEventListener("input", (event) => { text = event.target.value.trim(); show(); });
 $("#source").value = source;
