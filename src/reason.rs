@@ -416,7 +416,7 @@ mod tests {
         page
     }
 
-    /// Issue 11.6: the manual says the same as the code.
+    /// The manual says the same as the code.
     #[test]
     fn the_page_of_the_manual_lists_these_reasons() {
         if std::env::var_os("SCOPEGATE_WRITE_MANUAL").is_some() {

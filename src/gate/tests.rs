@@ -329,7 +329,7 @@ async fn a_token_elsewhere_is_no_token() {
     }
 }
 
-/// Issue 13.3: exactly one place per request.
+/// Exactly one place per request.
 #[tokio::test]
 async fn tokens_in_two_places_are_several_even_if_they_are_the_same() {
     for fields in [
@@ -355,7 +355,7 @@ async fn a_header_or_cookie_that_holds_no_token_is_malformed() {
     }
 }
 
-/// Issue 13.3: browsers send cookies with the requests of every page, so that only pages of the same origin may change
+/// Browsers send cookies with the requests of every page, so that only pages of the same origin may change
 /// something or open a connection with one.
 #[tokio::test]
 async fn a_cookie_changes_nothing_for_the_page_of_another_site() {

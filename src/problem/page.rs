@@ -106,7 +106,7 @@ mod tests {
         accepts_html(&headers)
     }
 
-    /// Issue 12.3: a browser gets a page.
+    /// A browser gets a page.
     #[test]
     fn only_a_client_that_asks_for_html_by_name_gets_a_page() {
         assert!(accepts("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"));

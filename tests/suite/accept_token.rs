@@ -23,7 +23,7 @@ routes:
     with_issuer("trusted_proxies: [127.0.0.1/32]", "items", &rest)
 }
 
-/// Issue 13.3, V4: towards the upstream the token is kept or removed as `identity.forward` says, in every spelling, and
+/// V4: towards the upstream the token is kept or removed as `identity.forward` says, in every spelling, and
 /// other cookies stay.
 #[tokio::test]
 async fn a_token_in_a_header_or_cookie_goes_on_only_where_it_is_kept() {
@@ -54,7 +54,7 @@ async fn a_token_in_a_header_or_cookie_goes_on_only_where_it_is_kept() {
     assert_eq!((elsewhere.status, elsewhere.json()["reason"].as_str()), (401, Some("no_token")));
 }
 
-/// Issue 13.3: proxies that ask get the decision on the header and cookie of the original request, and are told the
+/// Proxies that ask get the decision on the header and cookie of the original request, and are told the
 /// fields as they go on.
 #[tokio::test]
 async fn proxies_are_told_the_header_and_the_cookies_without_the_token() {

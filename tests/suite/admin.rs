@@ -229,7 +229,7 @@ async fn a_decision_is_explained_without_repeating_the_token() {
     assert_eq!((answer.status, answer.text.contains(user.as_str())), (200, false), "{answer:?}");
     let told = answer.json();
     assert_eq!((&told["permitted"], &told["missing_scopes"]), (&json!(false), &json!(["items:write"])));
-    // Issue 15.5: by what the token can be matched.
+    // By what the token can be matched.
     let revocable_by = told["token"]["revocable_by"].as_array().unwrap();
     assert!(revocable_by.contains(&json!({ "kind": "client", "value": "demo" })), "{told}");
     let supposed = json!({ "url": "http://h/items/1", "provider": "local", "scopes": ["items"] });

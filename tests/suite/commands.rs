@@ -212,7 +212,7 @@ fn invariant_15_a_scope_that_loosens_the_file_is_refused_here_too() {
     assert!(run.stderr.contains("loosen"), "{run:?}");
 }
 
-/// Issue 17.7: packages install completions and pages that the program writes itself, and can tell what they installed.
+/// Packages install completions and pages that the program writes itself, and can tell what they installed.
 #[test]
 fn the_program_writes_its_version_completions_and_manual() {
     let version = run(&[], &["--version"]);
@@ -348,7 +348,7 @@ fn a_provider_that_cannot_be_reached_is_reported_with_its_place() {
     assert!(run.stdout.contains("scopegate.yaml:2"), "{run:?}");
 }
 
-/// Issue 17.8: the store is backed up and restored by command, under a running server.
+/// The store is backed up and restored by command, under a running server.
 #[tokio::test]
 async fn a_store_is_backed_up_and_restored_under_a_running_server() {
     let site = crate::admin::site(&store_in(&tempfile::tempdir().unwrap().keep())).await;

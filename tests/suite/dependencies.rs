@@ -180,7 +180,7 @@ fn licences_are_read_as_spdx_says() {
     }
 }
 
-/// Issue 11.10: every requirement names the version in the lock file, so that each build and test is also the check of the
+/// Every requirement names the version in the lock file, so that each build and test is also the check of the
 /// lowest versions that the manifests allow.
 #[test]
 fn requirements_name_the_versions_that_are_tested() {

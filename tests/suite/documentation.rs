@@ -184,7 +184,7 @@ fn the_pieces_for_existing_proxies_are_the_tested_files() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Issue 13.3: where the token comes in another header or a cookie, each proxy has to pass on scopegate's answer about it.
+/// Where the token comes in another header or a cookie, each proxy has to pass on scopegate's answer about it.
 #[test]
 fn the_page_of_each_proxy_names_the_fields_of_accept_token() {
     for (page, _) in PIECES {

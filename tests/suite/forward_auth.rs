@@ -295,7 +295,7 @@ fn counting_relay(to: &str) -> (String, Arc<AtomicUsize>) {
     (address, connections)
 }
 
-/// Issue 18.5: refusals keep the connections between proxy and scopegate open.
+/// Refusals keep the connections between proxy and scopegate open.
 #[tokio::test]
 async fn refusals_take_no_new_connections() {
     for kind in [&NGINX, &CADDY, &HAPROXY] {
@@ -326,7 +326,7 @@ fn exchange(stream: &mut BufReader<TcpStream>, request: &str) -> String {
     head
 }
 
-/// Issue 18.5: whatever is answered in any dialect, the connection stays open, and nginx gets no body that it would not
+/// Whatever is answered in any dialect, the connection stays open, and nginx gets no body that it would not
 /// read.
 #[tokio::test]
 async fn every_answer_in_every_dialect_keeps_the_connection_open() {

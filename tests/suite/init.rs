@@ -51,7 +51,7 @@ impl Unknown {
     }
 }
 
-/// Issue 13: given only a token of an unknown issuer, the configuration that is written accepts the token and refuses the
+/// Given only a token of an unknown issuer, the configuration that is written accepts the token and refuses the
 /// corpus of its bad variants, each with its own reason, whatever the token looks like.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_an_unknown_issuer_is_enough_for_a_configuration_that_refuses_its_bad_variants() {
@@ -88,7 +88,7 @@ async fn a_token_of_an_unknown_issuer_is_enough_for_a_configuration_that_refuses
     }
 }
 
-/// Issue 13.5: nothing is guessed: what a command line does not say is asked for by its flag.
+/// Nothing is guessed: what a command line does not say is asked for by its flag.
 #[test]
 fn without_a_terminal_missing_answers_are_named_by_their_flags() {
     for (arguments, flag) in [

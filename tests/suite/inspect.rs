@@ -35,7 +35,7 @@ impl Site {
     }
 }
 
-/// Issue 13.4: scopes, roles, groups, client, actor, times in words, by what a signal can match the token, and what is
+/// Scopes, roles, groups, client, actor, times in words, by what a signal can match the token, and what is
 /// unusual.
 #[tokio::test(flavor = "multi_thread")]
 async fn everything_that_a_rule_could_use_of_a_token_is_shown() {

@@ -68,7 +68,7 @@ async fn a_remembered_denial_is_explained_by_its_request_id() {
     assert_eq!((unknown.status, unknown.json()["reason"].clone()), (404, json!("unknown_request")));
 }
 
-/// Issue 12.2: the decisions of all nodes are gathered through the store, with their rates and last examples.
+/// The decisions of all nodes are gathered through the store, with their rates and last examples.
 #[tokio::test]
 async fn an_overview_holds_the_denials_of_every_node_of_the_store() {
     let folder = tempfile::tempdir().unwrap();
@@ -315,7 +315,7 @@ async fn an_ignored_entry_is_listed_with_its_reason_and_deleted() {
     assert_eq!(gone.status, 204, "{gone:?}");
 }
 
-/// Issue 12: a dry run shows an effect and changes nothing, and lets a reader do nothing else.
+/// A dry run shows an effect and changes nothing, and lets a reader do nothing else.
 #[tokio::test]
 async fn a_dry_run_tells_the_effect_and_a_reader_cannot_change_anything_by_it() {
     let site = site_of(&watched()).await;
@@ -461,7 +461,7 @@ async fn an_explanation_shows_the_challenge_and_the_smallest_addition() {
     assert_eq!(told["least"]["conditions"], json!(["tenant = \"acme\""]), "{told}");
 }
 
-/// Issue 12: `trace` follows a running node, filtered, and prints one line a decision.
+/// `trace` follows a running node, filtered, and prints one line a decision.
 #[tokio::test]
 async fn the_command_trace_follows_the_denials_of_a_running_node() {
     let site = site_of(&watched()).await;
@@ -486,7 +486,7 @@ async fn the_command_trace_follows_the_denials_of_a_running_node() {
     assert_eq!(printed.lines().count(), 1, "{printed}");
 }
 
-/// Issue 12: `/` of the operations listener links to what is there.
+/// `/` of the operations listener links to what is there.
 #[tokio::test]
 async fn the_operations_listener_links_to_what_it_serves() {
     let site = site_of(&watched()).await;
@@ -504,7 +504,7 @@ async fn the_operations_listener_links_to_what_it_serves() {
     }
 }
 
-/// Issue 12: the difference of a change is told before it is saved, and a save after another change is refused.
+/// The difference of a change is told before it is saved, and a save after another change is refused.
 #[tokio::test]
 async fn a_change_is_compared_before_it_is_saved_and_refused_once_the_policy_has_moved() {
     let site = site_of(&watched()).await;

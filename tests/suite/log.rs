@@ -137,7 +137,7 @@ async fn a_request_that_a_proxy_asks_about_is_logged_as_itself() {
     assert!(!all.contains("secret=x"), "the query is logged");
 }
 
-/// Issue 12.3: a browser gets a page with reason, id and advice, with the status and headers of every other client.
+/// A browser gets a page with reason, id and advice, with the status and headers of every other client.
 #[tokio::test]
 async fn a_browser_gets_a_page_and_other_clients_problem_details() {
     let written = Written::start(&configuration("client"));
@@ -160,7 +160,7 @@ async fn a_browser_gets_a_page_and_other_clients_problem_details() {
     assert_eq!((admin.status, admin.header("content-type")), (401, "text/html; charset=utf-8"));
 }
 
-/// Issue 12.4: a request about which the gate cannot decide is not counted as denied.
+/// A request about which the gate cannot decide is not counted as denied.
 #[tokio::test]
 async fn an_outage_is_counted_as_unavailable() {
     let issuer = "providers: { other: { kind: oidc, issuer: 'https://127.0.0.1:1', audience: a } }";

@@ -93,7 +93,7 @@ async fn checks_look_ups_keys_and_revocations_are_told() {
     assert_eq!(told("scopegate_ready", &[]), Some(1.0), "{page}");
 }
 
-/// Issue 12.4: metrics of the process have the names that Prometheus clients use.
+/// Metrics of the process have the names that Prometheus clients use.
 #[tokio::test]
 async fn memory_processor_time_and_files_of_the_process_are_shown() {
     let server = Server::start(DEVELOPMENT);

@@ -130,7 +130,7 @@ async fn send_events(stream: TcpStream) {
     let _ = stream.read_line(&mut line).await;
 }
 
-/// Issue 12: an administrator signs in by the code flow, sees a denial, reads its rule, revokes its caller, and edits a
+/// An administrator signs in by the code flow, sees a denial, reads its rule, revokes its caller, and edits a
 /// stored route after its difference was shown: all by keyboard.
 #[tokio::test]
 async fn an_administrator_does_everything_from_sign_in_to_sign_out_by_keyboard() {
@@ -213,7 +213,7 @@ async fn an_administrator_does_everything_from_sign_in_to_sign_out_by_keyboard()
     browser.close().await;
 }
 
-/// Issue 12: a session of one node is good on every other node of the store, and no page of another site ends it.
+/// A session of one node is good on every other node of the store, and no page of another site ends it.
 #[tokio::test]
 async fn nodes_share_sessions_and_only_the_page_itself_ends_one() {
     let folder = tempfile::tempdir().unwrap();
@@ -245,7 +245,7 @@ async fn nodes_share_sessions_and_only_the_page_itself_ends_one() {
     assert!(ended.status == 303 && ended.header("set-cookie").contains("Max-Age=0"), "{ended:?}");
 }
 
-/// Issue 12: everything is below `server.base_path`, and cookies need TLS where the public URL has it.
+/// Everything is below `server.base_path`, and cookies need TLS where the public URL has it.
 #[tokio::test]
 async fn the_page_works_below_a_base_path() {
     let config = watched().replacen("listen: 127.0.0.1:0", "listen: 127.0.0.1:0, base_path: /gate", 1);
@@ -268,7 +268,7 @@ async fn the_page_works_below_a_base_path() {
     assert!(cookie.contains("Path=/gate/admin;") && cookie.ends_with("; Secure"), "{cookie}");
 }
 
-/// Issue 15.4: a holder of tokens is blocked and lifted on the page, which shows what the block has refused.
+/// A holder of tokens is blocked and lifted on the page, which shows what the block has refused.
 #[tokio::test]
 async fn a_block_is_set_counted_and_lifted_on_the_page() {
     let site = site_of(&watched()).await;
@@ -302,7 +302,7 @@ async fn a_block_is_set_counted_and_lifted_on_the_page() {
     browser.close().await;
 }
 
-/// Issue 12: from a call that is denied to the rule with file and line, and to a revocation, by keyboard.
+/// From a call that is denied to the rule with file and line, and to a revocation, by keyboard.
 #[tokio::test]
 async fn a_denial_appears_is_explained_with_its_place_and_its_caller_is_revoked_by_keyboard() {
     let site = site_of(&watched()).await;
@@ -353,7 +353,7 @@ async fn keys_open_screens_help_and_the_other_theme() {
     browser.close().await;
 }
 
-/// Issue 12: a caller who may only look has no control that changes anything.
+/// A caller who may only look has no control that changes anything.
 #[tokio::test]
 async fn a_reader_finds_every_change_disabled() {
     let site = site_of(&watched()).await;
@@ -385,7 +385,7 @@ async fn markup_in_a_path_is_shown_as_text() {
     browser.close().await;
 }
 
-/// Issue 12: axe-core finds nothing on any screen, in both themes, wide and narrow, and nothing is asked of another origin.
+/// Axe-core finds nothing on any screen, in both themes, wide and narrow, and nothing is asked of another origin.
 #[tokio::test]
 async fn axe_finds_nothing_on_any_screen_and_no_request_leaves_the_origin() {
     let axe = fs::read_to_string(axe_core()).unwrap();

@@ -33,7 +33,7 @@ fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in {text}"))
 }
 
-/// Issue 16: the tests of each of the five situations pass, and notice every flaw.
+/// The tests of each of the five situations pass, and notice every flaw.
 #[test]
 fn the_tests_of_each_situation_notice_every_flaw() {
     let situations = include_str!("../data/situations.yaml").split("\n---\n");
@@ -86,7 +86,7 @@ tests:
     assert!(refused.stderr.contains("scopegate.yaml:6:"), "{refused:?}");
 }
 
-/// Issue 16, 4: a route in `mode: shadow` changes no answer, challenge, metadata or document.
+/// A route in `mode: shadow` changes no answer, challenge, metadata or document.
 #[tokio::test]
 async fn shadow_routes_change_no_answer() {
     let shadow = site_of(&shadowed()).await;
@@ -152,7 +152,7 @@ async fn shadow_count(site: &Site, wanted: &Value) -> Value {
     .await
 }
 
-/// Issue 16, 4: what would change, for which clients, how often, since when.
+/// What would change, for which clients, how often, since when.
 #[tokio::test]
 async fn shadow_decisions_are_counted_by_client_and_shown_beside_the_enforced_decision() {
     let site = site_of(&shadowed()).await;
@@ -186,7 +186,7 @@ async fn shadow_decisions_are_counted_by_client_and_shown_beside_the_enforced_de
     assert!(page.contains(line), "{page}");
 }
 
-/// Issue 16, 4: the enforced route ignores tokens, so that the token is verified for the shadow alone, after the answer.
+/// The enforced route ignores tokens, so that the token is verified for the shadow alone, after the answer.
 #[tokio::test]
 async fn a_token_that_only_the_shadow_needs_is_verified_apart_from_the_answer() {
     let site = site_of(&shadowed()).await;
@@ -308,7 +308,7 @@ tests:
     assert_eq!(run(&[("scopegate.yaml", &marked)], &["check", "--strict"]).code, 0);
 }
 
-/// Issue 16, 5: decisions of a node are kept in a file without tokens, and made again under another policy.
+/// Decisions of a node are kept in a file without tokens, and made again under another policy.
 #[tokio::test]
 async fn recorded_decisions_are_made_again_under_a_new_policy() {
     let site = site_of(&config("memory:")).await;
@@ -355,7 +355,7 @@ async fn status_of(site: &Site, example: &Value) -> u16 {
     site.client.send(method, request["path"].as_str().unwrap(), &headers, "").await.status
 }
 
-/// Issue 16: what difference and replay announce by the API is what happens after saving.
+/// What difference and replay announce by the API is what happens after saving.
 #[tokio::test]
 async fn what_difference_and_replay_announce_is_what_happens_after_saving() {
     let site = site_of(&declared()).await;
@@ -395,7 +395,7 @@ async fn what_difference_and_replay_announce_is_what_happens_after_saving() {
     assert_eq!(site.client.get_with("/stored/1", &caller).await.status, 403);
 }
 
-/// Issue 16: a whole policy is compared before its file is written.
+/// A whole policy is compared before its file is written.
 #[tokio::test]
 async fn a_proposed_policy_is_compared_with_the_one_in_force() {
     let site = site_of(&config("memory:")).await;
@@ -414,7 +414,7 @@ routes:
     assert!(message.contains("line 3") && message.contains("did you mean `allow`?"), "{message}");
 }
 
-/// Issue 16, 1: a file is compared with the policy of a running node, stored routes and settings for all routes included.
+/// A file is compared with the policy of a running node, stored routes and settings for all routes included.
 #[tokio::test]
 async fn a_file_is_compared_with_the_policy_of_a_running_node() {
     let site = site_of(&declared()).await;
@@ -435,7 +435,7 @@ async fn a_file_is_compared_with_the_policy_of_a_running_node() {
     assert_eq!(output.status.code(), Some(1), "{text}");
 }
 
-/// Issue 16, 1: a revision of a repository, Markdown, and approved differences.
+/// A revision of a repository, Markdown, and approved differences.
 #[test]
 fn a_revision_is_compared_and_approved_differences_pass() {
     let folder = tempfile::tempdir().unwrap();
@@ -473,7 +473,7 @@ fn a_revision_is_compared_and_approved_differences_pass() {
     assert_eq!((code, text.contains("0 gained")), (Some(0), true), "{text}");
 }
 
-/// Issue 16, 3: a stored scope that implies another reaches what that one opens, in difference, explanation and answer.
+/// A stored scope that implies another reaches what that one opens, in difference, explanation and answer.
 #[tokio::test]
 async fn a_stored_scope_that_implies_another_is_followed_by_difference_explanation_and_answer() {
     let site = site_of(&config("memory:")).await;
@@ -501,7 +501,7 @@ async fn a_stored_scope_that_implies_another_is_followed_by_difference_explanati
     assert_eq!(of_file.status, 422, "{of_file:?}");
 }
 
-/// Issue 16, 3: the API answers what `scopegate who` and `scopegate routes --client` print.
+/// The API answers what `scopegate who` and `scopegate routes --client` print.
 #[tokio::test]
 async fn the_api_says_who_is_needed_and_what_a_client_reaches() {
     let shadowed = shadowed().replace(
@@ -525,7 +525,7 @@ async fn the_api_says_who_is_needed_and_what_a_client_reaches() {
     assert_eq!([reached("demo").await, reached("other").await], [true, false]);
 }
 
-/// Issue 16, 1: a folder of files is compared, and the store with its configuration.
+/// A folder of files is compared, and the store with its configuration.
 #[test]
 fn folders_and_the_store_are_compared() {
     let folder = tempfile::tempdir().unwrap();
@@ -555,7 +555,7 @@ fn folders_and_the_store_are_compared() {
     assert!(found.contains("GET|HEAD /b") && !found.contains("/a"), "{found}");
 }
 
-/// Issue 16, 3 to 5: the page shows who is needed, what a client reaches and what shadow rules would change; and what it
+/// The page shows who is needed, what a client reaches and what shadow rules would change; and what it
 /// announces before saving is what happens after.
 #[tokio::test]
 async fn the_page_shows_who_is_needed_and_what_would_change_and_that_happens_after_saving() {

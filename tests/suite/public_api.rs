@@ -85,7 +85,7 @@ fn exhaustive(source: &str) -> Vec<String> {
     names
 }
 
-/// Issue 11.9: each public enum and settings struct is `non_exhaustive`, or listed as one that stays as it is.
+/// Each public enum and settings struct is `non_exhaustive`, or listed as one that stays as it is.
 #[test]
 fn public_enums_and_settings_are_non_exhaustive_or_listed() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -115,7 +115,7 @@ const INTERFACE: [&str; 7] = [
     "src/server",
 ];
 
-/// Issue 11.9: each public trait and builder shows in an example that compiles how it is used.
+/// Each public trait and builder shows in an example that compiles how it is used.
 #[test]
 fn public_traits_and_builders_have_examples() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

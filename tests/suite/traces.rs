@@ -118,7 +118,7 @@ fn header<'a>(head: &'a str, name: &str) -> &'a str {
 }
 
 /// T11.1: the span of a request through nginx and scopegate to a service belongs to the caller's trace, and the service
-/// continues it. Issue 12.4: names are those of the semantic conventions; no query, token or secret is in a span.
+/// continues it. Names are those of the semantic conventions; no query, token or secret is in a span.
 #[tokio::test]
 async fn a_request_through_nginx_and_scopegate_is_one_trace_at_a_collector() {
     let collector = Collector::default();
@@ -164,7 +164,7 @@ async fn a_request_through_nginx_and_scopegate_is_one_trace_at_a_collector() {
     }
 }
 
-/// Issue 12.4: a caller that is no trusted proxy can neither choose the trace nor force its export.
+/// A caller that is no trusted proxy can neither choose the trace nor force its export.
 #[tokio::test]
 async fn an_untrusted_caller_gets_a_trace_of_its_own_that_only_links_to_its_context() {
     let collector = Collector::default();
@@ -200,7 +200,7 @@ async fn an_untrusted_caller_gets_a_trace_of_its_own_that_only_links_to_its_cont
     assert!(header(&seen, "traceparent").ends_with("-00"), "nobody behind is asked to record: {seen}");
 }
 
-/// Issue 12.4: without an endpoint nothing is exported, and the context is validated and passed on.
+/// Without an endpoint nothing is exported, and the context is validated and passed on.
 #[tokio::test]
 async fn without_an_endpoint_a_context_is_passed_on_and_a_malformed_one_is_not() {
     let (service, mut heads) = service().await;

@@ -73,7 +73,7 @@ async fn content(store: &Store) -> String {
     )
 }
 
-/// Issue 17.8: moving from SQLite to PostgreSQL keeps everything, and so does moving back.
+/// Moving from SQLite to PostgreSQL keeps everything, and so does moving back.
 #[tokio::test]
 async fn a_store_is_copied_completely_to_postgresql_and_back() {
     let folder = TempDir::new().unwrap();
@@ -93,7 +93,7 @@ async fn a_store_is_copied_completely_to_postgresql_and_back() {
     }
 }
 
-/// Issue 17.8: a store that holds data is not replaced by mistake.
+/// A store that holds data is not replaced by mistake.
 #[tokio::test]
 async fn a_store_that_is_in_use_is_replaced_by_force_only() {
     let folder = TempDir::new().unwrap();
@@ -128,20 +128,20 @@ async fn a_backup_is_restored(settings: StoreSettings) {
     assert_eq!(store.subscribe().borrow().rereads, 1);
 }
 
-/// Issue 17.8, D2: a SQLite file is backed up while it is in use, and restored under a running node.
+/// D2: a SQLite file is backed up while it is in use, and restored under a running node.
 #[tokio::test]
 async fn a_backup_of_sqlite_is_restored_under_a_running_node() {
     let folder = TempDir::new().unwrap();
     a_backup_is_restored(sqlite_in(&folder, "gate.db")).await;
 }
 
-/// Issue 17.8, D2: the same for PostgreSQL.
+/// D2: the same for PostgreSQL.
 #[tokio::test]
 async fn a_backup_of_postgresql_is_restored_under_a_running_node() {
     a_backup_is_restored(postgres()).await;
 }
 
-/// Issue 17.8: a file that is not a backup changes nothing.
+/// A file that is not a backup changes nothing.
 #[tokio::test]
 async fn a_file_that_is_not_a_backup_is_refused() {
     let folder = TempDir::new().unwrap();
@@ -187,7 +187,7 @@ async fn an_upgraded_store_keeps_everything(settings: &StoreSettings) {
     assert_eq!(store.revocation_index().len(), 1);
 }
 
-/// Issue 17.8: an upgrade from a SQLite file of 96007da keeps everything.
+/// An upgrade from a SQLite file of 96007da keeps everything.
 #[tokio::test]
 async fn a_sqlite_file_of_96007da_keeps_everything() {
     let folder = TempDir::new().unwrap();
@@ -199,7 +199,7 @@ async fn a_sqlite_file_of_96007da_keeps_everything() {
     an_upgraded_store_keeps_everything(&settings).await;
 }
 
-/// Issue 17.8: an upgrade from a PostgreSQL database of 96007da keeps everything.
+/// An upgrade from a PostgreSQL database of 96007da keeps everything.
 #[tokio::test]
 async fn a_postgresql_of_96007da_keeps_everything() {
     let url = Postgres::shared().database();
@@ -208,7 +208,7 @@ async fn a_postgresql_of_96007da_keeps_everything() {
     an_upgraded_store_keeps_everything(&StoreSettings::new(url.parse().unwrap())).await;
 }
 
-/// Issue 17.8: a backup that 96007da left behind is restored, and stays as it is.
+/// A backup that 96007da left behind is restored, and stays as it is.
 #[tokio::test]
 async fn a_file_of_96007da_is_restored_into_postgresql() {
     let folder = TempDir::new().unwrap();

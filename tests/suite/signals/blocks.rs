@@ -49,7 +49,7 @@ async fn assert_audited(site: &Site, action: &str, kind: &str) {
     assert!(found, "{action} {kind}: {audit}");
 }
 
-/// Issue 15.4: by API: listed with the requests that it has refused, lifted, audited.
+/// By API: listed with the requests that it has refused, lifted, audited.
 #[tokio::test]
 async fn a_block_by_api_refuses_later_tokens_until_it_is_lifted() {
     let site = site("").await;
@@ -79,7 +79,7 @@ async fn a_block_by_api_refuses_later_tokens_until_it_is_lifted() {
     }
 }
 
-/// Issue 15.4, CASES O5, O8: by command: as by API.
+/// CASES O5, O8: by command: as by API.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_by_command_refuses_later_tokens_until_it_is_undone() {
     let site = site("").await;

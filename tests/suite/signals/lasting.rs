@@ -38,7 +38,7 @@ async fn times(site: &Site) -> Vec<Duration> {
     times
 }
 
-/// Issue 15: exactly the right tokens are refused on two nodes within a second, on both databases. Most signals are measured
+/// Exactly the right tokens are refused on two nodes within a second, on both databases. Most signals are measured
 /// against the second itself, so that one moment in which the machine stands still does not decide.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_holds_on_the_other_node_within_a_second() {
@@ -97,7 +97,7 @@ async fn ended(stream: &mut TcpStream) {
     tokio::time::timeout(Duration::from_secs(20), ends).await.expect("the stream was not cut");
 }
 
-/// Issue 15: streams are cut by a signal, on every node, and those of others stay open. A block counts the requests that it
+/// Streams are cut by a signal, on every node, and those of others stay open. A block counts the requests that it
 /// refuses and the streams that it cuts.
 #[tokio::test]
 async fn a_signal_cuts_the_streams_of_its_subject_and_no_others() {
@@ -183,7 +183,7 @@ async fn assert_acknowledged_effects_survive_kills(store: &str) {
     }
 }
 
-/// Issue 15: `kill -9` at any moment after an acknowledgement loses no effect.
+/// `kill -9` at any moment after an acknowledgement loses no effect.
 #[tokio::test]
 async fn kill_after_an_acknowledgement_loses_no_effect_on_sqlite() {
     let folder = TempDir::new().unwrap();
@@ -191,7 +191,7 @@ async fn kill_after_an_acknowledgement_loses_no_effect_on_sqlite() {
     assert_acknowledged_effects_survive_kills(&store).await;
 }
 
-/// Issue 15: as on SQLite.
+/// As on SQLite.
 #[tokio::test]
 async fn kill_after_an_acknowledgement_loses_no_effect_on_postgresql() {
     let url = tokio::task::spawn_blocking(|| Postgres::shared().database()).await.unwrap();
@@ -212,7 +212,7 @@ async fn a_logout_token_is_taken_once_by_all_nodes() {
     assert_eq!(site.other.form("/providers/idp/backchannel-logout", &form).await.status, 200);
 }
 
-/// Issue 15: an effect that the provider was told of does not end with a block of an administrator that covered it.
+/// An effect that the provider was told of does not end with a block of an administrator that covered it.
 #[tokio::test]
 async fn lifting_a_block_leaves_what_the_provider_has_withdrawn_meanwhile() {
     let site = site("").await;

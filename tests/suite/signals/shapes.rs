@@ -39,7 +39,7 @@ fn moved(site: &Site, shape: &str) -> String {
     site.provider.key.token_with(&header, &claims)
 }
 
-/// Issue 15.1: logout tokens as Keycloak, Auth0, Hydra, Zitadel and Authentik write them.
+/// Logout tokens as Keycloak, Auth0, Hydra, Zitadel and Authentik write them.
 #[tokio::test]
 async fn logout_tokens_of_real_providers_end_their_session_or_subject() {
     let site = site("").await;
@@ -58,7 +58,7 @@ async fn logout_tokens_of_real_providers_end_their_session_or_subject() {
     }
 }
 
-/// Issue 15.2, T6.3: events as Okta and Google send them: the subject inside the event, milliseconds, `uid`, another final
+/// T6.3: events as Okta and Google send them: the subject inside the event, milliseconds, `uid`, another final
 /// slash.
 #[tokio::test]
 async fn events_of_okta_and_google_refuse_the_tokens_of_their_subject() {
@@ -83,7 +83,7 @@ fn document(path: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// Issue 15.1: the logout token that was recorded at Auth0: `typ: JWT`, `trace_id`, two minutes of life.
+/// The logout token that was recorded at Auth0: `typ: JWT`, `trace_id`, two minutes of life.
 #[tokio::test]
 async fn the_logout_token_recorded_at_auth0_ends_its_session() {
     let site = site("").await;
@@ -103,7 +103,7 @@ async fn the_logout_token_recorded_at_auth0_ends_its_session() {
     assert!(site.passes(&kept).await);
 }
 
-/// Issue 15.2, T6.3: the events that were recorded at Okta. The one about a credential that was created has no effect, which
+/// T6.3: the events that were recorded at Okta. The one about a credential that was created has no effect, which
 /// is counted with its reason.
 #[tokio::test]
 async fn the_events_recorded_at_okta_are_taken() {
@@ -188,7 +188,7 @@ async fn an_address_that_is_not_verified_matches_no_token() {
     assert!(open.passes(&unverified).await);
 }
 
-/// Issue 15.1: `check --online` says whether the provider announces back-channel logout, and by what a logout matches its
+/// `check --online` says whether the provider announces back-channel logout, and by what a logout matches its
 /// access tokens.
 #[tokio::test(flavor = "multi_thread")]
 async fn check_says_whether_a_logout_is_announced_and_what_it_matches() {

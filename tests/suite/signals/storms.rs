@@ -61,7 +61,7 @@ async fn call_until(site: &Site, known: &str, over: &AtomicBool) -> Duration {
     times[times.len() * 9 / 10]
 }
 
-/// Issue 15: a storm of events leaves memory bounded and known callers undisturbed. A quarter of the events withdraw the
+/// A storm of events leaves memory bounded and known callers undisturbed. A quarter of the events withdraw the
 /// tokens of a user of their own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_events_leaves_memory_bounded_and_known_callers_undisturbed() {

@@ -56,7 +56,7 @@ async fn all_answered(outbox: &Mutex<Outbox>) {
     eventually(async || outbox.lock().unwrap().waiting.len(), |waiting| *waiting == 0).await;
 }
 
-/// Issue 15.2: polled events have the effect of pushed ones, on every node; each is acknowledged or refused by its id.
+/// Polled events have the effect of pushed ones, on every node; each is acknowledged or refused by its id.
 #[tokio::test]
 async fn polled_events_take_effect_and_are_answered_by_their_ids() {
     let site: Site = site(POLLS).await;
@@ -93,7 +93,7 @@ async fn polled_events_take_effect_and_are_answered_by_their_ids() {
     assert_eq!(errors, expected);
 }
 
-/// Issue 15.2: an event is acknowledged only when its effect is durable.
+/// An event is acknowledged only when its effect is durable.
 #[tokio::test]
 async fn a_polled_event_whose_effect_cannot_be_stored_is_offered_again() {
     let provider = Transmitter::start().await;
@@ -165,7 +165,7 @@ fn stream_of(provider: &Transmitter) -> Value {
     })
 }
 
-/// Issue 15.2: `scopegate provider signals NAME register|status|verify`.
+/// `scopegate provider signals NAME register|status|verify`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_is_registered_read_and_verified_by_commands() {
     let provider = Transmitter::start().await;
@@ -199,7 +199,7 @@ async fn a_stream_is_registered_read_and_verified_by_commands() {
     }
 }
 
-/// Issue 15.2: a transmitter that mixes up issuers or audiences is noticed when the stream is registered.
+/// A transmitter that mixes up issuers or audiences is noticed when the stream is registered.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_of_another_issuer_or_audience_is_reported() {
     let provider = Transmitter::start().await;
