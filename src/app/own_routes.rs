@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{
     FutureExt,
-    future::{Either, ready},
+    future::{BoxFuture, ready},
 };
 use poem::{Endpoint, EndpointExt, Request, Response, Result, endpoint::BoxEndpoint};
 
@@ -73,12 +73,13 @@ impl<G: Endpoint<Output = Response>> Endpoint for OwnRoutes<G> {
 
     fn call(&self, request: Request) -> impl Future<Output = Result<Response>> + Send {
         let own = self.own(request.uri().path());
-        let answer = match own {
-            Some(own) => Either::Left(match check_form(&request) {
-                Err(problem) if !self.accepts_any_authority => Either::Right(ready(Err(problem.into()))),
-                _ => Either::Left(own.endpoint.call(request)),
-            }),
-            None => Either::Right(self.gated.call(request)),
+        // Boxed: every layer above moves the future of a request, and that of the gate holds the request.
+        let answer: BoxFuture<'_, Result<Response>> = match own {
+            Some(own) => match check_form(&request) {
+                Err(problem) if !self.accepts_any_authority => Box::pin(ready(Err(problem.into()))),
+                _ => Box::pin(own.endpoint.call(request)),
+            },
+            None => Box::pin(self.gated.call(request)),
         };
         answer.map(move |answer| {
             let mut response = answer.unwrap_or_else(Problem::error_response);

@@ -4,7 +4,7 @@
 //! word, the parameters stand in one order with the description last, and no description contains what could be taken
 //! for a parameter.
 
-use std::{fmt::Write, time::Duration};
+use std::{borrow::Cow, fmt::Write, time::Duration};
 
 use http::HeaderValue;
 use scopegate_provider::ScopeSet;
@@ -82,8 +82,11 @@ fn parameters(parameters: &[(&str, Option<&str>)]) -> String {
 }
 
 /// Replaces the characters that a quoted string of RFC 6750, section 3, must not contain.
-fn quotable(value: &str) -> String {
-    value
+fn quotable(value: &str) -> Cow<'_, str> {
+    if value.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\') {
+        return value.into();
+    }
+    let quotable: String = value
         .chars()
         .map(|c| match c {
             '"' => '\'',
@@ -91,7 +94,8 @@ fn quotable(value: &str) -> String {
             ' '..='~' => c,
             _ => '?',
         })
-        .collect()
+        .collect();
+    quotable.into()
 }
 
 /// Replaces `=`, so that nothing in a description looks like a parameter.

@@ -80,6 +80,10 @@ pub fn accepts_html(headers: &HeaderMap) -> bool {
     let mut html = 0.0_f32;
     let mut json = 0.0_f32;
     for value in headers.get_all(header::ACCEPT) {
+        // Sent with nearly every request that no browser makes.
+        if value == "*/*" {
+            continue;
+        }
         for range in value.to_str().unwrap_or_default().split(',') {
             let (name, parameters) = range.split_once(';').unwrap_or((range, ""));
             let weight = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q="));

@@ -83,7 +83,8 @@ pub(crate) const fn fold(byte: u8) -> u8 {
 
 /// Folds a field's name, so that two names that some service takes for the same field are equal.
 pub(crate) fn folded(name: &str) -> Cow<'_, str> {
-    if name.bytes().all(|byte| fold(byte) == byte) {
+    // Nearly every name: names of fields hold no upper-case letters.
+    if name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-')) {
         return name.into();
     }
     name.bytes().map(|byte| char::from(fold(byte))).collect::<String>().into()

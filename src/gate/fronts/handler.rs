@@ -11,6 +11,42 @@ use crate::{
     policy::Target,
 };
 
+/// The head of a request, as frameworks let a gate change it.
+pub(super) trait RequestHead {
+    fn uri_mut(&mut self) -> &mut Uri;
+    fn headers_mut(&mut self) -> &mut HeaderMap;
+    fn extensions_mut(&mut self) -> &mut Extensions;
+}
+
+impl RequestHead for poem::Request {
+    fn uri_mut(&mut self) -> &mut Uri {
+        self.uri_mut()
+    }
+
+    fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.headers_mut()
+    }
+
+    fn extensions_mut(&mut self) -> &mut Extensions {
+        self.extensions_mut()
+    }
+}
+
+#[cfg(feature = "tower")]
+impl RequestHead for http::request::Parts {
+    fn uri_mut(&mut self) -> &mut Uri {
+        &mut self.uri
+    }
+
+    fn headers_mut(&mut self) -> &mut HeaderMap {
+        &mut self.headers
+    }
+
+    fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.extensions
+    }
+}
+
 /// A request that may go on to its handler.
 pub(super) struct Admitted {
     permit: Permit,
@@ -41,16 +77,12 @@ impl Admitted {
 
     /// Changes the request to what the handler has to see: the normal form of the path, no token among the subprotocols,
     /// and the permit. A caller that another gate found is removed.
-    pub(super) fn enter(
-        self,
-        uri: &mut Uri,
-        headers: &mut HeaderMap,
-        extensions: &mut Extensions,
-    ) -> Selection {
-        let selection = self.permit.clear_subprotocols(headers);
+    pub(super) fn enter(self, request: &mut impl RequestHead) -> Selection {
+        let selection = self.permit.clear_subprotocols(request.headers_mut());
         if let Some(normal) = self.uri {
-            *uri = normal;
+            *request.uri_mut() = normal;
         }
+        let extensions = request.extensions_mut();
         extensions.remove::<Caller>();
         extensions.insert::<Permit>(self.permit);
         selection

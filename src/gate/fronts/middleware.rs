@@ -73,7 +73,7 @@ impl<E: Endpoint> GateEndpoint<E> {
         match admitted {
             Ok(admitted) => {
                 let outcome = admitted.permit().outcome();
-                let selection = enter(admitted, &mut request);
+                let selection = admitted.enter(&mut request);
                 Either::Right(self.inner.call(request).map(move |answer| {
                     let mut response = finish(answer, outcome, selection);
                     cors.apply(response.headers_mut());
@@ -116,16 +116,6 @@ pub(in crate::gate) fn head(request: &Request) -> Head<'_> {
 /// 400, as for every other request.
 pub(crate) fn check_form(request: &Request) -> Result<(), Problem> {
     head(request).check_form()
-}
-
-/// Changes the request to what the handler has to see.
-fn enter(admitted: Admitted, request: &mut Request) -> Selection {
-    let mut uri = std::mem::take(request.uri_mut());
-    let mut headers = std::mem::take(request.headers_mut());
-    let selection = admitted.enter(&mut uri, &mut headers, request.extensions_mut());
-    *request.uri_mut() = uri;
-    *request.headers_mut() = headers;
-    selection
 }
 
 /// Returns the response of the handler, with the outcome as its data.

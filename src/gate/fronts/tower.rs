@@ -261,7 +261,7 @@ fn enter(admitted: Admitted, parts: &mut Parts) -> Selection {
     // A caller that another gate found does not count here.
     parts.extensions.remove::<Principal>();
     let caller = Caller::of(admitted.permit());
-    let selection = admitted.enter(&mut parts.uri, &mut parts.headers, &mut parts.extensions);
+    let selection = admitted.enter(parts);
     if let Caller::Known(principal) = &caller {
         parts.extensions.insert(principal.clone());
     }

@@ -25,7 +25,11 @@ pub struct IdentityHeaders(Box<[(HeaderName, Fact)]>);
 /// path.
 /// Services compare names in their own ways (WSGI and CGI take `_` for `-`), so that the names are compared normalised.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stripped(Box<[Box<str>]>);
+pub struct Stripped {
+    names: Box<[Box<str>]>,
+    /// The lengths of the names, a bit for each: a field of another length is compared with none.
+    lengths: u64,
+}
 
 /// The source of a header's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,7 +131,8 @@ impl Stripped {
         let mut names: Vec<Box<str>> = names.chain(OVERRIDES.map(Into::into)).collect();
         names.sort_unstable();
         names.dedup();
-        Self(names.into())
+        let lengths = names.iter().fold(0, |lengths, name| lengths | length_bit(name));
+        Self { names: names.into(), lengths }
     }
 
     /// Takes these headers off an incoming request, however their names are spelt.
@@ -144,7 +149,7 @@ impl Stripped {
 
     /// Returns the usual spellings of these names: with `-`, and with `_`.
     pub(in crate::gate) fn spellings(&self) -> impl Iterator<Item = String> {
-        self.0.iter().flat_map(|name| {
+        self.names.iter().flat_map(|name| {
             let other = Some(name.replace('-', "_")).filter(|other| *other != **name);
             std::iter::once(name.to_string()).chain(other)
         })
@@ -156,10 +161,14 @@ impl Stripped {
     }
 
     fn names(&self, name: &str) -> bool {
-        // Nearly every field has its usual spelling, and is compared as it is.
-        let folded = folded(name);
-        let is_misspelt = matches!(folded, Cow::Owned(_));
-        self.0.iter().any(|stripped| **stripped == *folded) || (is_misspelt && is_about_origin(name))
+        match folded(name) {
+            Cow::Borrowed(name) => self.holds(name),
+            Cow::Owned(name) => self.holds(&name) || is_about_origin(&name),
+        }
+    }
+
+    fn holds(&self, folded: &str) -> bool {
+        self.lengths & length_bit(folded) != 0 && self.names.iter().any(|name| **name == *folded)
     }
 }
 
@@ -210,10 +219,14 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, ENCODED).to_string()
 }
 
-/// Returns `true` if a header says where a request came from, in any spelling that some service reads as such.
-pub(in crate::gate) fn is_about_origin(name: &str) -> bool {
-    let name = folded(name);
-    let Some(rest) = name.strip_prefix("x-") else { return name == "forwarded" };
+/// Returns the bit of a name's length; names of 63 bytes and more share one.
+fn length_bit(name: &str) -> u64 {
+    1 << name.len().min(63)
+}
+
+/// Returns `true` if a header of this folded name says where a request came from.
+pub(in crate::gate) fn is_about_origin(folded: &str) -> bool {
+    let Some(rest) = folded.strip_prefix("x-") else { return folded == "forwarded" };
     rest.starts_with("forwarded-") || rest.starts_with("original-") || matches!(rest, "forwarded" | "real-ip")
 }
 

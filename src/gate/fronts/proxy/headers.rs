@@ -10,7 +10,7 @@ use crate::{
     gate::identity::headers::is_about_origin,
     policy::settings::TokenSource,
     upstream::headers::{
-        contains, is_misspelt, is_same_field, remove_matching, remove_request_connection_fields,
+        contains, folded, is_misspelt, is_same_field, remove_matching, remove_request_connection_fields,
     },
 };
 
@@ -44,7 +44,7 @@ pub(super) fn remove_callers_own(headers: &mut HeaderMap, request_id: &HeaderNam
     remove_request_connection_fields(headers, &kept);
     remove_matching(headers, |name| {
         name.as_str() == "proxy"
-            || (is_about_origin(name.as_str()) && !kept.contains(&name))
+            || (is_about_origin(&folded(name.as_str())) && !kept.contains(&name))
             || is_misspelt(name, &FRAMING)
             || (name != request_id && is_same_field(name, request_id))
     });
