@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     io,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -88,13 +89,14 @@ impl Upstream {
         let is_grpc = headers::is_grpc(request.headers());
         let mut request = request.map(|body| RelayBody::of_caller(body, upload.as_ref(), trailers.clone()));
         self.set_headers(request.headers_mut());
-        let sending = self.send(request, &timeout);
+        // Pinned where it is made: it is large, and awaiting it would move it.
+        let mut sending = pin!(self.send(request, &timeout));
         let mut response = match &abort {
-            Some(signal) if is_grpc => match select(Box::pin(sending), signal.aborted()).await {
+            Some(signal) if is_grpc => match select(sending, signal.aborted()).await {
                 Either::Left((response, _)) => response?,
                 Either::Right((reason, _)) => return Err(ExchangeError::Aborted(reason)),
             },
-            _ => sending.await?,
+            _ => sending.as_mut().await?,
         };
         let abort = abort.filter(|_| headers::is_stream(response.headers()));
         headers::remove_connection_fields(response.headers_mut());
