@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
+    admin_client::AdminClient,
     console::{Console, Paint},
     failure::{Failure, Task, Verdict},
-    replay::admin_get,
     stored::Stored,
     trace::node,
 };
@@ -207,7 +207,7 @@ impl Side {
 
     /// Asks a node for its policy.
     async fn running(base: &str) -> Result<Self, Failure> {
-        let text = admin_get(base, "/admin/policy").await?;
+        let text = AdminClient::new(base)?.text("/admin/policy").await?;
         let InForce { providers, accept_token, scopes, routes, general } =
             serde_json::from_str(&text).map_err(Failure::other)?;
         let known = providers.iter().map(|name| KnownProvider {

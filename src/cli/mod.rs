@@ -1,5 +1,6 @@
 //! The command line: arguments, and a file a command.
 
+mod admin_client;
 mod check;
 mod connect;
 mod console;

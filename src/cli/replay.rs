@@ -3,27 +3,20 @@
 use std::{
     fs,
     io::{self, Write},
-    time::Duration,
 };
 
 use clap::Args;
-use reqwest::{Client, StatusCode, header::AUTHORIZATION};
 use scopegate_provider::{Clock, SystemClock};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
+    admin_client::AdminClient,
     console::{Console, Paint},
     failure::{Failure, Task, Verdict},
     stored::Stored,
 };
 use crate::policy::replay::{RecordedDecision, ReplayGroup, Replayed};
-
-/// The time within which a node has to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The environment variable that holds the token of an administrator.
-const TOKEN: &str = "SCOPEGATE_ADMIN_TOKEN";
 
 #[derive(Debug, Args)]
 pub(super) struct Replay {
@@ -97,10 +90,11 @@ fn parse(text: &str) -> Result<Vec<RecordedDecision>, String> {
 
 /// Reads the remembered decisions of a node.
 async fn of_node(base: &str) -> Result<Vec<RecordedDecision>, Failure> {
+    let node = AdminClient::new(base)?;
     let mut records = Vec::new();
     let mut after = String::new();
     loop {
-        let text = admin_get(base, &format!("/admin/decisions?limit=1000{after}")).await?;
+        let text = node.text(&format!("/admin/decisions?limit=1000{after}")).await?;
         let page: Page = serde_json::from_str(&text).map_err(Failure::other)?;
         records.extend(page.items);
         match page.next {
@@ -108,22 +102,6 @@ async fn of_node(base: &str) -> Result<Vec<RecordedDecision>, Failure> {
             None => return Ok(records),
         }
     }
-}
-
-/// Asks the administration of a node, with the token of the environment.
-pub(super) async fn admin_get(base: &str, path: &str) -> Result<String, Failure> {
-    let token = std::env::var(TOKEN)
-        .map_err(|_| Failure::Usage(format!("put the token of an administrator into ${TOKEN}")))?;
-    let client = Client::builder().timeout(PATIENCE).build().map_err(Failure::other)?;
-    let url = format!("{}{path}", base.trim_end_matches('/'));
-    let request = client.get(&url).header(AUTHORIZATION, format!("Bearer {token}"));
-    let response = request.send().await.map_err(Failure::other)?;
-    let status = response.status();
-    if status != StatusCode::OK {
-        let message = format!("{url} answered {status}; expected an administrator's token in ${TOKEN}");
-        return Err(Failure::other(message));
-    }
-    response.text().await.map_err(Failure::other)
 }
 
 /// Writes the decisions that change, for people.

@@ -4,13 +4,14 @@ use std::{io, time::Duration};
 
 use clap::Args;
 use reqwest::{
-    Client, Response, StatusCode,
+    Response, StatusCode,
     header::{ACCEPT, HeaderMap, HeaderValue},
 };
 use serde_json::Value;
-use url::Url;
+use url::{Url, form_urlencoded};
 
 use super::{
+    admin_client::{AdminClient, refused},
     console::Paint,
     failure::{Failure, Task, Verdict},
 };
@@ -61,9 +62,6 @@ pub(super) struct Trace {
     /// End after so many decisions.
     #[arg(long, value_name = "N")]
     count: Option<u64>,
-    /// The token of an administrator.
-    #[arg(long = "token", env = "SCOPEGATE_ADMIN_TOKEN", hide = true, hide_env_values = true)]
-    token: Option<String>,
 }
 
 /// The end of one connection.
@@ -76,22 +74,18 @@ enum End {
 
 impl Trace {
     pub(super) async fn run(&self, task: &Task) -> Result<Verdict, Failure> {
-        let Some(token) = &self.token else {
-            return Err(Failure::Usage(
-                "put the token of an administrator into $SCOPEGATE_ADMIN_TOKEN".to_owned(),
-            ));
+        let base = match &self.url {
+            Some(url) => url.to_string(),
+            None => node(&task.config()?),
         };
-        let url = self.decisions(task)?;
-        let client = Client::builder().connect_timeout(PATIENCE).build().map_err(Failure::other)?;
+        let node = AdminClient::new(&base)?;
+        let decisions = self.decisions();
         let mut headers = HeaderMap::new();
-        let mut bearer = HeaderValue::try_from(format!("Bearer {token}")).map_err(Failure::other)?;
-        bearer.set_sensitive(true);
-        headers.insert("authorization", bearer);
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         let mut shown = 0;
         let mut has_answered = false;
         loop {
-            let sent = client.get(url.clone()).headers(headers.clone()).send();
+            let sent = node.get(&decisions).headers(headers.clone()).send();
             match tokio::time::timeout(PATIENCE, sent).await {
                 Ok(Ok(response)) if response.status() == StatusCode::OK => {
                     has_answered = true;
@@ -101,10 +95,10 @@ impl Trace {
                 }
                 Ok(Ok(response)) => return Err(refused(response).await),
                 Ok(Err(error)) if !has_answered => {
-                    return Err(Failure::other(Unreachable(url, error.to_string())));
+                    return Err(node.unreachable(error.without_url().to_string()));
                 }
                 Err(_) if !has_answered => {
-                    return Err(Failure::other(Unreachable(url, "no answer in time".to_owned())));
+                    return Err(node.unreachable("no answer in time".to_owned()));
                 }
                 Ok(Err(_)) | Err(_) => {}
             }
@@ -149,14 +143,8 @@ impl Trace {
         Ok(End::Lost)
     }
 
-    /// Returns the address of the decisions with the filters.
-    fn decisions(&self, task: &Task) -> Result<Url, Failure> {
-        let base = match &self.url {
-            Some(url) => url.to_string(),
-            None => node(&task.config()?),
-        };
-        let mut url: Url =
-            format!("{}/admin/decisions", base.trim_end_matches('/')).parse().map_err(Failure::other)?;
+    /// Returns the path of the decisions with the filters.
+    fn decisions(&self) -> String {
         let filters = [
             ("outcome", Some(self.outcome.join(",")).filter(|outcomes| !outcomes.is_empty())),
             ("route", self.route.clone()),
@@ -167,12 +155,11 @@ impl Trace {
             ("method", self.method.clone()),
             ("path", self.path.clone()),
         ];
-        let mut query = url.query_pairs_mut();
+        let mut query = form_urlencoded::Serializer::new(String::new());
         for (name, value) in filters {
             query.extend_pairs(value.map(|value| (name, value)));
         }
-        drop(query);
-        Ok(url)
+        format!("/admin/decisions?{}", query.finish())
     }
 }
 
@@ -188,27 +175,6 @@ pub(super) fn node(config: &Config) -> String {
         Listen::Tcp(address) => format!("{scheme}://{}{base}", reachable_address(*address)),
         Listen::Unix(path) => format!("{scheme}://{}{base}", path.display()),
     }
-}
-
-/// The node cannot be reached.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot reach {0}: {1}; expected a running node, or its address in `--url`")]
-struct Unreachable(Url, String);
-
-/// The node refuses the token or the filters.
-#[derive(Debug, thiserror::Error)]
-#[error("the node answered {status}: {message}")]
-struct Refused {
-    status: StatusCode,
-    message: String,
-}
-
-async fn refused(response: Response) -> Failure {
-    let status = response.status();
-    let text = response.text().await.unwrap_or_default();
-    let problem: Value = serde_json::from_str(&text).unwrap_or_default();
-    let described = ["error_description", "detail"].iter().find_map(|name| problem.get(*name)?.as_str());
-    Failure::other(Refused { status, message: described.unwrap_or("without an explanation").to_owned() })
 }
 
 /// A server-sent event.
