@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Admin, NodeStatus, bodies::set, nodes, rfc3339};
 use crate::{
     authenticator::Connected,
+    reason::Reason,
     store::{ChangeNumber, ProviderState, RecordId, Revocations, StoreUrl},
     telemetry::{DecisionOutcome, DecisionRecord, decisions::Minutes, metrics::Totals},
 };
@@ -242,7 +243,10 @@ fn store_kind(url: &StoreUrl) -> &'static str {
 
 fn denied_as_revoked(status: &NodeStatus, now: Timestamp) -> usize {
     let recent = status.metrics.live.recent();
-    recent.iter().filter(|record| record.reason == "revoked" && now.since(record.at) < HOUR).count()
+    recent
+        .iter()
+        .filter(|record| record.reason == Reason::Revoked.as_str() && now.since(record.at) < HOUR)
+        .count()
 }
 
 /// Returns the busiest routes of the last hour.

@@ -9,11 +9,13 @@ use crate::{
         replay::{RecordedDecision, RecordedOutcome, RecordedToken},
         settings::ProofRequirement,
     },
+    reason::Reason,
     telemetry::{DecisionOutcome, DecisionRecord, Held},
 };
 
 /// The reasons of denials that come before any token is used.
-const WITHOUT_TOKEN: [&str; 4] = ["no_route", "method_not_allowed", "irregular_path", "nobody"];
+const WITHOUT_TOKEN: [Reason; 4] =
+    [Reason::NoRoute, Reason::MethodNotAllowed, Reason::IrregularPath, Reason::Nobody];
 
 /// Returns the record of a decision.
 pub(super) fn recorded(record: &DecisionRecord, admin: &Admin) -> RecordedDecision {
@@ -48,7 +50,9 @@ fn token(record: &DecisionRecord) -> RecordedToken {
         return RecordedToken::Absent;
     }
     let is_denied = record.outcome == DecisionOutcome::Denied;
-    let used = is_denied && record.route.is_some() && !WITHOUT_TOKEN.contains(&record.reason.as_str());
+    let used = is_denied
+        && record.route.is_some()
+        && !WITHOUT_TOKEN.iter().any(|reason| reason.as_str() == record.reason);
     if used { RecordedToken::Rejected } else { RecordedToken::Unseen }
 }
 
