@@ -114,6 +114,17 @@ struct Body<'a> {
     missing_scopes: &'a [Scope],
     #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
+}
+
+/// The ids by which operators find a request again.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RequestIdentifiers<'a> {
+    /// The id of the request.
+    pub request_id: Option<&'a str>,
+    /// The id of its trace, if it belongs to one.
+    pub trace_id: Option<&'a str>,
 }
 
 impl Problem {
@@ -237,6 +248,13 @@ impl Problem {
         self.reason
     }
 
+    /// Sets the scopes that the token lacks.
+    #[cfg(feature = "server")]
+    #[must_use]
+    pub(crate) fn with_missing_scopes(self, missing: Vec<Scope>) -> Self {
+        Self { missing_scopes: missing.into(), ..self }
+    }
+
     /// Returns the time after which another try is worth it.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
@@ -260,11 +278,11 @@ impl Problem {
 
     /// Returns the body: problem details (RFC 9457) with OAuth's members.
     pub fn body(&self) -> Vec<u8> {
-        self.body_for(None)
+        self.body_for(RequestIdentifiers::default())
     }
 
-    /// Returns the body with the id of the request, where it is known.
-    pub fn body_for(&self, request_id: Option<&str>) -> Vec<u8> {
+    /// Returns the body with the ids of the request, where they are known.
+    pub fn body_for(&self, ids: RequestIdentifiers<'_>) -> Vec<u8> {
         let body = Body {
             title: self.reason.title(),
             status: self.status.as_u16(),
@@ -272,7 +290,8 @@ impl Problem {
             error_description: &self.description,
             reason: self.reason,
             missing_scopes: &self.missing_scopes,
-            request_id,
+            request_id: ids.request_id,
+            trace_id: ids.trace_id,
         };
         serde_json::to_vec(&body).unwrap_or_default()
     }

@@ -29,5 +29,11 @@ pub use settings::{
 };
 pub use shadow::{ShadowDecision, ShadowNote};
 #[cfg(feature = "server")]
+pub(crate) use spans::RequestSpan;
+#[cfg(feature = "server")]
 pub use spans::{SpanCounts, Spans};
 pub use trace::{Sender, Trace, TraceEndpoint};
+#[cfg(feature = "server")]
+pub(crate) use trace_context::TraceParent;
+#[cfg(feature = "server")]
+pub(crate) use trace_context::{TRACEPARENT, TRACESTATE};

@@ -326,7 +326,8 @@ impl Assembly<'_> {
         let trusted = &self.draft.config.server.trusted_proxies;
         let service = CheckService::new(self.draft.gate.clone(), self.identities.clone());
         let decided = ForwardAuth::new(service, trusted.clone(), EnvoyGrpc);
-        let decided = decided.with(self.shared.denials.clone()).with(self.trace());
+        let decided =
+            decided.with(self.shared.denials.clone()).with(self.problem_bodies()).with(self.trace());
         Authorization::new(decided, trusted.clone(), &self.identities).boxed()
     }
 

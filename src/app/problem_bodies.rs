@@ -7,7 +7,10 @@ use futures_util::TryFutureExt;
 use http::{HeaderName, HeaderValue, header};
 use poem::{Endpoint, Middleware, Request, Response, Result};
 
-use crate::problem::{Problem, ProblemPage, accepts_html};
+use crate::{
+    problem::{Problem, ProblemPage, RequestIdentifiers, accepts_html},
+    telemetry::TraceParent,
+};
 
 /// Middleware behind the one that gives each request its id.
 #[derive(Debug, Clone)]
@@ -24,22 +27,32 @@ impl ProblemBodies {
         Self { request_id, docs }
     }
 
-    fn set_body(&self, response: &mut Response, id: Option<&HeaderValue>, host: Option<&HeaderValue>) {
+    fn set_body(&self, response: &mut Response, asked: &Asked) {
         let Some(problem) = response.extensions_mut().remove::<Problem>() else { return };
+        let id = asked.id.as_ref();
         let request_id = id.and_then(|id| id.to_str().ok()).unwrap_or_default();
-        let page = host.and_then(|host| {
+        let page = asked.host.as_ref().and_then(|host| {
             let host = host.to_str().unwrap_or_default();
             problem.page(ProblemPage { request_id, host, docs: self.docs.as_deref() })
         });
-        match page {
-            Some(page) => {
-                let html = const { HeaderValue::from_static("text/html; charset=utf-8") };
-                response.headers_mut().insert(header::CONTENT_TYPE, html);
-                response.set_body(page);
-            }
-            None => response.set_body(problem.body_for(Some(request_id))),
+        if let Some(page) = page {
+            let html = const { HeaderValue::from_static("text/html; charset=utf-8") };
+            response.headers_mut().insert(header::CONTENT_TYPE, html);
+            response.set_body(page);
+            return;
         }
+        let trace_id = asked.trace.as_ref().and_then(TraceParent::trace_id);
+        let ids = RequestIdentifiers { request_id: Some(request_id), trace_id };
+        response.set_body(problem.body_for(ids));
     }
+}
+
+/// The facts about a request that the body of its problem depends on.
+struct Asked {
+    id: Option<HeaderValue>,
+    trace: Option<TraceParent>,
+    /// The host, for a client that gets a page.
+    host: Option<HeaderValue>,
 }
 
 impl<E: Endpoint<Output = Response>> Middleware<E> for ProblemBodies {
@@ -70,8 +83,9 @@ impl<E: Endpoint<Output = Response>> Endpoint for WithProblemBodies<E> {
             let host = authority.or_else(|| request.headers().get(header::HOST).cloned());
             host.unwrap_or(const { HeaderValue::from_static("this API") })
         });
+        let asked = Asked { id, trace: TraceParent::of(request.headers()), host };
         self.inner.call(request).map_ok(move |mut response| {
-            self.bodies.set_body(&mut response, id.as_ref(), host.as_ref());
+            self.bodies.set_body(&mut response, &asked);
             response
         })
     }

@@ -88,7 +88,7 @@ pub struct DecisionRecord {
     pub is_check: bool,
     /// The decision of the routes in `mode: shadow`, if any takes part.
     pub shadow: Option<ShadowNote>,
-    /// The id of the trace, if the node takes part in one.
+    /// The id of the trace, if the request belongs to one.
     pub trace_id: Option<Box<str>>,
 }
 

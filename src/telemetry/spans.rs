@@ -3,6 +3,7 @@
 
 mod export;
 mod otlp;
+mod upstream_call;
 
 use std::{
     sync::{
@@ -16,6 +17,7 @@ use aws_lc_rs::rand;
 use http::HeaderMap;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::upstream_call::RequestSpan;
 use self::{
     export::{Exporter, export},
     otlp::{KeyValue, Link, Span, Status, StatusCode},
@@ -124,8 +126,11 @@ impl Spans {
 
     /// Hands a span over to the exporter. Never waits.
     pub(super) fn record(&self, open: &OpenSpan, record: &DecisionRecord, facts: SpanFacts<'_>) {
-        let span = Waiting::Span(Box::new(open.span(record, facts)));
-        if self.queue.try_send(span).is_err() {
+        self.enqueue(open.span(record, facts));
+    }
+
+    fn enqueue(&self, span: Span) {
+        if self.queue.try_send(Waiting::Span(Box::new(span))).is_err() {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -149,11 +154,6 @@ pub(super) struct SpanFacts<'a> {
 impl OpenSpan {
     pub(super) fn is_sampled(&self) -> bool {
         self.context.is_sampled
-    }
-
-    /// Returns the id of the trace, in hexadecimal digits.
-    pub(super) fn trace_id(&self) -> String {
-        super::trace_context::text(&self.context.trace_id)
     }
 
     /// Builds the span with the names of the semantic conventions for HTTP servers. What callers choose freely is never

@@ -5,19 +5,19 @@ use std::{collections::HashMap, fmt, net::IpAddr, sync::Arc, time::Instant};
 use futures_util::FutureExt;
 #[cfg(feature = "server")]
 use http::Version;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result, web::RemoteAddr};
 use scopegate_provider::Timestamp;
 use tracing::Instrument;
 
 use super::{
     DecisionOutcome, DecisionRecord, Held, Metrics, Outcome, RequestId, RequestIds, ShadowDecision, Verdict,
-    decisions::shown_path, outcome::Restored, settings::Identify, trace_context,
+    decisions::shown_path, outcome::Restored, settings::Identify, trace_context, trace_context::TraceParent,
 };
 #[cfg(feature = "server")]
 use super::{
     Spans,
-    spans::{OpenSpan, SpanFacts},
+    spans::{OpenSpan, RequestSpan, SpanFacts},
 };
 use crate::reason::Reason;
 
@@ -88,17 +88,24 @@ impl Trace {
     }
 
     /// Opens the span of a request, and prepares the trace context for the next hop.
-    #[cfg_attr(
-        not(feature = "server"),
-        expect(clippy::unused_self, reason = "embedded gates export no spans")
-    )]
-    fn open_span(&self, headers: &mut HeaderMap, is_trusted: bool) -> Option<OpenSpan> {
-        #[cfg(feature = "server")]
-        if let Some(spans) = &self.spans {
-            return spans.open(headers, is_trusted);
+    #[cfg(feature = "server")]
+    fn open_span(&self, request: &mut Request, is_trusted: bool) -> Option<OpenSpan> {
+        let Some(spans) = &self.spans else {
+            trace_context::pass_on(request.headers_mut(), is_trusted);
+            return None;
+        };
+        let span = spans.open(request.headers_mut(), is_trusted)?;
+        if let Some(span) = RequestSpan::of(spans, &span) {
+            request.set_data(span);
         }
-        trace_context::pass_on(headers, is_trusted);
-        None
+        Some(span)
+    }
+
+    /// Prepares the trace context for the next hop. Embedded gates export no spans.
+    #[cfg(not(feature = "server"))]
+    #[expect(clippy::unused_self, reason = "a node opens the span here")]
+    fn open_span(&self, request: &mut Request, is_trusted: bool) {
+        trace_context::pass_on(request.headers_mut(), is_trusted);
     }
 
     /// Returns the sender of a request.
@@ -136,21 +143,6 @@ pub struct TraceEndpoint<E> {
     trace: Trace,
 }
 
-/// The span of a request, which embedded gates do not export.
-#[cfg(not(feature = "server"))]
-enum OpenSpan {}
-
-#[cfg(not(feature = "server"))]
-impl OpenSpan {
-    fn is_sampled(&self) -> bool {
-        match *self {}
-    }
-
-    fn trace_id(&self) -> String {
-        match *self {}
-    }
-}
-
 /// The facts about a request that its line in the log names.
 struct Facts {
     id: RequestId,
@@ -164,6 +156,8 @@ struct Facts {
     version: Version,
     #[cfg(feature = "server")]
     scheme: &'static str,
+    trace: Option<TraceParent>,
+    #[cfg(feature = "server")]
     span: Option<OpenSpan>,
 }
 
@@ -174,7 +168,10 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
     fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
         let sender = self.trace.sender(&request);
         let is_trusted = sender.is_trusted;
-        let span = self.trace.open_span(request.headers_mut(), is_trusted);
+        #[cfg(feature = "server")]
+        let span = self.trace.open_span(&mut request, is_trusted);
+        #[cfg(not(feature = "server"))]
+        self.trace.open_span(&mut request, is_trusted);
         let given = is_trusted.then(|| request.headers().get(&self.trace.header)).flatten();
         let facts = Facts {
             id: self.trace.ids.of(given),
@@ -188,6 +185,8 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
             version: request.version(),
             #[cfg(feature = "server")]
             scheme: if request.scheme() == &http::uri::Scheme::HTTPS { "https" } else { "http" },
+            trace: TraceParent::of(request.headers()),
+            #[cfg(feature = "server")]
             span,
         };
         let span = tracing::debug_span!("request", id = facts.id.as_str(), method = %facts.method);
@@ -293,12 +292,15 @@ impl Trace {
 impl Facts {
     /// Returns `true` if the span of the request is exported.
     fn is_traced(&self) -> bool {
-        self.span.as_ref().is_some_and(OpenSpan::is_sampled)
+        #[cfg(feature = "server")]
+        return self.span.as_ref().is_some_and(OpenSpan::is_sampled);
+        #[cfg(not(feature = "server"))]
+        false
     }
 
-    /// Returns the id of the trace, if the node takes part in one.
+    /// Returns the id of the trace, if the request belongs to one.
     fn trace_id(&self) -> Option<Box<str>> {
-        self.span.as_ref().map(|span| span.trace_id().into())
+        self.trace.as_ref()?.trace_id().map(Into::into)
     }
 
     /// Returns the address of the caller: the one that a trusted proxy names, or that of the connection.

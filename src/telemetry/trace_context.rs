@@ -4,8 +4,10 @@ use std::fmt::Write;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// The header that names the trace and the span of the sender.
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// The header in which the systems of a trace keep facts of their own.
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The bit of the flags by which a caller says that it has recorded its span.
 const SAMPLED: u8 = 1;
@@ -64,6 +66,22 @@ impl TraceContext {
         if let Some(state) = state {
             headers.insert(TRACESTATE, state);
         }
+    }
+}
+
+/// `traceparent` as the next hop gets it: well-formed, as this node has written or checked it.
+#[derive(Debug, Clone)]
+pub(crate) struct TraceParent(HeaderValue);
+
+impl TraceParent {
+    /// Returns the header of a request whose context was written or passed on.
+    pub(crate) fn of(headers: &HeaderMap) -> Option<Self> {
+        is_present(headers).then(|| headers.get(&TRACEPARENT).cloned().map(Self)).flatten()
+    }
+
+    /// Returns the id of the trace, in hexadecimal digits.
+    pub(crate) fn trace_id(&self) -> Option<&str> {
+        self.0.to_str().ok()?.split('-').nth(1)
     }
 }
 
@@ -131,7 +149,7 @@ fn hexadecimal<const BYTES: usize>(text: &[u8]) -> Option<[u8; BYTES]> {
 }
 
 /// Returns bytes as hexadecimal digits.
-pub(super) fn text(bytes: &[u8]) -> String {
+fn text(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // Writing to a string does not fail.
         let _ = write!(text, "{byte:02x}");

@@ -122,6 +122,11 @@ impl Upstreams {
         Ok(Self(Arc::new(connected)))
     }
 
+    /// Returns the URL of an upstream.
+    pub(crate) fn url(&self, name: &str) -> Option<&url::Url> {
+        self.0.get(name).map(|upstream| upstream.settings.url.as_url())
+    }
+
     /// Sends a request to the upstream called `name`, and returns the response as soon as its head has arrived.
     ///
     /// # Errors

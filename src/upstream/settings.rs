@@ -242,6 +242,12 @@ pub enum UpstreamUrlError {
 }
 
 impl UpstreamUrl {
+    /// Returns the URL.
+    #[cfg(feature = "server")]
+    pub(crate) fn as_url(&self) -> &Url {
+        &self.0
+    }
+
     /// Returns `true` if the scheme is `https`.
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"

@@ -271,6 +271,31 @@ async fn a_refusal_through_nginx_has_one_challenge_and_one_id() {
     assert_eq!((refused.status, refused.headers.get_all("www-authenticate").iter().count()), (403, 1));
 }
 
+/// The body of a refusal has the id that its header has, behind each proxy.
+#[tokio::test]
+async fn a_refusal_through_a_proxy_has_its_id_in_the_body() {
+    for kind in [&NGINX, &CADDY, &HAPROXY] {
+        let scene = Scene::of(kind);
+        let refused = scene.client().get("/items/1").await;
+        let id = refused.header("x-request-id");
+        assert!(!id.is_empty(), "{}: {refused:?}", kind.dialect);
+        assert_eq!(refused.json()["request_id"], id, "{}: {refused:?}", kind.dialect);
+    }
+}
+
+/// A browser gets a refusal as a page with its id, behind the proxies that tell what it accepts.
+#[tokio::test]
+async fn a_refusal_through_a_proxy_is_a_page_for_a_browser() {
+    for kind in [&NGINX, &CADDY] {
+        let scene = Scene::of(kind);
+        let accept = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
+        let page = scene.client().send("GET", "/items/1", &accept, "").await;
+        let is_page = page.text.contains("<h1>") && page.text.contains(page.header("x-request-id"));
+        assert!(is_page && page.status == 401, "{}: {page:?}", kind.dialect);
+        assert!(page.header("content-type").starts_with("text/html"), "{}: {page:?}", kind.dialect);
+    }
+}
+
 /// Passes bytes on to an address, and counts the connections.
 fn counting_relay(to: &str) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -14,6 +14,7 @@ local OVERRIDES = "x-http-method-override,x-http-method,x-method-override,x-orig
 local SHOWN = {
   "authorization", "origin", "access-control-request-method", "access-control-request-headers",
   "sec-websocket-key", "sec-websocket-protocol", "x-request-id", "cookie", "sec-fetch-site",
+  "traceparent", "tracestate",
 }
 
 -- What of an answer belongs to the connection to scopegate.

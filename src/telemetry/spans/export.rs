@@ -38,6 +38,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// The time limit of a request to the collector.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The longest answer of a collector that is read, in bytes.
+const ANSWER: usize = 16 << 10;
+
 /// The method of the service over gRPC.
 const EXPORT: PathAndQuery =
     PathAndQuery::from_static("/opentelemetry.proto.collector.trace.v1.TraceService/Export");
@@ -108,7 +111,7 @@ impl Exporter {
         channel: Channel,
         request: ExportTraceServiceRequest,
     ) -> Result<ExportTraceServiceResponse, String> {
-        let mut client = Grpc::new(channel);
+        let mut client = Grpc::new(channel).max_decoding_message_size(ANSWER);
         client.ready().await.map_err(|error| error.to_string())?;
         let mut request = tonic::Request::new(request);
         *request.metadata_mut() = MetadataMap::from_headers(self.headers.clone());
@@ -129,13 +132,19 @@ impl Exporter {
             .headers(self.headers.clone())
             .header(header::CONTENT_TYPE, "application/x-protobuf")
             .body(request.encode_to_vec());
-        let response = request.send().await.map_err(|error| error.without_url().to_string())?;
+        let mut response = request.send().await.map_err(|error| error.without_url().to_string())?;
         if !response.status().is_success() {
             return Err(format!("it answered {}", response.status()));
         }
-        let body = response.bytes().await.map_err(|error| error.without_url().to_string())?;
-        // A collector that answers in another form has taken the spans all the same.
-        Ok(ExportTraceServiceResponse::decode(body).unwrap_or_default())
+        let mut body = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(|error| error.without_url().to_string())? {
+            if body.len() + part.len() > ANSWER {
+                return Ok(ExportTraceServiceResponse::default());
+            }
+            body.extend_from_slice(&part);
+        }
+        // A collector that answers in another form, or at length, has taken the spans all the same.
+        Ok(ExportTraceServiceResponse::decode(body.as_slice()).unwrap_or_default())
     }
 }
 

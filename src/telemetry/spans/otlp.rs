@@ -8,6 +8,9 @@ use super::super::trace_context::TraceContext;
 /// `Span.SpanKind.SPAN_KIND_SERVER`.
 pub(super) const KIND_SERVER: i32 = 2;
 
+/// `Span.SpanKind.SPAN_KIND_CLIENT`.
+pub(super) const KIND_CLIENT: i32 = 3;
+
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ExportTraceServiceRequest {
     #[prost(message, repeated, tag = "1")]

@@ -131,8 +131,6 @@ impl<D: Dialect> Endpoint for ForwardAuth<D> {
 impl<D: Dialect> ForwardAuth<D> {
     fn refused(&self, refusal: &Refusal) -> Response {
         let mut response = self.dialect.relay(&refusal.problem);
-        // Proxies relay answers as they are.
-        response.extensions_mut().remove::<Problem>();
         response.set_data(refusal.outcome());
         response
     }

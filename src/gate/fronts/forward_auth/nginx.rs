@@ -11,6 +11,7 @@ use std::time::Duration;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use poem::{Endpoint, Request, Response, Result};
+use scopegate_provider::Scope;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -72,7 +73,7 @@ impl Dialect for Nginx {
             headers.extend(whole.headers().get(&name).cloned().map(|value| (name, value)));
         }
         headers.insert(STATUS, HeaderValue::from(problem.status().as_u16()));
-        if let Ok(value) = HeaderValue::from_str(&RelayedProblem::of(&whole, problem.body()).encode()) {
+        if let Ok(value) = HeaderValue::from_str(&RelayedProblem::of(&whole, problem).encode()) {
             headers.insert(PROBLEM, value);
         }
         response
@@ -100,11 +101,13 @@ fn whole_url(value: &[u8], method: http::Method) -> Result<OriginalRequest, Meta
 struct RelayedProblem {
     status: u16,
     headers: Vec<(String, String)>,
-    body: String,
+    reason: String,
+    description: String,
+    missing: Vec<Scope>,
 }
 
 impl RelayedProblem {
-    fn of(response: &http::Response<()>, body: Vec<u8>) -> Self {
+    fn of(response: &http::Response<()>, problem: &Problem) -> Self {
         let carried = [
             header::WWW_AUTHENTICATE,
             DPOP_NONCE,
@@ -121,7 +124,9 @@ impl RelayedProblem {
         Self {
             status: response.status().as_u16(),
             headers: headers.collect(),
-            body: String::from_utf8(body).unwrap_or_default(),
+            reason: problem.reason().as_str().to_owned(),
+            description: problem.description().to_owned(),
+            missing: problem.missing_scopes().to_vec(),
         }
     }
 
@@ -142,11 +147,17 @@ impl RelayedProblem {
         // nginx has the challenge of a 401 from the answer to its subrequest.
         let is_401 = status == StatusCode::UNAUTHORIZED;
         let carried = self.headers.iter().filter(|(name, _)| !is_401 || **name != header::WWW_AUTHENTICATE);
-        Some(
-            carried
-                .fold(builder, |builder, (name, value)| builder.header(name, value))
-                .body(self.body.clone()),
-        )
+        let builder = carried.fold(builder, |builder, (name, value)| builder.header(name, value));
+        let problem = Problem::new(Reason::parse(&self.reason)?, self.description.as_str());
+        let mut problem = problem.with_status(status).with_missing_scopes(self.missing.clone());
+        let retry_after = self.headers.iter().find(|(name, _)| *name == header::RETRY_AFTER.as_str());
+        if let Some(seconds) = retry_after.and_then(|(_, value)| value.parse().ok()) {
+            problem = problem.with_retry_after(Duration::from_secs(seconds));
+        }
+        let mut response = builder.body(problem.body());
+        // The body gets the ids of the request, or becomes a page for a browser.
+        response.set_data(problem);
+        Some(response)
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
     policy::settings::TokenSource,
     problem::Problem,
     reason::Reason,
-    telemetry::Outcome,
+    telemetry::{Outcome, RequestSpan},
     upstream::{
         AbortSignal, CallerStream, Exchange, ExchangeError, RelayBody, TrailerFilter, Upgrade, Upstreams,
         headers::{is_grpc, upgrade},
@@ -123,12 +123,20 @@ impl<E: Endpoint<Output = Response>> ProxyEndpoint<E> {
                 headers.remove(DPOP);
             }
         }
-        let request = outgoing(request, &forwarded);
+        let span = request.extensions_mut().remove::<RequestSpan>();
+        let mut request = outgoing(request, &forwarded);
+        let call = span.and_then(|span| span.call(upstream, self.upstreams.url(upstream), &mut request));
         let clock = Arc::clone(&self.clock);
         let guard = StreamGuard::new(clock, self.gate.clone(), permit, self.settings.grace);
         let abort = guard.map(|guard| Arc::new(guard) as Arc<dyn AbortSignal>);
         let trailers = Some(Arc::clone(&self.trailers));
-        Ok(self.upstreams.send(upstream, Exchange { request, upgrade, abort, trailers }))
+        let sending = self.upstreams.send(upstream, Exchange { request, upgrade, abort, trailers });
+        let Some(call) = call else { return Ok(sending) };
+        let traced = sending.inspect(move |response| match response {
+            Ok(response) => call.answered(response.status()),
+            Err(error) => call.failed(error.reason().as_str()),
+        });
+        Ok(traced.boxed())
     }
 
     /// Returns how the request came. The upstream gets the host that was decided on.

@@ -31,6 +31,7 @@ use crate::{
     gate::{Stripped, TrustedProxies, identity::identities::Identities},
     grpc::{self, Received},
     server::ClientCertVerified,
+    telemetry::{TRACEPARENT, TRACESTATE},
 };
 
 /// Envoy, over gRPC: for a [`ForwardAuth`](super::ForwardAuth) behind [`Authorization`].
@@ -113,6 +114,8 @@ struct Sender {
     remote: RemoteAddr,
     scheme: Scheme,
     certified: Option<ClientCertVerified>,
+    /// The trace context of the check itself, which is Envoy's.
+    trace: HeaderMap,
 }
 
 impl Sender {
@@ -122,11 +125,17 @@ impl Sender {
             remote: request.remote_addr().clone(),
             scheme: request.scheme().clone(),
             certified: request.data().copied(),
+            trace: trace_headers(request.headers()),
         }
     }
 
     /// The request that it asks about, as if it came from this sender.
-    fn ask(&self, asked: Result<OriginalRequest, MetadataError>, headers: HeaderMap) -> Request {
+    fn ask(&self, asked: Result<OriginalRequest, MetadataError>, mut headers: HeaderMap) -> Request {
+        if !self.trace.is_empty() {
+            headers.remove(TRACEPARENT);
+            headers.remove(TRACESTATE);
+            headers.extend(self.trace.clone());
+        }
         let (mut parts, ()) = http::Request::new(()).into_parts();
         parts.method = asked.as_ref().map_or(Method::POST, |asked| asked.method.clone());
         parts.headers = headers;
@@ -138,6 +147,16 @@ impl Sender {
         }
         request
     }
+}
+
+/// Returns the headers of W3C Trace Context.
+fn trace_headers(headers: &HeaderMap) -> HeaderMap {
+    let names = [TRACEPARENT, TRACESTATE];
+    let values = names.into_iter().flat_map(|name| {
+        let values = headers.get_all(&name).iter().cloned();
+        values.map(move |value| (name.clone(), value)).collect::<Vec<_>>()
+    });
+    values.collect()
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ fn sender(peer: &str) -> Sender {
         remote: RemoteAddr(Addr::SocketAddr(peer.parse().unwrap())),
         scheme: Scheme::HTTP,
         certified: None,
+        trace: HeaderMap::new(),
     }
 }
 

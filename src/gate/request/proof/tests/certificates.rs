@@ -67,8 +67,7 @@ async fn reason_of(response: Response) -> String {
         Some(relayed) => {
             let relayed =
                 base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(relayed.as_bytes()).unwrap();
-            let relayed: Value = serde_json::from_slice(&relayed).unwrap();
-            serde_json::from_str(relayed["body"].as_str().unwrap()).unwrap()
+            serde_json::from_slice(&relayed).unwrap()
         }
         None => response.into_body().into_json().await.unwrap(),
     };
