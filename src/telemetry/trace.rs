@@ -291,10 +291,15 @@ impl Trace {
 
 impl Facts {
     /// Returns `true` if the span of the request is exported.
+    #[cfg(feature = "server")]
     fn is_traced(&self) -> bool {
-        #[cfg(feature = "server")]
-        return self.span.as_ref().is_some_and(OpenSpan::is_sampled);
-        #[cfg(not(feature = "server"))]
+        self.span.as_ref().is_some_and(OpenSpan::is_sampled)
+    }
+
+    /// Embedded gates export no spans.
+    #[cfg(not(feature = "server"))]
+    #[expect(clippy::unused_self, reason = "the span of a node is exported")]
+    fn is_traced(&self) -> bool {
         false
     }
 
