@@ -88,24 +88,21 @@ impl Trace {
     }
 
     /// Opens the span of a request, and prepares the trace context for the next hop.
-    #[cfg(feature = "server")]
+    #[cfg_attr(
+        not(feature = "server"),
+        expect(clippy::unused_self, reason = "embedded gates export no spans")
+    )]
     fn open_span(&self, request: &mut Request, is_trusted: bool) -> Option<OpenSpan> {
-        let Some(spans) = &self.spans else {
-            trace_context::pass_on(request.headers_mut(), is_trusted);
-            return None;
-        };
-        let span = spans.open(request.headers_mut(), is_trusted)?;
-        if let Some(span) = RequestSpan::of(spans, &span) {
-            request.set_data(span);
+        #[cfg(feature = "server")]
+        if let Some(spans) = &self.spans {
+            let open = spans.open(request.headers_mut(), is_trusted)?;
+            if let Some(span) = RequestSpan::of(spans, &open) {
+                request.set_data(span);
+            }
+            return Some(open);
         }
-        Some(span)
-    }
-
-    /// Prepares the trace context for the next hop. Embedded gates export no spans.
-    #[cfg(not(feature = "server"))]
-    #[expect(clippy::unused_self, reason = "a node opens the span here")]
-    fn open_span(&self, request: &mut Request, is_trusted: bool) {
         trace_context::pass_on(request.headers_mut(), is_trusted);
+        None
     }
 
     /// Returns the sender of a request.
@@ -143,6 +140,17 @@ pub struct TraceEndpoint<E> {
     trace: Trace,
 }
 
+/// The span of a request, which embedded gates do not export.
+#[cfg(not(feature = "server"))]
+enum OpenSpan {}
+
+#[cfg(not(feature = "server"))]
+impl OpenSpan {
+    fn is_sampled(&self) -> bool {
+        match *self {}
+    }
+}
+
 /// The facts about a request that its line in the log names.
 struct Facts {
     id: RequestId,
@@ -157,7 +165,6 @@ struct Facts {
     #[cfg(feature = "server")]
     scheme: &'static str,
     trace: Option<TraceParent>,
-    #[cfg(feature = "server")]
     span: Option<OpenSpan>,
 }
 
@@ -168,10 +175,7 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
     fn call(&self, mut request: Request) -> impl Future<Output = Result<Response>> + Send {
         let sender = self.trace.sender(&request);
         let is_trusted = sender.is_trusted;
-        #[cfg(feature = "server")]
         let span = self.trace.open_span(&mut request, is_trusted);
-        #[cfg(not(feature = "server"))]
-        self.trace.open_span(&mut request, is_trusted);
         let given = is_trusted.then(|| request.headers().get(&self.trace.header)).flatten();
         let facts = Facts {
             id: self.trace.ids.of(given),
@@ -186,7 +190,6 @@ impl<E: Endpoint> Endpoint for TraceEndpoint<E> {
             #[cfg(feature = "server")]
             scheme: if request.scheme() == &http::uri::Scheme::HTTPS { "https" } else { "http" },
             trace: TraceParent::of(request.headers()),
-            #[cfg(feature = "server")]
             span,
         };
         let span = tracing::debug_span!("request", id = facts.id.as_str(), method = %facts.method);
@@ -291,16 +294,8 @@ impl Trace {
 
 impl Facts {
     /// Returns `true` if the span of the request is exported.
-    #[cfg(feature = "server")]
     fn is_traced(&self) -> bool {
         self.span.as_ref().is_some_and(OpenSpan::is_sampled)
-    }
-
-    /// Embedded gates export no spans.
-    #[cfg(not(feature = "server"))]
-    #[expect(clippy::unused_self, reason = "the span of a node is exported")]
-    fn is_traced(&self) -> bool {
-        false
     }
 
     /// Returns the id of the trace, if the request belongs to one.
