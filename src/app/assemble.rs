@@ -171,8 +171,7 @@ impl Assembly<'_> {
     /// Builds the endpoint of `admin.listen`.
     fn administration(&self) -> OwnRoutes<Fallback> {
         let nothing = OwnRoutes::new(Fallback::new(None));
-        let apart = self.draft.config.admin.as_ref().is_some_and(|admin| admin.listen.is_some());
-        match self.admin().filter(|_| apart) {
+        match self.admin().filter(|_| self.draft.config.admin_listen().is_some()) {
             Some(admin) => nothing.below(format!("{}/admin", self.base()), admin),
             None => nothing,
         }
@@ -356,7 +355,7 @@ impl Assembly<'_> {
         let own = if config.sample_api { self.operations().spec() } else { no_operations().spec() };
         let mut spec: Value = serde_json::from_str(&own).unwrap_or_default();
         let rule = config.rules.admin.as_ref();
-        if rule.is_some() && config.admin.as_ref().is_some_and(|admin| admin.listen.is_none()) {
+        if rule.is_some() && config.admin.is_some() && config.admin_listen().is_none() {
             let more =
                 OpenApiService::new(self.admin_api().apis(), "scopegate", env!("CARGO_PKG_VERSION")).spec();
             merge(&mut spec, serde_json::from_str(&more).unwrap_or_default());

@@ -1,9 +1,6 @@
 //! The settings that a reload cannot change. The log names them, so that no operator takes them for done.
 
-use crate::{
-    config::Config,
-    server::{Limits, Listen},
-};
+use crate::{config::Config, server::Limits};
 
 /// The keys that hold something else than when the program was started, and are in force only after a restart.
 pub(super) fn waiting(started: &Config, now: &Config) -> Vec<&'static str> {
@@ -17,7 +14,7 @@ pub(super) fn waiting(started: &Config, now: &Config) -> Vec<&'static str> {
         ("server.shutdown_delay", before.shutdown_delay != after.shutdown_delay),
         ("server.shutdown_grace", before.shutdown_grace != after.shutdown_grace),
         ("operations.listen", started.operations != now.operations),
-        ("admin.listen", admin_listen(started) != admin_listen(now)),
+        ("admin.listen", started.admin_listen() != now.admin_listen()),
         ("forward_auth.grpc_listen", started.forward_auth.grpc_listen != now.forward_auth.grpc_listen),
         ("forward_auth.grpc_tls", started.forward_auth.grpc_tls != now.forward_auth.grpc_tls),
         ("store", started.store != now.store),
@@ -31,10 +28,6 @@ pub(super) fn waiting(started: &Config, now: &Config) -> Vec<&'static str> {
 /// Returns the limits without that of tokens, which is in force at once.
 fn limits_of_connections(config: &Config) -> Limits {
     Limits { token: Limits::default().token, ..config.server.limits.clone() }
-}
-
-fn admin_listen(config: &Config) -> Option<&Listen> {
-    config.admin.as_ref()?.listen.as_ref()
 }
 
 fn log_format(config: &Config) -> impl PartialEq {

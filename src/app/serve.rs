@@ -187,7 +187,7 @@ impl Listeners {
             listen: config.operations.listen.clone(),
             ..ListenerSettings::default()
         };
-        let administration = match config.admin.as_ref().and_then(|admin| admin.listen.as_ref()) {
+        let administration = match config.admin_listen() {
             Some(listen) => {
                 let settings = secured("admin.listen", listen);
                 Some(Bound::adopt_or_bind(&settings, inherited.remove("admin")).await?)

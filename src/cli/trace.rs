@@ -165,7 +165,7 @@ impl Trace {
 
 /// Returns the URL of the admin endpoints of the node that runs with this configuration.
 pub(super) fn node(config: &Config) -> String {
-    let own = config.admin.as_ref().and_then(|admin| admin.listen.as_ref());
+    let own = config.admin_listen();
     let base = config.server.base_path.as_str();
     if let (None, Some(url)) = (own, &config.server.public_url) {
         return format!("{url}{base}");

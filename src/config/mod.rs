@@ -66,6 +66,7 @@ use crate::{
         settings::{CorsSettings, IdentitySettings, RouteSettings},
     },
     providers::Kinds,
+    server::Listen,
     store::StoreSettings,
     telemetry::TelemetrySettings,
     upstream::UpstreamSettings,
@@ -129,6 +130,11 @@ impl Config {
     /// Everything that is wrong with it.
     pub fn load(source: &ConfigSource) -> Result<Self, ConfigErrors> {
         Loader::new().load(source)
+    }
+
+    /// Returns the address of the listener for administrators, if they have one of their own.
+    pub fn admin_listen(&self) -> Option<&Listen> {
+        self.admin.as_ref()?.listen.as_ref()
     }
 
     /// Returns `true` if a route of `policy` mints tokens for its service.
