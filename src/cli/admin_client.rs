@@ -84,10 +84,11 @@ struct Unreachable {
 
 /// The node refuses the token or the request.
 #[derive(Debug, thiserror::Error)]
-#[error("the node answered {status}: {message}; expected an administrator's token in ${TOKEN}")]
-struct Refused {
-    status: StatusCode,
-    message: String,
+enum Refused {
+    #[error("the node answered {status}: {message}; expected an administrator's token in ${TOKEN}")]
+    Token { status: StatusCode, message: String },
+    #[error("the node answered {status}: {message}")]
+    Request { status: StatusCode, message: String },
 }
 
 /// Returns the error of an answer other than 200.
@@ -96,5 +97,9 @@ pub(super) async fn refused(response: Response) -> Failure {
     let text = response.text().await.unwrap_or_default();
     let problem: Value = serde_json::from_str(&text).unwrap_or_default();
     let described = ["error_description", "detail"].iter().find_map(|name| problem.get(*name)?.as_str());
-    Failure::other(Refused { status, message: described.unwrap_or("without an explanation").to_owned() })
+    let message = described.unwrap_or("without an explanation").to_owned();
+    Failure::other(match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Refused::Token { status, message },
+        _ => Refused::Request { status, message },
+    })
 }
