@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fs,
     io::{self, Write},
+    os::unix::fs::{MetadataExt, chown},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -244,15 +245,24 @@ impl Promote {
     }
 }
 
-/// Replaces a file at once, so that a node that watches it never reads a part of it.
+/// Replaces a file at once, so that a node that watches it never reads a part of it. The new file has the mode and the
+/// owner of the old one, as a node that runs as another user has to read it.
 fn replace_file(path: &Path, text: &str) -> io::Result<()> {
     // Behind a symbolic link, as configuration managers set them, the file itself is replaced.
     let path = path.canonicalize()?;
     let mut partial = path.clone().into_os_string();
     partial.push(".partial");
-    fs::copy(&path, &partial)?;
-    fs::write(&partial, text)?;
-    fs::rename(&partial, &path)
+    let replaced = fs::copy(&path, &partial).and_then(|_| {
+        let owner = fs::metadata(&path)?;
+        chown(&partial, Some(owner.uid()), Some(owner.gid()))?;
+        fs::write(&partial, text)?;
+        fs::rename(&partial, &path)
+    });
+    if replaced.is_err() {
+        // Whether it is there or not, the error that is told is the first.
+        let _ = fs::remove_file(&partial);
+    }
+    replaced
 }
 
 /// Shows what the promotion changes.
