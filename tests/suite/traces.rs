@@ -271,7 +271,7 @@ async fn without_an_endpoint_a_context_is_passed_on_and_a_malformed_one_is_not()
     }
 }
 
-/// An upstream that does not answer leaves a span with an error, and so does a call that the caller gives up.
+/// An upstream that cannot be reached leaves a span with an error.
 #[tokio::test]
 async fn a_call_to_an_upstream_that_is_down_is_a_span_with_an_error() {
     let collector = Collector::default();

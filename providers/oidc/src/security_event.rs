@@ -190,8 +190,8 @@ impl Receiver<'_> {
         })
     }
 
-    /// Returns the session that an opaque subject may name where a session is revoked: the standard does not say whether its
-    /// id is that of a session or of a user (CAEP 1.0, section 3.1).
+    /// Returns the session that an opaque subject names. Where a session is revoked and the subject as a whole is opaque, its
+    /// id may be that of a session or of a user, and the wider set of tokens is withdrawn.
     fn session_subject(subject: &ClaimMap) -> Result<Option<SignalTarget>, Rejection> {
         if format(subject)? != "opaque" {
             return Ok(None);

@@ -160,7 +160,12 @@ impl Browser {
 }
 
 impl Driver {
+    /// Starts it. It ends at once if the free port that it has found for IPv4 is taken for IPv6, and is started again then.
     fn start() -> Self {
+        (0..5).find_map(|_| Self::try_start()).expect("chromedriver says its port")
+    }
+
+    fn try_start() -> Option<Self> {
         let mut child = Command::new("chromedriver")
             .arg("--port=0")
             .stdout(Stdio::piped())
@@ -170,7 +175,11 @@ impl Driver {
         let port = output.lines().map_while(Result::ok).find_map(|line| {
             Some(line.split("started successfully on port ").nth(1)?.trim_end_matches('.').to_owned())
         });
-        Self { child, url: format!("http://127.0.0.1:{}", port.expect("chromedriver says its port")) }
+        let Some(port) = port else {
+            child.wait().unwrap();
+            return None;
+        };
+        Some(Self { child, url: format!("http://127.0.0.1:{port}") })
     }
 }
 
